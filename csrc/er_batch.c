@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+#include "er_batch.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "er_park.h"
+#include "er_ready.h"
+
+int er_caller_open(er_caller_t *caller, er_segment_t *segment, er_ring_view_t *commands,
+                   er_ring_view_t *replies, uint64_t *counted) {
+    caller->segment = segment;
+    caller->commands = commands;
+    caller->replies = replies;
+    caller->counted = counted;
+    caller->seq = 0;
+    caller->expected = 0;
+    caller->done = 0;
+    for (uint32_t w = 0; w < segment->num_workers; w++) {
+        er_worker_t *block = er_worker(segment, w);
+        int r = er_ring_open_producer(&commands[w], &block->commands, er_command_data(segment, w),
+                                      segment->command_ring_bytes);
+        if (r == 0) {
+            r = er_ring_open_consumer(&replies[w], &block->replies, er_reply_data(segment, w),
+                                      segment->reply_ring_bytes);
+        }
+        if (r < 0) return r;
+    }
+    return 0;
+}
+
+int er_worker_open(er_worker_port_t *port, er_segment_t *segment, uint32_t worker,
+                   uint32_t first_env, uint32_t num_envs) {
+    if (worker >= segment->num_workers) return -EINVAL;
+    if (first_env > segment->num_envs || num_envs > segment->num_envs - first_env) return -EINVAL;
+    port->segment = segment;
+    port->worker = worker;
+    port->first_env = first_env;
+    port->num_envs = num_envs;
+    er_worker_t *block = er_worker(segment, worker);
+    int r = er_ring_open_consumer(&port->commands, &block->commands,
+                                  er_command_data(segment, worker), segment->command_ring_bytes);
+    if (r < 0) return r;
+    return er_ring_open_producer(&port->replies, &block->replies, er_reply_data(segment, worker),
+                                 segment->reply_ring_bytes);
+}
+
+uint32_t er_caller_begin(er_caller_t *caller, uint32_t expected) {
+    er_segment_t *s = caller->segment;
+    caller->seq++;
+    caller->expected = expected;
+    caller->done = 0;
+    memset(caller->counted, 0, (s->num_envs + 63) / 64 * sizeof(uint64_t));
+    /* Relaxed: workers touch it only after a command of this batch, which is released later. */
+    er_store_relaxed(&s->progress.pending, (int32_t)expected);
+    return caller->seq;
+}
+
+int er_caller_post(er_caller_t *caller, uint32_t worker, const er_command_t *command) {
+    if (worker >= caller->segment->num_workers) return -EINVAL;
+    return er_ring_put(&caller->commands[worker], command, sizeof *command);
+}
+
+int er_caller_ring(er_caller_t *caller) { return er_bell_ring(&caller->segment->command_bell); }
+
+uint32_t er_caller_collect(er_caller_t *caller) {
+    er_segment_t *s = caller->segment;
+    er_atomic64_t *ready = er_ready(s);
+    er_atomic32_t *env_seq = er_env_seq(s);
+    uint32_t words = (s->num_envs + 63) / 64;
+    for (uint32_t w = 0; w < words; w++) {
+        uint64_t fresh = er_ready_take(&ready[w]) & ~caller->counted[w];
+        while (fresh) {
+            uint32_t bit = (uint32_t)__builtin_ctzll(fresh);
+            uint32_t env = w * 64 + bit;
+            fresh &= fresh - 1;
+            if (env >= s->num_envs) break;
+            /* SYNC POINT: result. Acquire pairs with er_worker_finish. */
+            if (er_load_acquire(&env_seq[env]) != caller->seq) continue;
+            caller->counted[w] |= UINT64_C(1) << bit;
+            caller->done++;
+        }
+    }
+    return caller->done < caller->expected ? caller->expected - caller->done : 0;
+}
+
+int er_caller_wait(er_caller_t *caller, int64_t deadline_ns) {
+    er_bell_t *bell = &caller->segment->caller_bell;
+    uint32_t seen = er_bell_value(bell);
+    if (er_caller_collect(caller) == 0) return 0;
+    int r = er_bell_wait(bell, seen, &caller->wait, deadline_ns);
+    if (er_caller_collect(caller) == 0) return 0;
+    return r < 0 ? r : 1;
+}
+
+int er_worker_next(er_worker_port_t *port, er_command_t *command, int64_t deadline_ns) {
+    er_bell_t *bell = &port->segment->command_bell;
+    for (;;) {
+        uint32_t seen = er_bell_value(bell);
+        int r = er_ring_get(&port->commands, command, sizeof *command);
+        if (r != -EAGAIN) return r;
+        r = er_bell_wait(bell, seen, &port->wait, deadline_ns);
+        if (r < 0) return r;
+    }
+}
+
+void er_worker_finish(er_worker_port_t *port, uint32_t seq) {
+    er_segment_t *s = port->segment;
+    er_atomic32_t *env_seq = er_env_seq(s) + port->first_env;
+    for (uint32_t i = 0; i < port->num_envs; i++) {
+        /* SYNC POINT: result. Release: slot, report and reply are complete. */
+        er_store_release(&env_seq[i], seq);
+    }
+    er_ready_mark(er_ready(s), port->first_env, port->num_envs);
+    int32_t count = (int32_t)port->num_envs;
+    int32_t left = er_fetch_sub_acq_rel(&s->progress.pending, count) - count;
+    if (left <= 0) er_bell_ring(&s->caller_bell);
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One batch, from both ends.
+ *
+ *   caller                                       worker w, for its slice of envs
+ *     er_caller_begin(expected)                    er_worker_next -> command
+ *     er_caller_post(w, command)  == ring data ==>   steps its envs into the command's slot
+ *     er_caller_ring              == bell ====>      report, then
+ *     er_caller_wait              <== ready ====   er_worker_finish: sequences, marks, maybe ring
+ *
+ * A batch is complete when every expected env's sequence word holds the batch's number: facts, read
+ * with acquire, so that results need no further synchronisation. The ready bitmap says where to
+ * look, and `pending` says which worker should ring: the one that brings it to zero. Both may be
+ * wrong after a kill without harm: a wait is bounded, and who waits checks for deaths between waits.
+ *
+ * One caller thread, one thread per worker. Only one batch is under way at a time.
+ */
+#ifndef ER_BATCH_H
+#define ER_BATCH_H
+
+#include "er_doorbell.h"
+#include "er_ring.h"
+#include "er_segment.h"
+
+typedef struct {
+    er_segment_t *segment;
+    er_ring_view_t *commands; /* one producer view per worker */
+    er_ring_view_t *replies;  /* one consumer view per worker */
+    uint64_t *counted;        /* one bit per env: counted in this batch */
+    uint32_t seq;
+    uint32_t expected;
+    uint32_t done;
+    er_wait_t wait;
+} er_caller_t;
+
+typedef struct {
+    er_segment_t *segment;
+    uint32_t worker;
+    uint32_t first_env;
+    uint32_t num_envs;
+    er_ring_view_t commands;
+    er_ring_view_t replies;
+    er_wait_t wait;
+} er_worker_port_t;
+
+/* Opens the rings. The arrays are the caller's: num_workers views each, (num_envs + 63) / 64 words. */
+int er_caller_open(er_caller_t *caller, er_segment_t *segment, er_ring_view_t *commands,
+                   er_ring_view_t *replies, uint64_t *counted);
+int er_worker_open(er_worker_port_t *port, er_segment_t *segment, uint32_t worker,
+                   uint32_t first_env, uint32_t num_envs);
+
+/* Starts a batch of `expected` envs and returns its sequence number. */
+uint32_t er_caller_begin(er_caller_t *caller, uint32_t expected);
+
+/* Queues a command for one worker. 0, -EINVAL, or -EAGAIN if the ring is full. */
+int er_caller_post(er_caller_t *caller, uint32_t worker, const er_command_t *command);
+
+/* Wakes the workers to look at their rings. */
+int er_caller_ring(er_caller_t *caller);
+
+/* Counts what has finished. Returns the number of expected envs still under way. */
+uint32_t er_caller_collect(er_caller_t *caller);
+
+/* Waits. 0: batch complete. 1: a worker rang but the batch is not complete (it may want its reply
+ * ring drained). -ETIMEDOUT, -EINTR. */
+int er_caller_wait(er_caller_t *caller, int64_t deadline_ns);
+
+/* Next command: 0, -ETIMEDOUT, -EINTR, -EPROTO. */
+int er_worker_next(er_worker_port_t *port, er_command_t *command, int64_t deadline_ns);
+
+/* Publishes the slice's results of batch `seq` and rings if the caller waits for nobody else. */
+void er_worker_finish(er_worker_port_t *port, uint32_t seq);
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+#include "er_doorbell.h"
+
+#include <errno.h>
+
+#include "er_park.h"
+
+#define WAITER 1u
+#define SEQUENCE_STEP 2u
+
+/* A wait this many budgets long is beyond what spinning can win. */
+#define HOPELESS 4u
+
+uint32_t er_bell_value(er_bell_t *bell) {
+    /* SYNC POINT: bell. Acquire pairs with er_bell_ring: who sees the sequence sees the payload. */
+    return er_load_acquire(&bell->word) & ~WAITER;
+}
+
+int er_bell_ring(er_bell_t *bell) {
+    uint32_t old = er_load_relaxed(&bell->word);
+    uint32_t next;
+    do {
+        next = (old & ~WAITER) + SEQUENCE_STEP;
+        /* SYNC POINT: bell. Release: the payload stored before is visible with the sequence. */
+    } while (!er_cas_acq_rel(&bell->word, &old, next));
+    return (old & WAITER) ? er_unpark(&bell->word) : 0;
+}
+
+static void learn(er_wait_t *policy, int64_t waited_ns) {
+    /* One long idle pause must not spoil the mean for long: it counts as twice hopeless. */
+    int64_t most = (int64_t)policy->spin_ns * HOPELESS * 2;
+    int64_t sample = waited_ns < most ? waited_ns : most;
+    int64_t mean = policy->mean_ns;
+    policy->mean_ns = (uint32_t)(mean + (sample - mean) / 8);
+}
+
+/* Spins until the sequence moves on or the budget is spent. Returns 1 if it moved on. */
+static int spin(er_bell_t *bell, uint32_t seen, const er_wait_t *policy, int64_t until) {
+    for (;;) {
+        for (uint32_t i = 0; i < policy->yield_every; i++) {
+            if (er_bell_value(bell) != seen) return 1;
+            er_pause();
+        }
+        if (er_park_now() >= until) return 0;
+        er_park_yield();
+    }
+}
+
+static int sleep_on(er_bell_t *bell, uint32_t seen, int64_t deadline_ns) {
+    for (;;) {
+        /* SYNC POINT: bell */
+        uint32_t word = er_load_acquire(&bell->word);
+        if ((word & ~WAITER) != seen) return 0;
+        if (!(word & WAITER) && !er_cas_acq_rel(&bell->word, &word, word | WAITER)) continue;
+        int r = er_park(&bell->word, seen | WAITER, deadline_ns);
+        if (er_bell_value(bell) != seen) return 0;
+        if (r < 0) return r;
+    }
+}
+
+int er_bell_wait(er_bell_t *bell, uint32_t seen, er_wait_t *policy, int64_t deadline_ns) {
+    if (er_bell_value(bell) != seen) return 0;
+    int64_t start = er_park_now();
+    int hopeless = policy->adaptive && policy->mean_ns / HOPELESS >= policy->spin_ns;
+    if (policy->spin_ns && !hopeless) {
+        int64_t until = start + policy->spin_ns;
+        if (spin(bell, seen, policy, until < deadline_ns ? until : deadline_ns)) {
+            learn(policy, er_park_now() - start);
+            policy->spins++;
+            return 0;
+        }
+    }
+    policy->parks++;
+    int r = sleep_on(bell, seen, deadline_ns);
+    learn(policy, er_park_now() - start);
+    return r;
+}

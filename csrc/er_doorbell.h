@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Doorbell: an eventcount on one 32-bit word, for any number of ringers and waiters.
+ *
+ * Overview.  Payload is published elsewhere (a ring's tail, an env's sequence). The bell only
+ * answers "did anything happen since I last looked?", and lets the one who asks sleep until it did.
+ *
+ *   waiter                                ringer
+ *     seen = er_bell_value(bell)            publish the payload (release)
+ *     is the payload there? then go on      er_bell_ring(bell)
+ *     er_bell_wait(bell, seen, ...)
+ *
+ * Why no wake-up is lost.  Sequence and waiter flag share the word. A waiter sleeps only by moving
+ * the word from `seen` to `seen | 1` and then asking the kernel to sleep while it is still exactly
+ * that. A ringer replaces the whole word by one compare-and-swap: either it comes before the
+ * waiter's, and then the waiter's fails, or after, and then it sees the flag and wakes. Keeping the
+ * flag in a word of its own loses wake-ups (tests/model/doorbell.pml, BUG_SPLIT_FLAG).
+ *
+ * Cost.  Ringing is one atomic operation, plus a system call only if the flag is set.
+ *
+ * Waiting spins first, because waking a process on a halted core takes some 35 us: pauses, every
+ * `yield_every`th of them replaced by sched_yield (without which a crowded machine loses nearly
+ * all throughput), for `spin_ns` by the clock. It then parks. When the waits of late ran far beyond
+ * what spinning can win, it parks at once.
+ */
+#ifndef ER_DOORBELL_H
+#define ER_DOORBELL_H
+
+#include "er_layout.h"
+
+/* A waiter's policy and experience; private to one thread of one process. */
+typedef struct {
+    uint32_t spin_ns;     /* budget of one spin, by the clock; 0 = park at once */
+    uint32_t yield_every; /* pauses between two yields */
+    uint32_t adaptive;    /* skip spins that are not worth it */
+    uint32_t mean_ns;     /* running mean of the waits */
+    uint64_t spins;       /* waits that ended while spinning */
+    uint64_t parks;       /* waits that slept */
+} er_wait_t;
+
+/* The bell's sequence, to be passed to er_bell_wait. */
+uint32_t er_bell_value(er_bell_t *bell);
+
+/* Rings. Returns the number of sleepers woken. */
+int er_bell_ring(er_bell_t *bell);
+
+/* Waits until the sequence differs from seen. Returns 0, -ETIMEDOUT or -EINTR. */
+int er_bell_wait(er_bell_t *bell, uint32_t seen, er_wait_t *policy, int64_t deadline_ns);
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Python as the step loop sees it: a table of functions, types and struct offsets.
+ *
+ * The loop includes no Python.h. At home `_core` fills the table with the interpreter it was built
+ * for; a foreign worker can fill the same table with addresses found by dlsym. All object pointers
+ * are the interpreter's own PyObject*. "New" and "borrowed" mean what they mean in CPython.
+ */
+#ifndef ER_PYTHON_H
+#define ER_PYTHON_H
+
+#include <stdint.h>
+#include <stddef.h>
+
+typedef struct er_object er_object;
+
+typedef struct {
+    void (*incref)(er_object *);
+    void (*decref)(er_object *);
+    er_object *(*call_one)(er_object *callable, er_object *argument);               /* new */
+    er_object *(*call_env)(er_object *callable, long env, er_object *argument);     /* new */
+    er_object *(*get_item)(er_object *sequence, ptrdiff_t index);                   /* new */
+    int (*list_set_item)(er_object *list, ptrdiff_t index, er_object *item);        /* steals */
+    int (*is_true)(er_object *);                                                    /* -1 error */
+    double (*as_double)(er_object *);              /* of a float */
+    int64_t (*as_int64)(er_object *, int *overflow); /* of an int */
+    ptrdiff_t (*dict_size)(er_object *);
+    int (*dict_next)(er_object *dict, ptrdiff_t *position, er_object **key, er_object **value);
+    er_object *(*dict_get)(er_object *dict, er_object *key); /* borrowed; NULL without an error */
+    int (*equal)(er_object *, er_object *);                  /* -1 error */
+
+    er_object *type_tuple, *type_dict, *type_float, *type_int, *type_str, *type_ndarray;
+    er_object *true_, *false_, *numpy_true, *numpy_false;
+    size_t offset_type;         /* ob_type */
+    size_t offset_tuple_size;   /* ob_size */
+    size_t offset_tuple_items;  /* ob_item */
+    size_t offset_scalar_value; /* obval of a numpy scalar */
+    size_t offset_array;        /* er_ndarray_t of a numpy array */
+} er_python_t;
+
+/* The fields of numpy's array struct behind the object head; the same in numpy 1 and 2. */
+typedef struct {
+    char *data;
+    int nd;
+    intptr_t *dimensions;
+    intptr_t *strides;
+    er_object *base;
+    er_object *descr;
+    int flags;
+} er_ndarray_t;
+
+#define ER_NDARRAY_C_CONTIGUOUS 1
+#define ER_NDARRAY_ALIGNED 0x100
+
+static inline er_object *er_type(const er_python_t *py, er_object *o) {
+    return *(er_object **)((char *)o + py->offset_type);
+}
+
+static inline const er_ndarray_t *er_ndarray(const er_python_t *py, er_object *o) {
+    return (const er_ndarray_t *)((char *)o + py->offset_array);
+}
+
+static inline ptrdiff_t er_tuple_size(const er_python_t *py, er_object *o) {
+    return *(ptrdiff_t *)((char *)o + py->offset_tuple_size);
+}
+
+static inline er_object **er_tuple_items(const er_python_t *py, er_object *o) {
+    return (er_object **)((char *)o + py->offset_tuple_items);
+}
+
+/* A C-contiguous array of exactly this dtype and shape: its bytes can be copied as they are. */
+int er_array_matches(const er_python_t *py, er_object *o, er_object *dtype, int ndim,
+                     const int64_t *shape);
+
+#endif

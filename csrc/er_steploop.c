@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+#include "er_steploop.h"
+
+/* Calls back with (i, argument) and drops the result. 0 or -1. */
+static int call_back(er_steploop_t *loop, er_object *function, uint32_t i, er_object *argument) {
+    er_object *r = loop->py->call_env(function, (long)i, argument);
+    if (!r) return -1;
+    loop->py->decref(r);
+    return 0;
+}
+
+/* The action of env i, a new reference. */
+static er_object *next_action(er_steploop_t *loop, uint32_t i) {
+    const er_python_t *py = loop->py;
+    if (!loop->int_actions) return py->get_item(loop->actions, i);
+    int64_t value = loop->int_actions[i];
+    if (value < 0 || value >= ER_CACHED_ACTIONS) return py->get_item(loop->actions, i);
+    er_object *action = loop->action_cache[value];
+    if (!action) {
+        action = py->get_item(loop->actions, i);
+        if (!action) return NULL;
+        loop->action_cache[value] = action;
+    }
+    py->incref(action);
+    return action;
+}
+
+/* 1, 0, or -1 with an error. */
+static int truth(const er_python_t *py, er_object *flag) {
+    if (flag == py->false_ || flag == py->numpy_false) return 0;
+    if (flag == py->true_ || flag == py->numpy_true) return 1;
+    return py->is_true(flag);
+}
+
+static int store_reward(er_steploop_t *loop, uint32_t i, er_object *reward) {
+    const er_python_t *py = loop->py;
+    er_object *type = er_type(py, reward);
+    if (type == py->type_float) {
+        loop->rewards[i] = py->as_double(reward);
+        return 0;
+    }
+    if (type == py->type_int) {
+        int overflow = 0;
+        int64_t value = py->as_int64(reward, &overflow);
+        if (!overflow) {
+            loop->rewards[i] = (double)value;
+            return 0;
+        }
+    }
+    er_object *number = py->call_env(loop->to_reward, (long)i, reward);
+    if (!number) return -1;
+    loop->rewards[i] = py->as_double(number);
+    py->decref(number);
+    return 0;
+}
+
+static int store_obs(er_steploop_t *loop, uint32_t i, er_object *obs) {
+    uint64_t env = loop->first_env + i;
+    if (loop->obs_plan && er_obs_write(loop->py, loop->obs_plan, loop->slot, env, obs)) return 0;
+    loop->slow_rows++;
+    return call_back(loop, loop->store_obs, i, obs);
+}
+
+static int store_info(er_steploop_t *loop, uint32_t i, er_object *info) {
+    const er_python_t *py = loop->py;
+    uint64_t env = loop->first_env + i;
+    if (er_type(py, info) == py->type_dict) {
+        if (py->dict_size(info) == 0) return 0; /* tids were cleared when the batch began */
+        int known = loop->env_template[i];
+        if (known >= 0) {
+            er_info_template_t *t = &loop->templates[known];
+            if (er_info_write(py, t, loop->info_area, env, info)) {
+                loop->tids[env] = t->tid;
+                return 0;
+            }
+        }
+    }
+    loop->slow_rows++;
+    if (call_back(loop, loop->store_info, i, info) < 0) return -1;
+    for (int t = 0; t < loop->num_templates; t++) {
+        if (loop->templates[t].tid == loop->tids[env]) loop->env_template[i] = t;
+    }
+    return 0;
+}
+
+/* Stores a tuple of five. 0 or -1. */
+static int store_result(er_steploop_t *loop, uint32_t i, er_object *result) {
+    const er_python_t *py = loop->py;
+    er_object **items = er_tuple_items(py, result);
+    int terminated = truth(py, items[2]);
+    int truncated = terminated < 0 ? -1 : truth(py, items[3]);
+    if (truncated < 0 || store_reward(loop, i, items[1]) < 0) return -1;
+    int ended = terminated || truncated;
+    if (ended && loop->autoreset_mode == ER_SAME_STEP) {
+        if (call_back(loop, loop->finish_ended, i, result) < 0) return -1;
+    } else {
+        if (store_obs(loop, i, items[0]) < 0 || store_info(loop, i, items[4]) < 0) return -1;
+        py->incref(items[0]);
+        if (py->list_set_item(loop->last_obs, i, items[0]) < 0) return -1;
+    }
+    loop->terminations[i] = (uint8_t)terminated;
+    loop->truncations[i] = (uint8_t)truncated;
+    loop->pending[i] = ended && loop->autoreset_mode == ER_NEXT_STEP;
+    return 0;
+}
+
+static int step_env(er_steploop_t *loop, uint32_t i) {
+    const er_python_t *py = loop->py;
+    loop->rewards[i] = 0.0;
+    loop->terminations[i] = 0;
+    loop->truncations[i] = 0;
+    if (loop->pending[i]) {
+        loop->pending[i] = 0;
+        return call_back(loop, loop->reset_ended, i, py->false_);
+    }
+    er_object *action = next_action(loop, i);
+    if (!action) return -1;
+    er_object *result = py->call_one(loop->steps[i], action);
+    py->decref(action);
+    if (!result) return -1;
+    if (er_type(py, result) != py->type_tuple || er_tuple_size(py, result) != 5) {
+        er_object *tuple = py->call_env(loop->to_result, (long)i, result);
+        py->decref(result);
+        if (!tuple) return -1;
+        result = tuple;
+    }
+    int r = store_result(loop, i, result);
+    py->decref(result);
+    return r;
+}
+
+int er_steploop_run(er_steploop_t *loop) {
+    for (; loop->at < loop->num_envs; loop->at++) {
+        if (step_env(loop, loop->at) < 0) return -1;
+    }
+    return 0;
+}
+
+void er_steploop_clear(er_steploop_t *loop) {
+    for (int i = 0; i < ER_CACHED_ACTIONS; i++) {
+        if (loop->action_cache[i]) loop->py->decref(loop->action_cache[i]);
+        loop->action_cache[i] = NULL;
+    }
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The step loop: one batch over a worker's slice of envs.
+ *
+ * It calls the envs' pre-bound `step` methods and stores what they return, taking fast paths for
+ * the exact types that nearly every env returns. All else, and everything rare (autoreset, odd
+ * observations, rewards and infos), is a call into the reference implementation, which writes to
+ * the same places: envring_worker/loop.py holds the semantics, this file only speed.
+ *
+ * Rewards and flags are gathered in the worker's own memory and stored once per batch, because the
+ * slices of two workers share cache lines there.
+ */
+#ifndef ER_STEPLOOP_H
+#define ER_STEPLOOP_H
+
+#include "er_infos.h"
+#include "er_obs.h"
+
+enum { ER_NEXT_STEP, ER_SAME_STEP, ER_DISABLED };
+
+#define ER_CACHED_ACTIONS 256
+
+typedef struct {
+    const er_python_t *py;
+    int autoreset_mode; /* ER_NEXT_STEP, ... */
+    uint32_t first_env; /* slice: global number of its first env */
+    uint32_t num_envs;
+
+    /* owned by the Python side, in slice order; `steps` changes when methods are rebound */
+    er_object **steps;
+    er_object *last_obs;      /* list */
+    uint8_t *pending;         /* autoreset due: shared with the reference implementation */
+    double *rewards;          /* gathered */
+    uint8_t *terminations;    /* gathered */
+    uint8_t *truncations;     /* gathered */
+    er_object *reset_ended;   /* (i, None): NEXT_STEP's reset of env i */
+    er_object *finish_ended;  /* (i, result tuple): SAME_STEP's end of an episode */
+    er_object *store_obs;     /* (i, obs) */
+    er_object *store_info;    /* (i, info) */
+    er_object *to_result;     /* (i, result) -> tuple of five */
+    er_object *to_reward;     /* (i, reward) -> float */
+
+    const er_obs_node_t *obs_plan; /* NULL: every observation goes through store_obs */
+    er_info_template_t *templates;
+    int num_templates;
+    int *env_template; /* per env: the template tried first, or -1 */
+    uint16_t *tids;    /* per global env */
+    uint8_t *info_area;
+
+    er_object *action_cache[ER_CACHED_ACTIONS]; /* numpy int64 0 .. 255 */
+
+    /* this batch */
+    uint8_t *slot;
+    er_object *actions;        /* sequence over the slice */
+    const int64_t *int_actions; /* or, for one int64 a env: the numbers, and `actions` for the rest */
+    uint32_t at;               /* env under way: where an error came from */
+    uint64_t slow_rows;
+} er_steploop_t;
+
+/* Steps envs from loop->at on. 0: done. -1: a Python error is set, env loop->at raised it; the
+ * caller records it, adds one to loop->at and calls again. */
+int er_steploop_run(er_steploop_t *loop);
+
+/* Lets go of the cached action objects. */
+void er_steploop_clear(er_steploop_t *loop);
+
+#endif
