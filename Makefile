@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: MIT
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+NATIVE := $(wildcard csrc/*.[ch] src/envring/*.pyx src/envring/*.pxd)
+RECIPE := pyproject.toml setup.py
+C_SOURCES = $(wildcard csrc/*.[ch] tests/c/*.[ch])
+WORKER := src/envring/_foreign/envring_worker
+
+.PHONY: help run test check format ctest sanitize model bench wheel clean distclean
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@printf '\n  %s\n' 'PYTHON=python3.12 picks the interpreter of .venv, ARGS="..." is passed on by run, test and bench.'
+
+# -- environment ---------------------------------------------------------------------------------
+
+$(VENV)/.made:
+	@command -v "$(PYTHON)" >/dev/null || { \
+	  echo "error: there is no '$(PYTHON)' on PATH; name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "error: envring needs Python 3.11 or newer and $(PYTHON) is $$("$(PYTHON)" -V 2>&1);" \
+	       "name another: make PYTHON=python3.12" >&2; exit 1; }
+	@command -v "$${CC:-cc}" >/dev/null || { \
+	  echo "error: building needs a C compiler (Debian: apt-get install gcc libc6-dev)" >&2; exit 1; }
+	"$(PYTHON)" -m venv --clear $(VENV)
+	$(PIP) install --upgrade pip
+	@touch $@
+
+# Build requirements live in .venv, so that a rebuild fetches nothing.
+$(VENV)/.build: $(VENV)/.made pyproject.toml
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
+	  > $(VENV)/build-requires.txt
+	$(PIP) install -r $(VENV)/build-requires.txt
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.build $(RECIPE) $(NATIVE)
+	$(PIP) install --no-build-isolation --editable '.[bench]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.build $(RECIPE) $(NATIVE)
+	$(PIP) install --no-build-isolation --editable '.[bench,test,dev]'
+	@touch $@ $(VENV)/.run
+
+# -- use -----------------------------------------------------------------------------------------
+
+run: $(VENV)/.run ## build, install into .venv and compare throughput with Gymnasium's vector environments
+	$(BIN)/python -m envring.bench $(ARGS)
+
+# -- test ----------------------------------------------------------------------------------------
+
+test: $(VENV)/.dev ## build and run every test, the wheel's included
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev ## formatting, lint, types, import layers, spelling
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest envring._core --ignore-missing-stub
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/cython-lint src
+	$(BIN)/clang-format --dry-run -Werror $(C_SOURCES)
+	$${CC:-cc} -std=c11 -Wall -Wextra -Werror -fsyntax-only $(wildcard csrc/*.c)
+	$(BIN)/vermin --quiet --no-tips --violations -t=2.7- -t=3.6- $(WORKER)
+	$(BIN)/codespell
+
+format: $(VENV)/.dev ## format Python and C in place, and fix what ruff can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/clang-format -i $(C_SOURCES)
+
+ctest: ## the C tests alone, no Python needed
+	tests/c/run.sh plain
+
+sanitize: ## the C tests under ASan + UBSan, then under TSan
+	tests/c/run.sh asan
+	tests/c/run.sh tsan
+
+model: ## the Spin models and their planted bugs
+	@command -v spin >/dev/null || { \
+	  echo "error: the models need the program 'spin' (Debian: apt-get install spin)" >&2; exit 1; }
+	tests/model/run.sh
+
+bench: $(VENV)/.dev ## micro-benchmarks (pytest-benchmark)
+	$(BIN)/python -m pytest benchmarks $(ARGS)
+
+# -- release -------------------------------------------------------------------------------------
+
+wheel: $(VENV)/.made ## build a wheel into dist/
+	rm -rf build
+	$(PIP) wheel --no-deps --wheel-dir dist .
+
+clean: ## remove build products and caches, keep .venv
+	rm -rf build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -f src/envring/*.so src/envring/_foreign/*.so $(VENV)/.run $(VENV)/.dev
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## clean, and remove .venv
+	rm -rf $(VENV)
