@@ -8,7 +8,7 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
-NATIVE := $(wildcard csrc/*.[ch] src/envring/*.pyx src/envring/*.pxd)
+NATIVE := $(wildcard csrc/*.[ch] src/envring/*.px[di] src/envring/*.pyx)
 RECIPE := pyproject.toml setup.py
 C_SOURCES = $(wildcard csrc/*.[ch] tests/c/*.[ch])
 WORKER := src/envring/_foreign/envring_worker
@@ -25,7 +25,7 @@ $(VENV)/.made:
 	@command -v "$(PYTHON)" >/dev/null || { \
 	  echo "error: there is no '$(PYTHON)' on PATH; name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "error: envring needs Python 3.11 or newer and $(PYTHON) is $$("$(PYTHON)" -V 2>&1);" \
+	  echo "error: envring needs Python 3.11 or newer and $(PYTHON) is $$("$(PYTHON)" -V 2>&1 | head -n 1);" \
 	       "name another: make PYTHON=python3.12" >&2; exit 1; }
 	@command -v "$${CC:-cc}" >/dev/null || { \
 	  echo "error: building needs a C compiler (Debian: apt-get install gcc libc6-dev)" >&2; exit 1; }

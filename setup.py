@@ -57,9 +57,9 @@ class BuildExt(build_ext):
             self.build_temp = shared_temp
 
 
-def flags():
+def flags(visibility):
     """The keyword arguments that both targets are compiled with."""
-    compiler = ["-std=c11", "-fvisibility=hidden", "-Wall", "-Wextra"]
+    compiler = ["-std=c11", f"-fvisibility={visibility}", "-Wall", "-Wextra"]
     compiler += ["-O0", "-g3", "-UNDEBUG"] if DEBUG else ["-O3", "-g0"]
     linker = []
     if SANITIZE:
@@ -78,11 +78,11 @@ core = Extension(
     "envring._core",
     ["src/envring/_core.pyx", *csrc],
     include_dirs=["csrc", numpy.get_include()],
-    **flags(),
+    **flags("hidden"),
 )
 core.define_macros.append(("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"))
 worker_library = PlainLib(
-    "envring._foreign.libenvring", csrc, include_dirs=["csrc"], **flags()
+    "envring._foreign.libenvring", csrc, include_dirs=["csrc"], **flags("default")
 )
 
 setup(

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: MIT
+"""What every test gets: a quiet display, repeatable hypothesis, and balanced books at the end."""
+
+import os
+
+# before pygame, matplotlib or a worker can be started
+os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
+os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import hypothesis
+import pytest
+
+from books import Books
+
+hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
+hypothesis.settings.register_profile("search", deadline=None, print_blob=True)
+# random search on request: HYPOTHESIS_PROFILE=search make test
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if call.when == "call":
+        item.stash[FAILED] = report.failed
+    return report
+
+
+@pytest.fixture(autouse=True)
+def balanced_books(request):
+    """Fails a test that leaves a process, descriptor, mapping, thread or name behind."""
+    before = Books.now()
+    yield
+    if request.node.stash.get(FAILED, False):
+        return  # its traceback keeps its environments alive: one report is enough
+    left = before.left_over(within=2.0)
+    if left:
+        pytest.fail("left behind: " + "; ".join(left), pytrace=False)

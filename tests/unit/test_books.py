@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: MIT
+"""The fixture that watches all other tests is itself watched."""
+
+import mmap
+import multiprocessing
+import os
+import signal
+import socket
+import subprocess
+import threading
+
+import pytest
+
+from books import Books
+
+
+@pytest.fixture
+def before():
+    return Books.now()
+
+
+def expect(left, text):
+    assert len(left) == 1
+    assert text in left[0]
+
+
+def test_nothing_is_left_by_nothing(before):
+    assert before.left_over(within=0) == []
+
+
+def test_a_running_child_is_left(before):
+    child = subprocess.Popen(["sleep", "60"])
+    try:
+        expect(before.left_over(within=0), "(sleep)")
+    finally:
+        child.kill()
+        child.wait(10)
+
+
+def test_a_grandchild_is_left(before):
+    child = subprocess.Popen(["sh", "-c", "sleep 60; :"], start_new_session=True)
+    try:
+        # the shell needs a moment to start it
+        assert any("(sleep)" in text for text in before.left_over(within=0.5))
+    finally:
+        os.killpg(child.pid, 9)
+        child.wait(10)
+
+
+def test_an_unreaped_child_is_left(before):
+    child = subprocess.Popen(["true"])
+    try:
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        expect(before.left_over(within=0), "state Z")
+    finally:
+        child.wait(10)
+
+
+def test_a_socket_is_left(before):
+    one, other = socket.socketpair()
+    with one, other:
+        assert len(before.left_over(within=0)) == 2
+
+
+def test_a_memfd_is_left(before):
+    fd = os.memfd_create("envring-test")
+    try:
+        expect(before.left_over(within=0), "1 x descriptor of /memfd:envring-test")
+    finally:
+        os.close(fd)
+
+
+def test_a_mapping_is_left(before):
+    fd = os.memfd_create("envring-test")
+    try:
+        os.ftruncate(fd, 4096)
+        with mmap.mmap(fd, 4096):
+            left = before.left_over(within=0)
+    finally:
+        os.close(fd)
+    assert any("1 x mapping of /memfd:envring-test" in text for text in left)
+
+
+def test_a_pidfd_is_left(before):
+    fd = os.pidfd_open(os.getpid())
+    try:
+        expect(before.left_over(within=0), "pidfd")
+    finally:
+        os.close(fd)
+
+
+def test_a_name_is_left(before):
+    path = f"/dev/shm/envring-test-{os.getpid()}"
+    with open(path, "w"):
+        pass
+    try:
+        expect(before.left_over(within=0), path)
+    finally:
+        os.unlink(path)
+
+
+def test_servants_of_multiprocessing_are_not_left(before):
+    process = multiprocessing.get_context("forkserver").Process(target=os.getpid)
+    process.start()
+    process.join(30)
+    process.close()
+    assert before.left_over(within=2) == []
+
+
+def test_a_worker_of_the_forkserver_is_left(before):
+    process = multiprocessing.get_context("forkserver").Process(target=signal.pause)
+    process.start()
+    try:
+        assert any("process" in text for text in before.left_over(within=0))
+    finally:
+        process.kill()
+        process.join(30)
+        process.close()
+
+
+def test_a_thread_is_left(before):
+    release = threading.Event()
+    thread = threading.Thread(target=release.wait, args=(30,), name="forgotten")
+    thread.start()
+    try:
+        expect(before.left_over(within=0), "thread forgotten")
+    finally:
+        release.set()
+        thread.join(10)
+
+
+def test_garbage_is_not_left(before):
+    class Knot:
+        def __init__(self):
+            self.me = self
+            self.sockets = socket.socketpair()
+
+        def __del__(self):
+            for one in self.sockets:
+                one.close()
+
+    Knot()
+    assert before.left_over(within=2) == []

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: MIT
+"""House rules that no linter knows: licence lines, sizes, and what the worker package may be."""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+WORKER = ROOT / "src/envring/_foreign/envring_worker"
+FOLDERS = ["src", "csrc", "tests", "benchmarks"]
+SUFFIXES = {".py", ".pyx", ".pxi", ".pxd", ".pyi", ".c", ".h", ".sh", ".pml"}
+SOURCES = sorted(
+    [
+        path
+        for folder in FOLDERS
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in SUFFIXES and path.is_file()
+    ]
+    + [ROOT / name for name in ("setup.py", "Makefile", ".ci/run")]
+)
+WORKER_MODULES = sorted(WORKER.rglob("*.py"))
+
+MOST_LINES = {".py": 400, ".c": 450, ".h": 450, ".pyx": 600, ".pxi": 600}
+# path -> lines: files that may be longer. It is empty and should stay so.
+OVERSIZED: dict[str, int] = {}
+
+# What the worker package runs under. PyPy and newer CPythons come by themselves.
+VERSIONS = ["2.7", *(f"3.{minor}" for minor in range(6, 14))]
+PYTHON_2_NAMES = {"cPickle", "copy_reg", "__builtin__", "Queue", "StringIO", "thread"}
+
+COMPILE = """
+import sys
+for path in sys.argv[1:]:
+    with open(path, "rb") as file:
+        compile(file.read(), path, "exec", dont_inherit=True)
+print("%d.%d: %d files" % (sys.version_info[0], sys.version_info[1], len(sys.argv) - 1))
+"""
+
+
+def name(path):
+    return str(path.relative_to(ROOT))
+
+
+def interpreter(version):
+    """Path of a CPython `version`, or None. Not pyenv's shims: they may refuse to run."""
+    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    found = sorted(root.glob(f"versions/{version}.*/bin/python{version}"))
+    search = os.pathsep.join(
+        folder
+        for folder in os.environ.get("PATH", os.defpath).split(os.pathsep)
+        if Path(folder) != root / "shims"
+    )
+    return found[-1] if found else shutil.which(f"python{version}", path=search)
+
+
+def test_there_are_sources():
+    folders = {path.relative_to(ROOT).parts[0] for path in SOURCES}
+    assert {"src", "csrc", "tests"} <= folders
+    assert WORKER_MODULES
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_names_its_licence(path):
+    head = path.read_text(encoding="utf-8").splitlines()[:2]  # the first may be a #! line
+    assert any("SPDX-License-Identifier: MIT" in line for line in head)
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if p.suffix in MOST_LINES], ids=name)
+def test_is_one_idea_long(path):
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= OVERSIZED.get(name(path), MOST_LINES[path.suffix])
+
+
+@pytest.mark.parametrize("path", WORKER_MODULES, ids=name)
+def test_worker_module_imports_only_what_every_interpreter_has(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    allowed = set(sys.stdlib_module_names) | PYTHON_2_NAMES | {"numpy"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            roots = {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            roots = {node.module.split(".")[0]}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 1, f"line {node.lineno} leaves the package"
+            continue
+        else:
+            continue
+        assert roots <= allowed, f"line {node.lineno}"
+
+
+@pytest.mark.parametrize("path", WORKER_MODULES, ids=name)
+def test_worker_module_means_the_same_in_python_2(path):
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    code = [node for node in body if not isinstance(node, ast.Expr)]
+    if not code:
+        return  # a docstring and nothing else
+    assert isinstance(code[0], ast.ImportFrom)
+    assert code[0].module == "__future__"
+    assert {alias.name for alias in code[0].names} >= {
+        "absolute_import",
+        "division",
+        "print_function",
+    }
+
+
+@pytest.mark.parametrize("path", WORKER_MODULES, ids=name)
+def test_worker_module_is_ascii(path):
+    # Python 2 refuses anything else without a coding line
+    assert path.read_text(encoding="utf-8").isascii()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_worker_package_compiles_under(version):
+    python = interpreter(version)
+    if python is None:
+        pytest.skip(f"no CPython {version} here: the worker package's syntax is unchecked for it")
+    files = [str(path) for path in WORKER_MODULES]
+    done = subprocess.run(
+        [python, "-W", "error", "-E", "-s", "-B", "-c", COMPILE, *files],
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == f"{version}: {len(files)} files"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "csrc").glob("*.[ch]")), ids=name)
+def test_core_knows_no_python_and_names_atomics_once(path):
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"#\s*include\s*[<\"](Python|numpy/)", text)
+    if path.name != "er_atomic.h":
+        assert not re.search(r"stdatomic\.h|\batomic_\w+\(|__atomic_|__sync_", text)

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: MIT
+"""What users install: built from the source archive, in an environment that has nothing else."""
+
+import ctypes
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SUFFIXES = {".c", ".h", ".py", ".pyi", ".pyx", ".pxi", ".pxd", ".sh", ".pml"}
+LIBRARY = "envring/_foreign/libenvring.so"
+
+# neither build products nor anything a clone does not have
+NOT_SOURCE = shutil.ignore_patterns(
+    *(".git", ".venv", "build", "dist", "*.egg-info", "*.so", "__pycache__", ".*_cache"),
+    *(".hypothesis", ".benchmarks", "shared"),
+)
+
+SCRIPT = """
+import ctypes, json, pathlib
+import gymnasium, numpy as np
+import envring
+
+def play(envs):
+    seen = [envs.reset(seed=7)]
+    for t in range(200):
+        seen.append(envs.step(np.array([t % 2, (t // 3) % 2, 1])))
+    envs.close()
+    return seen
+
+def same(a, b):
+    if isinstance(a, np.ndarray):
+        assert a.dtype == b.dtype and a.shape == b.shape
+        return bool(np.all(a == b))
+    if isinstance(a, dict):
+        return list(a) == list(b) and all(same(a[key], b[key]) for key in a)
+    return len(a) == len(b) and all(map(same, a, b))
+
+def make():
+    return gymnasium.make("CartPole-v1")
+
+if __name__ == "__main__":
+    ring = play(envring.RingVectorEnv([make] * 3, num_workers=2))
+    sync = play(gymnasium.vector.SyncVectorEnv([make] * 3))
+    home = pathlib.Path(envring.__file__).parent
+    library = home / "_foreign" / "libenvring.so"
+    ctypes.CDLL(str(library))
+    print(json.dumps({
+        "file": envring.__file__,
+        "version": envring.__version__,
+        "equal": same(ring, sync),
+        "ended": int(sum(step[2].sum() for step in ring[1:])),
+    }))
+"""
+
+
+def run(*command, cwd, timeout=240, **environment):
+    """Runs a command outside the tree with nothing of ours in its environment."""
+    variables = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "ENVRING"))}
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env=variables | environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def sdist(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sdist")
+    # a copy: file lists of earlier builds in the tree would hide what the manifest forgets
+    tree = shutil.copytree(ROOT, folder / "tree", ignore=NOT_SOURCE)
+    run(sys.executable, "-m", "build", "--sdist", "--outdir", folder, tree, cwd=folder)
+    (archive,) = folder.glob("*.tar.gz")
+    return archive
+
+
+@pytest.fixture(scope="session")
+def wheel(sdist, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    run(sys.executable, "-m", "pip", "wheel", "--no-deps", "-w", folder, sdist, cwd=folder)
+    (archive,) = folder.glob("*.whl")
+    return archive
+
+
+@pytest.fixture(scope="session")
+def bystander(wheel, tmp_path_factory):
+    """Python of a fresh environment with the wheel and its dependencies, nothing of the tree."""
+    folder = tmp_path_factory.mktemp("bystander")
+    run(sys.executable, "-m", "venv", folder / "venv", cwd=folder)
+    python = folder / "venv/bin/python"
+    run(python, "-m", "pip", "install", "--quiet", wheel, cwd=folder)
+    return python
+
+
+def test_source_archive_has_what_building_and_testing_need(sdist):
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    packed = {
+        str(path.relative_to(ROOT))
+        for folder in ("csrc", "src", "tests")
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in SUFFIXES
+    }
+    packed |= {"setup.py", "pyproject.toml", "Makefile", "LICENSE", "README.md", ".ci/run"}
+    assert packed - names == set()
+    assert not {name for name in names if name.endswith((".so", ".pyc", "_core.c"))}
+
+
+def test_wheel_has_every_module_and_no_source_of_the_build(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    expected = {
+        str(path.relative_to(ROOT / "src"))
+        for path in (ROOT / "src/envring").rglob("*")
+        if path.suffix in (".py", ".pyi") or path.name == "py.typed"
+    }
+    assert {"envring/_core.pyi", "envring/py.typed"} <= expected
+    assert names == expected | {f"envring/_core{suffix}", LIBRARY}
+
+
+def test_worker_library_exports_our_functions_and_needs_an_old_libc(wheel, tmp_path):
+    with zipfile.ZipFile(wheel) as archive:
+        path = archive.extract(LIBRARY, tmp_path)
+    ctypes.CDLL(path)
+    table = run("nm", "--dynamic", "--with-symbol-versions", path, cwd=tmp_path).split("\n")
+    symbols = [line.split()[-2:] for line in table if line]
+    defined = {name for kind, name in symbols if kind in "TDBR"}
+    needed = {name for kind, name in symbols if kind == "U"}
+    assert defined
+    assert all(name.startswith("er_") for name in defined)
+    versions = {name.partition("@GLIBC_")[2] for name in needed if "@GLIBC_" in name}
+    newest = max(tuple(map(int, version.split("."))) for version in versions)
+    assert newest <= (2, 17)
+    assert not any(name.startswith(("Py", "_Py")) for name in needed)
+
+
+def test_installed_package_works_without_the_tree(wheel, bystander, tmp_path):
+    script = tmp_path / "play.py"
+    script.write_text(SCRIPT)
+    said = json.loads(run(bystander, script, cwd=tmp_path, timeout=50))
+    home = Path(said["file"])
+    assert bystander.parent.parent in home.parents
+    assert said["equal"]
+    assert said["ended"] > 3, "the episodes were meant to end and start again"
+    assert said["version"] == wheel.name.split("-")[1]
