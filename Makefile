@@ -13,7 +13,7 @@ RECIPE := pyproject.toml setup.py
 C_SOURCES = $(wildcard csrc/*.[ch] tests/c/*.[ch])
 WORKER := src/envring/_foreign/envring_worker
 
-.PHONY: help run test check format ctest sanitize model bench wheel clean distclean
+.PHONY: help run test check python types layers native worker spelling format ctest sanitize model bench wheel clean distclean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,16 +58,28 @@ run: $(VENV)/.run ## build, install into .venv and compare throughput with Gymna
 test: $(VENV)/.dev ## build and run every test, the wheel's included
 	$(BIN)/python -m pytest $(ARGS)
 
-check: $(VENV)/.dev ## formatting, lint, types, import layers, spelling
+check: python types layers native worker spelling ## formatting, lint, types, import layers, spelling (-k: go on after a failure)
+
+python: $(VENV)/.dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+
+types: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest envring._core --ignore-missing-stub
+
+layers: $(VENV)/.dev
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/cython-lint src
+
+native: $(VENV)/.dev
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cython-lint src
 	$(BIN)/clang-format --dry-run -Werror $(C_SOURCES)
 	$${CC:-cc} -std=c11 -Wall -Wextra -Werror -fsyntax-only $(wildcard csrc/*.c)
+
+worker: $(VENV)/.dev
 	$(BIN)/vermin --quiet --no-tips --violations -t=2.7- -t=3.6- $(WORKER)
+
+spelling: $(VENV)/.dev
 	$(BIN)/codespell
 
 format: $(VENV)/.dev ## format Python and C in place, and fix what ruff can
