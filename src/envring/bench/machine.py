@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: MIT
+"""What machine this is, what its processors do, and which processes belong to whom."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import signal
+import time
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from envring.cpus import allowed_cpus, usable_cpus
+
+_PROC = Path("/proc")
+
+
+def describe() -> dict[str, Any]:
+    """Processor, cores, kernel and versions, ready for JSON."""
+    versions = {"python": platform.python_version()}
+    for package in ("envring", "gymnasium", "numpy"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return {
+        "cpu": _cpu_model(),
+        "cores_usable": usable_cpus(),
+        "cores_total": os.cpu_count(),
+        "kernel": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "versions": versions,
+    }
+
+
+def load_average() -> list[float]:
+    """The load averages of 1, 5 and 15 minutes, or an empty list where there are none."""
+    try:
+        return [round(value, 2) for value in os.getloadavg()]
+    except OSError:
+        return []
+
+
+def _cpu_model() -> str:
+    with contextlib.suppress(OSError):
+        for line in (_PROC / "cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """CPU time that the given processes have used so far; one that is gone counts as 0."""
+    total = 0.0
+    for pid in pids:
+        # The clock id of another process's CPU time (see clock_getcpuclockid(3)): exact to the
+        # nanosecond, where /proc/PID/stat has ticks of 10 ms.
+        with contextlib.suppress(OSError):
+            total += time.clock_gettime((~pid << 3) | 2)
+    return total
+
+
+def busy_seconds() -> float | None:
+    """CPU time spent by anybody on the processors this process may use, stolen time included."""
+    try:
+        usable = {f"cpu{cpu}" for cpu in allowed_cpus()}
+        lines = (_PROC / "stat").read_text().splitlines()
+    except OSError:
+        return None
+    ticks = 0
+    for line in lines:
+        name, *fields = line.split()
+        if name in usable:
+            user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, fields[:8])
+            ticks += user + nice + system + irq + softirq + steal
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def family(pid: int) -> set[int]:
+    """The process ``pid``, its descendants and whoever else is left in its session."""
+    parents: dict[int, tuple[int, int]] = {}
+    with contextlib.suppress(OSError):
+        for entry in _PROC.iterdir():
+            if entry.name.isdigit():
+                with contextlib.suppress(OSError):
+                    # The command's name may hold spaces and parentheses: look behind the last one.
+                    fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                    if fields[0] != "Z":
+                        parents[int(entry.name)] = (int(fields[1]), int(fields[3]))
+    found = {pid} & parents.keys()
+    found |= {each for each, (_, session) in parents.items() if session == pid}
+    grown = True
+    while grown:
+        young = {each for each, (parent, _) in parents.items() if parent in found or parent == pid}
+        grown = not young <= found
+        found |= young
+    return found
+
+
+def kill(pids: Iterable[int]) -> None:
+    """SIGKILL every process of ``pids`` that still exists."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: MIT
+"""The caller's side of a peer's process: start it, ask it with a deadline, leave nothing behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from envring.bench import machine
+
+# Not a module of its own to run: spawned workers would import the caller's main module again.
+_COMMAND = "from envring.bench.serve import main; main()"
+
+
+class PeerFailed(Exception):
+    """The peer raised, died or did not answer in time; the text says which."""
+
+
+class PeerProcess:
+    """One peer, constructed in a fresh process in a session of its own.
+
+    The constructor only starts it: `ready` waits until it is constructed. Between requests the
+    process is blocked on its pipe and its workers wait for it.
+
+    Args:
+        peer: A key of `envring.bench.peers.TITLES`.
+        workload: The name of a workload.
+        num_envs: How many envs.
+        options: Keyword arguments of the vector environment's constructor.
+    """
+
+    def __init__(self, peer: str, workload: str, num_envs: int, options: Mapping[str, Any]) -> None:
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (kill closes it)
+        self._replies, write_end = os.pipe()
+        self._buffer = b""
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _COMMAND, str(write_end)],
+                stdin=subprocess.PIPE,
+                stdout=self._log,
+                stderr=self._log,
+                pass_fds=(write_end,),
+                start_new_session=True,
+            )
+        except OSError:
+            os.close(self._replies)
+            self._log.close()
+            raise
+        finally:
+            os.close(write_end)
+        self._family = {self._process.pid}
+        self._send(
+            {"peer": peer, "workload": workload, "num_envs": num_envs, "options": dict(options)}
+        )
+
+    def ready(self, timeout: float) -> float:
+        """Wait until the peer is constructed and reset; returns the seconds of its construction.
+
+        Raises:
+            PeerFailed: if it raised, died, or took longer than ``timeout`` seconds.
+        """
+        seconds = float(self._receive(timeout, "construct")["seconds"])
+        self._family |= machine.family(self._process.pid)
+        return seconds
+
+    def ask(self, timeout: float, **request: Any) -> dict[str, Any]:
+        """Send a request and wait for its answer.
+
+        Returns:
+            The answer, with ``outside``: the processors that were busy with anything but this peer
+            (None where the system does not tell).
+
+        Raises:
+            PeerFailed: if the peer raised, died, or took longer than ``timeout`` seconds.
+        """
+        busy, own, start = machine.busy_seconds(), self._cpu_seconds(), time.perf_counter()
+        self._send(request)
+        answer = self._receive(timeout, str(request["op"]))
+        elapsed = time.perf_counter() - start
+        own, after = self._cpu_seconds() - own, machine.busy_seconds()
+        answer["outside"] = (
+            None if busy is None or after is None else max(0.0, (after - busy - own) / elapsed)
+        )
+        return answer
+
+    def close(self, timeout: float) -> float:
+        """Close the peer, wait for its process to end, and return the seconds its ``close()`` took.
+
+        Whatever else happens, no process of the peer is left.
+
+        Raises:
+            PeerFailed: if it raised, died, took longer than ``timeout`` seconds, or left a process.
+        """
+        try:
+            self._send({"op": "close"})
+            seconds = float(self._receive(timeout, "close")["seconds"])
+            try:
+                self._process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                raise PeerFailed(f"closed, but did not exit within {timeout:.0f} s") from None
+            self._expect_nobody(time.monotonic() + 2.0)
+            return seconds
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        """Kill whatever is left of the peer; calling it again does nothing."""
+        if self._log.closed:
+            return
+        machine.kill(self._alive())
+        self._process.kill()
+        self._process.wait()
+        # A second look: a process that was being forked during the first one.
+        machine.kill(self._alive())
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+        os.close(self._replies)
+        self._log.close()
+
+    def _alive(self) -> set[int]:
+        """Processes of the peer that still run."""
+        pid = self._process.pid
+        # Once it was waited for, its number may belong to a stranger.
+        reaped = set() if self._process.returncode is None else {pid}
+        return machine.family(pid) - reaped
+
+    def _cpu_seconds(self) -> float:
+        return machine.cpu_seconds(self._family) + time.process_time()
+
+    def _expect_nobody(self, deadline: float) -> None:
+        while left := self._alive():
+            if time.monotonic() > deadline:
+                raise PeerFailed(f"closed, but left {len(left)} process(es) behind")
+            select.select([], [], [], 0.01)
+
+    def _send(self, request: Mapping[str, Any]) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # _receive says how it died
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.flush()
+
+    def _receive(self, timeout: float, doing: str) -> dict[str, Any]:
+        deadline = time.monotonic() + timeout
+        while b"\n" not in self._buffer:
+            # Workers may hold the pipe open after the peer's death: its end is not the only sign.
+            gone = self._process.poll() is not None
+            if select.select([self._replies], [], [], 0.0 if gone else 0.1)[0]:
+                if chunk := os.read(self._replies, 65536):
+                    self._buffer += chunk
+                    continue
+                gone = True
+            if gone:
+                raise PeerFailed(f"crashed in {doing} ({self._exit_text()}){self._log_tail()}")
+            if time.monotonic() > deadline:
+                raise PeerFailed(
+                    f"hung in {doing}: no answer within {timeout:.0f} s{self._log_tail()}"
+                )
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise PeerFailed(f"failed in {doing}: {answer['error']}")
+        return answer
+
+    def _exit_text(self) -> str:
+        try:
+            code = self._process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            return "it closed its pipe"
+        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+    def _log_tail(self) -> str:
+        # Not read(): the peer writes at the same file position.
+        text = os.pread(self._log.fileno(), 1 << 20, 0).decode(errors="replace")
+        lines = text.strip().splitlines()
+        return ": " + lines[-1][:300] if lines else ""
