@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: MIT
+"""Every figure envring promises against its goal, in one run: ``python benchmarks/acceptance.py``.
+
+Ratios are medians over rounds of what was measured within one round. The exit status is 1 when a
+goal is missed. Everything runs on two processors, with two workers, whatever the machine has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from envring.bench import machine
+from envring.bench.__main__ import exit_on_signals, require_extra
+from envring.bench.process import PeerFailed, PeerProcess
+from envring.bench.runner import Cell, CellResult, run_cell
+from envring.bench.stats import Spread, spread
+from envring.cpus import allowed_cpus, usable_cpus
+
+CORES = 2
+RING = {"num_workers": CORES}
+ALL = ("envring", "async", "sync", "bare")
+ROUNDS, SLICE_SECONDS, REPEATS = 11, 0.4, 2
+FORK_TRIALS, SPAWN_TRIALS, IDLE_TRIALS = 7, 2, 7
+SPAWN_RESERVE_SECONDS = 110.0
+START_TIMEOUT, CLOSE_TIMEOUT = 90.0, 30.0
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a figure must reach: at least ``limit``, or at most where ``at_most``."""
+
+    what: str
+    unit: str
+    limit: float
+    at_most: bool = False
+
+    def met(self, figure: float) -> bool:
+        """Whether ``figure`` reaches the goal."""
+        return figure <= self.limit if self.at_most else figure >= self.limit
+
+
+@dataclass
+class Verdict:
+    """One goal and what was measured for it."""
+
+    row: str
+    goal: Goal
+    figure: Spread | None
+    note: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether there is a figure and it reaches the goal."""
+        return self.figure is not None and self.goal.met(self.figure.median)
+
+
+@dataclass(frozen=True)
+class ThroughputRow:
+    """A cell of the runner, with goals by what envring is compared with."""
+
+    cell: Cell
+    ceiling: float | None = None
+    ratios: dict[str, float] = field(default_factory=dict)
+
+    def judge(self, row: str, result: CellResult) -> Iterator[Verdict]:
+        """A verdict for each goal."""
+        note = "; ".join(f"{peer} {text}" for peer, text in result.failures.items())
+        outside = result.outside()
+        if outside is not None and outside.high > 0.15:
+            note = f"disturbed: {outside.median:.2f} cores busy elsewhere. {note}"
+        if self.ceiling is not None:
+            goal = Goal("of the ceiling", "", self.ceiling)
+            yield Verdict(row, goal, result.of_ceiling("envring"), note)
+        for base, limit in self.ratios.items():
+            goal = Goal(f"times {base.title()}VectorEnv", "x", limit)
+            yield Verdict(row, goal, result.ratio("envring", base), note)
+
+
+def _cell(workload: str, num_envs: int, peers: tuple[str, ...]) -> Cell:
+    return Cell(workload, num_envs, peers, {"envring": RING})
+
+
+THROUGHPUT = {
+    "cartpole-64": ThroughputRow(_cell("cartpole", 64, ALL), 0.75, {"async": 20.0, "sync": 1.6}),
+    "cartpole-8": ThroughputRow(_cell("cartpole", 8, ALL), 0.62, {"async": 9.0, "sync": 1.4}),
+    "null-64": ThroughputRow(_cell("null", 64, ALL), None, {"async": 400.0, "sync": 4.5}),
+    "spin100-64": ThroughputRow(_cell("spin100", 64, ("envring", "bare")), 0.95),
+    "image-64": ThroughputRow(_cell("image", 64, ("envring", "async")), None, {"async": 130.0}),
+    "dict5-64": ThroughputRow(_cell("dict5", 64, ("envring", "async")), None, {"async": 150.0}),
+    "info5-64": ThroughputRow(_cell("info5", 64, ("envring", "async")), None, {"async": 100.0}),
+}
+
+
+def start_and_close(peer: str, options: dict[str, Any]) -> tuple[float, float]:
+    """Seconds to construct and to close 64 CartPoles in a fresh process."""
+    process = PeerProcess(peer, "cartpole", 64, options)
+    try:
+        return process.ready(START_TIMEOUT), process.close(CLOSE_TIMEOUT)
+    finally:
+        process.kill()
+
+
+def _starts(context: str | None, trials: int, deadline: float) -> tuple[list[float], ...]:
+    """By turns ours and Async: our and its construction, our and its closing, in seconds."""
+    ours, theirs = [], []
+    for _ in range(trials):
+        begun = time.monotonic()
+        ours.append(start_and_close("envring", {**RING, "context": context}))
+        theirs.append(start_and_close("async", {"context": context}))
+        if 2 * time.monotonic() - begun > deadline:
+            break
+    built, closed = zip(*ours, strict=True)
+    async_built, async_closed = zip(*theirs, strict=True)
+    return list(built), list(async_built), list(closed), list(async_closed)
+
+
+def _each(over: Sequence[float], under: Sequence[float]) -> Spread | None:
+    return spread(a / b for a, b in zip(over, under, strict=True))
+
+
+def measure_start(row: str, deadline: float) -> Iterator[Verdict]:
+    """Construction and closing with the default context."""
+    built, theirs, closed, _ = _starts(None, FORK_TRIALS, deadline)
+    note = f"{_median(built):.3f} s against {_median(theirs):.3f} s"
+    goal = Goal("of Async's time to construct", "", 0.5, at_most=True)
+    yield Verdict(row, goal, _each(built, theirs), note)
+    yield Verdict(row, Goal("to close", " s", 0.1, at_most=True), spread(closed))
+
+
+def measure_spawn(row: str, deadline: float) -> Iterator[Verdict]:
+    """Construction with ``context="spawn"``."""
+    built, theirs, _, _ = _starts("spawn", SPAWN_TRIALS, deadline)
+    note = f"{_median(built):.2f} s against {_median(theirs):.2f} s"
+    goal = Goal("times as fast to construct as Async", "x", 10.0)
+    yield Verdict(row, goal, _each(theirs, built), note)
+
+
+def measure_idle(row: str, deadline: float) -> Iterator[Verdict]:
+    """CPU time of the workers from 5 ms to 505 ms after a step."""
+    process = PeerProcess("envring", "cartpole", 64, RING)
+    cores = []
+    try:
+        process.ready(START_TIMEOUT)
+        for _ in range(IDLE_TRIALS):
+            answer = process.ask(CLOSE_TIMEOUT, op="idle", after=0.005, until=0.505)
+            cores.append(answer["cpu_seconds"] / answer["seconds"])
+            if time.monotonic() > deadline:
+                break
+        process.close(CLOSE_TIMEOUT)
+    finally:
+        process.kill()
+    note = f"{answer['children']} worker processes"
+    goal = Goal("cores used by idle workers", "", 0.002, at_most=True)
+    yield Verdict(row, goal, spread(cores), note)
+
+
+def _median(values: Sequence[float]) -> float:
+    found = spread(values)
+    return found.median if found else float("nan")
+
+
+TIMED: dict[str, Callable[[str, float], Iterator[Verdict]]] = {
+    "start": measure_start,
+    "idle": measure_idle,
+    "start-spawn": measure_spawn,
+}
+ROWS = (*THROUGHPUT, *TIMED)
+
+
+def measure(
+    rows: Sequence[str], end: float, advanced: Callable[[str, int], None]
+) -> tuple[list[Verdict], list[CellResult]]:
+    """Measure the named rows until about ``end``, a `time.monotonic` moment."""
+    verdicts: list[Verdict] = []
+    results: list[CellResult] = []
+    cells = [row for row in rows if row in THROUGHPUT]
+    reserve = 15.0 * ("start" in rows) + 5.0 * ("idle" in rows)
+    reserve += SPAWN_RESERVE_SECONDS * ("start-spawn" in rows)
+    for index, row in enumerate(cells):
+        now = time.monotonic()
+        share = max(3.0, (end - reserve - now) / (len(cells) - index))
+        result = run_cell(
+            THROUGHPUT[row].cell,
+            cores=usable_cpus(),
+            rounds=ROUNDS,
+            slice_seconds=SLICE_SECONDS,
+            deadline=now + share,
+            repeats=REPEATS,
+        )
+        results.append(result)
+        verdicts += THROUGHPUT[row].judge(row, result)
+        advanced(row, 1)
+    for row in (row for row in rows if row in TIMED):
+        try:
+            verdicts += TIMED[row](row, end)
+        except PeerFailed as failure:
+            verdicts.append(Verdict(row, Goal("measured", "", 1.0), None, str(failure)))
+        advanced(row, 1)
+    return verdicts, results
+
+
+def use_two_processors() -> None:
+    """Restrict this process, and so every peer, to the first `CORES` processors it may use."""
+    os.sched_setaffinity(0, allowed_cpus()[:CORES])
+
+
+def main() -> int:
+    """Measure, print a verdict for each goal; returns 1 when one is missed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument(
+        "rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)} (default: all)"
+    )
+    parser.add_argument("--seconds", type=float, default=330.0, help="time budget (default: 330)")
+    parser.add_argument("--json", type=Path, metavar="PATH", help="write every sample to this file")
+    options = parser.parse_args()
+    rows = [row for row in ROWS if not options.rows or row in options.rows]
+    if unknown := set(options.rows) - set(ROWS):
+        parser.error(f"no row {', '.join(sorted(unknown))}; choose from {', '.join(ROWS)}")
+    require_extra()
+    exit_on_signals()
+    from rich.console import Console
+    from rich.table import Table
+
+    from envring.bench import report
+
+    use_two_processors()
+    console = Console()
+    hardware = machine.describe() | {"load_before": machine.load_average()}
+    end = time.monotonic() + options.seconds
+    with report.progress(console) as progress:
+        task = progress.add_task(rows[0], total=len(rows), refresh=True)
+
+        def advanced(row: str, by: int) -> None:
+            following = rows[rows.index(row) + 1 :] or [row]
+            progress.update(task, advance=by, description=following[0], refresh=True)
+
+        verdicts, results = measure(rows, end, advanced)
+    hardware["load_after"] = machine.load_average()
+    table = Table("row", "figure", "quartiles", "goal", "", "note")
+    for each in verdicts:
+        goal, found = each.goal, each.figure
+        table.add_row(
+            each.row,
+            "-" if found is None else f"{found.median:.3g}{goal.unit} {goal.what}",
+            "-" if found is None else f"{found.low:.3g} to {found.high:.3g}",
+            f"{'<=' if goal.at_most else '>='} {goal.limit:g}",
+            "[green]PASS[/]" if each.passed else "[bold red]MISS[/]",
+            each.note.replace("[", r"\["),
+        )
+    console.print(table)
+    console.print(report.machine_line(hardware), style="dim", highlight=False)
+    console.print(f"load {hardware['load_before']} to {hardware['load_after']}", highlight=False)
+    if options.json:
+        goals = [asdict(each) | {"passed": each.passed} for each in verdicts]
+        report.write_json(options.json, results, hardware, goals=goals)
+    return 0 if all(each.passed for each in verdicts) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
