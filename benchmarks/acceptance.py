@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from envring.bench import machine
 from envring.bench.__main__ import exit_on_signals, require_extra
@@ -22,6 +22,9 @@ from envring.bench.process import PeerFailed, PeerProcess
 from envring.bench.runner import Cell, CellResult, run_cell
 from envring.bench.stats import Spread, spread
 from envring.cpus import allowed_cpus, usable_cpus
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 CORES = 2
 RING = {"num_workers": CORES}
@@ -74,12 +77,12 @@ class ThroughputRow:
         note = "; ".join(f"{peer} {text}" for peer, text in result.failures.items())
         outside = result.outside()
         if outside is not None and outside.high > 0.15:
-            note = f"disturbed: {outside.median:.2f} cores busy elsewhere. {note}"
+            note = f"disturbed, {outside.median:.2f} cores were busy elsewhere. {note}"
         if self.ceiling is not None:
             goal = Goal("of the ceiling", "", self.ceiling)
             yield Verdict(row, goal, result.of_ceiling("envring"), note)
         for base, limit in self.ratios.items():
-            goal = Goal(f"times {base.title()}VectorEnv", "x", limit)
+            goal = Goal(f"of {base.title()}VectorEnv", "x", limit)
             yield Verdict(row, goal, result.ratio("envring", base), note)
 
 
@@ -138,7 +141,7 @@ def measure_spawn(row: str, deadline: float) -> Iterator[Verdict]:
     """Construction with ``context="spawn"``."""
     built, theirs, _, _ = _starts("spawn", SPAWN_TRIALS, deadline)
     note = f"{_median(built):.2f} s against {_median(theirs):.2f} s"
-    goal = Goal("times as fast to construct as Async", "x", 10.0)
+    goal = Goal("of Async's speed to construct", "x", 10.0)
     yield Verdict(row, goal, _each(theirs, built), note)
 
 
@@ -150,15 +153,16 @@ def measure_idle(row: str, deadline: float) -> Iterator[Verdict]:
         process.ready(START_TIMEOUT)
         for _ in range(IDLE_TRIALS):
             answer = process.ask(CLOSE_TIMEOUT, op="idle", after=0.005, until=0.505)
+            if answer["children"] < CORES:
+                raise PeerFailed(f"has {answer['children']} worker processes, not {CORES}")
             cores.append(answer["cpu_seconds"] / answer["seconds"])
             if time.monotonic() > deadline:
                 break
         process.close(CLOSE_TIMEOUT)
     finally:
         process.kill()
-    note = f"{answer['children']} worker processes"
     goal = Goal("cores used by idle workers", "", 0.002, at_most=True)
-    yield Verdict(row, goal, spread(cores), note)
+    yield Verdict(row, goal, spread(cores))
 
 
 def _median(values: Sequence[float]) -> float:
@@ -211,6 +215,27 @@ def use_two_processors() -> None:
     os.sched_setaffinity(0, allowed_cpus()[:CORES])
 
 
+def show(console: Console, verdicts: Sequence[Verdict]) -> None:
+    """Print a line for each goal, and below them what there is to note."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table("row", "figure", "quartiles", "goal", "", "of what", box=SIMPLE_HEAD)
+    for each in verdicts:
+        goal, found = each.goal, each.figure
+        table.add_row(
+            each.row,
+            "-" if found is None else f"{found.median:.3g}{goal.unit}",
+            "-" if found is None else f"{found.low:.3g} to {found.high:.3g}",
+            f"{'<=' if goal.at_most else '>='} {goal.limit:g}{goal.unit}",
+            "[green]PASS[/]" if each.passed else "[bold red]MISS[/]",
+            goal.what,
+        )
+    console.print(table)
+    for row, note in dict.fromkeys((each.row, each.note) for each in verdicts if each.note):
+        console.print(f"{row}: {note}", markup=False, highlight=False)
+
+
 def main() -> int:
     """Measure, print a verdict for each goal; returns 1 when one is missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -226,7 +251,6 @@ def main() -> int:
     require_extra()
     exit_on_signals()
     from rich.console import Console
-    from rich.table import Table
 
     from envring.bench import report
 
@@ -243,18 +267,7 @@ def main() -> int:
 
         verdicts, results = measure(rows, end, advanced)
     hardware["load_after"] = machine.load_average()
-    table = Table("row", "figure", "quartiles", "goal", "", "note")
-    for each in verdicts:
-        goal, found = each.goal, each.figure
-        table.add_row(
-            each.row,
-            "-" if found is None else f"{found.median:.3g}{goal.unit} {goal.what}",
-            "-" if found is None else f"{found.low:.3g} to {found.high:.3g}",
-            f"{'<=' if goal.at_most else '>='} {goal.limit:g}",
-            "[green]PASS[/]" if each.passed else "[bold red]MISS[/]",
-            each.note.replace("[", r"\["),
-        )
-    console.print(table)
+    show(console, verdicts)
     console.print(report.machine_line(hardware), style="dim", highlight=False)
     console.print(f"load {hardware['load_before']} to {hardware['load_after']}", highlight=False)
     if options.json:

@@ -138,7 +138,8 @@ def run_cell(
         rounds: How often each peer gets a slice, time allowing.
         slice_seconds: Length of a slice.
         deadline: The `time.monotonic` moment after which no further round is begun.
-        repeats: How often a slice that was disturbed from outside is taken again.
+        repeats: How often a slice that was disturbed from outside is taken again, as long as the
+            rounds are ahead of the deadline.
         construct_seconds: How long a peer may take to be constructed.
         grace: How much longer than a slice a peer may take before it counts as hung, in seconds.
         advanced: Called after each slice.
@@ -150,12 +151,15 @@ def run_cell(
     patience = slice_seconds + grace
     with ExitStack() as stack:
         running = _start(cell, result, stack, min(construct_seconds, deadline - time.monotonic()))
+        first = time.monotonic()
         for number in range(rounds):
             begun = time.monotonic()
+            # A noisy machine gets its rounds, too: only time that is to spare goes into repeats.
+            due = first + (deadline - first) * (number + 1) / rounds
             for peer in list(running):
                 try:
                     for sample in _take(
-                        running[peer], peer, number, slice_seconds, patience, repeats, deadline
+                        running[peer], peer, number, slice_seconds, patience, repeats, due
                     ):
                         result.samples.append(sample)
                 except PeerFailed as failure:
@@ -200,9 +204,9 @@ def _take(
     seconds: float,
     patience: float,
     repeats: int,
-    deadline: float,
+    due: float,
 ) -> Iterator[Sample]:
-    """Take one slice, again while it is disturbed; of all attempts the quietest is the one kept."""
+    """Take one slice, and again while it is disturbed and not ``due``; keep the quietest."""
     attempts: list[Sample] = []
     for _ in range(1 + repeats):
         answer = process.ask(patience, op="slice", seconds=seconds)
@@ -217,7 +221,7 @@ def _take(
                 outside=answer["outside"],
             )
         )
-        if (attempts[-1].outside or 0.0) <= QUIET or time.monotonic() + seconds > deadline:
+        if (attempts[-1].outside or 0.0) <= QUIET or time.monotonic() + seconds > due:
             break
     best = quietest(attempts)
     for index, attempt in enumerate(attempts):
