@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: MIT
+"""What the parts of the conformance suite share."""
+
+from __future__ import annotations
+
+import copy
+import re
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar
+from unittest import SkipTest
+
+from gymnasium.vector import SyncVectorEnv, VectorEnv
+
+from envring.testing.compare import assert_same_batch
+
+_FINAL_KEYS = ("final_obs", "_final_obs", "final_info", "_final_info")
+
+EnvFns = Sequence[Callable[[], Any]]
+
+
+@dataclass
+class Raised:
+    """The exception that :func:`expect_error` has caught."""
+
+    error: BaseException | None = None
+
+
+@contextmanager
+def expect_error(
+    kinds: type[BaseException] | tuple[type[BaseException], ...],
+    match: str | None = None,
+    text: str | None = None,
+) -> Iterator[Raised]:
+    """Check that the block raises.
+
+    Args:
+        kinds: Exception class or classes.
+        match: Regular expression to be found in the message.
+        text: The whole message.
+    """
+    caught = Raised()
+    try:
+        yield caught
+    except kinds as error:
+        caught.error = error
+    if caught.error is None:
+        raise AssertionError(f"nothing raised, expected {kinds}")
+    message = str(caught.error)
+    if match is not None:
+        assert re.search(match, message), f"{match!r} not found in {message!r}"
+    if text is not None:
+        assert message == text, f"message is {message!r}, expected {text!r}"
+
+
+@contextmanager
+def quiet() -> Iterator[list[warnings.WarningMessage]]:
+    """Record the block's warnings, Gymnasium's log lines among them, instead of showing them."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield caught
+
+
+def same_results(actual: tuple[Any, ...], expected: tuple[Any, ...], where: str) -> None:
+    """Compare what ``reset`` or ``step`` returned.
+
+    ``final_obs`` and ``final_info`` may come in either order: Gymnasium's own two classes differ.
+    """
+    left, right = ((*result[:-1], _in_one_order(result[-1])) for result in (actual, expected))
+    assert_same_batch(left, right, where=where)
+
+
+def _in_one_order(infos: dict[str, Any]) -> dict[str, Any]:
+    final = iter([key for key in _FINAL_KEYS if key in infos])
+    return {key: infos[key] for key in (next(final) if k in _FINAL_KEYS else k for k in infos)}
+
+
+class ConformanceBase:
+    """Makes vector environments for the tests; see :class:`VectorEnvConformance`."""
+
+    vector_class: ClassVar[type[VectorEnv] | None] = None
+    vector_kwargs: ClassVar[dict[str, Any]] = {}
+    in_process: ClassVar[bool] = False
+
+    def make_vector(self, env_fns: EnvFns, **kwargs: Any) -> Any:
+        """Make the vector environment under test."""
+        return self.subject_class()(env_fns, **{**self.vector_kwargs, **kwargs})
+
+    def subject_class(self) -> Any:
+        """The class under test, for tests that derive from it."""
+        if self.vector_class is None:
+            raise SkipTest("the suite sets no vector_class")
+        return self.vector_class
+
+    def need_processes(self) -> None:
+        """Skip the test where environments run in the caller's process."""
+        if self.in_process:
+            raise SkipTest("the environments run in the calling process")
+
+    @contextmanager
+    def running(self, env_fns: EnvFns, **kwargs: Any) -> Iterator[Any]:
+        """A vector environment under test that is closed at the end."""
+        envs = self.make_vector(env_fns, **kwargs)
+        try:
+            yield envs
+        finally:
+            with quiet():
+                envs.close()
+
+    @contextmanager
+    def pair(self, env_fns: EnvFns, **kwargs: Any) -> Iterator[tuple[Any, Any]]:
+        """A vector environment under test and a ``SyncVectorEnv`` of the same environments."""
+        with self.running(env_fns, **kwargs) as envs:
+            oracle = SyncVectorEnv(env_fns, **kwargs)
+            try:
+                yield envs, oracle
+            finally:
+                oracle.close()
+
+    def drive(self, envs: Any, oracle: Any, steps: int, seed: int | None = 7) -> None:
+        """Reset and step both with equal random actions and compare everything."""
+        oracle.action_space.seed(seed)
+        same_results(envs.reset(seed=seed), oracle.reset(seed=seed), "reset")
+        for number in range(steps):
+            actions = oracle.action_space.sample()
+            actual = envs.step(copy.deepcopy(actions))
+            same_results(actual, oracle.step(actions), f"step {number}")
