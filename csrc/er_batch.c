@@ -104,6 +104,13 @@ int er_worker_next(er_worker_port_t *port, er_command_t *command, int64_t deadli
     }
 }
 
+int er_worker_stall(er_worker_port_t *port, int64_t deadline_ns) {
+    er_segment_t *s = port->segment;
+    uint32_t seen = er_bell_value(&s->command_bell);
+    er_bell_ring(&s->caller_bell);
+    return er_bell_wait(&s->command_bell, seen, &port->wait, deadline_ns);
+}
+
 void er_worker_finish(er_worker_port_t *port, uint32_t seq) {
     er_segment_t *s = port->segment;
     er_atomic32_t *env_seq = er_env_seq(s) + port->first_env;

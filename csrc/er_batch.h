@@ -68,6 +68,9 @@ int er_caller_wait(er_caller_t *caller, int64_t deadline_ns);
 /* Next command: 0, -ETIMEDOUT, -EINTR, -EPROTO. */
 int er_worker_next(er_worker_port_t *port, er_command_t *command, int64_t deadline_ns);
 
+/* Asks the caller to drain the reply ring, and waits until it rings back. 0, -ETIMEDOUT, -EINTR. */
+int er_worker_stall(er_worker_port_t *port, int64_t deadline_ns);
+
 /* Publishes the slice's results of batch `seq` and rings if the caller waits for nobody else. */
 void er_worker_finish(er_worker_port_t *port, uint32_t seq);
 

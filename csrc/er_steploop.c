@@ -110,8 +110,9 @@ static int step_env(er_steploop_t *loop, uint32_t i) {
     loop->terminations[i] = 0;
     loop->truncations[i] = 0;
     if (loop->pending[i]) {
+        if (call_back(loop, loop->reset_ended, i, py->false_) < 0) return -1;
         loop->pending[i] = 0;
-        return call_back(loop, loop->reset_ended, i, py->false_);
+        return 0;
     }
     er_object *action = next_action(loop, i);
     if (!action) return -1;

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: MIT
+"""Gymnasium environments in worker processes, stepped as one vector env through shared memory."""
+
+import sys as _sys
+
+if not _sys.platform.startswith("linux"):
+    raise ImportError(
+        f"envring runs on Linux (x86-64, aarch64) so far, not on {_sys.platform}: its workers are "
+        "woken by futexes. Use gymnasium.vector.AsyncVectorEnv there."
+    )
+
+from envring._version import __version__
+from envring.errors import (
+    ActionError,
+    ConcurrentCallError,
+    EmptyVectorError,
+    EnvFnError,
+    EnvringError,
+    InfoError,
+    LaunchError,
+    LayoutMismatch,
+    ObservationError,
+    RemoteEnvError,
+    RemoteTraceback,
+    WorkerDied,
+    WorkerTimeout,
+)
+from envring.vector import RingVectorEnv
+
+__all__ = [
+    "ActionError",
+    "ConcurrentCallError",
+    "EmptyVectorError",
+    "EnvFnError",
+    "EnvringError",
+    "InfoError",
+    "LaunchError",
+    "LayoutMismatch",
+    "ObservationError",
+    "RemoteEnvError",
+    "RemoteTraceback",
+    "RingVectorEnv",
+    "WorkerDied",
+    "WorkerTimeout",
+    "__version__",
+]

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: MIT
+"""Reading a batch's actions: how each travels is a code in the command.
+
+0           in the action slab, every leaf in its space's dtype
+1           pickled, in a message that came before the command
+otherwise   in the action slab, one leaf in another dtype: kind (a character) << 8 | itemsize;
+            with PYTHON_NUMBERS the env receives Python numbers, not numpy's
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import numpy as np
+
+from .obs import leaves
+
+SLAB = 0
+MESSAGE = 1
+PYTHON_NUMBERS = 1 << 30
+
+
+def format_code(dtype, python_numbers=False):
+    """The code of one leaf in a dtype of its own."""
+    code = ord(dtype.kind) << 8 | dtype.itemsize
+    return code | PYTHON_NUMBERS if python_numbers else code
+
+
+def _format_dtype(code):
+    return np.dtype("%s%d" % (chr((code & ~PYTHON_NUMBERS) >> 8), code & 0xFF))
+
+
+class ActionReader(object):
+    """Hands a slice of envs its actions, as `iterate` over the batched action space would.
+
+    Args:
+        plan: plan of the single action space (see obs.py), None if actions always are messages.
+        num_envs: of the whole vector env.
+        first, last: the slice.
+        slab: uint8 array over the action slab.
+    """
+
+    def __init__(self, plan, num_envs, first, last, slab):
+        self.plan = plan
+        self.num_envs = num_envs
+        self.first = first
+        self.last = last
+        self.slab = slab
+        self.message = None
+        self._views = {}
+        self._leaf = plan if plan is not None and plan[0] == "leaf" else None
+        self._arrays = self._slab_arrays() if plan is not None else []
+
+    def _slab_arrays(self):
+        arrays, at = [], 0
+        for leaf in leaves(self.plan):
+            shape = (self.num_envs,) + leaf[3]
+            dtype = np.dtype(leaf[2])
+            nbytes = int(np.prod(shape)) * dtype.itemsize
+            arrays.append(self.slab[at : at + nbytes].view(dtype).reshape(shape))
+            at += (nbytes + 127) // 128 * 128
+        return arrays
+
+    def scalars(self):
+        """The slab's array if it holds one number per env, else None."""
+        return self._arrays[0] if self._leaf is not None and not self._leaf[3] else None
+
+    def read(self, code):
+        """Actions of the slice, in order. They stay as they are when the slab is written again."""
+        if code == MESSAGE:
+            actions, self.message = self.message, None
+            return actions
+        if code != SLAB:
+            rows = self._view(code)[self.first : self.last].copy()
+            return rows.tolist() if code & PYTHON_NUMBERS else rows
+        if self._leaf is not None:
+            return self._arrays[0][self.first : self.last].copy()
+        rows = [array[self.first : self.last].copy() for array in self._arrays]
+        return [self._build(self.plan, rows, i) for i in range(self.last - self.first)]
+
+    def _view(self, code):
+        view = self._views.get(code)
+        if view is None:
+            dtype = _format_dtype(code)
+            shape = (self.num_envs,) + self._leaf[3]
+            nbytes = int(np.prod(shape)) * dtype.itemsize
+            view = self._views[code] = self.slab[:nbytes].view(dtype).reshape(shape)
+        return view
+
+    def _build(self, plan, rows, i):
+        if plan[0] == "leaf":
+            return rows[plan[1]][i]
+        if plan[0] == "dict":
+            return dict((key, self._build(child, rows, i)) for key, child in plan[1])
+        return tuple(self._build(child, rows, i) for child in plan[1])

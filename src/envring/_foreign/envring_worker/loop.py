@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: MIT
+"""A worker's slice of envs: the semantics of reset, step, autoreset and call.
+
+This is the reference. A compiled step loop may stand beside it for speed; it stores into the same
+arrays, calls back into this class for everything rare, and is held to the same tests.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import copy
+import sys
+import traceback
+
+import numpy as np
+
+from .obs import ObservationMismatch
+
+NEXT_STEP, SAME_STEP, DISABLED = range(3)
+
+FINAL_NONE, FINAL_SLAB, FINAL_REPLY = range(3)
+
+_NOT_CALLABLE_BY_NAME = ("reset", "step", "close", "_setattr", "_check_spaces")
+
+
+class _Unset(object):
+    """Stands for the last observation of an env that was never reset."""
+
+
+UNSET = _Unset()
+
+
+class EnvSlice(object):
+    """Envs ``first_env`` to ``first_env + len(envs) - 1`` of a vector env.
+
+    Args:
+        envs: the envs.
+        first_env: number of the first one.
+        autoreset_mode: NEXT_STEP, SAME_STEP or DISABLED.
+        dumps: turns an object into bytes that the caller can turn back.
+    """
+
+    def __init__(self, envs, first_env, autoreset_mode, dumps):
+        self.envs = envs
+        self.first_env = first_env
+        self.num_envs = len(envs)
+        self.autoreset_mode = autoreset_mode
+        self.dumps = dumps
+        self.steps = []
+        self.rebind()
+        self.last_obs = [UNSET] * self.num_envs
+        self.pending = np.zeros(self.num_envs, np.uint8)
+        self.rewards = np.zeros(self.num_envs, np.float64)
+        self.terminations = np.zeros(self.num_envs, np.uint8)
+        self.truncations = np.zeros(self.num_envs, np.uint8)
+        self.slot = 0
+        self.dirty = False
+        self.failures = []
+        self.dynamic = {}
+        self.finals = {}
+        self.results = None
+        self.actions = None
+        self.closed = False
+
+    def attach(self, segment, obs_writer, info_writer):
+        """Connects the slice with its segment.
+
+        ``segment`` gives ``slot_arrays(slot)`` -> (leaf arrays, rewards, terminations,
+        truncations), ``final_arrays`` and ``final_marks``, all over all envs.
+        """
+        self.segment = segment
+        self.obs_writer = obs_writer
+        self.infos = info_writer
+
+    def rebind(self):
+        """Looks the step methods up again, after something may have replaced them."""
+        self.steps[:] = [env.step for env in self.envs]
+
+    # -- one batch ------------------------------------------------------------------------------
+
+    def begin(self, slot):
+        self.slot = slot
+        self.infos.begin()
+        last = self.first_env + self.num_envs
+        self.segment.final_marks[self.first_env : last] = FINAL_NONE
+
+    def step(self, slot, actions):
+        """Steps every env into a slot; actions is a sequence over the slice."""
+        self.begin(slot)
+        for i in range(self.num_envs):
+            try:
+                self._step_env(i, actions)
+            except Exception:
+                self.fail(i)
+        self.publish()
+
+    def publish(self):
+        """Stores rewards and flags, which were gathered here, into the slot."""
+        span = slice(self.first_env, self.first_env + self.num_envs)
+        _, rewards, terminations, truncations = self.segment.slot_arrays(self.slot)
+        rewards[span] = self.rewards
+        terminations[span] = self.terminations
+        truncations[span] = self.truncations
+
+    def _step_env(self, i, actions):
+        self.rewards[i] = 0.0
+        self.terminations[i] = self.truncations[i] = 0
+        if self.pending[i]:
+            self.reset_ended(i)
+            self.pending[i] = 0
+            return
+        result = self.to_result(i, self.steps[i](actions[i]))
+        obs, reward, terminated, truncated, info = result
+        terminated, truncated = bool(terminated), bool(truncated)
+        reward = self.to_reward(i, reward)
+        ended = terminated or truncated
+        if ended and self.autoreset_mode == SAME_STEP:
+            self.finish_ended(i, result)
+        else:
+            self.store_obs(i, obs)
+            self.store_info(i, info)
+            self.last_obs[i] = obs
+        self.rewards[i] = reward
+        self.terminations[i] = terminated
+        self.truncations[i] = truncated
+        self.pending[i] = ended and self.autoreset_mode == NEXT_STEP
+
+    def reset(self, slot, seeds, options, mask):
+        """Resets the envs of the slice; where mask is False an env keeps its observation."""
+        self.begin(slot)
+        for i, env in enumerate(self.envs):
+            try:
+                if mask is not None and not mask[i]:
+                    self._keep_obs(i)
+                    continue
+                obs, info = env.reset(seed=seeds[i], options=options)
+                self.pending[i] = 0
+                self.store_obs(i, obs)
+                self.store_info(i, info)
+                self.last_obs[i] = obs
+            except Exception:
+                self.fail(i)
+        self.rebind()
+
+    def _keep_obs(self, i):
+        if self.last_obs[i] is not UNSET:
+            self.store_obs(i, self.last_obs[i])
+            return
+        arrays = self.segment.slot_arrays(self.slot)[0]
+        self.obs_writer.store_zeros(arrays, self.dynamic, self.first_env + i)
+        self.dirty = self.dirty or self.obs_writer.has_dynamic
+
+    # -- what the compiled loop calls back into ------------------------------------------------
+
+    def reset_ended(self, i, _=None):
+        """NEXT_STEP: resets an env whose episode ended in the step before."""
+        obs, info = self.envs[i].reset()
+        self.store_obs(i, obs)
+        self.store_info(i, info)
+        self.last_obs[i] = obs
+
+    def finish_ended(self, i, result):
+        """SAME_STEP: keeps the final observation and info, resets, stores what reset gives."""
+        env_id = self.first_env + i
+        obs, _, _, _, final_info = result
+        # Copied before the reset, which may reuse the env's buffers.
+        if self.obs_writer.store_exact(self.segment.final_arrays, env_id, obs):
+            self.segment.final_marks[env_id] = FINAL_SLAB
+        else:
+            self.finals[env_id] = self.dumps(obs)
+            self.segment.final_marks[env_id] = FINAL_REPLY
+            self.dirty = True
+        if final_info:
+            final_info = _detach(final_info)
+        obs, info = self.envs[i].reset()
+        # The caller puts the observation in the place that None keeps for it.
+        merged = {"final_obs": None, "final_info": final_info}
+        merged.update(info)
+        self.store_obs(i, obs)
+        self.store_info(i, merged, has_final=True)
+        self.last_obs[i] = obs
+
+    def store_obs(self, i, obs):
+        arrays = self.segment.slot_arrays(self.slot)[0]
+        self.obs_writer.store(arrays, self.dynamic, self.first_env + i, obs)
+        if self.obs_writer.has_dynamic:
+            self.dirty = True
+
+    def store_info(self, i, info, has_final=False):
+        self.infos.write(self.first_env + i, info, has_final)
+        if self.infos.objects or self.infos.odd:
+            self.dirty = True
+
+    def to_result(self, i, result):
+        """The env's result as a tuple of five."""
+        obs, reward, terminated, truncated, info = result
+        return obs, reward, terminated, truncated, info
+
+    def to_reward(self, i, reward):
+        """A reward as numpy makes a float64 of it."""
+        value = np.array(reward, dtype=np.float64)
+        if value.shape != ():
+            raise ValueError("the reward must be a number, got shape %s" % (value.shape,))
+        return float(value)
+
+    # -- everything rare -----------------------------------------------------------------------
+
+    def call(self, name, args, kwargs):
+        """`get_wrapper_attr(name)` of each env, called if it can be; results go to the reply."""
+        self.results = [None] * self.num_envs
+        for i, env in enumerate(self.envs):
+            try:
+                if name in _NOT_CALLABLE_BY_NAME:
+                    raise ValueError(
+                        "Trying to call function `%s` with `call`, use `%s` directly instead."
+                        % (name, name)
+                    )
+                attribute = env.get_wrapper_attr(name)
+                self.results[i] = attribute(*args, **kwargs) if callable(attribute) else attribute
+            except Exception:
+                self.fail(i)
+        self.dirty = True
+        self.rebind()
+
+    def set_attr(self, name, values):
+        """`set_wrapper_attr(name, value)` of each env."""
+        for i, env in enumerate(self.envs):
+            try:
+                env.set_wrapper_attr(name, values[i])
+            except Exception:
+                self.fail(i)
+        self.rebind()
+
+    def close(self):
+        """Closes every env, whatever the others do."""
+        self.closed = True
+        for i, env in enumerate(self.envs):
+            try:
+                env.close()
+            except Exception:
+                self.fail(i)
+
+    def fail(self, i):
+        """Records the exception under way as env i's."""
+        kind, error, trace = sys.exc_info()
+        env_id = self.first_env + i
+        # The frames of this package say nothing to an env's author.
+        inner = trace.tb_next if trace is not None and trace.tb_next is not None else trace
+        text = "".join(traceback.format_exception(kind, error, inner))
+        label = "observation" if isinstance(error, ObservationMismatch) else "exception"
+        self.failures.append((env_id, label, self.dump_error(error), str(error), text))
+        self.dirty = True
+
+    def dump_error(self, error):
+        """The exception as bytes, or None if it cannot travel."""
+        try:
+            return self.dumps(error, check=True)
+        except Exception:
+            return None
+
+    def take_reply(self):
+        """What does not fit the arrays, for the caller; None if there is nothing."""
+        if not self.dirty:
+            return None
+        reply = {
+            "failures": self.failures,
+            "dynamic": self.dynamic,
+            "finals": self.finals,
+            "objects": self.infos.objects,
+            "odd": self.infos.odd,
+            "results": self.results,
+        }
+        self.failures, self.dynamic, self.finals, self.results = [], {}, {}, None
+        self.infos.objects, self.infos.odd = {}, {}
+        self.dirty = False
+        return reply
+
+
+def _detach(info):
+    """A copy of an info that a later reset cannot change."""
+    try:
+        return copy.deepcopy(info)
+    except Exception:
+        return dict(info)

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: MIT
+"""A worker's command loop."""
+
+from __future__ import absolute_import, division, print_function
+
+import time
+
+OP_STEP = 1
+OP_MESSAGE = 2
+
+_IDLE = 1.0  # seconds between two looks whether the caller still lives
+
+
+class WaitWatch(object):
+    """Notices, over the first steps, that envs mostly wait (sleep, socket) instead of compute.
+
+    Time in which the kernel kept the process from running does not count as waiting: a crowded
+    machine is no reason for more workers.
+    """
+
+    WINDOW = 0.25  # seconds of stepping
+    BATCHES = 8
+
+    def __init__(self):
+        self.over = not hasattr(time, "thread_time")
+        self._batches = 0
+        self._wall = self._cpu = 0.0
+        self._delay = _run_delay()
+
+    def measure(self, step, slot, action):
+        """Runs a step; returns True once, when it turns out that steps mostly wait."""
+        wall, cpu = time.time(), time.thread_time()
+        step(slot, action)
+        self._cpu += time.thread_time() - cpu
+        self._wall += time.time() - wall
+        self._batches += 1
+        if self._wall < self.WINDOW or self._batches < self.BATCHES:
+            return False
+        self.over = True
+        waited = self._wall - self._cpu - (_run_delay() - self._delay)
+        return waited > self._wall / 2
+
+
+def _run_delay():
+    """Seconds this thread was runnable but not running."""
+    try:
+        with open("/proc/thread-self/schedstat") as stat:
+            return int(stat.read().split()[1]) * 1e-9
+    except (IOError, OSError, IndexError, ValueError):
+        return 0.0
+
+
+class Server(object):
+    """Runs commands of one worker until it is told to close or the caller is gone.
+
+    Args:
+        envs: EnvSlice, attached.
+        port: next(timeout), finish(seq, reply), hint(hints), count_batch(busy_ns, env_steps).
+        receive: returns the next message of the channel.
+        dumps: turns a reply into bytes.
+        gone: whether the caller is gone.
+        loop: a compiled step loop (step, serve, rebind, add_template), or None.
+        waiting_hint: hint to raise when envs mostly wait.
+    """
+
+    def __init__(self, envs, port, receive, dumps, gone, loop=None, waiting_hint=0):
+        self.envs = envs
+        self.port = port
+        self.receive = receive
+        self.dumps = dumps
+        self.gone = gone
+        self.loop = loop
+        self.watch = WaitWatch()
+        self.waiting_hint = waiting_hint
+
+    def run(self):
+        while not self.gone():
+            if self.loop is not None and self.watch.over:
+                command = self.loop.serve(self.port, _IDLE)
+            else:
+                command = self.port.next(_IDLE)
+            if command is None:
+                continue
+            if len(command) == 1:
+                going_on = self._finish(command[0])
+            elif command[0] == OP_STEP:
+                going_on = self._step(*command[1:])
+            else:
+                going_on = self._message(command[1])
+            if not going_on:
+                return
+
+    def step(self, slot, action):
+        if self.loop is not None:
+            self.loop.step(slot, action)
+        else:
+            self.envs.step(slot, self.envs.actions.read(action))
+
+    def _step(self, seq, slot, action):
+        start = time.time()
+        if self.watch.over:
+            self.step(slot, action)
+        elif self.watch.measure(self.step, slot, action):
+            self.port.hint(self.waiting_hint)
+        busy = int((time.time() - start) * 1e9)
+        self.port.count_batch(max(busy, 0), self.envs.num_envs)
+        return self._finish(seq)
+
+    def _message(self, seq):
+        """Runs a message; seq 0 means that nobody waits for an answer."""
+        message = self.receive()
+        name = message[0]
+        if name == "actions":
+            self.envs.actions.message = message[1]
+        elif name == "templates":
+            self.add_templates(message[1])
+        elif name == "reset":
+            self.envs.reset(*message[1:])
+            self._rebind()
+        elif name == "call":
+            self.envs.call(*message[1:])
+            self._rebind()
+        elif name == "set_attr":
+            self.envs.set_attr(*message[1:])
+            self._rebind()
+        elif name == "close":
+            self.envs.close()
+            self._finish(seq)
+            return False
+        return self._finish(seq) if seq else True
+
+    def add_templates(self, templates):
+        for template in templates:
+            self.envs.infos.add_template(template)
+            if self.loop is not None:
+                self.loop.add_template(template)
+
+    def _rebind(self):
+        if self.loop is not None:
+            self.loop.rebind()
+
+    def _finish(self, seq):
+        reply = self.envs.take_reply()
+        return self.port.finish(seq, None if reply is None else self.encode(reply))
+
+    def encode(self, reply):
+        """The reply as bytes; what cannot travel becomes a failure of its env."""
+        try:
+            return self.dumps(reply)
+        except Exception:
+            for part in ("objects", "odd"):
+                self._drop_unsendable(reply[part], "info")
+            for values in reply["dynamic"].values():
+                self._drop_unsendable(values, "observation")
+            if reply["results"] is not None:
+                results = dict(enumerate(reply["results"], self.envs.first_env))
+                self._drop_unsendable(results, "result")
+                reply["results"] = [
+                    results.get(self.envs.first_env + i) for i in range(self.envs.num_envs)
+                ]
+            reply["failures"] = reply["failures"] + self.envs.failures
+            self.envs.failures, self.envs.dirty = [], False
+            return self.dumps(reply)
+
+    def _drop_unsendable(self, values, what):
+        for env_id in list(values):
+            try:
+                self.dumps(values[env_id])
+            except Exception as error:
+                del values[env_id]
+                try:
+                    raise TypeError("the env's %s cannot be sent to the caller: %s" % (what, error))
+                except TypeError:
+                    self.envs.fail(env_id - self.envs.first_env)

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: MIT
+"""Writing observations into the arrays of a slot.
+
+A plan is a space's tree as plain data::
+
+    ("leaf", index, dtype_str, shape)       fixed size: one array (num_envs, *shape) per slot
+    ("dynamic", index)                      no fixed size: values travel in the reply
+    ("dict", [(key, plan), ...])            in the space's order
+    ("tuple", [plan, ...])
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import numpy as np
+
+
+class ObservationMismatch(ValueError):
+    """An env's observation does not fit its space."""
+
+
+def _describe(path):
+    return "".join("[%r]" % (key,) for key in path)
+
+
+def _changes_value(array, dtype):
+    """Whether an integer cast from array to dtype loses something."""
+    if array.dtype.kind not in "iu" or dtype.kind not in "iu":
+        return False
+    if np.can_cast(array.dtype, dtype, "safe"):
+        return False
+    return not np.array_equal(array.astype(dtype), array)
+
+
+def _can_store(array, dtype):
+    if array.dtype == dtype:
+        return True
+    if array.dtype.kind in "iu" and dtype.kind in "iu":
+        return not _changes_value(array, dtype)
+    return np.can_cast(array.dtype, dtype, "same_kind")
+
+
+def leaves(plan):
+    """The plan's leaves, fixed and dynamic, in the order of their indices."""
+    kind = plan[0]
+    if kind == "dict":
+        return [leaf for _, child in plan[1] for leaf in leaves(child)]
+    if kind == "tuple":
+        return [leaf for child in plan[1] for leaf in leaves(child)]
+    return [plan]
+
+
+class ObsWriter(object):
+    """Stores observations by a plan.
+
+    ``arrays`` in the methods is one entry per leaf: an array (num_envs, *shape), or None where the
+    leaf is dynamic. ``dynamic`` is a dict: leaf index -> {env_id: value}.
+    """
+
+    def __init__(self, plan):
+        self.plan = plan
+        self.leaves = leaves(plan)
+        self.has_dynamic = any(leaf[0] == "dynamic" for leaf in self.leaves)
+        self._dtypes = [np.dtype(leaf[2]) if leaf[0] == "leaf" else None for leaf in self.leaves]
+
+    def store(self, arrays, dynamic, env_id, obs):
+        """Stores one env's observation; raises ObservationMismatch if it does not fit."""
+        self._store(self.plan, arrays, dynamic, env_id, obs, ())
+
+    def _store(self, plan, arrays, dynamic, env_id, obs, path):
+        kind = plan[0]
+        if kind == "leaf":
+            self._store_leaf(plan, arrays[plan[1]], env_id, obs, path)
+        elif kind == "dynamic":
+            dynamic.setdefault(plan[1], {})[env_id] = obs
+        else:
+            items = plan[1] if kind == "dict" else enumerate(plan[1])
+            for key, child in items:
+                try:
+                    value = obs[key]
+                except (KeyError, IndexError, TypeError):
+                    raise ObservationMismatch(
+                        "%s: there is no item %r in %.200r" % (_describe(path) or "it", key, obs)
+                    )
+                self._store(child, arrays, dynamic, env_id, value, path + (key,))
+
+    def _store_leaf(self, plan, array, env_id, obs, path):
+        dtype, shape = self._dtypes[plan[1]], plan[3]
+        where = _describe(path) or "it"
+        try:
+            value = np.asanyarray(obs)
+        except Exception as error:
+            raise ObservationMismatch("%s is not an array: %s" % (where, error))
+        if value.shape != shape:
+            raise ObservationMismatch(
+                "%s has shape %s, the space has %s" % (where, value.shape, shape)
+            )
+        if not _can_store(value, dtype):
+            raise ObservationMismatch(
+                "%s is of dtype %s, which cannot be cast to the space's %s without loss"
+                % (where, value.dtype, dtype)
+            )
+        array[env_id] = value
+
+    def store_exact(self, arrays, env_id, obs):
+        """Stores an observation only if it can be read back as it is, type and dtype included.
+
+        Returns whether it was stored.
+        """
+        return self._store_exact(self.plan, arrays, env_id, obs)
+
+    def _store_exact(self, plan, arrays, env_id, obs):
+        kind = plan[0]
+        if kind == "dynamic":
+            return False
+        if kind == "leaf":
+            dtype = self._dtypes[plan[1]]
+            if type(obs) is np.ndarray:
+                if obs.dtype != dtype or obs.shape != plan[3] or not obs.shape:
+                    return False
+            elif plan[3] or type(obs) is not dtype.type:
+                return False
+            arrays[plan[1]][env_id] = obs
+            return True
+        if kind == "dict":
+            if type(obs) is not dict or list(obs) != [key for key, _ in plan[1]]:
+                return False
+            return all(
+                self._store_exact(child, arrays, env_id, obs[key]) for key, child in plan[1]
+            )
+        if type(obs) is not tuple or len(obs) != len(plan[1]):
+            return False
+        return all(
+            self._store_exact(child, arrays, env_id, value) for child, value in zip(plan[1], obs)
+        )
+
+    def store_zeros(self, arrays, dynamic, env_id):
+        """Stores zeros for an env that was never reset; dynamic leaves become None."""
+        for leaf in self.leaves:
+            if leaf[0] == "leaf":
+                arrays[leaf[1]][env_id] = 0
+            else:
+                dynamic.setdefault(leaf[1], {})[env_id] = None

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: MIT
+# Slots, leases on them, and the arrays a batch is handed out in. Part of _core.pyx.
+
+
+cdef class Lease:
+    """Base of arrays that live in a slot: while any of them lives, the slot is not written."""
+
+    cdef SlotPool pool
+    cdef uint32_t slot
+
+    def __dealloc__(self):
+        if self.pool is not None:
+            self.pool._release(self.slot)
+
+
+cdef class SlotPool:
+    """The slots of a segment and who has them. Belongs to the caller's process.
+
+    Slot 0 is never leased: it takes the batches that are copied out.
+
+    Args:
+        segment: the segment.
+        back: called with a slot number when it is first needed; returns whether there is memory.
+    """
+
+    cdef Segment segment
+    cdef object back
+    cdef uint32_t *idle  # a stack: the slot used last is the one in the cache
+    cdef uint32_t num_idle
+    cdef uint32_t num_backed
+    cdef uint32_t num_slots
+    cdef int pid
+
+    def __cinit__(self, Segment segment, back):
+        self.segment = segment
+        self.back = back
+        self.num_slots = segment.base.num_slots
+        self.num_idle = 0
+        self.num_backed = 1
+        self.idle = <uint32_t *>malloc(self.num_slots * sizeof(uint32_t))
+        if not self.idle:
+            raise MemoryError()
+
+    def __dealloc__(self):
+        free(self.idle)
+
+    cdef void _release(self, uint32_t slot):
+        self.idle[self.num_idle] = slot
+        self.num_idle += 1
+
+    def take(self):
+        """A slot nobody has, or 0 if there is none: then the batch must be copied out."""
+        cdef uint32_t slot
+        if self.num_idle:
+            self.num_idle -= 1
+            return self.idle[self.num_idle]
+        if self.num_backed < self.num_slots:
+            slot = self.num_backed
+            if self.back(slot):
+                self.num_backed += 1
+                return slot
+            self.num_slots = self.num_backed  # do not ask again
+        return 0
+
+    def give_back(self, uint32_t slot):
+        """Returns a slot that was taken but not handed out."""
+        if slot:
+            self._release(slot)
+
+    @property
+    def leased(self):
+        """How many slots are taken."""
+        return self.num_backed - 1 - self.num_idle
+
+    @property
+    def backed(self):
+        """How many slots have memory, slot 0 included."""
+        return self.num_backed
+
+
+cdef class Leaf:
+    """One array of a slot: (num_envs, *shape) of dtype at an offset."""
+
+    cdef cnp.dtype dtype
+    cdef uint64_t offset
+    cdef uint64_t nbytes
+    cdef int nd
+    cdef cnp.npy_intp dims[32]
+
+    def __init__(self, uint64_t offset, shape, dtype):
+        self.dtype = np.dtype(dtype)
+        self.offset = offset
+        self.nd = len(shape)
+        self.nbytes = self.dtype.itemsize
+        for i, n in enumerate(shape):
+            self.dims[i] = n
+            self.nbytes *= n
+
+
+cdef inline object _fresh(Leaf leaf, const uint8_t *slot):
+    Py_INCREF(leaf.dtype)
+    array = PyArray_NewFromDescr(cnp.ndarray, leaf.dtype, leaf.nd, leaf.dims, NULL, NULL, 0,
+                                 None)
+    memcpy(cnp.PyArray_DATA(<cnp.ndarray>array), slot + leaf.offset, leaf.nbytes)
+    return array
+
+
+cdef class BatchReader:
+    """Hands out what a slot holds.
+
+    Args:
+        pool: the slots.
+        leaves: observation leaves, [(offset, shape, dtype), ...], shape with num_envs first.
+        rewards, terminations, truncations: the same for these.
+        lease_bytes: leaves larger than this are handed out in place, others are copied, because
+            copying them costs no more than making a view.
+    """
+
+    cdef SlotPool pool
+    cdef list leaves
+    cdef Leaf rewards, terminations, truncations
+    cdef uint64_t lease_bytes
+    cdef readonly bint leases
+
+    def __init__(self, SlotPool pool, leaves, rewards, terminations, truncations,
+                 uint64_t lease_bytes):
+        self.pool = pool
+        self.leaves = [Leaf(*leaf) for leaf in leaves]
+        self.rewards = Leaf(*rewards)
+        self.terminations = Leaf(*terminations)
+        self.truncations = Leaf(*truncations)
+        self.lease_bytes = lease_bytes
+        self.leases = any((<Leaf>leaf).nbytes > lease_bytes for leaf in self.leaves)
+
+    def observations(self, uint32_t slot):
+        """The slot's observation leaves, as arrays that nobody will write: a list.
+
+        A slot other than 0 belongs to these arrays from now on.
+        """
+        cdef uint8_t *base = <uint8_t *>er_slot(self.pool.segment.base, slot)
+        cdef Lease lease = None
+        cdef Leaf leaf
+        cdef list out = []
+        if slot:
+            lease = Lease.__new__(Lease)
+            lease.pool = self.pool
+            lease.slot = slot
+        for leaf in self.leaves:
+            if lease is None or leaf.nbytes <= self.lease_bytes:
+                out.append(_fresh(leaf, base))
+                continue
+            Py_INCREF(leaf.dtype)
+            array = PyArray_NewFromDescr(
+                cnp.ndarray, leaf.dtype, leaf.nd, leaf.dims, NULL, base + leaf.offset,
+                cnp.NPY_ARRAY_CARRAY, None)
+            PyArray_SetBaseObject(array, lease)
+            Py_INCREF(lease)  # stolen by the array
+            out.append(array)
+        return out
+
+    def outcomes(self, uint32_t slot):
+        """(rewards, terminations, truncations) of a slot: fresh arrays."""
+        cdef uint8_t *base = <uint8_t *>er_slot(self.pool.segment.base, slot)
+        return (_fresh(self.rewards, base), _fresh(self.terminations, base),
+                _fresh(self.truncations, base))

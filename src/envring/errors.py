@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: MIT
+"""Exceptions. All derive from `EnvringError`, and from the built-in or Gymnasium error that code
+written for `AsyncVectorEnv` already catches, where there is one.
+
+Messages say what happened, to which envs, and what to do next.
+"""
+
+from __future__ import annotations
+
+import signal as _signal
+from collections.abc import Sequence
+
+
+class EnvringError(Exception):
+    """Base of all errors of this package."""
+
+
+class WorkerDied(EnvringError, RuntimeError):
+    """A worker process ended without being told to.
+
+    Attributes:
+        env_ids: the envs it held.
+        pid: its process id.
+        exitcode: its exit code, None if a signal ended it or nobody knows.
+        signal: number of the signal that ended it, or None.
+        stderr_tail: the last lines it wrote to stderr.
+    """
+
+    def __init__(
+        self,
+        env_ids: Sequence[int],
+        pid: int,
+        exitcode: int | None,
+        signal: int | None,
+        stderr_tail: str,
+    ) -> None:
+        """Describes the death; arguments are the attributes."""
+        self.env_ids = tuple(env_ids)
+        self.pid = pid
+        self.exitcode = exitcode
+        self.signal = signal
+        self.stderr_tail = stderr_tail
+        super().__init__(env_ids, pid, exitcode, signal, stderr_tail)
+
+    def __str__(self) -> str:
+        """What happened, to which envs, what to do."""
+        if self.signal is not None:
+            how = f"was killed by signal {self.signal} ({_signal_name(self.signal)})"
+            if self.signal == _signal.SIGKILL:
+                how += ", perhaps for want of memory"
+        elif self.exitcode is not None:
+            how = f"ended with exit code {self.exitcode}"
+        else:
+            how = "ended"
+        text = (
+            f"The worker process (pid {self.pid}) of {format_env_ids(self.env_ids)} {how}. "
+            "Close this vector env and make a new one."
+        )
+        if self.stderr_tail:
+            text += f"\nIts last words on stderr:\n{self.stderr_tail}"
+        return text
+
+
+class LaunchError(EnvringError, RuntimeError):
+    """Workers could not be started, or their envs could not be made."""
+
+
+class WorkerTimeout(EnvringError, TimeoutError):
+    """A worker did not answer in time."""
+
+
+class ObservationError(EnvringError, ValueError, TypeError):
+    """An env's observation does not fit its observation space."""
+
+
+class ActionError(EnvringError, ValueError, TypeError):
+    """A batch of actions does not fit the action space."""
+
+
+class ConcurrentCallError(EnvringError, RuntimeError):
+    """Two threads called the same vector env at the same time."""
+
+
+class RemoteEnvError(EnvringError, RuntimeError):
+    """An env raised an exception that could not travel; this carries its text."""
+
+
+class RemoteTraceback(EnvringError):
+    """Cause of an exception that was raised in a worker: the traceback there, as text."""
+
+    def __str__(self) -> str:
+        """The traceback, on lines of its own."""
+        return f"\n{self.args[0]}"
+
+
+class LayoutMismatch(EnvringError, RuntimeError):
+    """The two ends of a segment do not agree on its layout."""
+
+
+class InfoError(EnvringError, ValueError):
+    """Infos of several envs that cannot be put into one batch."""
+
+
+class EmptyVectorError(EnvringError, ValueError, IndexError):
+    """A vector env of no envs."""
+
+
+class EnvFnError(EnvringError, TypeError):
+    """Something among env_fns does not make an env, or cannot be sent to a worker."""
+
+
+def format_env_ids(env_ids: Sequence[int]) -> str:
+    """Names envs: "env 3", "envs 0-31", "envs 1, 5"."""
+    ids = list(env_ids)
+    if len(ids) == 1:
+        return f"env {ids[0]}"
+    if len(ids) > 2 and ids == list(range(ids[0], ids[-1] + 1)):
+        return f"envs {ids[0]}-{ids[-1]}"
+    shown = ", ".join(map(str, ids[:8]))
+    return f"envs {shown}" + (", ..." if len(ids) > 8 else "")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return _signal.Signals(number).name
+    except ValueError:
+        return "unknown"

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""How worker processes come into being."""

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: MIT
+"""What a worker writes to stderr goes on to the caller's stderr, and its end is kept.
+
+The worker's file descriptor 2 becomes a pipe. A thread of the worker passes on what comes and keeps
+the last bytes in a memfd that the caller can read after a death. The caller holds the pipe's read
+end too, for what the thread had no time to take.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import select
+import struct
+import sys
+import threading
+
+TAIL_BYTES = 8192
+_HEAD = struct.Struct("<Q")
+_SHOWN_LINES = 20
+
+
+class Tail:
+    """The last bytes of a stream, in a file that several processes share. One writer at a time."""
+
+    def __init__(self, fd: int) -> None:
+        """Uses the file, which is not taken over."""
+        self.fd = fd
+        head = os.pread(fd, _HEAD.size, 0)
+        self._count = _HEAD.unpack(head)[0] if len(head) == _HEAD.size else 0
+
+    def append(self, data: bytes) -> None:
+        """Adds bytes."""
+        kept = data[-TAIL_BYTES:]
+        start = self._count + len(data) - len(kept)
+        at = start % TAIL_BYTES
+        first = kept[: TAIL_BYTES - at]
+        os.pwrite(self.fd, first, _HEAD.size + at)
+        if len(first) < len(kept):
+            os.pwrite(self.fd, kept[len(first) :], _HEAD.size)
+        self._count += len(data)
+        os.pwrite(self.fd, _HEAD.pack(self._count), 0)
+
+    def text(self) -> str:
+        """The last lines."""
+        data = os.pread(self.fd, TAIL_BYTES, _HEAD.size)
+        if self._count > TAIL_BYTES:
+            at = self._count % TAIL_BYTES
+            data = data[at:] + data[:at]
+        lines = data.decode("utf-8", "replace").splitlines()
+        return "\n".join(lines[-_SHOWN_LINES:])
+
+
+class StderrPipe:
+    """The caller's side of one worker's stderr."""
+
+    def __init__(self) -> None:
+        """Makes pipe and memfd."""
+        self.read_end, self.write_end = os.pipe()
+        self.tail_fd = os.memfd_create("envring-stderr", os.MFD_CLOEXEC)
+
+    def started(self) -> None:
+        """The worker has its copies: only it may keep the pipe open."""
+        os.close(self.write_end)
+        self.write_end = -1
+
+    def drain(self) -> str:
+        """After the worker's death: passes on what is left and returns the last lines."""
+        tail = Tail(self.tail_fd)
+        os.set_blocking(self.read_end, False)
+        while select.select([self.read_end], [], [], 0)[0]:
+            try:
+                data = os.read(self.read_end, 1 << 16)
+            except BlockingIOError:
+                break
+            if not data:
+                break
+            tail.append(data)
+            _pass_on(data)
+        return tail.text()
+
+    def close(self) -> None:
+        """Lets go of everything."""
+        for name in ("read_end", "write_end", "tail_fd"):
+            fd = getattr(self, name)
+            if fd >= 0:
+                setattr(self, name, -1)
+                os.close(fd)
+
+
+def _pass_on(data: bytes, fd: int = 2) -> None:
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(fd, view) :]
+        except OSError:
+            return  # nobody reads the caller's stderr: not the env's trouble
+
+
+def capture(read_end: int, write_end: int, tail_fd: int) -> None:
+    """In the worker: puts the pipe in the place of stderr and starts passing on."""
+    passed_to = os.dup(2)
+    os.set_inheritable(passed_to, False)
+    os.dup2(write_end, 2)
+    os.close(write_end)
+    tail = Tail(tail_fd)
+
+    def run() -> None:
+        while True:
+            try:
+                data = os.read(read_end, 1 << 16)
+            except OSError:
+                return
+            if not data:
+                return
+            tail.append(data)
+            _pass_on(data, passed_to)
+
+    threading.Thread(target=run, name="envring-stderr", daemon=True).start()
+    # A caller's replaced sys.stderr (a notebook's, a test runner's) would bypass the pipe.
+    sys.stderr = io.TextIOWrapper(
+        io.FileIO(2, "w", closefd=False),
+        encoding="utf-8",
+        errors="backslashreplace",
+        line_buffering=True,
+        write_through=True,
+    )

@@ -1,0 +1,482 @@
+# SPDX-License-Identifier: MIT
+"""Worker processes and the segment they share: life, death and messages.
+
+A pool knows no gymnasium: it moves batches between slots and workers. What a batch means is the
+business of whoever owns the pool.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import select
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from envring import _core
+from envring.channel import ChannelClosed
+from envring.errors import EnvringError, LaunchError, RemoteTraceback, WorkerDied, format_env_ids
+from envring.launchers import child, local
+from envring.segment import MappedSegment, SegmentSpec
+
+_NEVER = 1 << 62  # ns
+_COMPLETE, _RANG = 0, 1
+
+
+@dataclass
+class Reply:
+    """What workers say of a batch beyond the arrays, by env.
+
+    Attributes:
+        failures: (env_id, kind, exception as bytes or None, its text, traceback), in env order.
+        dynamic: leaf index -> {env_id: value}.
+        finals: env_id -> final observation as bytes.
+        objects: env_id -> the objects of its info.
+        odd: env_id -> its whole info.
+        results: env_id -> result of a call.
+    """
+
+    failures: list[tuple[int, str, bytes | None, str, str]] = field(default_factory=list)
+    dynamic: dict[int, dict[int, Any]] = field(default_factory=dict)
+    finals: dict[int, bytes] = field(default_factory=dict)
+    objects: dict[int, list[Any]] = field(default_factory=dict)
+    odd: dict[int, Any] = field(default_factory=dict)
+    results: dict[int, Any] = field(default_factory=dict)
+
+    def add(self, first_env: int, part: Mapping[str, Any]) -> None:
+        """Adds one worker's reply."""
+        self.failures += part["failures"]
+        for leaf, values in part["dynamic"].items():
+            self.dynamic.setdefault(leaf, {}).update(values)
+        self.finals.update(part["finals"])
+        self.objects.update(part["objects"])
+        self.odd.update(part["odd"])
+        if part["results"] is not None:
+            self.results.update(enumerate(part["results"], first_env))
+
+
+@dataclass
+class PoolOptions:
+    """How workers are started and how everybody waits.
+
+    Attributes:
+        context: a multiprocessing context.
+        daemon: daemon flag of the processes.
+        name: of the processes, before their number.
+        autoreset_mode: 0 next step, 1 same step, 2 disabled.
+        environ: environment variables for workers; None removes one.
+        blas_threads: threads for libraries that workers inherit, None to leave them.
+        cpus: CPU per worker, or None.
+        compiled: whether workers use the compiled step loop.
+        spin: seconds to spin before sleeping.
+        adaptive: whether spins that are not worth it are skipped.
+        yield_every: pauses between two yields.
+        start_timeout: seconds until workers must be ready, or None.
+    """
+
+    context: Any
+    daemon: bool
+    name: str
+    autoreset_mode: int
+    environ: Mapping[str, str | None]
+    blas_threads: int | None
+    cpus: Sequence[int] | None
+    compiled: bool
+    spin: float
+    adaptive: bool
+    yield_every: int
+    start_timeout: float | None
+
+
+def slices(num_envs: int, num_workers: int) -> list[range]:
+    """Contiguous slices of envs, whose sizes differ by one at most."""
+    edges = [num_envs * w // num_workers for w in range(num_workers + 1)]
+    return [range(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+
+
+def remote_error(env_id: int, data: bytes | None, text: str, trace: str) -> BaseException | None:
+    """The exception that an env raised, with its traceback as cause; None if it did not travel."""
+    if data is None:
+        return None
+    try:
+        error = pickle.loads(data)
+    except Exception:
+        return None
+    if not isinstance(error, BaseException):
+        return None
+    error.__cause__ = RemoteTraceback(trace)
+    error.add_note(f"(raised by env {env_id} in its worker)")
+    return error
+
+
+class WorkerPool:
+    """Workers, each with a contiguous slice of envs.
+
+    Life: construct (starts processes, which build their envs), read `hellos`, `attach` a segment,
+    then batches; `close` or garbage collection ends it.
+
+    Attributes:
+        hellos: what each worker says of its envs (see launchers/child.py, describe).
+        workers: the processes.
+    """
+
+    def __init__(
+        self, env_fns: Sequence[Callable[[], Any]], num_workers: int, options: PoolOptions
+    ) -> None:
+        """Starts the workers and waits until every env is built.
+
+        Raises:
+            WorkerDied: a worker ended while it built its envs.
+            LaunchError: an env could not be built and its error cannot travel, or time was up.
+            Exception: whatever an env's constructor raised.
+        """
+        self.num_envs = len(env_fns)
+        self.options = options
+        self.port: _core.CallerPort | None = None
+        self.segment: MappedSegment | None = None
+        self.under_way = False  # a batch whose results nobody collected yet
+        self._parts: dict[int, bytearray] = {}
+        self._poll = select.poll()
+        self._dead: WorkerDied | None = None
+        self.hints = 0
+        self.last_reply: Reply | None = None
+        self.workers: list[local.WorkerHandle] = []
+        self._lifeline = local.Lifeline()
+        self._finalizer = weakref.finalize(
+            self, _abandon, self.workers, self._lifeline, os.getpid()
+        )
+        try:
+            for w, env_ids in enumerate(slices(len(env_fns), num_workers)):
+                worker_options = child.WorkerOptions(
+                    index=w,
+                    first_env=env_ids[0],
+                    autoreset_mode=options.autoreset_mode,
+                    environ=options.environ,
+                    cpu=None if options.cpus is None else options.cpus[w % len(options.cpus)],
+                    compiled=options.compiled,
+                    spin=options.spin,
+                    adaptive=options.adaptive,
+                    yield_every=options.yield_every,
+                    blas_threads=options.blas_threads,
+                )
+                self.workers.append(
+                    local.start(
+                        options.context,
+                        options.daemon,
+                        f"{options.name}-{w}",
+                        worker_options,
+                        [env_fns[e] for e in env_ids],
+                        self._lifeline,
+                    )
+                )
+                self._poll.register(self.workers[-1].pidfd, select.POLLIN)
+            self.hellos = [self._expect(worker, "ready")[1] for worker in self.workers]
+        except BaseException:
+            self.close(terminate=True)
+            raise
+
+    # -- starting ---------------------------------------------------------------------------
+
+    def _expect(self, worker: local.WorkerHandle, name: str) -> Any:
+        """The worker's next message, which must be of that name."""
+
+        def look() -> None:
+            if worker.is_dead():
+                raise ChannelClosed
+
+        try:
+            try:
+                message = worker.channel.receive(self.options.start_timeout, look)
+            except ChannelClosed:
+                # It may have said why before it ended.
+                message = worker.channel.receive(0.0)
+        except ChannelClosed:
+            worker.is_dead(1.0)
+            raise worker.death() from None
+        except TimeoutError:
+            if worker.is_dead():
+                raise worker.death() from None
+            raise LaunchError(
+                f"The worker of {format_env_ids(worker.env_ids)} was not ready within "
+                f"{self.options.start_timeout} seconds. Raise start_timeout, or look what the "
+                "constructors of these envs wait for."
+            ) from None
+        if message[0] == "failed":
+            _, env_id, data, text, trace = message
+            error = remote_error(env_id, data, text, trace)
+            if error is None:
+                error = LaunchError(f"Env {env_id} could not be built: {text}")
+                error.__cause__ = RemoteTraceback(trace)
+            raise error
+        if message[0] != name:
+            raise LaunchError(f"a worker said {message[0]!r} where {name!r} was expected")
+        return message
+
+    def attach(self, segment: MappedSegment, plans: Mapping[str, Any]) -> None:
+        """Gives every worker the segment."""
+        self.segment = segment
+        self.port = _core.CallerPort(
+            segment.core, self.options.spin, self.options.adaptive, self.options.yield_every
+        )
+        for worker in self.workers:
+            try:
+                worker.channel.send(("attach", segment.spec, plans))
+                worker.channel.send_fd(segment.fd)
+            except ChannelClosed:
+                worker.is_dead(1.0)
+                raise worker.death() from None
+        for worker in self.workers:
+            self._expect(worker, "attached")
+
+    # -- batches ----------------------------------------------------------------------------
+
+    def start_step(self, slot: int, action: int) -> None:
+        """Has every env stepped into a slot; `action` says how the actions travel."""
+        if self._dead is not None:
+            raise self._dead
+        assert self.port is not None
+        self.port.start_step(slot, action)
+        self.under_way = True
+
+    def start(self, slot: int, messages: Sequence[tuple[Any, ...]]) -> None:
+        """Starts a batch of another kind: one message per worker, which it answers."""
+        if self._dead is not None:
+            raise self._dead
+        assert self.port is not None
+        seq = self.port.begin()
+        self._post(seq, slot, messages)
+        self.under_way = True
+
+    def tell(self, messages: Sequence[tuple[Any, ...]]) -> None:
+        """Sends a message to every worker that none of them answers."""
+        if self._dead is not None:
+            raise self._dead
+        self._post(0, 0, messages)
+
+    def _post(self, seq: int, slot: int, messages: Sequence[tuple[Any, ...]]) -> None:
+        assert self.port is not None
+        for w in range(len(self.workers)):
+            self.port.post(w, _core.OP_MESSAGE, seq, slot, 0)
+        self.port.ring()
+        for worker, message in zip(self.workers, messages, strict=True):
+            try:
+                worker.channel.send(message, self._look_for_deaths)
+            except ChannelClosed:
+                worker.is_dead(1.0)
+                self._look_for_deaths()
+                raise
+
+    def send_actions(self, actions: Sequence[Any]) -> None:
+        """Sends a batch of actions, one per env, ahead of a step."""
+        self.tell(
+            [("actions", list(actions[w.env_ids[0] : w.env_ids[-1] + 1])) for w in self.workers]
+        )
+
+    def wait(self, deadline: float | None) -> bool:
+        """Waits for the batch. Returns False when time was up; it can be waited for again.
+
+        Args:
+            deadline: time.monotonic() at which to give up, or None.
+
+        Raises:
+            WorkerDied: a worker ended.
+        """
+        port = self.port
+        assert port is not None
+        until = _NEVER if deadline is None else int(deadline * 1e9)
+        while True:
+            state = port.wait(until)
+            if state == _COMPLETE:
+                return True
+            if state == _RANG:
+                self._drain()
+                continue
+            self._look_for_deaths()
+            if deadline is not None and time.monotonic() >= deadline:
+                return port.unfinished() == 0
+
+    def collect(self) -> Reply | None:
+        """What workers say of the batch that is complete; None if it is all in the arrays."""
+        port = self.port
+        assert port is not None
+        self.under_way = False
+        if not port.attention():
+            return None
+        reply = Reply()
+        self.hints = 0
+        for w, worker in enumerate(self.workers):
+            nbytes, hints = port.report(w)
+            self.hints |= hints
+            if nbytes:
+                reply.add(worker.env_ids[0], self._take_reply(w, nbytes))
+        return reply
+
+    def _take_reply(self, w: int, nbytes: int) -> dict[str, Any]:
+        assert self.port is not None
+        data = self._parts.pop(w, None) or bytearray()
+        data += self.port.drain(w)
+        if len(data) != nbytes:
+            raise EnvringError(
+                f"The reply of {format_env_ids(self.workers[w].env_ids)} has {len(data)} bytes "
+                f"where {nbytes} were announced. Close this vector env and make a new one."
+            )
+        part: dict[str, Any] = pickle.loads(data)
+        return part
+
+    def _drain(self) -> None:
+        """Makes room in the reply rings and lets waiting workers go on."""
+        assert self.port is not None
+        for w in range(len(self.workers)):
+            data = self.port.drain(w)
+            if data:
+                self._parts.setdefault(w, bytearray()).extend(data)
+        self.port.ring()
+
+    # -- death and the end ------------------------------------------------------------------
+
+    def _look_for_deaths(self) -> None:
+        if not self._poll.poll(0):
+            return
+        for worker in self.workers:
+            if worker.is_dead():
+                self._dead = worker.death()
+                raise self._dead
+
+    @property
+    def broken(self) -> bool:
+        """Whether a worker was found dead."""
+        return self._dead is not None
+
+    def close(self, timeout: float | None = None, terminate: bool = False) -> None:
+        """Closes the envs and ends the workers; never raises because a worker is dead.
+
+        Args:
+            timeout: seconds for the envs to close, or None: as long as it takes.
+            terminate: do not ask, end the processes.
+        """
+        if not self._finalizer.detach():
+            return
+        deadline = None if timeout is None else time.monotonic() + timeout
+        try:
+            if not terminate and self.port is not None and not self.under_way and not self.broken:
+                self._close_envs(deadline)
+        finally:
+            patience = time.monotonic() + (0.5 if terminate or deadline is None else 0.2)
+            for worker in self.workers:
+                if terminate or self.broken or self.under_way:
+                    if not worker.is_dead():
+                        worker.process.terminate()
+                elif deadline is None:
+                    worker.is_dead(5.0)
+                else:
+                    worker.is_dead(max(deadline - time.monotonic(), 0.05))
+            for worker in self.workers:
+                worker.stop(patience)
+                worker.release()
+            self._lifeline.close()
+            if self.segment is not None:
+                self.segment.close_fd()
+
+    def _close_envs(self, deadline: float | None) -> None:
+        try:
+            self.start(0, [("close",)] * len(self.workers))
+            if self.wait(deadline):
+                self.last_reply = self.collect()
+        except (WorkerDied, ChannelClosed):
+            pass  # whoever is left is ended by force
+
+
+def _abandon(workers: list[local.WorkerHandle], lifeline: local.Lifeline, pid: int) -> None:
+    """Garbage collection or exit without close: no process may remain."""
+    if os.getpid() != pid:
+        return  # a forked copy: the workers are not ours
+    for worker in workers:
+        if not worker.is_dead():
+            worker.process.terminate()
+    deadline = time.monotonic() + 0.5
+    for worker in workers:
+        worker.stop(deadline)
+        worker.release()
+    lifeline.close()
+
+
+class InlinePool:
+    """The same without processes: envs are stepped in the calling process.
+
+    Attributes:
+        hellos: as in WorkerPool.
+        workers: empty.
+    """
+
+    def __init__(self, env_fns: Sequence[Callable[[], Any]], options: PoolOptions) -> None:
+        """Builds the envs."""
+        from envring._foreign.envring_worker.loop import EnvSlice
+        from envring.channel import dumps
+
+        self.options = options
+        self.num_envs = len(env_fns)
+        self.workers: list[local.WorkerHandle] = []
+        self.under_way = False
+        self.broken = False
+        self.hints = 0
+        self.last_reply: Reply | None = None
+        self._closed = False
+        envs = child.make_envs(env_fns, 0)
+        self.envs = EnvSlice(envs, 0, options.autoreset_mode, dumps)
+        self.hellos = [child.describe(envs)]
+
+    def attach(self, segment: MappedSegment, plans: Mapping[str, Any]) -> None:
+        """Gives the envs their arrays."""
+        self.segment = segment
+        self._loop = child.attach_slice(self.envs, segment, plans, self.options.compiled)
+
+    def start_step(self, slot: int, action: int) -> None:
+        """Steps every env."""
+        if self._loop is not None:
+            self._loop.step(slot, action)
+        else:
+            self.envs.step(slot, self.envs.actions.read(action))
+        self.under_way = True
+
+    def start(self, slot: int, messages: Sequence[tuple[Any, ...]]) -> None:
+        """Runs a message."""
+        name, *arguments = messages[0]
+        getattr(self.envs, name)(*arguments)
+        if self._loop is not None:
+            self._loop.rebind()
+        self.under_way = True
+
+    def tell(self, messages: Sequence[tuple[Any, ...]]) -> None:
+        """New info templates."""
+        for template in messages[0][1]:
+            self.envs.infos.add_template(template)
+            if self._loop is not None:
+                self._loop.add_template(template)
+
+    def send_actions(self, actions: Sequence[Any]) -> None:
+        """Keeps actions for the next step."""
+        self.envs.actions.message = list(actions)
+
+    def wait(self, deadline: float | None) -> bool:
+        """Nothing is ever late here."""
+        return True
+
+    def collect(self) -> Reply | None:
+        """As in WorkerPool."""
+        self.under_way = False
+        part = self.envs.take_reply()
+        if part is None:
+            return None
+        reply = Reply()
+        reply.add(0, part)
+        return reply
+
+    def close(self, timeout: float | None = None, terminate: bool = False) -> None:
+        """Closes the envs."""
+        if not self._closed:
+            self._closed = True
+            self.envs.close()
+            self.last_reply = self.collect()

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: MIT
+"""Arguments of a reset, checked as Gymnasium checks them."""
+
+from __future__ import annotations
+
+
+from typing import Any
+
+import numpy as np
+
+
+def seeds(seed: Any, num_envs: int) -> list[int | None]:
+    """One seed per env.
+
+    Args:
+        seed: None; an integer s, for s, s + 1, ...; or a sequence with one seed or None per env.
+        num_envs: number of envs.
+
+    Raises:
+        ValueError: a sequence of another length.
+    """
+    if seed is None:
+        return [None] * num_envs
+    if isinstance(seed, (int, np.integer)):
+        return [int(seed) + i for i in range(num_envs)]
+    if len(seed) != num_envs:
+        raise ValueError(
+            f"If seeds are passed as a list the length must match num_envs={num_envs} but got "
+            f"length={len(seed)}."
+        )
+    return [int(s) if isinstance(s, np.integer) else s for s in seed]
+
+
+def split_mask(
+    options: dict[str, Any] | None, num_envs: int
+) -> tuple[np.ndarray[Any, Any] | None, dict[str, Any] | None]:
+    """Takes `reset_mask` out of reset options, whose dict stays as it is.
+
+    Returns:
+        The mask, bool (num_envs,), or None; and the options for the envs.
+
+    Raises:
+        TypeError: the mask is no bool array.
+        ValueError: its shape is wrong, or it is all False.
+    """
+    if options is None or "reset_mask" not in options:
+        return None, options
+    mask = options["reset_mask"]
+    if not isinstance(mask, np.ndarray):
+        raise TypeError(f"`options['reset_mask']` must be a numpy array, got {type(mask)}")
+    if mask.shape != (num_envs,):
+        raise ValueError(
+            f"`options['reset_mask']` must have shape `({num_envs},)`, got {mask.shape}"
+        )
+    if mask.dtype != np.bool_:
+        raise TypeError(f"`options['reset_mask']` must have `dtype=np.bool_`, got {mask.dtype}")
+    if not np.any(mask):
+        raise ValueError(
+            "`options['reset_mask']` must contain a boolean array with at least one True value, "
+            f"got reset_mask={mask}"
+        )
+    return mask, {key: value for key, value in options.items() if key != "reset_mask"}
+
+
+
