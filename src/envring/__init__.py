@@ -25,6 +25,8 @@ from envring.errors import (
     WorkerDied,
     WorkerTimeout,
 )
+from envring.registration import make, make_vec, register, register_all
+from envring.single import RingEnv
 from envring.vector import RingVectorEnv
 
 __all__ = [
@@ -39,8 +41,15 @@ __all__ = [
     "ObservationError",
     "RemoteEnvError",
     "RemoteTraceback",
+    "RingEnv",
     "RingVectorEnv",
     "WorkerDied",
     "WorkerTimeout",
     "__version__",
+    "make",
+    "make_vec",
+    "register",
 ]
+
+register_all()
+del register_all

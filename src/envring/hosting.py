@@ -207,6 +207,22 @@ class EnvHost:
             self._take_dynamic(reply)
         return self._obs.build(self._leaf_values(arrays))
 
+    def single_observation(self, reply: Reply | None) -> Any:
+        """Env 0's observation alone, copied."""
+        arrays, *_ = self.segment.slot_arrays(self._slot)
+        if reply is not None:
+            self._take_dynamic(reply)
+        row = self._obs.row(
+            [
+                self._dynamic[leaf.index] if array is None else array
+                for leaf, array in zip(self._obs.leaves, arrays, strict=True)
+            ],
+            0,
+        )
+        self.slots.give_back(self._slot)
+        self._slot = 0
+        return row
+
     def outcomes(self) -> tuple[Any, Any, Any]:
         """(rewards, terminations, truncations) of the batch. Before `observations`."""
         return self._reader.outcomes(self._slot)

@@ -49,10 +49,10 @@ class _Leaf:
     """A key of the batch, and where the templates that have it (by tid) keep its values."""
 
     kind: object
-    columns: dict[Column, list[int]] = field(default_factory=dict)
+    tids: tuple[int, ...] = ()
+    columns: dict[Column, tuple[int, ...]] = field(default_factory=dict)
     levels: list[tuple[int, list[Node]]] = field(default_factory=list)
     places: dict[int, int] = field(default_factory=dict)
-    tids: list[int] = field(default_factory=list)
     merged: dict[str, _Leaf] = field(default_factory=dict)
 
 
@@ -196,38 +196,29 @@ class InfoAssembler:
         self,
         leaves: dict[str, _Leaf],
         order: NDArray[np.uint16],
-        masks: dict[tuple[int, ...], tuple[_Array, _Envs]],
+        holders: dict[tuple[int, ...], tuple[_Array, _Envs]],
     ) -> list[_Op]:
-        """Bind one level of a recipe to the environments that have each template."""
-
-        def masked(tids: list[int]) -> tuple[_Array, _Envs]:
-            wanted = tuple(tids)
-            if wanted not in masks:
-                mask = order == wanted[0]
-                for tid in wanted[1:]:
-                    mask |= order == tid
-                masks[wanted] = mask, np.flatnonzero(mask)
-            return masks[wanted]
-
+        """Bind one level of a recipe to the environments that hold each template."""
         ops: list[_Op] = []
         for key, leaf in leaves.items():
-            mask, envs = masked(leaf.tids)
+            mask, envs = _holders(leaf.tids, order, holders)
             make: Callable[..., Any]
             if leaf.kind == "dict":
-                make = partial(_run, self._ops(leaf.merged, order, masks))
+                make = partial(_run, self._ops(leaf.merged, order, holders))
             elif leaf.kind == "object":
                 places = [(env, leaf.places[int(order[env])]) for env in envs.tolist()]
                 make = partial(_gather_objects, self._nones, places)
+            elif len(leaf.columns) == 1 and len(envs) == self._num_envs:
+                (column,) = leaf.columns
+                make = partial(np.not_equal, column.view, 0) if column.boolean else column.view.copy
             else:
+                sources = [
+                    (column.view, _holders(tids, order, holders)[1])
+                    for column, tids in leaf.columns.items()
+                ]
                 column = next(iter(leaf.columns))
-                if len(leaf.columns) > 1 or len(envs) < self._num_envs:
-                    sources = [(one.view, masked(tids)[1]) for one, tids in leaf.columns.items()]
-                    make = partial(_gather, (self._num_envs, *column.shape), column.dtype, sources)
-                elif column.dtype == np.bool_:
-                    make = partial(np.not_equal, column.view, 0)
-                else:
-                    make = column.view.copy
-            ops.append((key, f"_{key}", make, mask.copy, not leaf.columns))
+                make = partial(_gather, column.view.shape, column.dtype, sources)
+            ops.append((key, "_" + key, make, mask.copy, not leaf.columns))
         return ops
 
     def _conflict(self, infos: list[Any], env: int, error: Exception) -> InfoError:
@@ -274,17 +265,32 @@ def _merge(levels: Iterable[tuple[int, list[Node]]]) -> dict[str, _Leaf] | None:
             leaf = leaves.setdefault(node.key, _Leaf(node.kind))
             if leaf.kind != node.kind:
                 return None
-            leaf.tids.append(tid)
+            leaf.tids += (tid,)
             leaf.levels.append((tid, node.level))
             leaf.places[tid] = node.place
             if node.column is not None:
-                leaf.columns.setdefault(node.column, []).append(tid)
+                leaf.columns[node.column] = (*leaf.columns.get(node.column, ()), tid)
     for key, leaf in leaves.items():
         merged = _merge(leaf.levels)
         if merged is None or "_" + key in leaves:
             return None
         leaf.merged = merged
     return leaves
+
+
+def _holders(
+    tids: tuple[int, ...],
+    order: NDArray[np.uint16],
+    holders: dict[tuple[int, ...], tuple[_Array, _Envs]],
+) -> tuple[_Array, _Envs]:
+    """Return the mask and the ids of the environments whose template is among ``tids``."""
+    found = holders.get(tids)
+    if found is None:
+        mask = order == tids[0]
+        for tid in tids[1:]:
+            mask |= order == tid
+        found = holders[tids] = mask, mask.nonzero()[0]
+    return found
 
 
 def _run(ops: list[_Op], objects: Objects, final_obs: FinalObs) -> dict[str, Any]:

@@ -109,7 +109,10 @@ class Layout:
     def row(self, arrays: Sequence[Any], env_id: int) -> Any:
         """One env's value, copied out of the leaves' arrays."""
         return self.build(
-            [array[env_id].copy() if array.ndim > 1 else array[env_id] for array in arrays]
+            [
+                array[env_id].copy() if getattr(array, "ndim", 0) > 1 else array[env_id]
+                for array in arrays
+            ]
         )
 
     def empty_dynamic(self, num_envs: int) -> dict[int, Any]:

@@ -47,13 +47,14 @@ class Column:
 
     Attributes:
         dtype: Of the values.
+        boolean: Whether that is bool.
         shape: Of one value.
         offset: In the info area, in bytes.
         view: The values, shape ``(num_envs, *shape)``; bools as uint8, since what a worker wrote
             there need not be 0 or 1.
     """
 
-    __slots__ = ("dtype", "offset", "shape", "view")
+    __slots__ = ("boolean", "dtype", "offset", "shape", "view")
 
     def __init__(
         self, key: _ColumnKey, num_envs: int, area: NDArray[np.uint8], offset: int
@@ -61,7 +62,8 @@ class Column:
         self.dtype = np.dtype(key[2])
         self.shape = key[3]
         self.offset = offset
-        stored = np.dtype(np.uint8) if self.dtype == np.bool_ else self.dtype
+        self.boolean = self.dtype == np.bool_
+        stored = np.dtype(np.uint8) if self.boolean else self.dtype
         self.view: NDArray[Any] = np.ndarray((num_envs, *self.shape), stored, area, offset)
 
 

@@ -9,8 +9,7 @@ import os
 import threading
 import warnings
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Literal
 
 import numpy as np
@@ -27,7 +26,7 @@ from gymnasium.vector.async_vector_env import AsyncState
 
 from envring import _core, reset_arguments
 from envring.cpus import allowed_cpus, usable_cpus
-from envring.errors import ConcurrentCallError, EmptyVectorError, EnvFnError, EnvringError
+from envring.errors import ConcurrentCallError, EmptyVectorError, EnvFnError, EnvringError, format_env_ids
 from envring.hosting import EnvHost, Pool
 from envring.launchers.local import get_context
 from envring.launchers.threads import VARIABLES
@@ -257,13 +256,16 @@ class RingVectorEnv(VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsType, Ac
             TypeError: reset_mask is no bool array.
             AlreadyPendingCallError: another call is pending.
         """
-        with self._call() as host:
+        host = self._enter()
+        try:
             seeds = reset_arguments.seeds(seed, self.num_envs)
             self._assert_idle("reset_async")
             mask, options = reset_arguments.split_mask(options, self.num_envs)
             self._settle(host)
             host.start_reset(seeds, options, mask)
             self._state = AsyncState.WAITING_RESET
+        finally:
+            self._lock.release()
 
     def reset_wait(self, timeout: float | None = None) -> tuple[ObsType, dict[str, Any]]:
         """Waits for a reset.
@@ -280,10 +282,13 @@ class RingVectorEnv(VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsType, Ac
             multiprocessing.TimeoutError: it took too long; its results are dropped when they come.
             WorkerDied: a worker ended.
         """
-        with self._call() as host:
+        host = self._enter()
+        try:
             reply = self._await(host, AsyncState.WAITING_RESET, "reset", timeout)
             infos = self._infos(host, reply)
             return host.observations(reply), infos
+        finally:
+            self._lock.release()
 
     # -- step -------------------------------------------------------------------------------
 
@@ -316,11 +321,14 @@ class RingVectorEnv(VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsType, Ac
             AlreadyPendingCallError: another call is pending.
             ActionError: the actions do not fit; no env was stepped.
         """
-        with self._call() as host:
+        host = self._enter()
+        try:
             self._assert_idle("step_async")
             self._settle(host)
             host.start_step(actions)
             self._state = AsyncState.WAITING_STEP
+        finally:
+            self._lock.release()
 
     def step_wait(
         self, timeout: float | None = None
@@ -332,11 +340,14 @@ class RingVectorEnv(VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsType, Ac
         dict[str, Any],
     ]:
         """Waits for a step; see `step` and `reset_wait` for returns and exceptions."""
-        with self._call() as host:
+        host = self._enter()
+        try:
             reply = self._await(host, AsyncState.WAITING_STEP, "step", timeout)
             infos = self._infos(host, reply)
             rewards, terminations, truncations = host.outcomes()
             return host.observations(reply), rewards, terminations, truncations, infos
+        finally:
+            self._lock.release()
 
     # -- call and attributes ----------------------------------------------------------------
 
@@ -352,18 +363,24 @@ class RingVectorEnv(VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsType, Ac
             ClosedEnvironmentError: after `close`.
             AlreadyPendingCallError: another call is pending.
         """
-        with self._call() as host:
+        host = self._enter()
+        try:
             self._assert_idle("call_async")
             self._settle(host)
             host.start_call(name, args, kwargs)
             self._state = AsyncState.WAITING_CALL
+        finally:
+            self._lock.release()
 
     def call_wait(self, timeout: float | None = None) -> tuple[Any, ...]:
         """Results of a call, one per env; see `reset_wait` for exceptions."""
-        with self._call() as host:
+        host = self._enter()
+        try:
             reply = self._await(host, AsyncState.WAITING_CALL, "call", timeout)
             results = {} if reply is None else reply.results
             return tuple(results.get(env_id) for env_id in range(self.num_envs))
+        finally:
+            self._lock.release()
 
     def get_attr(self, name: str) -> tuple[Any, ...]:
         """An attribute of every env (called, if it is callable)."""
@@ -381,7 +398,8 @@ class RingVectorEnv(VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsType, Ac
             ValueError: wrong number of values.
             AlreadyPendingCallError: another call is pending.
         """
-        with self._call() as host:
+        host = self._enter()
+        try:
             if not isinstance(values, (list, tuple)):
                 values = [values for _ in range(self.num_envs)]
             if len(values) != self.num_envs:
@@ -392,8 +410,12 @@ class RingVectorEnv(VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsType, Ac
             self._assert_idle("set_attr")
             self._settle(host)
             host.start_set_attr(name, values)
+            self._late = True  # should the wait be interrupted
             host.wait(None)
+            self._late = False
             host.collect()
+        finally:
+            self._lock.release()
 
     def render(self) -> tuple[RenderFrame, ...] | None:
         """A frame, or list of frames, per env."""
@@ -438,18 +460,18 @@ class RingVectorEnv(VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsType, Ac
 
     # -- state ------------------------------------------------------------------------------
 
-    @contextmanager
-    def _call(self) -> Iterator[EnvHost]:
-        """One call at a time, on a vector env that is open."""
-        if not self._lock.acquire(blocking=False):
+    def _enter(self) -> EnvHost:
+        """Begins a call, on a vector env that is open; the lock is to be released at its end."""
+        if not self._lock.acquire(False):
             raise ConcurrentCallError(
-                f"Another thread is in a call of this {type(self).__name__} of "
-                f"{self.num_envs} envs. Let one thread use it, or guard it with a lock."
+                f"Another thread is in a call of this {type(self).__name__} "
+                f"({format_env_ids(range(self.num_envs))}). Let one thread use it, or guard it "
+                "with a lock."
             )
-        try:
-            yield self._running()
-        finally:
+        if self.closed or self._foreign:
             self._lock.release()
+            return self._running()
+        return self._host  # type: ignore[return-value]
 
     def _running(self) -> EnvHost:
         if self.closed:

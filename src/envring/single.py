@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: MIT
+"""RingEnv: one env in a worker process, as a plain gymnasium.Env."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import numpy as np
+from gymnasium import Env
+from gymnasium.error import ClosedEnvironmentError
+
+from envring.cpus import usable_cpus
+from envring.errors import ConcurrentCallError, EnvFnError, EnvringError
+from envring.hosting import EnvHost
+from envring.launchers.local import get_context
+from envring.launchers.threads import VARIABLES
+from envring.pool import PoolOptions, Reply, WorkerPool
+from envring.spaces import resolve
+from envring.vector import SPIN
+
+_DISABLED = 2
+
+_instances: weakref.WeakSet[RingEnv] = weakref.WeakSet()
+
+
+class RingEnv(Env[Any, Any]):
+    """Runs one env in a process of its own.
+
+    What the env returns arrives with the types it had (arrays, numbers, nested infos), except that
+    rewards are floats and flags are bools.
+
+    Example:
+        >>> import envring
+        >>> env = envring.make("CartPole-v1")
+        >>> observation, info = env.reset(seed=42)
+        >>> observation.shape
+        (4,)
+        >>> env.get_wrapper_attr("gravity")
+        9.8
+        >>> env.close()
+    """
+
+    def __init__(
+        self,
+        env_fn: Callable[[], Env[Any, Any]],
+        *,
+        context: str | None = None,
+        daemon: bool = True,
+        spin: float | None = None,
+        worker_env: Mapping[str, str | None] | None = None,
+        step_loop: Literal["compiled", "reference"] = "compiled",
+        start_timeout: float | None = None,
+    ) -> None:
+        """Starts the process and builds the env in it.
+
+        Args:
+            env_fn: builds the env.
+            context: multiprocessing's start method, None for its default.
+            daemon: the process's daemon flag.
+            spin: seconds to spin before sleeping, None for the default.
+            worker_env: environment variables for the process; None as a value removes one.
+            step_loop: "compiled", or "reference": the same in plain Python.
+            start_timeout: seconds in which the env must be built, None for no limit.
+
+        Raises:
+            EnvFnError: env_fn cannot be called, or cannot be sent to the process.
+            WorkerDied: the process ended while it built the env.
+            Exception: whatever the env's constructor raised.
+        """
+        if not callable(env_fn):
+            raise EnvFnError(f"env_fn is {env_fn!r}, which cannot be called. Give a function.")
+        environ: dict[str, str | None] = dict.fromkeys(VARIABLES, "1")
+        environ.update(worker_env or {})
+        threads = environ.get("OMP_NUM_THREADS")
+        self._closed = False
+        self._foreign = False
+        self._lock = threading.Lock()
+        self._late = False
+        self._info: dict[str, Any] = {}
+        pool = WorkerPool(
+            [env_fn],
+            1,
+            PoolOptions(
+                context=get_context(context),
+                daemon=daemon,
+                name=f"Worker<{type(self).__name__}>",
+                autoreset_mode=_DISABLED,
+                environ=environ,
+                blas_threads=int(threads) if threads and threads.isdecimal() else None,
+                cpus=None,
+                compiled=step_loop == "compiled",
+                spin=SPIN if spin is None else spin,
+                adaptive=spin is None,
+                yield_every=4 if usable_cpus() < 2 else 32,
+                start_timeout=start_timeout,
+            ),
+        )
+        try:
+            hello = pool.hellos[0]
+            spaces = resolve(pool.hellos, "same", type(self).__name__)
+            self.observation_space = spaces.single_observation_space
+            self.action_space = spaces.single_action_space
+            self.metadata = hello["metadata"]
+            self.render_mode = hello["render_mode"]
+            self.spec = hello["spec"]
+            self._host = EnvHost(pool, spaces, copy=True, slots=None, add_info=self._keep_info)
+        except BaseException:
+            pool.close(terminate=True)
+            raise
+        _instances.add(self)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Resets the env; see gymnasium.Env.reset."""
+        reply = self._run(lambda host: host.start_reset([seed], options, None))
+        info = self._take_info(reply)
+        return self._take_observation(reply), info
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Steps the env; see gymnasium.Env.step."""
+        batch = action[None] if type(action) is np.ndarray else [action]
+        reply = self._run(lambda host: host.start_step(batch))
+        info = self._take_info(reply)
+        rewards, terminations, truncations = self._host.outcomes()
+        observation = self._take_observation(reply)
+        return (
+            observation,
+            float(rewards[0]),
+            bool(terminations[0]),
+            bool(truncations[0]),
+            info,
+        )
+
+    def render(self) -> Any:
+        """What the env renders."""
+        return self._call("render")
+
+    def close(self) -> None:
+        """Closes the env and ends its process; a second call does nothing."""
+        if not self._closed and not self._foreign:
+            self._closed = True
+            self._host.close()
+
+    # -- attributes -------------------------------------------------------------------------
+
+    def get_wrapper_attr(self, name: str) -> Any:
+        """An attribute of the env, wherever its wrappers find it.
+
+        Methods come as functions that run in the worker; other values as copies.
+
+        Raises:
+            AttributeError: there is none.
+        """
+        if name in self.__dict__ or hasattr(type(self), name):
+            return getattr(self, name)
+        return self._call("get_wrapper_attr", name)
+
+    def has_wrapper_attr(self, name: str) -> bool:
+        """Whether `get_wrapper_attr` finds it."""
+        return hasattr(type(self), name) or bool(self._call("has_wrapper_attr", name))
+
+    def set_wrapper_attr(self, name: str, value: Any, *, force: bool = True) -> bool:
+        """Sets an attribute of the env, where its wrappers find it."""
+        return bool(self._call("set_wrapper_attr", name, value, force=force))
+
+    def call(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """Calls a method of the env in the worker, or gets an attribute."""
+        return self._call(name, *args, **kwargs)
+
+    def _call(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        reply = self._run(lambda host: host.start_call(name, args, kwargs))
+        return None if reply is None else reply.results.get(0)
+
+    @property
+    def np_random(self) -> np.random.Generator:
+        """A copy of the env's generator."""
+        generator: np.random.Generator = self._call("np_random")
+        return generator
+
+    @np_random.setter
+    def np_random(self, value: np.random.Generator) -> None:
+        self._call("set_wrapper_attr", "np_random", value)
+
+    @property
+    def np_random_seed(self) -> int:
+        """Seed of the env's generator, -1 if it is unknown."""
+        return int(self._call("np_random_seed"))
+
+    @property
+    def _np_random(self) -> np.random.Generator:  # type: ignore[override]
+        return self.np_random
+
+    # -- batches of one ---------------------------------------------------------------------
+
+    def _run(self, start: Callable[[EnvHost], None]) -> Reply | None:
+        if not self._lock.acquire(blocking=False):
+            raise ConcurrentCallError(
+                f"Another thread is in a call of this {type(self).__name__} (env 0). Let one "
+                "thread use it, or guard it with a lock."
+            )
+        try:
+            if self._closed:
+                raise ClosedEnvironmentError(
+                    f"Trying to operate on `{type(self).__name__}`, after a call to `close()`."
+                )
+            if self._foreign:
+                raise EnvringError(
+                    f"This {type(self).__name__} was made in another process; its worker answers "
+                    "only there. Make one of your own in this process."
+                )
+            host = self._host
+            if self._late:
+                host.wait(None)
+                host.discard()
+                self._late = False
+            start(host)
+            self._late = True  # an interrupted wait leaves a batch that nobody collected
+            host.wait(None)
+            self._late = False
+            return host.collect()
+        finally:
+            self._lock.release()
+
+    def _keep_info(
+        self, vector_infos: dict[str, Any], env_info: dict[str, Any], env_num: int
+    ) -> dict[str, Any]:
+        self._info = env_info
+        return vector_infos
+
+    def _take_info(self, reply: Reply | None) -> dict[str, Any]:
+        self._info = {}
+        self._host.infos(reply)
+        return self._info
+
+    def _take_observation(self, reply: Reply | None) -> Any:
+        return self._host.single_observation(reply)
+
+    def __str__(self) -> str:
+        """Names the env it runs."""
+        return f"<{type(self).__name__}{'' if self.spec is None else f'<{self.spec.id}>'}>"
+
+    def __del__(self) -> None:
+        """Ends the process if `close` was never called."""
+        if not getattr(self, "_closed", True) and hasattr(self, "_host") and not self._foreign:
+            self._closed = True
+            self._host.close(terminate=True)
+
+
+def _disown_after_fork() -> None:
+    for env in list(_instances):
+        env._foreign = True
+
+
+os.register_at_fork(after_in_child=_disown_after_fork)
