@@ -11,7 +11,7 @@ from gymnasium.error import AlreadyPendingCallError, NoAsyncCallError
 from gymnasium.spaces import Dict, Space, Tuple
 from gymnasium.vector import SyncVectorEnv
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from envring.testing import assert_same_batch, fingerprint
 from envring.testing.conformance_base import expect_error, quiet, same_results

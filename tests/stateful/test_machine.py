@@ -49,13 +49,13 @@ class InCaller(RingMachine):
 
 @pytest.mark.parametrize("turn", range(ROUNDS))
 @pytest.mark.parametrize("step_loop", ["compiled", "reference"])
-@pytest.mark.parametrize("machine", [InWorkers, InCaller])
-def test_equals_sync(machine: type[RingMachine], step_loop: str, turn: int) -> None:
+@pytest.mark.parametrize(("machine", "examples"), [(InWorkers, 80), (InCaller, 300)])
+def test_equals_sync(machine: type[RingMachine], examples: int, step_loop: str, turn: int) -> None:
     chosen = type(machine.__name__, (machine,), {"step_loop": step_loop})
     run_state_machine_as_test(
         chosen,
         settings=settings(
-            max_examples=60,
+            max_examples=examples,
             stateful_step_count=25,
             derandomize=ROUNDS == 1,
             suppress_health_check=list(HealthCheck),

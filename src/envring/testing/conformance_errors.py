@@ -18,7 +18,6 @@ from envring.testing.faulty import FailingEnv
 UNBATCHABLE: dict[str, tuple[dict[str, Any], ...]] = {
     "array_shapes": ({"x": np.zeros(2)}, {"x": np.zeros(3)}, {}),
     "dict_after_scalar": ({"x": 1}, {"x": {"a": 1}}, {}),
-    "scalar_after_dict": ({"x": {"a": 1}}, {"x": 1}, {}),
     "large_int": ({"x": 2**63}, {}, {}),
     "text_after_int": ({"x": 1}, {"x": "a"}, {}),
     "none_after_int": ({"x": 1}, {"x": None}, {}),

@@ -113,6 +113,7 @@ INFO_CASES: dict[str, list[Any]] = {
     "nested": [({"d": {"a": 1, "e": {"b": 2.5}}}, {"d": {"e": {"c": "s"}}}, {"d": {"a": 3}})] * 3,
     "nested_empty": [({"d": {}}, {"d": {"a": 1}}, {})] * 2 + [({"d": {}}, {}, {"d": {"e": {}}})],
     "nested_subclass": [({"d": _Mapping(a=1)}, {"d": {"a": 2}}, {})] * 2,
+    "scalar_after_dict": [({"x": {"a": 1}}, {"x": 1}, {})] * 2,
     "deep": [({"a": {"b": {"c": {"d": {"e": {"f": {"g": {"h": {"i": {"j": 1}}}}}}}}}}, {}, {})] * 2,
     "nested_final_obs": [({"d": {"final_obs": _A([1.0])}}, {"d": {"final_obs": 5}}, {})] * 3,
     "final_keys_of_the_env": [
@@ -134,7 +135,7 @@ INFO_CASES: dict[str, list[Any]] = {
 }
 
 # Infos of different steps do not batch with one another: no episode may end.
-_UNMIXABLE = ("type_changes_between_steps", "array_shape_changes")
+_UNMIXABLE = ("type_changes_between_steps", "array_shape_changes", "scalar_after_dict")
 
 
 class InfoConformance(ConformanceBase):
