@@ -82,7 +82,7 @@ class ThroughputRow:
             goal = Goal("of the ceiling", "", self.ceiling)
             yield Verdict(row, goal, result.of_ceiling("envring"), note)
         for base, limit in self.ratios.items():
-            goal = Goal(f"of {base.title()}VectorEnv", "x", limit)
+            goal = Goal(f"of {base.title()}", "x", limit)
             yield Verdict(row, goal, result.ratio("envring", base), note)
 
 
@@ -132,7 +132,7 @@ def measure_start(row: str, deadline: float) -> Iterator[Verdict]:
     """Construction and closing with the default context."""
     built, theirs, closed, _ = _starts(None, FORK_TRIALS, deadline)
     note = f"{_median(built):.3f} s against {_median(theirs):.3f} s"
-    goal = Goal("of Async's time to construct", "", 0.5, at_most=True)
+    goal = Goal("of Async's start", "", 0.5, at_most=True)
     yield Verdict(row, goal, _each(built, theirs), note)
     yield Verdict(row, Goal("to close", " s", 0.1, at_most=True), spread(closed))
 
@@ -141,7 +141,7 @@ def measure_spawn(row: str, deadline: float) -> Iterator[Verdict]:
     """Construction with ``context="spawn"``."""
     built, theirs, _, _ = _starts("spawn", SPAWN_TRIALS, deadline)
     note = f"{_median(built):.2f} s against {_median(theirs):.2f} s"
-    goal = Goal("of Async's speed to construct", "x", 10.0)
+    goal = Goal("of Async's start", "x", 10.0)
     yield Verdict(row, goal, _each(theirs, built), note)
 
 
@@ -161,7 +161,7 @@ def measure_idle(row: str, deadline: float) -> Iterator[Verdict]:
         process.close(CLOSE_TIMEOUT)
     finally:
         process.kill()
-    goal = Goal("cores used by idle workers", "", 0.002, at_most=True)
+    goal = Goal("cores, workers idle", "", 0.002, at_most=True)
     yield Verdict(row, goal, spread(cores))
 
 
