@@ -13,8 +13,8 @@ static int same_key(const er_python_t *py, er_object *expected, er_object *key) 
 static int write_dict(const er_python_t *py, const er_info_entry_t *entries, int at, int count,
                       uint8_t *area, uint64_t env, er_object *dict);
 
-static int write_value(const er_python_t *py, const er_info_entry_t *entries, int at,
-                       uint8_t *area, uint64_t env, er_object *value) {
+static int write_value(const er_python_t *py, const er_info_entry_t *entries, int at, uint8_t *area,
+                       uint64_t env, er_object *value) {
     const er_info_entry_t *entry = &entries[at];
     uint8_t *cell = area + entry->offset + env * entry->nbytes;
     er_object *type = er_type(py, value);

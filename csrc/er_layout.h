@@ -44,8 +44,8 @@ typedef struct {
     er_atomic64_t env_steps;
     er_atomic64_t busy_ns;
     er_atomic64_t wait_ns;
-    er_atomic64_t spins; /* waits that ended while spinning */
-    er_atomic64_t parks; /* waits that went to sleep */
+    er_atomic64_t spins;     /* waits that ended while spinning */
+    er_atomic64_t parks;     /* waits that went to sleep */
     er_atomic64_t slow_rows; /* env results that left the compiled fast path */
 } er_stats_t;
 
@@ -104,10 +104,11 @@ enum { ER_OP_STEP = 1u, ER_OP_MESSAGE = 2u };
 
 /* One record of a command ring. */
 typedef struct {
-    uint32_t op;     /* ER_OP_* */
-    uint32_t seq;    /* batch sequence to publish when done */
-    uint32_t slot;   /* where the results go */
-    uint32_t action; /* how the actions travel: 0 = slab in the space's dtypes, else a format code */
+    uint32_t op;   /* ER_OP_* */
+    uint32_t seq;  /* batch sequence to publish when done */
+    uint32_t slot; /* where the results go */
+    uint32_t
+        action; /* how the actions travel: 0 = slab in the space's dtypes, else a format code */
 } er_command_t;
 
 _Static_assert(sizeof(er_bell_t) == ER_LINE, "a bell has its lines to itself");

@@ -83,7 +83,8 @@ static int write_node(const er_python_t *py, const er_obs_node_t *nodes, int at,
         }
         return 1;
     }
-    if (er_type(py, obs) != py->type_tuple || er_tuple_size(py, obs) != node->num_children) return 0;
+    if (er_type(py, obs) != py->type_tuple || er_tuple_size(py, obs) != node->num_children)
+        return 0;
     er_object **items = er_tuple_items(py, obs);
     for (int i = 0; i < node->num_children; i++) {
         if (!write_node(py, nodes, child, slot, env, items[i])) return 0;

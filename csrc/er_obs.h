@@ -15,13 +15,13 @@ enum { ER_OBS_LEAF, ER_OBS_DICT, ER_OBS_TUPLE };
 enum { ER_SCALAR_NONE, ER_SCALAR_SIGNED, ER_SCALAR_UNSIGNED, ER_SCALAR_FLOAT };
 
 typedef struct {
-    int kind;           /* ER_OBS_* */
-    int num_children;   /* DICT, TUPLE */
-    int next;           /* index of the node behind this subtree */
-    er_object *key;     /* this node's key in its parent, if that is a DICT */
-    er_object *dtype;   /* LEAF: the array dtype object that may be copied */
-    er_object *scalar;  /* LEAF of no dimension: numpy scalar type that may be copied */
-    int scalar_kind;    /* LEAF of no dimension: which Python numbers may be stored */
+    int kind;          /* ER_OBS_* */
+    int num_children;  /* DICT, TUPLE */
+    int next;          /* index of the node behind this subtree */
+    er_object *key;    /* this node's key in its parent, if that is a DICT */
+    er_object *dtype;  /* LEAF: the array dtype object that may be copied */
+    er_object *scalar; /* LEAF of no dimension: numpy scalar type that may be copied */
+    int scalar_kind;   /* LEAF of no dimension: which Python numbers may be stored */
     int ndim;
     const int64_t *shape;
     uint64_t offset; /* of the leaf's array in its slot */

@@ -9,21 +9,21 @@
 #ifndef ER_PYTHON_H
 #define ER_PYTHON_H
 
-#include <stdint.h>
 #include <stddef.h>
+#include <stdint.h>
 
 typedef struct er_object er_object;
 
 typedef struct {
     void (*incref)(er_object *);
     void (*decref)(er_object *);
-    er_object *(*call_one)(er_object *callable, er_object *argument);               /* new */
-    er_object *(*call_env)(er_object *callable, long env, er_object *argument);     /* new */
-    er_object *(*get_item)(er_object *sequence, ptrdiff_t index);                   /* new */
-    int (*list_set_item)(er_object *list, ptrdiff_t index, er_object *item);        /* steals */
-    int (*is_true)(er_object *);                                                    /* -1 error */
-    double (*as_double)(er_object *);              /* of a float */
-    int64_t (*as_int64)(er_object *, int *overflow); /* of an int */
+    er_object *(*call_one)(er_object *callable, er_object *argument);           /* new */
+    er_object *(*call_env)(er_object *callable, long env, er_object *argument); /* new */
+    er_object *(*get_item)(er_object *sequence, ptrdiff_t index);               /* new */
+    int (*list_set_item)(er_object *list, ptrdiff_t index, er_object *item);    /* steals */
+    int (*is_true)(er_object *);                                                /* -1 error */
+    double (*as_double)(er_object *);                                           /* of a float */
+    int64_t (*as_int64)(er_object *, int *overflow);                            /* of an int */
     ptrdiff_t (*dict_size)(er_object *);
     int (*dict_next)(er_object *dict, ptrdiff_t *position, er_object **key, er_object **value);
     er_object *(*dict_get)(er_object *dict, er_object *key); /* borrowed; NULL without an error */

@@ -10,7 +10,7 @@
 typedef struct {
     uint32_t num_envs;
     uint32_t num_workers;
-    uint32_t num_slots; /* the most there will ever be */
+    uint32_t num_slots;          /* the most there will ever be */
     uint32_t command_ring_bytes; /* power of two */
     uint32_t reply_ring_bytes;   /* power of two */
     uint64_t action_bytes;

@@ -28,17 +28,17 @@ typedef struct {
 
     /* owned by the Python side, in slice order; `steps` changes when methods are rebound */
     er_object **steps;
-    er_object *last_obs;      /* list */
-    uint8_t *pending;         /* autoreset due: shared with the reference implementation */
-    double *rewards;          /* gathered */
-    uint8_t *terminations;    /* gathered */
-    uint8_t *truncations;     /* gathered */
-    er_object *reset_ended;   /* (i, None): NEXT_STEP's reset of env i */
-    er_object *finish_ended;  /* (i, result tuple): SAME_STEP's end of an episode */
-    er_object *store_obs;     /* (i, obs) */
-    er_object *store_info;    /* (i, info) */
-    er_object *to_result;     /* (i, result) -> tuple of five */
-    er_object *to_reward;     /* (i, reward) -> float */
+    er_object *last_obs;     /* list */
+    uint8_t *pending;        /* autoreset due: shared with the reference implementation */
+    double *rewards;         /* gathered */
+    uint8_t *terminations;   /* gathered */
+    uint8_t *truncations;    /* gathered */
+    er_object *reset_ended;  /* (i, None): NEXT_STEP's reset of env i */
+    er_object *finish_ended; /* (i, result tuple): SAME_STEP's end of an episode */
+    er_object *store_obs;    /* (i, obs) */
+    er_object *store_info;   /* (i, info) */
+    er_object *to_result;    /* (i, result) -> tuple of five */
+    er_object *to_reward;    /* (i, reward) -> float */
 
     const er_obs_node_t *obs_plan; /* NULL: every observation goes through store_obs */
     er_info_template_t *templates;
@@ -51,9 +51,10 @@ typedef struct {
 
     /* this batch */
     uint8_t *slot;
-    er_object *actions;        /* sequence over the slice */
-    const int64_t *int_actions; /* or, for one int64 a env: the numbers, and `actions` for the rest */
-    uint32_t at;               /* env under way: where an error came from */
+    er_object *actions; /* sequence over the slice */
+    const int64_t
+        *int_actions; /* or, for one int64 a env: the numbers, and `actions` for the rest */
+    uint32_t at;      /* env under way: where an error came from */
     uint64_t slow_rows;
 } er_steploop_t;
 

@@ -6,8 +6,8 @@ Thin on purpose: the protocol is in csrc, process life is in pool.py, env semant
 envring_worker/loop.py. Nothing here knows gymnasium.
 """
 
-from libc.errno cimport EAGAIN, EINTR, ETIMEDOUT
-from libc.stdint cimport int64_t, intptr_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.errno cimport EINTR, ETIMEDOUT
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
@@ -17,7 +17,6 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 
 import os
-import sys
 
 import numpy as np
 

@@ -111,7 +111,7 @@ cdef class BatchReader:
     Args:
         pool: the slots.
         leaves: observation leaves, [(offset, shape, dtype), ...], shape with num_envs first.
-        rewards, terminations, truncations: the same for these.
+        outcomes: the same for rewards, terminations and truncations.
         lease_bytes: leaves larger than this are handed out in place, others are copied, because
             copying them costs no more than making a view.
     """
@@ -122,13 +122,10 @@ cdef class BatchReader:
     cdef uint64_t lease_bytes
     cdef readonly bint leases
 
-    def __init__(self, SlotPool pool, leaves, rewards, terminations, truncations,
-                 uint64_t lease_bytes):
+    def __init__(self, SlotPool pool, leaves, outcomes, uint64_t lease_bytes):
         self.pool = pool
         self.leaves = [Leaf(*leaf) for leaf in leaves]
-        self.rewards = Leaf(*rewards)
-        self.terminations = Leaf(*terminations)
-        self.truncations = Leaf(*truncations)
+        self.rewards, self.terminations, self.truncations = [Leaf(*leaf) for leaf in outcomes]
         self.lease_bytes = lease_bytes
         self.leases = any((<Leaf>leaf).nbytes > lease_bytes for leaf in self.leaves)
 

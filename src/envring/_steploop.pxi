@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: MIT
 # The compiled step loop, bound to this interpreter. Part of _core.pyx.
 
-from cpython.mem cimport PyMem_Malloc
-
 
 cdef extern from *:
     """

@@ -15,7 +15,7 @@ import numpy as np
 from gymnasium import Space
 from gymnasium.vector.utils import iterate
 
-from envring._foreign.envring_worker.actions import MESSAGE, SLAB, format_code
+from envring._foreign.envring_worker import actions as codes
 from envring.errors import ActionError, format_env_ids
 from envring.layout import Layout, Leaf, action_writer
 
@@ -54,6 +54,8 @@ class ActionSender:
         self._batched = batched
         self._slab = slab
         self._send = send
+        self._slab_code: int = codes.SLAB
+        self._message_code: int = codes.MESSAGE
         self._leaf: Leaf | None = None
         self._dtype: np.dtype[Any] | None = None
         self._shape: tuple[int, ...] = ()
@@ -79,11 +81,11 @@ class ActionSender:
             and actions.shape == self._shape
         ):
             self._view[...] = actions
-            return SLAB
+            return self._slab_code
         if self._leaf is not None:
             return self._put_leaf(actions, self._leaf)
         if self._write_nested is not None and self._write_nested(actions):
-            return SLAB
+            return self._slab_code
         return self._put_nested(actions)
 
     def _put_leaf(self, actions: Any, leaf: Leaf) -> int:
@@ -96,12 +98,12 @@ class ActionSender:
         if array.shape == self._shape and array.dtype.isnative and array.dtype.kind in "biufc":
             if array.dtype == leaf.dtype:
                 self._view[...] = array
-                return SLAB
+                return self._slab_code
             if array.dtype.itemsize <= _MAX_ITEM:
                 self._slab[: array.nbytes].view(array.dtype).reshape(array.shape)[...] = array
-                return format_code(array.dtype)
+                return int(codes.format_code(array.dtype))
         self._send(list(array))
-        return MESSAGE
+        return self._message_code
 
     def _as_array(self, actions: Any) -> np.ndarray[Any, Any]:
         try:
@@ -125,13 +127,13 @@ class ActionSender:
                 pass
             else:
                 self._slab[: array.nbytes].view(np.int64)[...] = array
-                return format_code(array.dtype, python_numbers=True)
+                return int(codes.format_code(array.dtype, python_numbers=True))
         for env_id, action in enumerate(actions):
             value = np.asarray(action)
             self._check_rows(value.shape, leaf, [env_id])
             self._check_dtype(value.dtype, leaf, [env_id])
         self._send(actions)
-        return MESSAGE
+        return self._message_code
 
     def _put_nested(self, actions: Any) -> int:
         try:
@@ -142,7 +144,7 @@ class ActionSender:
             ) from error
         self._check_count(len(items))
         self._send(items)
-        return MESSAGE
+        return self._message_code
 
     # -- checks -----------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
+_MEMBERSHIP = Path("/proc/self/cgroup")
 
 
 def _quota_v2(root: Path, own: str) -> float | None:
@@ -37,7 +38,9 @@ def _quota_v1(root: Path) -> float | None:
     return quota / period if quota > 0 and period > 0 else None
 
 
-def cgroup_quota(root: Path = _CGROUP, membership: Path = Path("/proc/self/cgroup")) -> float | None:
+def cgroup_quota(
+    root: Path = _CGROUP, membership: Path = Path("/proc/self/cgroup")
+) -> float | None:
     """CPUs that the cgroup allows on average, or None where it sets no limit."""
     own = ""
     try:

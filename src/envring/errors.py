@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Exceptions. All derive from `EnvringError`, and from the built-in or Gymnasium error that code
-written for `AsyncVectorEnv` already catches, where there is one.
+"""Exceptions of this package.
 
-Messages say what happened, to which envs, and what to do next.
+All derive from `EnvringError`, and from the built-in or Gymnasium error that code written for
+`AsyncVectorEnv` already catches, where there is one. Messages say what happened, to which envs,
+and what to do next.
 """
 
 from __future__ import annotations

@@ -19,8 +19,10 @@ from envring._foreign.envring_worker.loop import FINAL_NONE, FINAL_SLAB
 from envring.actions import ActionSender, slab_bytes
 from envring.errors import InfoError, ObservationError, RemoteEnvError, RemoteTraceback
 from envring.infos import InfoAssembler
+from envring.inline import InlinePool
 from envring.layout import ALIGNMENT, Layout
-from envring.pool import InlinePool, Reply, WorkerPool, remote_error
+from envring.pool import WorkerPool
+from envring.reply import Reply, remote_error
 from envring.segment import (
     COMMAND_RING_BYTES,
     REPLY_RING_BYTES,
@@ -78,8 +80,8 @@ class EnvHost:
         self.slots = _core.SlotPool(core, self.segment.back_slot)
         self._reader = _core.BatchReader(
             self.slots,
-            [leaf for leaf in spec.obs_leaves if leaf[1] is not None],
-            *spec.outcomes,
+            [(offset, shape, dtype) for offset, shape, dtype in spec.obs_leaves if shape],
+            spec.outcomes,
             LEASE_BYTES,
         )
         self._infos = InfoAssembler(n, self.segment.info_area, self.segment.back_infos)
@@ -247,9 +249,7 @@ class EnvHost:
             if marks[env_id] != FINAL_NONE:
                 info["final_obs"] = final_obs(env_id)
         try:
-            return self._infos.assemble(
-                self.segment.tids, objects, odd, final_obs, self._add_info
-            )
+            return self._infos.assemble(self.segment.tids, objects, odd, final_obs, self._add_info)
         finally:
             if odd and reply is not None:
                 self._learn(reply)
@@ -282,9 +282,7 @@ class EnvHost:
         """Reports every env's failure as AsyncVectorEnv does, and raises the last one."""
         error: BaseException | None = None
         for env_id, kind, data, text, trace in reply.failures:
-            logger.error(
-                f"Received the following error from Worker-{env_id} - Shutting it down"
-            )
+            logger.error(f"Received the following error from Worker-{env_id} - Shutting it down")
             logger.error(f"{trace}")
             if kind == "observation":
                 error = ObservationError(

@@ -79,7 +79,8 @@ class Layout:
         index = len(self.leaves)
         for kind in _FIXED:
             if _is_own(space, kind) and _storable(space):
-                assert space.dtype is not None and space.shape is not None
+                assert space.dtype is not None
+                assert space.shape is not None
                 dtype = np.dtype(space.dtype)
                 self.leaves.append(Leaf(index, space, dtype, tuple(space.shape)))
                 return "leaf", index, dtype.str, tuple(space.shape)
@@ -152,7 +153,9 @@ def action_writer(
         return None
     offsets, _ = layout.offsets(num_envs)
     arrays = [
-        slab[at : at + leaf.nbytes(num_envs)].view(leaf.dtype).reshape(num_envs, *leaf.shape)
+        slab[at : at + leaf.nbytes(num_envs)]
+        .view(np.dtype(leaf.dtype))
+        .reshape(num_envs, *leaf.shape)
         for at, leaf in zip(offsets, layout.leaves, strict=True)
     ]
 

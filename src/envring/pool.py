@@ -7,109 +7,30 @@ business of whoever owns the pool.
 
 from __future__ import annotations
 
+import itertools
 import os
 import pickle
 import select
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from envring import _core
 from envring.channel import ChannelClosed
 from envring.errors import EnvringError, LaunchError, RemoteTraceback, WorkerDied, format_env_ids
 from envring.launchers import child, local
-from envring.segment import MappedSegment, SegmentSpec
+from envring.reply import PoolOptions, Reply, remote_error
+from envring.segment import MappedSegment
 
 _NEVER = 1 << 62  # ns
 _COMPLETE, _RANG = 0, 1
 
 
-@dataclass
-class Reply:
-    """What workers say of a batch beyond the arrays, by env.
-
-    Attributes:
-        failures: (env_id, kind, exception as bytes or None, its text, traceback), in env order.
-        dynamic: leaf index -> {env_id: value}.
-        finals: env_id -> final observation as bytes.
-        objects: env_id -> the objects of its info.
-        odd: env_id -> its whole info.
-        results: env_id -> result of a call.
-    """
-
-    failures: list[tuple[int, str, bytes | None, str, str]] = field(default_factory=list)
-    dynamic: dict[int, dict[int, Any]] = field(default_factory=dict)
-    finals: dict[int, bytes] = field(default_factory=dict)
-    objects: dict[int, list[Any]] = field(default_factory=dict)
-    odd: dict[int, Any] = field(default_factory=dict)
-    results: dict[int, Any] = field(default_factory=dict)
-
-    def add(self, first_env: int, part: Mapping[str, Any]) -> None:
-        """Adds one worker's reply."""
-        self.failures += part["failures"]
-        for leaf, values in part["dynamic"].items():
-            self.dynamic.setdefault(leaf, {}).update(values)
-        self.finals.update(part["finals"])
-        self.objects.update(part["objects"])
-        self.odd.update(part["odd"])
-        if part["results"] is not None:
-            self.results.update(enumerate(part["results"], first_env))
-
-
-@dataclass
-class PoolOptions:
-    """How workers are started and how everybody waits.
-
-    Attributes:
-        context: a multiprocessing context.
-        daemon: daemon flag of the processes.
-        name: of the processes, before their number.
-        autoreset_mode: 0 next step, 1 same step, 2 disabled.
-        environ: environment variables for workers; None removes one.
-        blas_threads: threads for libraries that workers inherit, None to leave them.
-        cpus: CPU per worker, or None.
-        compiled: whether workers use the compiled step loop.
-        spin: seconds to spin before sleeping.
-        adaptive: whether spins that are not worth it are skipped.
-        yield_every: pauses between two yields.
-        start_timeout: seconds until workers must be ready, or None.
-    """
-
-    context: Any
-    daemon: bool
-    name: str
-    autoreset_mode: int
-    environ: Mapping[str, str | None]
-    blas_threads: int | None
-    cpus: Sequence[int] | None
-    compiled: bool
-    spin: float
-    adaptive: bool
-    yield_every: int
-    start_timeout: float | None
-
-
 def slices(num_envs: int, num_workers: int) -> list[range]:
     """Contiguous slices of envs, whose sizes differ by one at most."""
     edges = [num_envs * w // num_workers for w in range(num_workers + 1)]
-    return [range(a, b) for a, b in zip(edges, edges[1:], strict=False)]
-
-
-def remote_error(env_id: int, data: bytes | None, text: str, trace: str) -> BaseException | None:
-    """The exception that an env raised, with its traceback as cause; None if it did not travel."""
-    if data is None:
-        return None
-    try:
-        error = pickle.loads(data)
-    except Exception:
-        return None
-    if not isinstance(error, BaseException):
-        return None
-    error.__cause__ = RemoteTraceback(trace)
-    error.add_note(f"(raised by env {env_id} in its worker)")
-    return error
+    return [range(a, b) for a, b in itertools.pairwise(edges)]
 
 
 class WorkerPool:
@@ -401,82 +322,3 @@ def _abandon(workers: list[local.WorkerHandle], lifeline: local.Lifeline, pid: i
         worker.stop(deadline)
         worker.release()
     lifeline.close()
-
-
-class InlinePool:
-    """The same without processes: envs are stepped in the calling process.
-
-    Attributes:
-        hellos: as in WorkerPool.
-        workers: empty.
-    """
-
-    def __init__(self, env_fns: Sequence[Callable[[], Any]], options: PoolOptions) -> None:
-        """Builds the envs."""
-        from envring._foreign.envring_worker.loop import EnvSlice
-        from envring.channel import dumps
-
-        self.options = options
-        self.num_envs = len(env_fns)
-        self.workers: list[local.WorkerHandle] = []
-        self.under_way = False
-        self.broken = False
-        self.hints = 0
-        self.last_reply: Reply | None = None
-        self._closed = False
-        envs = child.make_envs(env_fns, 0)
-        self.envs = EnvSlice(envs, 0, options.autoreset_mode, dumps)
-        self.hellos = [child.describe(envs)]
-
-    def attach(self, segment: MappedSegment, plans: Mapping[str, Any]) -> None:
-        """Gives the envs their arrays."""
-        self.segment = segment
-        self._loop = child.attach_slice(self.envs, segment, plans, self.options.compiled)
-
-    def start_step(self, slot: int, action: int) -> None:
-        """Steps every env."""
-        if self._loop is not None:
-            self._loop.step(slot, action)
-        else:
-            self.envs.step(slot, self.envs.actions.read(action))
-        self.under_way = True
-
-    def start(self, slot: int, messages: Sequence[tuple[Any, ...]]) -> None:
-        """Runs a message."""
-        name, *arguments = messages[0]
-        getattr(self.envs, name)(*arguments)
-        if self._loop is not None:
-            self._loop.rebind()
-        self.under_way = True
-
-    def tell(self, messages: Sequence[tuple[Any, ...]]) -> None:
-        """New info templates."""
-        for template in messages[0][1]:
-            self.envs.infos.add_template(template)
-            if self._loop is not None:
-                self._loop.add_template(template)
-
-    def send_actions(self, actions: Sequence[Any]) -> None:
-        """Keeps actions for the next step."""
-        self.envs.actions.message = list(actions)
-
-    def wait(self, deadline: float | None) -> bool:
-        """Nothing is ever late here."""
-        return True
-
-    def collect(self) -> Reply | None:
-        """As in WorkerPool."""
-        self.under_way = False
-        part = self.envs.take_reply()
-        if part is None:
-            return None
-        reply = Reply()
-        reply.add(0, part)
-        return reply
-
-    def close(self, timeout: float | None = None, terminate: bool = False) -> None:
-        """Closes the envs."""
-        if not self._closed:
-            self._closed = True
-            self.envs.close()
-            self.last_reply = self.collect()

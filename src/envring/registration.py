@@ -126,8 +126,8 @@ def register(id: str) -> str:
     if new not in gymnasium.registry:
         gymnasium.register(
             id=new,
-            entry_point=partial(make, id),  # type: ignore[arg-type]
-            vector_entry_point=partial(_vector_entry, id),  # type: ignore[arg-type]
+            entry_point=partial(make, id),
+            vector_entry_point=partial(_vector_entry, id),
             order_enforce=False,
             disable_env_checker=True,
         )

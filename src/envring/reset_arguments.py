@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-
 from typing import Any
 
 import numpy as np
@@ -60,6 +59,3 @@ def split_mask(
             f"got reset_mask={mask}"
         )
     return mask, {key: value for key, value in options.items() if key != "reset_mask"}
-
-
-

@@ -3,31 +3,24 @@
 
 from __future__ import annotations
 
-import os
-import threading
-import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import numpy as np
 from gymnasium import Env
-from gymnasium.error import ClosedEnvironmentError
 
-from envring.cpus import usable_cpus
-from envring.errors import ConcurrentCallError, EnvFnError, EnvringError
+from envring.errors import EnvFnError
+from envring.guard import Guarded
 from envring.hosting import EnvHost
-from envring.launchers.local import get_context
-from envring.launchers.threads import VARIABLES
-from envring.pool import PoolOptions, Reply, WorkerPool
+from envring.options import pool_options
+from envring.pool import WorkerPool
+from envring.reply import Reply
 from envring.spaces import resolve
-from envring.vector import SPIN
 
 _DISABLED = 2
 
-_instances: weakref.WeakSet[RingEnv] = weakref.WeakSet()
 
-
-class RingEnv(Env[Any, Any]):
+class RingEnv(Guarded, Env[Any, Any]):
     """Runs one env in a process of its own.
 
     What the env returns arrives with the types it had (arrays, numbers, nested infos), except that
@@ -73,29 +66,21 @@ class RingEnv(Env[Any, Any]):
         """
         if not callable(env_fn):
             raise EnvFnError(f"env_fn is {env_fn!r}, which cannot be called. Give a function.")
-        environ: dict[str, str | None] = dict.fromkeys(VARIABLES, "1")
-        environ.update(worker_env or {})
-        threads = environ.get("OMP_NUM_THREADS")
-        self._closed = False
-        self._foreign = False
-        self._lock = threading.Lock()
-        self._late = False
+        self._guard()
         self._info: dict[str, Any] = {}
         pool = WorkerPool(
             [env_fn],
             1,
-            PoolOptions(
-                context=get_context(context),
-                daemon=daemon,
+            pool_options(
                 name=f"Worker<{type(self).__name__}>",
+                num_workers=1,
                 autoreset_mode=_DISABLED,
-                environ=environ,
-                blas_threads=int(threads) if threads and threads.isdecimal() else None,
-                cpus=None,
-                compiled=step_loop == "compiled",
-                spin=SPIN if spin is None else spin,
-                adaptive=spin is None,
-                yield_every=4 if usable_cpus() < 2 else 32,
+                context=context,
+                daemon=daemon,
+                spin=spin,
+                pin=False,
+                worker_env=worker_env,
+                step_loop=step_loop,
                 start_timeout=start_timeout,
             ),
         )
@@ -111,7 +96,6 @@ class RingEnv(Env[Any, Any]):
         except BaseException:
             pool.close(terminate=True)
             raise
-        _instances.add(self)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -126,7 +110,7 @@ class RingEnv(Env[Any, Any]):
         batch = action[None] if type(action) is np.ndarray else [action]
         reply = self._run(lambda host: host.start_step(batch))
         info = self._take_info(reply)
-        rewards, terminations, truncations = self._host.outcomes()
+        rewards, terminations, truncations = self._running().outcomes()
         observation = self._take_observation(reply)
         return (
             observation,
@@ -142,9 +126,10 @@ class RingEnv(Env[Any, Any]):
 
     def close(self) -> None:
         """Closes the env and ends its process; a second call does nothing."""
-        if not self._closed and not self._foreign:
-            self._closed = True
-            self._host.close()
+        if self.closed or self._foreign or self._host is None:
+            return
+        self.closed = True
+        self._host.close()
 
     # -- attributes -------------------------------------------------------------------------
 
@@ -198,26 +183,9 @@ class RingEnv(Env[Any, Any]):
     # -- batches of one ---------------------------------------------------------------------
 
     def _run(self, start: Callable[[EnvHost], None]) -> Reply | None:
-        if not self._lock.acquire(blocking=False):
-            raise ConcurrentCallError(
-                f"Another thread is in a call of this {type(self).__name__} (env 0). Let one "
-                "thread use it, or guard it with a lock."
-            )
+        host = self._enter()
         try:
-            if self._closed:
-                raise ClosedEnvironmentError(
-                    f"Trying to operate on `{type(self).__name__}`, after a call to `close()`."
-                )
-            if self._foreign:
-                raise EnvringError(
-                    f"This {type(self).__name__} was made in another process; its worker answers "
-                    "only there. Make one of your own in this process."
-                )
-            host = self._host
-            if self._late:
-                host.wait(None)
-                host.discard()
-                self._late = False
+            self._settle(host)
             start(host)
             self._late = True  # an interrupted wait leaves a batch that nobody collected
             host.wait(None)
@@ -234,11 +202,11 @@ class RingEnv(Env[Any, Any]):
 
     def _take_info(self, reply: Reply | None) -> dict[str, Any]:
         self._info = {}
-        self._host.infos(reply)
+        self._running().infos(reply)
         return self._info
 
     def _take_observation(self, reply: Reply | None) -> Any:
-        return self._host.single_observation(reply)
+        return self._running().single_observation(reply)
 
     def __str__(self) -> str:
         """Names the env it runs."""
@@ -246,14 +214,7 @@ class RingEnv(Env[Any, Any]):
 
     def __del__(self) -> None:
         """Ends the process if `close` was never called."""
-        if not getattr(self, "_closed", True) and hasattr(self, "_host") and not self._foreign:
-            self._closed = True
-            self._host.close(terminate=True)
-
-
-def _disown_after_fork() -> None:
-    for env in list(_instances):
-        env._foreign = True
-
-
-os.register_at_fork(after_in_child=_disown_after_fork)
+        if self.closed or self._foreign or self._host is None:
+            return
+        self.closed = True
+        self._host.close(terminate=True)

@@ -117,7 +117,7 @@ class _Columns:
             size = self._num_envs * math.prod(shape) * np.dtype(dtype).itemsize
             if size > MAX_COLUMN_BYTES:
                 return False
-            fresh[key] = end if size else 0
+            fresh[key] = end
             end = -(-(end + size) // _ALIGN) * _ALIGN
         if end > self._area.nbytes or (end > self._end and not self._reserve(end)):
             return False

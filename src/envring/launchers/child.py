@@ -118,9 +118,7 @@ def attach_slice(
         ObsWriter(plans["obs"]),
         InfoWriter(envs.first_env, envs.num_envs, mapped.tids, mapped.info_area),
     )
-    envs.actions = ActionReader(
-        plans["action"], num_envs, envs.first_env, last, mapped.action_slab
-    )
+    envs.actions = ActionReader(plans["action"], num_envs, envs.first_env, last, mapped.action_slab)
     if not compiled:
         return None
     return _core.StepLoop(

@@ -120,10 +120,8 @@ class WorkerHandle:
         if self.pidfd >= 0:
             self.errors.drain()
         self.close()
-        try:
+        with contextlib.suppress(ValueError):  # it outlived SIGKILL: no more can be done here
             self.process.close()
-        except ValueError:
-            pass  # it outlived SIGKILL: nothing more can be done here
 
     def close(self) -> None:
         """Closes descriptors only."""
@@ -174,8 +172,7 @@ def start(
     _owned.add(errors)
     # Copies, because a forked child closes all that is ours.
     fds = [
-        os.dup(fd)
-        for fd in (errors.read_end, errors.write_end, errors.tail_fd, lifeline.read_end)
+        os.dup(fd) for fd in (errors.read_end, errors.write_end, errors.tail_fd, lifeline.read_end)
     ]
     env_ids = range(options.first_env, options.first_env + len(env_fns))
     process = context.Process(
@@ -190,7 +187,10 @@ def start(
     except Exception as error:
         ours.close()
         errors.close()
-        if isinstance(error, (AttributeError, TypeError)) or "pickle" in type(error).__name__.lower():
+        if (
+            isinstance(error, (AttributeError, TypeError))
+            or "pickle" in type(error).__name__.lower()
+        ):
             raise EnvFnError(
                 f"The env_fns of {format_env_ids(env_ids)} cannot be sent to a worker process "
                 f"started by {context.get_start_method()}: {error}. Build what does not pickle "
@@ -227,5 +227,5 @@ def _without_mpi_variables() -> Iterator[None]:
 
 
 def get_context(context: str | None) -> Any:
-    """multiprocessing's context of that name; ValueError if there is none."""
+    """Multiprocessing's context of that name; ValueError if there is none."""
     return multiprocessing.get_context(context)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -88,6 +89,11 @@ class CountingEnv(gymnasium.Env[Any, Any]):
     def close(self) -> None:
         """Count the call."""
         self.counts["close"] += 1
+
+    @property
+    def pid(self) -> int:
+        """Id of the process it lives in."""
+        return os.getpid()
 
     def add(self, a: int, b: int = 0) -> int:
         """Return ``index + a + b``: a method for ``call``."""

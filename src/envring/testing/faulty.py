@@ -106,7 +106,7 @@ class DyingEnv(FaultyEnv):
         where: See :class:`FaultyEnv`.
         at: See :class:`FaultyEnv`.
         last_words: Text written to stderr before.
-        only_in: Process id of the caller: the environment spares that process.
+        spare: Id of a process that it lets live, such as a caller that makes an environment first.
         **kwargs: Arguments of :class:`CountingEnv`.
     """
 
@@ -116,12 +116,12 @@ class DyingEnv(FaultyEnv):
         where: str = "step",
         at: int = 0,
         last_words: str = "",
-        only_in: int | None = None,
+        spare: int | None = None,
         **kwargs: Any,
     ) -> None:
         self._how = how
         self._last_words = last_words
-        self._spared = only_in
+        self._spared = spare
         super().__init__(where, at, **kwargs)
 
     def fault(self) -> None:

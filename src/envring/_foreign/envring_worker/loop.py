@@ -175,8 +175,12 @@ class EnvSlice(object):
         # The caller puts the observation in the place that None keeps for it.
         merged = {"final_obs": None, "final_info": final_info}
         merged.update(info)
+        has_final = "final_obs" not in info  # what reset says goes first, as everywhere
+        if not has_final:
+            self.finals.pop(env_id, None)
+            self.segment.final_marks[env_id] = FINAL_NONE
         self.store_obs(i, obs)
-        self.store_info(i, merged, has_final=True)
+        self.store_info(i, merged, has_final)
         self.last_obs[i] = obs
 
     def store_obs(self, i, obs):

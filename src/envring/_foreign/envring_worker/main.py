@@ -22,16 +22,17 @@ class WaitWatch(object):
     BATCHES = 8
 
     def __init__(self):
-        self.over = not hasattr(time, "thread_time")
+        self._thread_time = getattr(time, "thread_time", None)
+        self.over = self._thread_time is None
         self._batches = 0
         self._wall = self._cpu = 0.0
         self._delay = _run_delay()
 
     def measure(self, step, slot, action):
         """Runs a step; returns True once, when it turns out that steps mostly wait."""
-        wall, cpu = time.time(), time.thread_time()
+        wall, cpu = time.time(), self._thread_time()
         step(slot, action)
-        self._cpu += time.thread_time() - cpu
+        self._cpu += self._thread_time() - cpu
         self._wall += time.time() - wall
         self._batches += 1
         if self._wall < self.WINDOW or self._batches < self.BATCHES:

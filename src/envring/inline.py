@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+"""A pool without processes, for debugging and for tiny envs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from envring._foreign.envring_worker.loop import EnvSlice
+from envring.channel import dumps
+from envring.launchers import child, local
+from envring.reply import PoolOptions, Reply
+from envring.segment import MappedSegment
+
+
+class InlinePool:
+    """As WorkerPool, but envs are stepped in the calling process.
+
+    Attributes:
+        hellos: as in WorkerPool.
+        workers: empty.
+    """
+
+    def __init__(self, env_fns: Sequence[Callable[[], Any]], options: PoolOptions) -> None:
+        """Builds the envs."""
+        self.options = options
+        self.num_envs = len(env_fns)
+        self.workers: list[local.WorkerHandle] = []
+        self.under_way = False
+        self.broken = False
+        self.hints = 0
+        self.last_reply: Reply | None = None
+        self._closed = False
+        envs = child.make_envs(env_fns, 0)
+        self.envs = EnvSlice(envs, 0, options.autoreset_mode, dumps)
+        self.hellos = [child.describe(envs)]
+
+    def attach(self, segment: MappedSegment, plans: Mapping[str, Any]) -> None:
+        """Gives the envs their arrays."""
+        self.segment = segment
+        self._loop = child.attach_slice(self.envs, segment, plans, self.options.compiled)
+
+    def start_step(self, slot: int, action: int) -> None:
+        """Steps every env."""
+        if self._loop is not None:
+            self._loop.step(slot, action)
+        else:
+            self.envs.step(slot, self.envs.actions.read(action))
+        self.under_way = True
+
+    def start(self, slot: int, messages: Sequence[tuple[Any, ...]]) -> None:
+        """Runs a message."""
+        name, *arguments = messages[0]
+        getattr(self.envs, name)(*arguments)
+        if self._loop is not None:
+            self._loop.rebind()
+        self.under_way = True
+
+    def tell(self, messages: Sequence[tuple[Any, ...]]) -> None:
+        """New info templates."""
+        for template in messages[0][1]:
+            self.envs.infos.add_template(template)
+            if self._loop is not None:
+                self._loop.add_template(template)
+
+    def send_actions(self, actions: Sequence[Any]) -> None:
+        """Keeps actions for the next step."""
+        self.envs.actions.message = list(actions)
+
+    def wait(self, deadline: float | None) -> bool:
+        """Nothing is ever late here."""
+        return True
+
+    def collect(self) -> Reply | None:
+        """As in WorkerPool."""
+        self.under_way = False
+        part = self.envs.take_reply()
+        if part is None:
+            return None
+        reply = Reply()
+        reply.add(0, part)
+        return reply
+
+    def close(self, timeout: float | None = None, terminate: bool = False) -> None:
+        """Closes the envs."""
+        if not self._closed:
+            self._closed = True
+            self.envs.close()
+            self.last_reply = self.collect()

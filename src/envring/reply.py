@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+"""What a pool is asked for and what it answers, with workers or without."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from envring.errors import RemoteTraceback
+
+
+@dataclass
+class PoolOptions:
+    """How workers are started and how everybody waits.
+
+    Attributes:
+        context: a multiprocessing context.
+        daemon: daemon flag of the processes.
+        name: of the processes, before their number.
+        autoreset_mode: 0 next step, 1 same step, 2 disabled.
+        environ: environment variables for workers; None removes one.
+        blas_threads: threads for libraries that workers inherit, None to leave them.
+        cpus: CPU per worker, or None.
+        compiled: whether workers use the compiled step loop.
+        spin: seconds to spin before sleeping.
+        adaptive: whether spins that are not worth it are skipped.
+        yield_every: pauses between two yields.
+        start_timeout: seconds until workers must be ready, or None.
+    """
+
+    context: Any
+    daemon: bool
+    name: str
+    autoreset_mode: int
+    environ: Mapping[str, str | None]
+    blas_threads: int | None
+    cpus: Sequence[int] | None
+    compiled: bool
+    spin: float
+    adaptive: bool
+    yield_every: int
+    start_timeout: float | None
+
+
+@dataclass
+class Reply:
+    """What workers say of a batch beyond the arrays, by env.
+
+    Attributes:
+        failures: (env_id, kind, exception as bytes or None, its text, traceback), in env order.
+        dynamic: leaf index -> {env_id: value}.
+        finals: env_id -> final observation as bytes.
+        objects: env_id -> the objects of its info.
+        odd: env_id -> its whole info.
+        results: env_id -> result of a call.
+    """
+
+    failures: list[tuple[int, str, bytes | None, str, str]] = field(default_factory=list)
+    dynamic: dict[int, dict[int, Any]] = field(default_factory=dict)
+    finals: dict[int, bytes] = field(default_factory=dict)
+    objects: dict[int, list[Any]] = field(default_factory=dict)
+    odd: dict[int, Any] = field(default_factory=dict)
+    results: dict[int, Any] = field(default_factory=dict)
+
+    def add(self, first_env: int, part: Mapping[str, Any]) -> None:
+        """Adds one worker's reply."""
+        self.failures += part["failures"]
+        for leaf, values in part["dynamic"].items():
+            self.dynamic.setdefault(leaf, {}).update(values)
+        self.finals.update(part["finals"])
+        self.objects.update(part["objects"])
+        self.odd.update(part["odd"])
+        if part["results"] is not None:
+            self.results.update(enumerate(part["results"], first_env))
+
+
+def remote_error(env_id: int, data: bytes | None, text: str, trace: str) -> BaseException | None:
+    """The exception that an env raised, with its traceback as cause; None if it did not travel."""
+    if data is None:
+        return None
+    try:
+        error = pickle.loads(data)
+    except Exception:
+        return None
+    if not isinstance(error, BaseException):
+        return None
+    error.__cause__ = RemoteTraceback(trace)
+    error.add_note(f"(raised by env {env_id} in its worker)")
+    return error
