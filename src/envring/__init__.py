@@ -22,6 +22,7 @@ from envring.errors import (
     ObservationError,
     RemoteEnvError,
     RemoteTraceback,
+    UnsendableError,
     WorkerDied,
     WorkerTimeout,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "RemoteTraceback",
     "RingEnv",
     "RingVectorEnv",
+    "UnsendableError",
     "WorkerDied",
     "WorkerTimeout",
     "__version__",

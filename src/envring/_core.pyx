@@ -17,6 +17,7 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 
 import os
+import sys
 
 import numpy as np
 
@@ -238,6 +239,15 @@ cdef class Segment:
         """Where each env's final observation travels: uint8 (num_envs,)."""
         return self.array(self.base.off_final_marks, (self.base.num_envs,), np.uint8)
 
+    def any_info(self):
+        """Whether any env's info is not empty."""
+        cdef uint16_t *tids = <uint16_t *>er_at(self.base, self.base.off_tids)
+        cdef uint32_t i
+        cdef uint16_t seen = 0
+        for i in range(self.base.num_envs):
+            seen |= tids[i]
+        return seen != 0
+
     def stats(self, uint32_t worker):
         """A worker's statistics words, as a dict of counters and nanoseconds."""
         if worker >= self.base.num_workers:
@@ -361,15 +371,6 @@ cdef class CallerPort:
         """(reply_bytes, hints) of a worker whose batch is complete."""
         cdef er_report_t *report = &er_worker(self.segment.base, worker).report
         return report.reply_bytes, report.hints
-
-    def any_info(self):
-        """Whether any env's info is not empty."""
-        cdef uint16_t *tids = <uint16_t *>er_at(self.segment.base, self.segment.base.off_tids)
-        cdef uint32_t i
-        cdef uint16_t seen = 0
-        for i in range(self.segment.base.num_envs):
-            seen |= tids[i]
-        return seen != 0
 
     def drain(self, uint32_t worker):
         """Bytes that wait in a worker's reply ring, which may be b""."""

@@ -269,7 +269,7 @@ cdef class StepLoop:
             node.kind = kind
             node.num_children = num_children
             node.next = following
-            node.key = self.shapes.hold(key)
+            node.key = self.shapes.hold(sys.intern(key) if type(key) is str else key)
             if leaf is None:
                 continue
             dtype = np.dtype(leaf[2])
@@ -304,7 +304,9 @@ cdef class StepLoop:
             cell = &cells[i]
             kind = entry[0]
             cell.kind = _INFO_KINDS[kind]
-            cell.key = self.shapes.hold(entry[1])
+            key = entry[1]
+            # the env's own keys are mostly interned: then comparing is a matter of pointers
+            cell.key = self.shapes.hold(sys.intern(key) if type(key) is str else key)
             cell.num_children = num_children
             cell.next = following
             if kind == "d":

@@ -20,6 +20,8 @@ from typing import Any
 
 import cloudpickle
 
+from envring.errors import UnsendableError
+
 _HEAD = struct.Struct("<Q")
 _SLICE = 0.05
 
@@ -47,6 +49,22 @@ def dumps(value: Any, check: bool = False) -> bytes:
     return data
 
 
+def encode(value: Any) -> bytes:
+    """A message as it travels.
+
+    Raises:
+        UnsendableError: it cannot be pickled.
+    """
+    try:
+        data = dumps(value)
+    except Exception as error:
+        raise UnsendableError(
+            f"An argument cannot be sent to the workers ({error}); nothing was sent. Give plain "
+            "data, or build such things inside of the envs."
+        ) from error
+    return _HEAD.pack(len(data)) + data
+
+
 class Channel:
     """One end of a control channel.
 
@@ -66,16 +84,15 @@ class Channel:
         return Channel(ours), theirs
 
     def send(self, value: Any, on_slice: Callable[[], None] | None = None) -> None:
-        """Sends a message. on_slice is called now and then while the peer does not read.
+        """Encodes and sends a message; see `send_encoded`."""
+        self.send_encoded(encode(value), on_slice)
+
+    def send_encoded(self, data: bytes, on_slice: Callable[[], None] | None = None) -> None:
+        """Sends an encoded message. on_slice is called now and then while the peer does not read.
 
         Raises:
             ChannelClosed: the peer is gone.
         """
-        data = dumps(value)
-        self._send_all(_HEAD.pack(len(data)), on_slice)
-        self._send_all(data, on_slice)
-
-    def _send_all(self, data: bytes, on_slice: Callable[[], None] | None) -> None:
         view = memoryview(data)
         while view:
             try:

@@ -82,6 +82,10 @@ class ConcurrentCallError(EnvringError, RuntimeError):
     """Two threads called the same vector env at the same time."""
 
 
+class UnsendableError(EnvringError, TypeError):
+    """Something that was to be sent to a worker cannot be pickled."""
+
+
 class RemoteEnvError(EnvringError, RuntimeError):
     """An env raised an exception that could not travel; this carries its text."""
 

@@ -90,11 +90,7 @@ class EnvHost:
         )
         self._dynamic = self._obs.empty_dynamic(n)
         self._slot = 0
-        self._any_info = (
-            pool.port.any_info
-            if isinstance(pool, WorkerPool) and pool.port is not None
-            else self.segment.tids.any
-        )
+        self._any_info = core.any_info
         # What copy=False hands out: always the same objects.
         self._shared_obs = self._obs.build(self._leaf_values(self.segment.slot_arrays(0)[0]))
 
@@ -144,18 +140,23 @@ class EnvHost:
         self, seeds: Sequence[int | None], options: Any, mask: np.ndarray[Any, Any] | None
     ) -> None:
         """Starts a reset, of all envs or of those where mask is True."""
-        self._slot = slot = self._next_slot()
-        self.pool.start(
-            slot,
-            [
-                ("reset", slot, seeds[a:b], options, None if mask is None else mask[a:b])
-                for a, b in self._spans()
-            ],
-        )
+        slot = self._next_slot()
+        try:
+            self.pool.start(
+                slot,
+                [
+                    ("reset", slot, seeds[a:b], options, None if mask is None else mask[a:b])
+                    for a, b in self._spans()
+                ],
+            )
+        except BaseException:
+            self.slots.give_back(slot)
+            raise
+        self._slot = slot
 
     def start_call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Starts a call of every env's attribute."""
-        self.pool.start(0, [("call", name, args, kwargs) for _ in self._spans()])
+        self.pool.start(0, [("call", name, args, kwargs)] * len(self._spans()))
 
     def start_set_attr(self, name: str, values: Sequence[Any]) -> None:
         """Starts setting every env's attribute."""
@@ -231,7 +232,7 @@ class EnvHost:
 
     def infos(self, reply: Reply | None) -> dict[str, Any]:
         """The batch's infos as Gymnasium batches them."""
-        if not self._any_info():
+        if self._add_info is None and not self._any_info():
             return {}
         objects, odd, finals = {}, {}, {}
         if reply is not None:
@@ -257,7 +258,7 @@ class EnvHost:
     def _learn(self, reply: Reply) -> None:
         templates = self._infos.learn(reply.odd)
         if templates:
-            self.pool.tell([("templates", templates) for _ in self._spans()])
+            self.pool.tell([("templates", templates)] * len(self._spans()))
 
     def _take_dynamic(self, reply: Reply) -> None:
         for index, values in reply.dynamic.items():

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from envring import _core
-from envring.channel import ChannelClosed
+from envring.channel import ChannelClosed, encode
 from envring.errors import EnvringError, LaunchError, RemoteTraceback, WorkerDied, format_env_ids
 from envring.launchers import child, local
 from envring.reply import PoolOptions, Reply, remote_error
@@ -31,6 +31,13 @@ def slices(num_envs: int, num_workers: int) -> list[range]:
     """Contiguous slices of envs, whose sizes differ by one at most."""
     edges = [num_envs * w // num_workers for w in range(num_workers + 1)]
     return [range(a, b) for a, b in itertools.pairwise(edges)]
+
+
+def _encode_all(messages: Sequence[tuple[Any, ...]]) -> list[bytes]:
+    """Encodes before anything is posted, so that what cannot travel changes nothing."""
+    if all(message is messages[0] for message in messages):
+        return [encode(messages[0])] * len(messages)
+    return [encode(message) for message in messages]
 
 
 class WorkerPool:
@@ -167,24 +174,24 @@ class WorkerPool:
         if self._dead is not None:
             raise self._dead
         assert self.port is not None
-        seq = self.port.begin()
-        self._post(seq, slot, messages)
-        self.under_way = True
+        encoded = _encode_all(messages)
+        self._post(self.port.begin(), slot, encoded)
 
     def tell(self, messages: Sequence[tuple[Any, ...]]) -> None:
         """Sends a message to every worker that none of them answers."""
         if self._dead is not None:
             raise self._dead
-        self._post(0, 0, messages)
+        self._post(0, 0, _encode_all(messages))
 
-    def _post(self, seq: int, slot: int, messages: Sequence[tuple[Any, ...]]) -> None:
+    def _post(self, seq: int, slot: int, messages: Sequence[bytes]) -> None:
         assert self.port is not None
+        self.under_way = self.under_way or seq != 0
         for w in range(len(self.workers)):
             self.port.post(w, _core.OP_MESSAGE, seq, slot, 0)
         self.port.ring()
         for worker, message in zip(self.workers, messages, strict=True):
             try:
-                worker.channel.send(message, self._look_for_deaths)
+                worker.channel.send_encoded(message, self._look_for_deaths)
             except ChannelClosed:
                 worker.is_dead(1.0)
                 self._look_for_deaths()
