@@ -33,6 +33,9 @@ def pytest_runtest_makereport(item, call):
 @pytest.fixture(autouse=True)
 def balanced_books(request):
     """Fails a test that leaves a process, descriptor, mapping, thread or name behind."""
+    if request.node.get_closest_marker("leaves"):
+        yield
+        return
     before = Books.now()
     yield
     if request.node.stash.get(FAILED, False):
