@@ -102,6 +102,10 @@ class BatchReader:
         self, slot: int
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]: ...
 
+class ActionSlab:
+    def __init__(self, view: npt.NDArray[Any]) -> None: ...
+    def put(self, actions: Any) -> bool: ...
+
 class StepLoop:
     def __init__(
         self,

@@ -160,3 +160,37 @@ cdef class BatchReader:
         cdef uint8_t *base = <uint8_t *>er_slot(self.pool.segment.base, slot)
         return (_fresh(self.rewards, base), _fresh(self.terminations, base),
                 _fresh(self.truncations, base))
+
+
+cdef class ActionSlab:
+    """The action slab, for one leaf: takes batches that have its dtype and shape to the letter.
+
+    Args:
+        view: the slab as an array (num_envs, *shape).
+    """
+
+    cdef object view
+    cdef Leaf leaf
+    cdef char *data
+
+    def __init__(self, view):
+        cdef cnp.ndarray array = view
+        self.view = view
+        self.leaf = Leaf(0, view.shape, view.dtype)
+        self.data = <char *>cnp.PyArray_DATA(array)
+
+    def put(self, actions):
+        """Stores a batch and returns True, or returns False."""
+        if type(actions) is not cnp.ndarray:
+            return False
+        cdef cnp.ndarray array = actions
+        cdef int i
+        if <PyObject *>cnp.PyArray_DESCR(array) != <PyObject *>self.leaf.dtype:
+            return False
+        if cnp.PyArray_NDIM(array) != self.leaf.nd or not cnp.PyArray_IS_C_CONTIGUOUS(array):
+            return False
+        for i in range(self.leaf.nd):
+            if cnp.PyArray_DIM(array, i) != self.leaf.dims[i]:
+                return False
+        memcpy(self.data, cnp.PyArray_DATA(array), self.leaf.nbytes)
+        return True

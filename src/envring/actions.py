@@ -15,6 +15,7 @@ import numpy as np
 from gymnasium import Space
 from gymnasium.vector.utils import iterate
 
+from envring import _core
 from envring._foreign.envring_worker import actions as codes
 from envring.errors import ActionError, format_env_ids
 from envring.layout import Layout, Leaf, action_writer
@@ -57,15 +58,15 @@ class ActionSender:
         self._slab_code: int = codes.SLAB
         self._message_code: int = codes.MESSAGE
         self._leaf: Leaf | None = None
-        self._dtype: np.dtype[Any] | None = None
+        self._exact: Callable[[Any], bool] | None = None
         self._shape: tuple[int, ...] = ()
         self._write_nested: Callable[[Any], bool] | None = None
         if layout.plan[0] == "leaf":
             leaf = self._leaf = layout.leaves[0]
             assert leaf.dtype is not None
-            self._dtype = leaf.dtype
             self._shape = (num_envs, *leaf.shape)
             self._view = slab[: leaf.nbytes(num_envs)].view(leaf.dtype).reshape(self._shape)
+            self._exact = _core.ActionSlab(self._view).put
         else:
             self._write_nested = action_writer(layout, num_envs, slab)
 
@@ -75,12 +76,7 @@ class ActionSender:
         Raises:
             ActionError: the batch does not fit the action space; nothing was sent.
         """
-        if (
-            type(actions) is np.ndarray
-            and actions.dtype is self._dtype
-            and actions.shape == self._shape
-        ):
-            self._view[...] = actions
+        if self._exact is not None and self._exact(actions):
             return self._slab_code
         if self._leaf is not None:
             return self._put_leaf(actions, self._leaf)

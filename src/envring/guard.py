@@ -48,7 +48,8 @@ class Guarded:
             )
         if self.closed or self._foreign:
             self._lock.release()
-        return self._running()
+            return self._running()
+        return self._host  # type: ignore[return-value]
 
     def _running(self) -> EnvHost:
         name = type(self).__name__

@@ -81,7 +81,8 @@ class Layout:
             if _is_own(space, kind) and _storable(space):
                 assert space.dtype is not None
                 assert space.shape is not None
-                dtype = np.dtype(space.dtype)
+                # by way of its name: a dtype that was unpickled is not numpy's own instance
+                dtype = np.dtype(np.dtype(space.dtype).str)
                 self.leaves.append(Leaf(index, space, dtype, tuple(space.shape)))
                 return "leaf", index, dtype.str, tuple(space.shape)
         self.leaves.append(Leaf(index, space, None, ()))

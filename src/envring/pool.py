@@ -68,7 +68,7 @@ class WorkerPool:
         self.under_way = False  # a batch whose results nobody collected yet
         self._parts: dict[int, bytearray] = {}
         self._poll = select.poll()
-        self._dead: WorkerDied | None = None
+        self._dead: EnvringError | None = None
         self.hints = 0
         self.last_reply: Reply | None = None
         self.workers: list[local.WorkerHandle] = []
@@ -195,6 +195,14 @@ class WorkerPool:
             except ChannelClosed:
                 worker.is_dead(1.0)
                 self._look_for_deaths()
+                raise
+            except BaseException:
+                # Cut off in the middle of a message (Ctrl-C): no worker can make sense of the next.
+                if self._dead is None:
+                    self._dead = EnvringError(
+                        f"A message to {format_env_ids(range(self.num_envs))} was interrupted. "
+                        "Close this vector env and make a new one."
+                    )
                 raise
 
     def send_actions(self, actions: Sequence[Any]) -> None:
