@@ -284,7 +284,7 @@ class EnvHost:
         error: BaseException | None = None
         for env_id, kind, data, text, trace in reply.failures:
             logger.error(f"Received the following error from Worker-{env_id} - Shutting it down")
-            logger.error(f"{trace}")
+            logger.error("%s", trace)  # it may hold percent signs
             if kind == "observation":
                 error = ObservationError(
                     f"The observation of env {env_id} does not fit its space: {text}. Mend the "

@@ -82,6 +82,11 @@ def remote_error(env_id: int, data: bytes | None, text: str, trace: str) -> Base
         return None
     try:
         error = pickle.loads(data)
+        if isinstance(error, tuple):  # its constructor does not take its args back
+            kind, args, state = error
+            error = kind.__new__(kind)
+            error.args = args
+            error.__dict__.update(state)
     except Exception:
         return None
     if not isinstance(error, BaseException):

@@ -130,6 +130,7 @@ class RingEnv(Guarded, Env[Any, Any]):
             return
         self.closed = True
         self._host.close()
+        self._host = None
 
     # -- attributes -------------------------------------------------------------------------
 

@@ -169,6 +169,7 @@ class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
         except BaseException:
             pool.close(terminate=True)
             raise
+        self._processes = [worker.process for worker in pool.workers]
         self._wait_warning_due = 0 < self.num_workers < self.num_envs
 
     # -- properties -------------------------------------------------------------------------
@@ -185,8 +186,8 @@ class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
 
     @property
     def processes(self) -> list[Any]:
-        """The worker processes."""
-        return [worker.process for worker in self._running().pool.workers]
+        """The worker processes, after `close` too."""
+        return self._processes
 
     # -- the end ----------------------------------------------------------------------------
 
@@ -217,6 +218,7 @@ class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
                 terminate = True
             self._state, self._late = AsyncState.DEFAULT, False
         host.close(None if deadline is None else max(deadline - time.monotonic(), 0.0), terminate)
+        self._host = None  # and with it the segment, but for arrays that are still out
 
     def __del__(self) -> None:
         """Ends the workers if `close` was never called."""

@@ -19,7 +19,7 @@ import cloudpickle
 from envring import _core, segment
 from envring._foreign.envring_worker.actions import ActionReader
 from envring._foreign.envring_worker.infos import InfoWriter
-from envring._foreign.envring_worker.loop import EnvSlice
+from envring._foreign.envring_worker.loop import EnvSlice, describe_error
 from envring._foreign.envring_worker.main import Server
 from envring._foreign.envring_worker.obs import ObsWriter
 from envring.channel import Channel, ChannelClosed, dumps
@@ -196,7 +196,7 @@ def _work(options: WorkerOptions, fns: Sequence[Callable[[], Any]], channel: Cha
         built = make_envs(fns, options.first_env)
     except Exception as error:
         env_id = error.envring_env_id  # type: ignore[attr-defined]
-        channel.send(("failed", env_id, _dump_error(error), str(error), traceback.format_exc()))
+        channel.send(("failed", env_id, *describe_error(error, dumps)))
         return
     envs = EnvSlice(built, options.first_env, options.autoreset_mode, dumps)
     try:
@@ -239,10 +239,3 @@ def _serve(options: WorkerOptions, envs: EnvSlice, channel: Channel) -> None:
 def _leave_if_cut() -> None:
     if _core.lifeline_cut():
         raise ChannelClosed("the caller's process is gone")
-
-
-def _dump_error(error: BaseException) -> bytes | None:
-    try:
-        return dumps(error, check=True)
-    except Exception:
-        return None

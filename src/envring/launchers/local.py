@@ -120,8 +120,6 @@ class WorkerHandle:
         if self.pidfd >= 0:
             self.errors.drain()
         self.close()
-        with contextlib.suppress(ValueError):  # it outlived SIGKILL: no more can be done here
-            self.process.close()
 
     def close(self) -> None:
         """Closes descriptors only."""

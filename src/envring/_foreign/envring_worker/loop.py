@@ -245,21 +245,10 @@ class EnvSlice(object):
 
     def fail(self, i):
         """Records the exception under way as env i's."""
-        kind, error, trace = sys.exc_info()
-        env_id = self.first_env + i
-        # The frames of this package say nothing to an env's author.
-        inner = trace.tb_next if trace is not None and trace.tb_next is not None else trace
-        text = "".join(traceback.format_exception(kind, error, inner))
+        error = sys.exc_info()[1]
         label = "observation" if isinstance(error, ObservationMismatch) else "exception"
-        self.failures.append((env_id, label, self.dump_error(error), str(error), text))
+        self.failures.append((self.first_env + i, label) + describe_error(error, self.dumps))
         self.dirty = True
-
-    def dump_error(self, error):
-        """The exception as bytes, or None if it cannot travel."""
-        try:
-            return self.dumps(error, check=True)
-        except Exception:
-            return None
 
     def take_reply(self):
         """What does not fit the arrays, for the caller; None if there is nothing."""
@@ -277,6 +266,33 @@ class EnvSlice(object):
         self.infos.objects, self.infos.odd = {}, {}
         self.dirty = False
         return reply
+
+
+def describe_error(error, dumps):
+    """The exception under way as it travels: (bytes or None, its text, its traceback)."""
+    kind, _, trace = sys.exc_info()
+    # The first frame is this package's and says nothing to an env's author.
+    inner = trace.tb_next if trace is not None and trace.tb_next is not None else trace
+    text = "".join(traceback.format_exception(kind, error, inner))
+    try:
+        shown = str(error)
+    except Exception:
+        shown = "<%s whose text cannot be had>" % type(error).__name__
+    return _dump_error(error, dumps), shown, text
+
+
+def _dump_error(error, dumps):
+    try:
+        return dumps(error, check=True)
+    except Exception:
+        pass
+    # A constructor that does not take `args` back: the parts travel, the caller puts them together.
+    for state in (getattr(error, "__dict__", {}), {}):
+        try:
+            return dumps((type(error), error.args, state), check=True)
+        except Exception:
+            pass
+    return None
 
 
 def _detach(info):
