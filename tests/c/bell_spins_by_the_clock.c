@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+#include "er_doorbell.h"
+#include "fake_park.h"
+
+/* However many pauses fit, the spin ends when its time is over, or at the deadline. */
+int main(void) {
+    er_bell_t bell = {0};
+    for (uint32_t every = 1; every <= 1000; every *= 10) {
+        er_wait_t policy = {.spin_ns = 100000, .yield_every = every};
+        fake.tick = 10000;
+        fake.yields = fake.parks = 0;
+        int64_t start = fake.now;
+        CHECK_EQ(er_bell_wait(&bell, 0, &policy, start + 1000000000), -ETIMEDOUT);
+        CHECK_EQ(fake.yields, 9); /* looks at +10 (start), +20 .. +100, +110 µs: over */
+        CHECK_EQ(fake.parks, 1);
+        CHECK_EQ(policy.parks, 1);
+        CHECK_EQ(policy.spins, 0);
+    }
+
+    /* a deadline before the budget's end cuts the spin short */
+    er_wait_t policy = {.spin_ns = 100000, .yield_every = 4};
+    fake.yields = 0;
+    CHECK_EQ(er_bell_wait(&bell, 0, &policy, fake.now + 35000), -ETIMEDOUT);
+    CHECK_EQ(fake.yields, 2); /* +10 (start), +20, +30, +40 µs: over */
+
+    /* no budget, no spin */
+    policy.spin_ns = 0;
+    fake.yields = 0;
+    CHECK_EQ(er_bell_wait(&bell, 0, &policy, fake.now + 1000000), -ETIMEDOUT);
+    CHECK_EQ(fake.yields, 0);
+    return PASS;
+}
