@@ -1,0 +1,94 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Checks the models with spin: the good ones must hold, the mutants must be caught, and for the
+# right reason.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+: "${CC:=cc}"
+temporary=$(mktemp -d)
+trap 'rm -rf "$temporary"' EXIT
+cd "$temporary"
+
+if ! command -v spin >/dev/null; then
+    echo "spin is not installed: https://spinroot.com, or the package spin" >&2
+    exit 77
+fi
+
+bad=0
+runs=0
+
+# check good|deadlock|assertion MODEL [-DOPTION ...]
+check() {
+    expected=$1
+    model=$2
+    shift 2
+    runs=$((runs + 1))
+    rm -f pan* output
+    spin -a "$@" "$here/$model.pml" >output 2>&1 && [ -f pan.c ] || { cat output; exit 1; }
+    $CC -O1 -w -DSAFETY -DMEMLIM=2048 -o pan pan.c
+    timeout -k 5 60 ./pan -m1000000 >output 2>&1 || true
+    states=$(sed -n 's/^ *\([0-9]*\) states, stored.*/\1/p' output)
+    if grep -q 'max search depth too small\|reached -DMEMLIM\|Search not completed' output &&
+        ! grep -q '^pan:1:' output; then
+        found="incomplete"
+    elif grep -q '^pan:1: invalid end state' output; then
+        found=deadlock
+    elif grep -q '^pan:1: assertion violated' output; then
+        found=assertion
+    elif grep -q 'errors: 0' output; then
+        found=good
+    else
+        found="unfinished"
+    fi
+    verdict=ok
+    if [ "$found" != "$expected" ]; then
+        verdict="WRONG, should be: $expected"
+        bad=$((bad + 1))
+    fi
+    printf '%-9s %-48s %10s states  %-10s %s\n' "$model" "$*" "${states:-?}" "$found" "$verdict"
+}
+
+check good doorbell
+check good doorbell -DN=3 -DR=2
+check good doorbell -DKILL=2
+check good doorbell -DN=3 -DR=1 -DKILL=2
+check good doorbell -DSTALL=2 -DR=1
+check good doorbell -DSTALL=1 -DKILL=1 -DR=2
+# flag and sequence of a bell in two words
+check deadlock doorbell -DBUG_SPLIT_FLAG
+# a sleeper does not compare the word once more
+check deadlock doorbell -DBUG_NO_RECHECK
+# a caller whose wait timed out does not look who died
+check deadlock doorbell -DKILL=1 -DBUG_NO_DEATH_CHECK
+# marks are counted, not sequences: late ones pass for results
+check assertion doorbell -DKILL=1 -DBUG_COUNT_BITS
+# the watermark is set after commands were posted: counts get lost
+check deadlock doorbell -DBUG_RESET_LATE
+# an env's sequence is published before its result
+check assertion doorbell -DKILL=1 -DBUG_SEQUENCE_FIRST
+# the caller drains, then samples its bell: a ring in between is lost
+check deadlock doorbell -DSTALL=1 -DBUG_LOOK_BEFORE_SAMPLE
+# a worker that stalls samples the command bell after it rang: the answer may have come
+check deadlock doorbell -DSTALL=1 -DBUG_SAMPLE_AFTER_RING
+
+check good ring
+check good ring -DCAPACITY=1 -DLENGTH=4
+check good ring -DCAPACITY=4 -DLENGTH=7
+check good ring -DCAPACITY=8 -DLENGTH=3
+# the head is published before the bytes are read
+check assertion ring -DBUG_HEAD_FIRST
+# the tail is published before the bytes are written
+check assertion ring -DBUG_TAIL_FIRST
+# a worker that stalls samples the command bell after it rang: the answer may have come
+check deadlock ring -DBUG_SAMPLE_AFTER_RING
+# a worker stalls without a ring; a caller drains without one, or rings only if there was something
+check deadlock ring -DBUG_SILENT_STALL
+check deadlock ring -DBUG_SILENT_DRAIN
+check deadlock ring -DBUG_ANSWER_ONLY_IF_DRAINED
+# as above, for the bytes themselves
+check deadlock ring -DBUG_LOOK_BEFORE_SAMPLE
+
+echo "$runs runs, $bad wrong"
+[ $bad -eq 0 ]
