@@ -111,8 +111,17 @@ int er_worker_stall(er_worker_port_t *port, int64_t deadline_ns) {
     return er_bell_wait(&s->command_bell, seen, &port->wait, deadline_ns);
 }
 
+/* Spares the caller a look at every env's tid, and the cache misses with it. */
+static uint32_t any_info(const er_worker_port_t *port) {
+    const uint16_t *tids = er_at(port->segment, port->segment->off_tids);
+    uint32_t seen = 0;
+    for (uint32_t i = 0; i < port->num_envs; i++) seen |= tids[port->first_env + i];
+    return seen != 0;
+}
+
 void er_worker_finish(er_worker_port_t *port, uint32_t seq) {
     er_segment_t *s = port->segment;
+    er_worker(s, port->worker)->report.infos = any_info(port);
     er_atomic32_t *env_seq = er_env_seq(s) + port->first_env;
     for (uint32_t i = 0; i < port->num_envs; i++) {
         /* SYNC POINT: result. Release: slot, report and reply are complete. */

@@ -52,7 +52,7 @@ typedef struct {
 /* What a worker says of the batch it has just finished; plain words, published by its sequences. */
 typedef struct {
     _Alignas(ER_LINE) uint64_t reply_bytes; /* length of the batch's reply in the reply ring */
-    uint32_t failures;                      /* error messages that wait on the channel */
+    uint32_t infos;                         /* whether any env's info is not empty */
     uint32_t hints;                         /* ER_HINT_* */
 } er_report_t;
 

@@ -6,12 +6,14 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t cut;
+static int watched = -1;
 static int timer_id;
 static int timer_armed;
 static struct itimerspec grace;
@@ -23,7 +25,24 @@ static void on_signal(int signal_number) {
     if (timer_armed) syscall(SYS_timer_settime, timer_id, 0, &grace, NULL);
 }
 
+/* Signals are asked for per open file, not per process, and all workers inherit the same one: each
+ * opens the pipe anew. Where /proc is missing this returns fd itself, and looking must do. */
+static int open_anew(int fd) {
+    char path[32];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int own = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (own < 0) return fd;
+    close(fd);
+    return own;
+}
+
+static int at_end(int fd) {
+    struct pollfd end = {.fd = fd, .events = POLLIN, .revents = 0};
+    return poll(&end, 1, 0) > 0;
+}
+
 int er_lifeline_arm(int fd, int64_t grace_ns) {
+    watched = fd = open_anew(fd);
     struct sigevent event;
     memset(&event, 0, sizeof event);
     event.sigev_notify = SIGEV_SIGNAL;
@@ -41,10 +60,11 @@ int er_lifeline_arm(int fd, int64_t grace_ns) {
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_ASYNC) < 0) return -errno;
 
-    /* the caller may have died before the signal was asked for */
-    struct pollfd already = {.fd = fd, .events = POLLIN, .revents = 0};
-    if (poll(&already, 1, 0) > 0) on_signal(SIGIO);
+    if (at_end(fd)) on_signal(SIGIO); /* it was cut before the signal was asked for */
     return 0;
 }
 
-int er_lifeline_cut(void) { return cut; }
+int er_lifeline_cut(void) {
+    if (!cut && watched >= 0 && at_end(watched)) on_signal(SIGIO);
+    return cut;
+}

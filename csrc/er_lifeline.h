@@ -13,7 +13,7 @@
 
 #include <stdint.h>
 
-/* Watches the read end `fd`. After the cut the process has grace_ns to leave. 0 or -errno. */
+/* Watches the read end `fd`, which is taken over. After the cut the process has grace_ns to leave. 0 or -errno. */
 int er_lifeline_arm(int fd, int64_t grace_ns);
 
 /* Whether the caller's process is gone. */

@@ -47,10 +47,12 @@ cdef extern from "er_layout.h":
         ER_HINT_MOSTLY_WAITING
     ctypedef struct er_report_t:
         uint64_t reply_bytes
-        uint32_t failures
+        uint32_t infos
         uint32_t hints
+    ctypedef struct er_atomic64_t:
+        pass
     ctypedef struct er_stats_t:
-        uint64_t batches, env_steps, busy_ns, wait_ns, spins, parks, slow_rows
+        er_atomic64_t batches, env_steps, busy_ns, wait_ns, spins, parks, slow_rows
     ctypedef struct er_worker_t:
         er_report_t report
         er_stats_t stats
@@ -60,6 +62,12 @@ cdef extern from "er_layout.h":
         uint64_t off_tids, off_final_marks, off_actions, off_final, off_slots, off_infos
     ctypedef struct er_command_t:
         uint32_t op, seq, slot, action
+
+
+cdef extern from "er_stats.h":
+    void er_stat_add(er_atomic64_t *, uint64_t)
+    void er_stat_set(er_atomic64_t *, uint64_t)
+    uint64_t er_load_relaxed(er_atomic64_t *)
 
 
 cdef extern from "er_segment.h":
@@ -253,9 +261,15 @@ cdef class Segment:
         if worker >= self.base.num_workers:
             raise IndexError(worker)
         cdef er_stats_t *s = &er_worker(self.base, worker).stats
-        return {"batches": s.batches, "env_steps": s.env_steps, "busy_ns": s.busy_ns,
-                "wait_ns": s.wait_ns, "spins": s.spins, "parks": s.parks,
-                "slow_rows": s.slow_rows}
+        return {
+            "batches": er_load_relaxed(&s.batches),
+            "env_steps": er_load_relaxed(&s.env_steps),
+            "busy_ns": er_load_relaxed(&s.busy_ns),
+            "wait_ns": er_load_relaxed(&s.wait_ns),
+            "spins": er_load_relaxed(&s.spins),
+            "parks": er_load_relaxed(&s.parks),
+            "slow_rows": er_load_relaxed(&s.slow_rows),
+        }
 
 
 cdef void _set_wait(er_wait_t *wait, double spin, bint adaptive, uint32_t yield_every):
@@ -358,14 +372,18 @@ cdef class CallerPort:
         return er_caller_collect(&self.caller)
 
     def attention(self):
-        """Whether any worker has something to say beyond its arrays."""
+        """What there is beyond observations, rewards and flags: 0, or a sum of 1 (a worker has a
+        reply or a hint: see `report`) and 2 (infos)."""
         cdef uint32_t w
         cdef er_report_t *report
+        cdef int what = 0
         for w in range(self.num_workers):
             report = &er_worker(self.segment.base, w).report
             if report.reply_bytes or report.hints:
-                return True
-        return False
+                what |= 1
+            if report.infos:
+                what |= 2
+        return what
 
     def report(self, uint32_t worker):
         """(reply_bytes, hints) of a worker whose batch is complete."""
@@ -426,16 +444,16 @@ cdef class WorkerPort:
 
     cdef void _count(self, int64_t waited):
         cdef er_stats_t *stats = &er_worker(self.segment.base, self.port.worker).stats
-        stats.wait_ns += waited
-        stats.spins = self.port.wait.spins
-        stats.parks = self.port.wait.parks
+        er_stat_add(&stats.wait_ns, waited)
+        er_stat_set(&stats.spins, self.port.wait.spins)
+        er_stat_set(&stats.parks, self.port.wait.parks)
 
     def count_batch(self, int64_t busy_ns, uint64_t env_steps):
         """Adds a batch to the worker's statistics."""
         cdef er_stats_t *stats = &er_worker(self.segment.base, self.port.worker).stats
-        stats.busy_ns += busy_ns
-        stats.batches += 1
-        stats.env_steps += env_steps
+        er_stat_add(&stats.busy_ns, busy_ns)
+        er_stat_add(&stats.batches, 1)
+        er_stat_add(&stats.env_steps, env_steps)
 
     def hint(self, uint32_t hints):
         """Raises hints in the next report."""

@@ -396,10 +396,10 @@ cdef class StepLoop:
             self.step_c(command.slot, command.action)
             then = now
             now = er_park_now()
-            stats.busy_ns += now - then
-            stats.batches += 1
-            stats.env_steps += self.loop.num_envs
-            stats.slow_rows = self.loop.slow_rows
+            er_stat_add(&stats.busy_ns, now - then)
+            er_stat_add(&stats.batches, 1)
+            er_stat_add(&stats.env_steps, self.loop.num_envs)
+            er_stat_set(&stats.slow_rows, self.loop.slow_rows)
             if self.slice.dirty:
                 return (command.seq,)
             report.reply_bytes = 0

@@ -16,6 +16,7 @@ from gymnasium.vector import VectorEnv
 from gymnasium.vector.async_vector_env import AsyncState
 
 from envring import _core, reset_arguments
+from envring.errors import EnvringError
 from envring.guard import Guarded
 from envring.hosting import EnvHost
 from envring.reply import Reply
@@ -254,7 +255,12 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
                 f"Calling `{name}_wait` without any prior call to `{name}_async`.",
                 str(state.value),
             )
-        if not host.wait(timeout):
+        try:
+            in_time = host.wait(timeout)
+        except EnvringError:  # a worker died: nothing is pending any more
+            self._state = AsyncState.DEFAULT
+            raise
+        if not in_time:
             self._state, self._late = AsyncState.DEFAULT, True
             raise multiprocessing.TimeoutError(
                 f"The call to `{name}_wait` has timed out after {timeout} second(s)."

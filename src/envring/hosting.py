@@ -90,7 +90,6 @@ class EnvHost:
         )
         self._dynamic = self._obs.empty_dynamic(n)
         self._slot = 0
-        self._any_info = core.any_info
         # What copy=False hands out: always the same objects.
         self._shared_obs = self._obs.build(self._leaf_values(self.segment.slot_arrays(0)[0]))
 
@@ -232,7 +231,7 @@ class EnvHost:
 
     def infos(self, reply: Reply | None) -> dict[str, Any]:
         """The batch's infos as Gymnasium batches them."""
-        if self._add_info is None and not self._any_info():
+        if self._add_info is None and not self.pool.any_info:
             return {}
         objects, odd, finals = {}, {}, {}
         if reply is not None:

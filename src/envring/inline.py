@@ -29,6 +29,7 @@ class InlinePool:
         self.under_way = False
         self.broken = False
         self.hints = 0
+        self.any_info = False
         self.last_reply: Reply | None = None
         self._closed = False
         envs = child.make_envs(env_fns, 0)
@@ -74,6 +75,7 @@ class InlinePool:
     def collect(self) -> Reply | None:
         """As in WorkerPool."""
         self.under_way = False
+        self.any_info = self.segment.core.any_info()
         part = self.envs.take_reply()
         if part is None:
             return None

@@ -24,7 +24,8 @@ from envring.reply import PoolOptions, Reply, remote_error
 from envring.segment import MappedSegment
 
 _NEVER = 1 << 62  # ns
-_COMPLETE, _RANG = 0, 1
+_COMPLETE, _RANG = 0, 1  # of CallerPort.wait
+_REPLIES, _INFOS = 1, 2  # of CallerPort.attention
 
 
 def slices(num_envs: int, num_workers: int) -> list[range]:
@@ -48,6 +49,7 @@ class WorkerPool:
 
     Attributes:
         hellos: what each worker says of its envs (see launchers/child.py, describe).
+        any_info: whether any env had an info in the batch collected last.
         workers: the processes.
     """
 
@@ -70,6 +72,7 @@ class WorkerPool:
         self._poll = select.poll()
         self._dead: EnvringError | None = None
         self.hints = 0
+        self.any_info = False
         self.last_reply: Reply | None = None
         self.workers: list[local.WorkerHandle] = []
         self._lifeline = local.Lifeline()
@@ -239,7 +242,9 @@ class WorkerPool:
         port = self.port
         assert port is not None
         self.under_way = False
-        if not port.attention():
+        attention = port.attention()
+        self.any_info = attention & _INFOS != 0
+        if not attention & _REPLIES:
             return None
         reply = Reply()
         self.hints = 0

@@ -37,7 +37,7 @@ static inline void serve(rig_t *rig, uint32_t worker, uint32_t spin_ns) {
         memset(reply, (int)(command.seq & 0xff), sizeof reply);
         CHECK_EQ(er_ring_write(&port->replies, reply, length), (int64_t)length);
         report->reply_bytes = length;
-        report->failures = command.seq;
+        report->hints = command.seq;
         er_worker_finish(port, command.seq);
         if (command.op == ER_OP_MESSAGE) return;
     }
@@ -68,7 +68,7 @@ static inline void drive(rig_t *rig, uint32_t batches, uint32_t spin_ns) {
         for (uint32_t w = 0; w < rig->segment->num_workers; w++) {
             const er_report_t *report = &er_worker(rig->segment, w)->report;
             uint8_t reply[64] = {0};
-            CHECK_EQ(report->failures, seq);
+            CHECK_EQ(report->hints, seq);
             CHECK_EQ(report->reply_bytes, reply_length(seq, w));
             CHECK_EQ(er_ring_get(&rig->caller.replies[w], reply, report->reply_bytes), 0);
             for (uint64_t i = 0; i < report->reply_bytes; i++) CHECK_EQ(reply[i], seq & 0xff);

@@ -3,12 +3,17 @@
 
 The worker's file descriptor 2 becomes a pipe. A thread of the worker passes on what comes and keeps
 the last bytes in a memfd that the caller can read after a death. The caller holds the pipe's read
-end too, for what the thread had no time to take.
+end too, for what the thread had no time to take; and what the thread took but did not get to keep
+lies in the memfd as well, because the kernel puts it there.
+
+The memfd: number of bytes so far (8), the last of them (TAIL_BYTES, a ring), incoming bytes (zeros
+but between a read and their being kept).
 """
 
 from __future__ import annotations
 
 import io
+import mmap
 import os
 import select
 import struct
@@ -17,6 +22,8 @@ import threading
 
 TAIL_BYTES = 8192
 _HEAD = struct.Struct("<Q")
+_INCOMING = _HEAD.size + TAIL_BYTES
+_INCOMING_BYTES = 1 << 16
 _SHOWN_LINES = 20
 
 
@@ -26,8 +33,7 @@ class Tail:
     def __init__(self, fd: int) -> None:
         """Uses the file, which is not taken over."""
         self.fd = fd
-        head = os.pread(fd, _HEAD.size, 0)
-        self._count = _HEAD.unpack(head)[0] if len(head) == _HEAD.size else 0
+        (self._count,) = _HEAD.unpack(os.pread(fd, _HEAD.size, 0))
 
     def append(self, data: bytes) -> None:
         """Adds bytes."""
@@ -58,6 +64,7 @@ class StderrPipe:
         """Makes pipe and memfd."""
         self.read_end, self.write_end = os.pipe()
         self.tail_fd = os.memfd_create("envring-stderr", os.MFD_CLOEXEC)
+        os.ftruncate(self.tail_fd, _INCOMING + _INCOMING_BYTES)
 
     def started(self) -> None:
         """The worker has its copies: only it may keep the pipe open."""
@@ -67,6 +74,11 @@ class StderrPipe:
     def drain(self) -> str:
         """After the worker's death: passes on what is left and returns the last lines."""
         tail = Tail(self.tail_fd)
+        taken = os.pread(self.tail_fd, _INCOMING_BYTES, _INCOMING).rstrip(b"\0")
+        if taken:
+            os.pwrite(self.tail_fd, bytes(len(taken)), _INCOMING)
+            tail.append(taken)
+            _pass_on(taken)
         os.set_blocking(self.read_end, False)
         while select.select([self.read_end], [], [], 0)[0]:
             try:
@@ -105,15 +117,19 @@ def capture(read_end: int, write_end: int, tail_fd: int) -> None:
     os.close(write_end)
     tail = Tail(tail_fd)
 
+    incoming = memoryview(mmap.mmap(tail_fd, 0))[_INCOMING:]
+
     def run() -> None:
         while True:
             try:
-                data = os.read(read_end, 1 << 16)
+                count = os.readv(read_end, [incoming])
             except OSError:
                 return
-            if not data:
+            if not count:
                 return
+            data = bytes(incoming[:count])
             tail.append(data)
+            incoming[:count] = bytes(count)
             _pass_on(data, passed_to)
 
     threading.Thread(target=run, name="envring-stderr", daemon=True).start()
