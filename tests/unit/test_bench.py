@@ -302,3 +302,16 @@ def test_the_deadline_ends_the_rounds():
     )
     assert found.failures == {}
     assert 1 <= found.rate("bare").count < 10
+
+
+def test_the_command_measures_every_peer(tmp_path, monkeypatch, capsys):
+    # the test runner keeps its own handling of Ctrl-C
+    monkeypatch.setattr(__main__, "exit_on_signals", lambda: None)
+    found, picture = tmp_path / "found.json", tmp_path / "found.png"
+    arguments = ["--quick", "--workload", "null", "--envs", "2", "--workers", "1"]
+    assert __main__.main([*arguments, "--json", str(found), "--plot", str(picture)]) == 0
+    (cell,) = json.loads(found.read_text())["cells"]
+    assert cell["failures"] == {}
+    assert {each["peer"] for each in cell["samples"]} == set(__main__.PEERS)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert "RingVectorEnv" in capsys.readouterr().out
