@@ -21,6 +21,10 @@ from envring.guard import Guarded
 from envring.hosting import EnvHost
 from envring.reply import Reply
 
+# Members of an enum are slow to look up.
+_IDLE = AsyncState.DEFAULT
+_STEPPING = AsyncState.WAITING_STEP
+
 
 class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsType, ActType]):
     """The calls of a hosted vector env, each as a pair of `_async` and `_wait`.
@@ -98,8 +102,8 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
         host = self._enter()
         try:
             reply = self._await(host, AsyncState.WAITING_RESET, "reset", timeout)
-            infos = self._infos(host, reply)
-            return host.observations(reply), infos
+            observations = host.observations(reply)
+            return observations, self._infos(host, reply)
         finally:
             self._lock.release()
 
@@ -136,10 +140,11 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
         """
         host = self._enter()
         try:
-            self._assert_idle("step_async")
-            self._settle(host)
+            if self._state is not _IDLE or self._late:
+                self._assert_idle("step_async")
+                self._settle(host)
             host.start_step(actions)
-            self._state = AsyncState.WAITING_STEP
+            self._state = _STEPPING
         finally:
             self._lock.release()
 
@@ -155,10 +160,11 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
         """Waits for a step; see `step` and `reset_wait` for returns and exceptions."""
         host = self._enter()
         try:
-            reply = self._await(host, AsyncState.WAITING_STEP, "step", timeout)
-            infos = self._infos(host, reply)
+            reply = self._await(host, _STEPPING, "step", timeout)
             rewards, terminations, truncations = host.outcomes()
-            return host.observations(reply), rewards, terminations, truncations, infos
+            observations = host.observations(reply)
+            infos = self._infos(host, reply) if host.has_infos else {}
+            return observations, rewards, terminations, truncations, infos
         finally:
             self._lock.release()
 
@@ -250,7 +256,7 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
     def _await(
         self, host: EnvHost, state: AsyncState, name: str, timeout: float | None
     ) -> Reply | None:
-        if self._state != state:
+        if self._state is not state:
             raise NoAsyncCallError(
                 f"Calling `{name}_wait` without any prior call to `{name}_async`.",
                 str(state.value),
@@ -265,7 +271,7 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
             raise multiprocessing.TimeoutError(
                 f"The call to `{name}_wait` has timed out after {timeout} second(s)."
             )
-        self._state = AsyncState.DEFAULT
+        self._state = _IDLE
         reply = host.collect()
         if reply is not None and self._wait_warning_due:
             self._warn_of_waiting(host)

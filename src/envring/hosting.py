@@ -84,6 +84,7 @@ class EnvHost:
             spec.outcomes,
             LEASE_BYTES,
         )
+        self._leases = copy and self._reader.leases
         self._infos = InfoAssembler(n, self.segment.info_area, self.segment.back_infos)
         self.actions = ActionSender(
             action, spaces.action_space, n, self.segment.action_slab, pool.send_actions
@@ -132,14 +133,14 @@ class EnvHost:
             ActionError: the actions do not fit; nothing was started.
         """
         code = self.actions.put(actions)
-        self._slot = self._next_slot()
-        self.pool.start_step(self._slot, code)
+        self._slot = slot = self.slots.take() if self._leases else 0
+        self.pool.start_step(slot, code)
 
     def start_reset(
         self, seeds: Sequence[int | None], options: Any, mask: np.ndarray[Any, Any] | None
     ) -> None:
         """Starts a reset, of all envs or of those where mask is True."""
-        slot = self._next_slot()
+        slot = self.slots.take() if self._leases else 0
         try:
             self.pool.start(
                 slot,
@@ -166,12 +167,16 @@ class EnvHost:
             return [(0, self.num_envs)]
         return [(w.env_ids[0], w.env_ids[-1] + 1) for w in self.pool.workers]
 
-    def _next_slot(self) -> int:
-        return self.slots.take() if self.copy and self._reader.leases else 0
+    @property
+    def has_infos(self) -> bool:
+        """Whether the batch has infos, or whoever batches them wants to hear that it has none."""
+        return self.pool.any_info or self._add_info is not None
 
     def wait(self, timeout: float | None) -> bool:
         """Waits for the batch under way; False when time was up."""
-        return self.pool.wait(None if timeout is None else time.monotonic() + timeout)
+        if timeout is None:
+            return self.pool.wait(None)
+        return self.pool.wait(time.monotonic() + timeout)
 
     def discard(self) -> None:
         """Forgets a complete batch that nobody wants any more."""
@@ -231,7 +236,7 @@ class EnvHost:
 
     def infos(self, reply: Reply | None) -> dict[str, Any]:
         """The batch's infos as Gymnasium batches them."""
-        if self._add_info is None and not self.pool.any_info:
+        if not self.has_infos:
             return {}
         objects, odd, finals = {}, {}, {}
         if reply is not None:

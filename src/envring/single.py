@@ -102,22 +102,19 @@ class RingEnv(Guarded, Env[Any, Any]):
     ) -> tuple[Any, dict[str, Any]]:
         """Resets the env; see gymnasium.Env.reset."""
         reply = self._run(lambda host: host.start_reset([seed], options, None))
-        info = self._take_info(reply)
-        return self._take_observation(reply), info
+        return self._take_observation(reply), self._take_info(reply)
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Steps the env; see gymnasium.Env.step."""
         batch = action[None] if type(action) is np.ndarray else [action]
         reply = self._run(lambda host: host.start_step(batch))
-        info = self._take_info(reply)
         rewards, terminations, truncations = self._running().outcomes()
-        observation = self._take_observation(reply)
         return (
-            observation,
+            self._take_observation(reply),
             float(rewards[0]),
             bool(terminations[0]),
             bool(truncations[0]),
-            info,
+            self._take_info(reply),
         )
 
     def render(self) -> Any:
