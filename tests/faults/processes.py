@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: MIT
+"""Waiting for processes and files, and running a caller of its own."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from envring.testing import CountingEnv
+
+CONTEXTS = ["fork", "forkserver", "spawn"]
+
+
+def counting_fns(count: int = 2, **kwargs: Any) -> list[Callable[[], CountingEnv]]:
+    """Env functions of counting environments with long episodes."""
+    kwargs.setdefault("lengths", (10**6,))
+    return [lambda i=i: CountingEnv(i, **kwargs) for i in range(count)]  # type: ignore[misc]
+
+
+def wait_until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
+    """Poll until the condition is true; return what it returned."""
+    until = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < until, f"not within {seconds} s: {what}"
+        time.sleep(0.002)
+
+
+def read_pid(path: Path, seconds: float = 20.0) -> int:
+    """Wait for a file that holds a process id."""
+    wait_until(path.exists, seconds, f"{path} exists")
+    return int(path.read_text())
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs: exists and is no zombie."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return text.rsplit(")", 1)[1].split()[0] not in "ZX"
+
+
+def assert_gone(pid: int, seconds: float) -> None:
+    """Wait until the process has ended."""
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        ended = poll.poll(seconds * 1000)
+    finally:
+        os.close(fd)
+    assert ended, f"process {pid} still runs after {seconds} s"
+
+
+class Caller:
+    """A Python process of its own that runs a script; the script's helpers are these tests'."""
+
+    def __init__(self, script: str, *arguments: Any) -> None:
+        tests = Path(__file__).parents[1]
+        # Not os.environ's own PYTHONPATH alone: the package may be found by it only.
+        path = os.pathsep.join([str(tests), *filter(None, sys.path)])
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": path, "PYTHONWARNINGS": "ignore"},
+            start_new_session=True,
+        )
+
+    def __enter__(self) -> Caller:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(5)
+        # No communicate(): whoever inherited the pipes may live on.
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            assert pipe is not None
+            pipe.close()
+
+    def line(self, seconds: float = 20.0) -> str:
+        """The next line the script prints."""
+        assert self.process.stdout is not None
+        poll = select.poll()
+        poll.register(self.process.stdout, select.POLLIN)
+        assert poll.poll(seconds * 1000), f"the script printed nothing for {seconds} s"
+        line = self.process.stdout.readline().strip()
+        if not line:
+            raise AssertionError(f"the script ended: {self.process.communicate()[1]}")
+        return line
+
+    def finish(self, seconds: float = 20.0) -> tuple[int, str, str]:
+        """Wait for its end; exit code, rest of stdout, stderr."""
+        out, err = self.process.communicate(timeout=seconds)
+        return self.process.returncode, out, err
