@@ -12,6 +12,9 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+_Static_assert(ATOMIC_INT_LOCK_FREE == 2 && ATOMIC_LLONG_LOCK_FREE == 2,
+               "a lock inside one process protects nothing that two share");
+
 typedef _Atomic uint32_t er_atomic32_t;
 typedef _Atomic uint64_t er_atomic64_t;
 typedef _Atomic int32_t er_atomic_i32_t;

@@ -13,10 +13,15 @@ int er_caller_open(er_caller_t *caller, er_segment_t *segment, er_ring_view_t *c
     caller->commands = commands;
     caller->replies = replies;
     caller->counted = counted;
+    caller->env_seq = er_env_seq(segment);
+    caller->ready = er_ready(segment);
+    caller->num_envs = segment->num_envs;
+    caller->num_workers = segment->num_workers;
     caller->seq = 0;
     caller->expected = 0;
     caller->done = 0;
-    for (uint32_t w = 0; w < segment->num_workers; w++) {
+    caller->seen = er_bell_value(&segment->caller_bell);
+    for (uint32_t w = 0; w < caller->num_workers; w++) {
         er_worker_t *block = er_worker(segment, w);
         int r = er_ring_open_producer(&commands[w], &block->commands, er_command_data(segment, w),
                                       segment->command_ring_bytes);
@@ -50,33 +55,31 @@ uint32_t er_caller_begin(er_caller_t *caller, uint32_t expected) {
     caller->seq++;
     caller->expected = expected;
     caller->done = 0;
-    memset(caller->counted, 0, (s->num_envs + 63) / 64 * sizeof(uint64_t));
+    caller->seen = er_bell_value(&s->caller_bell);
+    memset(caller->counted, 0, (caller->num_envs + 63) / 64 * sizeof(uint64_t));
     /* Relaxed: workers touch it only after a command of this batch, which is released later. */
     er_store_relaxed(&s->progress.pending, (int32_t)expected);
     return caller->seq;
 }
 
 int er_caller_post(er_caller_t *caller, uint32_t worker, const er_command_t *command) {
-    if (worker >= caller->segment->num_workers) return -EINVAL;
+    if (worker >= caller->num_workers) return -EINVAL;
     return er_ring_put(&caller->commands[worker], command, sizeof *command);
 }
 
 int er_caller_ring(er_caller_t *caller) { return er_bell_ring(&caller->segment->command_bell); }
 
 uint32_t er_caller_collect(er_caller_t *caller) {
-    er_segment_t *s = caller->segment;
-    er_atomic64_t *ready = er_ready(s);
-    er_atomic32_t *env_seq = er_env_seq(s);
-    uint32_t words = (s->num_envs + 63) / 64;
+    uint32_t words = (caller->num_envs + 63) / 64;
     for (uint32_t w = 0; w < words; w++) {
-        uint64_t fresh = er_ready_take(&ready[w]) & ~caller->counted[w];
+        uint64_t fresh = er_ready_take(&caller->ready[w]) & ~caller->counted[w];
         while (fresh) {
             uint32_t bit = (uint32_t)__builtin_ctzll(fresh);
             uint32_t env = w * 64 + bit;
             fresh &= fresh - 1;
-            if (env >= s->num_envs) break;
+            if (env >= caller->num_envs) break;
             /* SYNC POINT: result. Acquire pairs with er_worker_finish. */
-            if (er_load_acquire(&env_seq[env]) != caller->seq) continue;
+            if (er_load_acquire(&caller->env_seq[env]) != caller->seq) continue;
             caller->counted[w] |= UINT64_C(1) << bit;
             caller->done++;
         }
@@ -86,9 +89,11 @@ uint32_t er_caller_collect(er_caller_t *caller) {
 
 int er_caller_wait(er_caller_t *caller, int64_t deadline_ns) {
     er_bell_t *bell = &caller->segment->caller_bell;
-    uint32_t seen = er_bell_value(bell);
     if (er_caller_collect(caller) == 0) return 0;
-    int r = er_bell_wait(bell, seen, &caller->wait, deadline_ns);
+    int r = er_bell_wait(bell, caller->seen, &caller->wait, deadline_ns);
+    /* Sampled before the look at sequences here and at replies by who called: what is rung after
+     * this ends the next wait. A sample at its beginning would miss a ring between the two. */
+    if (r == 0) caller->seen = er_bell_value(bell);
     if (er_caller_collect(caller) == 0) return 0;
     return r < 0 ? r : 1;
 }
@@ -129,6 +134,7 @@ void er_worker_finish(er_worker_port_t *port, uint32_t seq) {
     }
     er_ready_mark(er_ready(s), port->first_env, port->num_envs);
     int32_t count = (int32_t)port->num_envs;
+    /* SYNC POINT: pending. Both sides: the last worker's ring carries every other's marks too. */
     int32_t left = er_fetch_sub_acq_rel(&s->progress.pending, count) - count;
     if (left <= 0) er_bell_ring(&s->caller_bell);
 }

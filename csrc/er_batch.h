@@ -27,9 +27,14 @@ typedef struct {
     er_ring_view_t *commands; /* one producer view per worker */
     er_ring_view_t *replies;  /* one consumer view per worker */
     uint64_t *counted;        /* one bit per env: counted in this batch */
+    er_atomic32_t *env_seq;   /* this and the next three: read from the header once */
+    er_atomic64_t *ready;
+    uint32_t num_envs;
+    uint32_t num_workers;
     uint32_t seq;
     uint32_t expected;
     uint32_t done;
+    uint32_t seen; /* caller bell, sampled before the last look at sequences and replies */
     er_wait_t wait;
 } er_caller_t;
 
@@ -62,7 +67,8 @@ int er_caller_ring(er_caller_t *caller);
 uint32_t er_caller_collect(er_caller_t *caller);
 
 /* Waits. 0: batch complete. 1: a worker rang but the batch is not complete (it may want its reply
- * ring drained). -ETIMEDOUT, -EINTR. */
+ * ring drained: drain all, then er_caller_ring, even if there was nothing). -ETIMEDOUT, -EINTR.
+ * A ring that falls between a return of 1 and the next call ends that call at once. */
 int er_caller_wait(er_caller_t *caller, int64_t deadline_ns);
 
 /* Next command: 0, -ETIMEDOUT, -EINTR, -EPROTO. */

@@ -11,6 +11,9 @@
 /* A wait this many budgets long is beyond what spinning can win. */
 #define HOPELESS 4u
 
+/* Even so, one wait in so many spins: a sleep is itself long, and would never let the mean sink. */
+#define RETRY_EVERY 64u
+
 uint32_t er_bell_value(er_bell_t *bell) {
     /* SYNC POINT: bell. Acquire pairs with er_bell_ring: who sees the sequence sees the payload. */
     return er_load_acquire(&bell->word) & ~WAITER;
@@ -61,7 +64,8 @@ static int sleep_on(er_bell_t *bell, uint32_t seen, int64_t deadline_ns) {
 int er_bell_wait(er_bell_t *bell, uint32_t seen, er_wait_t *policy, int64_t deadline_ns) {
     if (er_bell_value(bell) != seen) return 0;
     int64_t start = er_park_now();
-    int hopeless = policy->adaptive && policy->mean_ns / HOPELESS >= policy->spin_ns;
+    int hopeless = policy->adaptive && policy->mean_ns / HOPELESS >= policy->spin_ns &&
+                   policy->parks % RETRY_EVERY != 0;
     if (policy->spin_ns && !hopeless) {
         int64_t until = start + policy->spin_ns;
         if (spin(bell, seen, policy, until < deadline_ns ? until : deadline_ns)) {

@@ -14,7 +14,9 @@
 #define ER_FOREVER INT64_MAX
 
 /* Sleeps while *word == expected, at most until deadline (er_park_now's clock, or ER_FOREVER).
- * Returns 0 (woken, or the word differed), -ETIMEDOUT or -EINTR. May return 0 for no reason. */
+ * Returns 0 (woken, or the word differed), -ETIMEDOUT, -EINTR (sure to come only if the handler was
+ * installed without SA_RESTART), or another -errno (the word cannot be slept on). May return 0 for
+ * no reason. */
 int er_park(er_atomic32_t *word, uint32_t expected, int64_t deadline_ns);
 
 /* Wakes all that sleep on the word, in any process. Returns how many. */

@@ -22,7 +22,9 @@ static int plan(er_segment_t *s, const er_config_t *c) {
     if (c->action_bytes > MAX_BYTES || c->final_bytes > MAX_BYTES || c->info_bytes > MAX_BYTES) {
         return -EINVAL;
     }
-    if (c->slot_bytes > MAX_BYTES / c->num_slots) return -EINVAL;
+    if (c->slot_bytes > MAX_BYTES || align(c->slot_bytes, ER_LINE) > MAX_BYTES / c->num_slots) {
+        return -EINVAL;
+    }
 
     memset(s, 0, sizeof *s);
     s->magic = ER_MAGIC;
@@ -76,7 +78,7 @@ int er_segment_format(void *base, uint64_t bytes, const er_config_t *config) {
     int r = plan(&s, config);
     if (r < 0) return r;
     if (bytes < s.total_bytes) return -EINVAL;
-    memcpy(base, &s, sizeof s);
+    memcpy(base, &s, offsetof(er_segment_t, sealed));          /* the rest is zero already */
     er_store_release(&((er_segment_t *)base)->sealed, ER_ABI); /* SYNC POINT: seal */
     return 0;
 }
@@ -85,8 +87,8 @@ int er_segment_check(const void *base, uint64_t bytes) {
     if (bytes < sizeof(er_segment_t)) return -EBADMSG;
     er_segment_t *s = (er_segment_t *)(uintptr_t)base;
     uint32_t sealed = er_load_acquire(&s->sealed); /* SYNC POINT: seal */
-    if (s->magic != ER_MAGIC) return sealed ? -EBADMSG : -EAGAIN;
-    if (!sealed) return -EAGAIN;
+    if (!sealed) return -EAGAIN; /* and not a look at the rest: it may be under way */
+    if (s->magic != ER_MAGIC) return -EBADMSG;
     if (sealed != ER_ABI || s->abi != ER_ABI) return -EPROTO;
 
     er_config_t c = {

@@ -59,7 +59,8 @@ cdef extern from "er_layout.h":
     ctypedef struct er_segment_t:
         uint32_t num_envs, num_workers, num_slots, abi
         uint64_t total_bytes, slot_bytes, info_bytes, action_bytes, final_bytes
-        uint64_t off_tids, off_final_marks, off_actions, off_final, off_slots, off_infos
+        uint64_t off_workers, off_tids, off_final_marks
+        uint64_t off_actions, off_final, off_slots, off_infos
     ctypedef struct er_command_t:
         uint32_t op, seq, slot, action
 
@@ -77,9 +78,6 @@ cdef extern from "er_segment.h":
     int64_t er_segment_bytes(const er_config_t *)
     int er_segment_format(void *, uint64_t, const er_config_t *)
     int er_segment_check(const void *, uint64_t)
-    void *er_at(const er_segment_t *, uint64_t)
-    void *er_slot(const er_segment_t *, uint32_t) nogil
-    er_worker_t *er_worker(const er_segment_t *, uint32_t)
 
 
 cdef extern from "er_doorbell.h":
@@ -158,6 +156,8 @@ def segment_bytes(**config):
 cdef class Segment:
     """A mapped segment. Arrays made from it keep the mapping alive, whatever is closed.
 
+    The header is read once: what a worker might write there later is not believed.
+
     Args:
         buffer: writable buffer over the whole mapping.
         config: fields of er_config_t to lay it out, or None to attach to one laid out already.
@@ -169,6 +169,10 @@ cdef class Segment:
     cdef object buffer
     cdef object bytes_view
     cdef er_segment_t *base
+    cdef readonly uint32_t num_envs, num_workers, num_slots
+    cdef readonly uint64_t slot_bytes, info_bytes, total_bytes
+    cdef readonly uint64_t off_actions, off_final, off_slots, off_infos
+    cdef uint64_t off_workers, off_tids, off_final_marks
 
     def __init__(self, buffer, config=None):
         cdef er_config_t c
@@ -187,6 +191,22 @@ cdef class Segment:
             raise ValueError(
                 f"not a segment this build can use ({os.strerror(-r)}): it says ABI "
                 f"{self.base.abi}, this build has {ER_ABI}")
+        self.num_envs, self.num_workers = self.base.num_envs, self.base.num_workers
+        self.num_slots, self.slot_bytes = self.base.num_slots, self.base.slot_bytes
+        self.info_bytes, self.total_bytes = self.base.info_bytes, self.base.total_bytes
+        self.off_actions, self.off_final = self.base.off_actions, self.base.off_final
+        self.off_slots, self.off_infos = self.base.off_slots, self.base.off_infos
+        self.off_workers, self.off_tids = self.base.off_workers, self.base.off_tids
+        self.off_final_marks = self.base.off_final_marks
+
+    cdef uint8_t *at(self, uint64_t offset):
+        return <uint8_t *>self.base + offset
+
+    cdef uint8_t *slot(self, uint32_t slot):
+        return self.at(self.off_slots + slot * self.slot_bytes)
+
+    cdef er_worker_t *worker(self, uint32_t worker):
+        return <er_worker_t *>self.at(self.off_workers) + worker
 
     def array(self, uint64_t offset, shape, dtype):
         """A writable array (shape, dtype) over bytes at offset."""
@@ -195,72 +215,32 @@ cdef class Segment:
         for n in shape:
             count *= n
         nbytes = count * dtype.itemsize
-        if offset + nbytes > self.base.total_bytes:
+        if offset + nbytes > self.total_bytes:
             raise ValueError("outside of the segment")
         return self.bytes_view[offset:offset + nbytes].view(dtype).reshape(shape)
 
-    @property
-    def num_envs(self):
-        return self.base.num_envs
-
-    @property
-    def num_workers(self):
-        return self.base.num_workers
-
-    @property
-    def num_slots(self):
-        return self.base.num_slots
-
-    @property
-    def slot_bytes(self):
-        return self.base.slot_bytes
-
-    @property
-    def info_bytes(self):
-        return self.base.info_bytes
-
-    @property
-    def total_bytes(self):
-        return self.base.total_bytes
-
-    @property
-    def off_actions(self):
-        return self.base.off_actions
-
-    @property
-    def off_final(self):
-        return self.base.off_final
-
-    @property
-    def off_slots(self):
-        return self.base.off_slots
-
-    @property
-    def off_infos(self):
-        return self.base.off_infos
-
     def tids(self):
         """Info templates by env: uint16 (num_envs,)."""
-        return self.array(self.base.off_tids, (self.base.num_envs,), np.uint16)
+        return self.array(self.off_tids, (self.num_envs,), np.uint16)
 
     def final_marks(self):
         """Where each env's final observation travels: uint8 (num_envs,)."""
-        return self.array(self.base.off_final_marks, (self.base.num_envs,), np.uint8)
+        return self.array(self.off_final_marks, (self.num_envs,), np.uint8)
 
     def any_info(self):
         """Whether any env's info is not empty."""
-        cdef uint16_t *tids = <uint16_t *>er_at(self.base, self.base.off_tids)
+        cdef uint16_t *tids = <uint16_t *>self.at(self.off_tids)
         cdef uint32_t i
         cdef uint16_t seen = 0
-        for i in range(self.base.num_envs):
+        for i in range(self.num_envs):
             seen |= tids[i]
         return seen != 0
 
     def stats(self, uint32_t worker):
         """A worker's statistics words, as a dict of counters and nanoseconds."""
-        if worker >= self.base.num_workers:
+        if worker >= self.num_workers:
             raise IndexError(worker)
-        cdef er_stats_t *s = &er_worker(self.base, worker).stats
+        cdef er_stats_t *s = &self.worker(worker).stats
         return {
             "batches": er_load_relaxed(&s.batches),
             "env_steps": er_load_relaxed(&s.env_steps),
@@ -273,8 +253,8 @@ cdef class Segment:
 
 
 cdef void _set_wait(er_wait_t *wait, double spin, bint adaptive, uint32_t yield_every):
-    wait.spin_ns = <uint32_t>min(spin * 1e9, 4e9)
-    wait.yield_every = yield_every
+    wait.spin_ns = <uint32_t>min(spin * 1e9, 5e8)
+    wait.yield_every = max(yield_every, 1)
     wait.adaptive = adaptive
     wait.mean_ns = 0
     wait.spins = 0
@@ -296,12 +276,12 @@ cdef class CallerPort:
     cdef uint32_t num_workers
 
     def __cinit__(self, Segment segment, double spin, bint adaptive, uint32_t yield_every):
-        cdef uint32_t n = segment.base.num_workers
+        cdef uint32_t n = segment.num_workers
         self.segment = segment
         self.num_workers = n
         self.commands = <er_ring_view_t *>calloc(n, sizeof(er_ring_view_t))
         self.replies = <er_ring_view_t *>calloc(n, sizeof(er_ring_view_t))
-        self.counted = <uint64_t *>calloc((segment.base.num_envs + 63) // 64, sizeof(uint64_t))
+        self.counted = <uint64_t *>calloc((segment.num_envs + 63) // 64, sizeof(uint64_t))
         if not (self.commands and self.replies and self.counted):
             raise MemoryError()
         _set_wait(&self.caller.wait, spin, adaptive, yield_every)
@@ -317,7 +297,7 @@ cdef class CallerPort:
 
     def begin(self):
         """Starts a batch of all envs; returns its sequence number."""
-        return er_caller_begin(&self.caller, self.segment.base.num_envs)
+        return er_caller_begin(&self.caller, self.segment.num_envs)
 
     def post(self, uint32_t worker, uint32_t op, uint32_t seq, uint32_t slot, uint32_t action):
         """Queues a command; it is seen when `ring` is called."""
@@ -342,7 +322,7 @@ cdef class CallerPort:
         command.op = ER_OP_STEP
         command.slot = slot
         command.action = action
-        command.seq = er_caller_begin(&self.caller, self.segment.base.num_envs)
+        command.seq = er_caller_begin(&self.caller, self.segment.num_envs)
         for w in range(self.num_workers):
             r = er_caller_post(&self.caller, w, &command)
             if r < 0:
@@ -378,7 +358,7 @@ cdef class CallerPort:
         cdef er_report_t *report
         cdef int what = 0
         for w in range(self.num_workers):
-            report = &er_worker(self.segment.base, w).report
+            report = &self.segment.worker(w).report
             if report.reply_bytes or report.hints:
                 what |= 1
             if report.infos:
@@ -387,7 +367,7 @@ cdef class CallerPort:
 
     def report(self, uint32_t worker):
         """(reply_bytes, hints) of a worker whose batch is complete."""
-        cdef er_report_t *report = &er_worker(self.segment.base, worker).report
+        cdef er_report_t *report = &self.segment.worker(worker).report
         return report.reply_bytes, report.hints
 
     def drain(self, uint32_t worker):
@@ -443,28 +423,28 @@ cdef class WorkerPort:
         return None
 
     cdef void _count(self, int64_t waited):
-        cdef er_stats_t *stats = &er_worker(self.segment.base, self.port.worker).stats
+        cdef er_stats_t *stats = &self.segment.worker(self.port.worker).stats
         er_stat_add(&stats.wait_ns, waited)
         er_stat_set(&stats.spins, self.port.wait.spins)
         er_stat_set(&stats.parks, self.port.wait.parks)
 
     def count_batch(self, int64_t busy_ns, uint64_t env_steps):
         """Adds a batch to the worker's statistics."""
-        cdef er_stats_t *stats = &er_worker(self.segment.base, self.port.worker).stats
+        cdef er_stats_t *stats = &self.segment.worker(self.port.worker).stats
         er_stat_add(&stats.busy_ns, busy_ns)
         er_stat_add(&stats.batches, 1)
         er_stat_add(&stats.env_steps, env_steps)
 
     def hint(self, uint32_t hints):
         """Raises hints in the next report."""
-        er_worker(self.segment.base, self.port.worker).report.hints |= hints
+        self.segment.worker(self.port.worker).report.hints |= hints
 
     def finish(self, uint32_t seq, bytes reply=None):
         """Publishes the batch; a reply goes through the ring, however long it is.
 
         Returns False if the caller went away while the ring was full.
         """
-        cdef er_report_t *report = &er_worker(self.segment.base, self.port.worker).report
+        cdef er_report_t *report = &self.segment.worker(self.port.worker).report
         cdef const char *at
         cdef uint64_t left
         cdef int64_t n

@@ -34,7 +34,7 @@ cdef class SlotPool:
     def __cinit__(self, Segment segment, back):
         self.segment = segment
         self.back = back
-        self.num_slots = segment.base.num_slots
+        self.num_slots = segment.num_slots
         self.num_idle = 0
         self.num_backed = 1
         self.idle = <uint32_t *>malloc(self.num_slots * sizeof(uint32_t))
@@ -134,7 +134,7 @@ cdef class BatchReader:
 
         A slot other than 0 belongs to these arrays from now on.
         """
-        cdef uint8_t *base = <uint8_t *>er_slot(self.pool.segment.base, slot)
+        cdef uint8_t *base = self.pool.segment.slot(slot)
         cdef Lease lease = None
         cdef Leaf leaf
         cdef list out = []
@@ -157,7 +157,7 @@ cdef class BatchReader:
 
     def outcomes(self, uint32_t slot):
         """(rewards, terminations, truncations) of a slot: fresh arrays."""
-        cdef uint8_t *base = <uint8_t *>er_slot(self.pool.segment.base, slot)
+        cdef uint8_t *base = self.pool.segment.slot(slot)
         return (_fresh(self.rewards, base), _fresh(self.terminations, base),
                 _fresh(self.truncations, base))
 

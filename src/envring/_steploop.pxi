@@ -222,8 +222,8 @@ cdef class StepLoop:
         loop.to_result = self.shapes.hold(slice.to_result)
         loop.to_reward = self.shapes.hold(slice.to_reward)
         self.off_rewards, self.off_terminations, self.off_truncations = outcome_offsets
-        loop.tids = <uint16_t *>er_at(segment.base, segment.base.off_tids)
-        loop.info_area = <uint8_t *>er_at(segment.base, segment.base.off_infos)
+        loop.tids = <uint16_t *>segment.at(segment.off_tids)
+        loop.info_area = <uint8_t *>segment.at(segment.off_infos)
         loop.steps = <er_object **>calloc(n, sizeof(er_object *))
         loop.env_template = <int *>malloc(n * sizeof(int))
         self.plan = NULL
@@ -333,11 +333,11 @@ cdef class StepLoop:
     cdef step_c(self, uint32_t slot, uint32_t action):
         cdef er_steploop_t *loop = &self.loop
         cdef uint32_t n = loop.num_envs
-        cdef uint8_t *base = <uint8_t *>er_slot(self.segment.base, slot)
+        cdef uint8_t *base = self.segment.slot(slot)
         cdef int r
         self.slice.slot = slot
         memset(loop.tids + loop.first_env, 0, n * sizeof(uint16_t))
-        memset(<uint8_t *>er_at(self.segment.base, self.segment.base.off_final_marks)
+        memset(self.segment.at(self.segment.off_final_marks)
                + loop.first_env, 0, n)
         if action == 0 and self.action_view is not None:
             actions = self.action_view
@@ -373,8 +373,8 @@ cdef class StepLoop:
         still to be sent, or None after `timeout` seconds or sooner without any command.
         """
         cdef er_command_t command
-        cdef er_stats_t *stats = &er_worker(self.segment.base, port.port.worker).stats
-        cdef er_report_t *report = &er_worker(self.segment.base, port.port.worker).report
+        cdef er_stats_t *stats = &self.segment.worker(port.port.worker).stats
+        cdef er_report_t *report = &self.segment.worker(port.port.worker).report
         cdef int64_t timeout_ns = <int64_t>(timeout * 1e9)
         cdef int64_t now = er_park_now()
         cdef int64_t then

@@ -77,6 +77,11 @@ def operations():
                 yield f"{path.name}:{number + 1}", operation, labels[-1] if labels else None
 
 
+def test_every_acquire_and_release_has_a_label():
+    unlabelled = [f"{place} {operation}" for place, operation, label in operations() if not label]
+    assert not unlabelled
+
+
 def test_every_sync_point_has_two_sides_and_stands_in_the_table():
     sides = defaultdict(set)
     for _, operation, label in operations():
