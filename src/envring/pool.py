@@ -19,7 +19,7 @@ from typing import Any
 from envring import _core
 from envring.channel import ChannelClosed, encode
 from envring.errors import EnvringError, LaunchError, RemoteTraceback, WorkerDied, format_env_ids
-from envring.launchers import child, local
+from envring.launchers import child, local, threads
 from envring.reply import PoolOptions, Reply, remote_error
 from envring.segment import MappedSegment
 
@@ -80,30 +80,30 @@ class WorkerPool:
             self, _abandon, self.workers, self._lifeline, os.getpid()
         )
         try:
-            for w, env_ids in enumerate(slices(len(env_fns), num_workers)):
-                worker_options = child.WorkerOptions(
-                    index=w,
-                    first_env=env_ids[0],
-                    autoreset_mode=options.autoreset_mode,
-                    environ=options.environ,
-                    cpu=None if options.cpus is None else options.cpus[w % len(options.cpus)],
-                    compiled=options.compiled,
-                    spin=options.spin,
-                    adaptive=options.adaptive,
-                    yield_every=options.yield_every,
-                    blas_threads=options.blas_threads,
-                )
-                self.workers.append(
-                    local.start(
-                        options.context,
-                        options.daemon,
-                        f"{options.name}-{w}",
-                        worker_options,
-                        [env_fns[e] for e in env_ids],
-                        self._lifeline,
+            with threads.limited(options.blas_threads):
+                for w, env_ids in enumerate(slices(len(env_fns), num_workers)):
+                    worker_options = child.WorkerOptions(
+                        index=w,
+                        first_env=env_ids[0],
+                        autoreset_mode=options.autoreset_mode,
+                        environ=options.environ,
+                        cpu=None if options.cpus is None else options.cpus[w % len(options.cpus)],
+                        compiled=options.compiled,
+                        spin=options.spin,
+                        adaptive=options.adaptive,
+                        yield_every=options.yield_every,
                     )
-                )
-                self._poll.register(self.workers[-1].pidfd, select.POLLIN)
+                    self.workers.append(
+                        local.start(
+                            options.context,
+                            options.daemon,
+                            f"{options.name}-{w}",
+                            worker_options,
+                            [env_fns[e] for e in env_ids],
+                            self._lifeline,
+                        )
+                    )
+                    self._poll.register(self.workers[-1].pidfd, select.POLLIN)
             self.hellos = [self._expect(worker, "ready")[1] for worker in self.workers]
         except BaseException:
             self.close(terminate=True)

@@ -23,7 +23,7 @@ from envring._foreign.envring_worker.loop import EnvSlice, describe_error
 from envring._foreign.envring_worker.main import Server
 from envring._foreign.envring_worker.obs import ObsWriter
 from envring.channel import Channel, ChannelClosed, dumps
-from envring.launchers import stderr, threads
+from envring.launchers import stderr
 
 _GRACE = 1.0  # seconds that a worker has to close its envs once the caller is gone
 
@@ -57,7 +57,6 @@ class WorkerOptions:
         cpu: the CPU to run on, or None for any.
         compiled: whether to use the compiled step loop.
         spin: seconds to spin, None for the default.
-        blas_threads: threads for BLAS and OpenMP libraries, None to leave them.
     """
 
     index: int
@@ -69,7 +68,6 @@ class WorkerOptions:
     spin: float
     adaptive: bool
     yield_every: int
-    blas_threads: int | None
 
 
 def describe(envs: Sequence[Any]) -> dict[str, Any]:
@@ -158,8 +156,6 @@ def _prepare(options: WorkerOptions, lifeline: int) -> None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
-    if options.blas_threads is not None:
-        threads.limit_loaded_libraries(options.blas_threads)
     if options.cpu is not None:
         os.sched_setaffinity(0, {options.cpu})
     faulthandler.enable(file=sys.stderr, all_threads=False)

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: MIT
 """One BLAS or OpenMP thread per worker: workers share the cores already.
 
-Environment variables reach libraries that load later. Libraries that a forked worker inherits are
-told directly.
+Environment variables reach libraries that a worker loads later. A forked worker inherits libraries
+as they are, so these are set before the fork and set back after it: told in the worker, OpenBLAS
+would start a thread first, which spins for a tenth of a second.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import re
+from collections.abc import Iterator
 
 VARIABLES = (
     "OMP_NUM_THREADS",
@@ -20,29 +23,41 @@ VARIABLES = (
 )
 
 _LIBRARY = re.compile(r"(/\S*(?:openblas|libgomp|libomp|libiomp|mkl_rt)\S*)")
-_SETTERS = (
-    "scipy_openblas_set_num_threads64_",
-    "scipy_openblas_set_num_threads",
-    "openblas_set_num_threads64_",
-    "openblas_set_num_threads",
-    "MKL_Set_Num_Threads",
-    "omp_set_num_threads",
+_CALLS = (  # getter, setter
+    ("scipy_openblas_get_num_threads64_", "scipy_openblas_set_num_threads64_"),
+    ("scipy_openblas_get_num_threads", "scipy_openblas_set_num_threads"),
+    ("openblas_get_num_threads64_", "openblas_set_num_threads64_"),
+    ("openblas_get_num_threads", "openblas_set_num_threads"),
+    ("MKL_Get_Max_Threads", "MKL_Set_Num_Threads"),
+    ("omp_get_max_threads", "omp_set_num_threads"),
 )
 
 
-def limit_loaded_libraries(count: int) -> None:
-    """Tells every BLAS or OpenMP library of this process how many threads to use."""
+@contextlib.contextmanager
+def limited(count: int | None) -> Iterator[None]:
+    """While this lasts, loaded BLAS and OpenMP libraries use `count` threads; None: as they are."""
+    restore = []
+    if count is not None:
+        for path in _loaded():
+            try:
+                library = ctypes.CDLL(path)
+            except OSError:
+                continue
+            for getter, setter in _CALLS:
+                get, set_ = getattr(library, getter, None), getattr(library, setter, None)
+                if get is not None and set_ is not None and get() != count:
+                    restore.append((set_, get()))
+                    set_(ctypes.c_int(count))
+    try:
+        yield
+    finally:
+        for set_, before in restore:
+            set_(ctypes.c_int(before))
+
+
+def _loaded() -> set[str]:
     try:
         with open("/proc/self/maps") as maps:
-            paths = set(_LIBRARY.findall(maps.read()))
+            return set(_LIBRARY.findall(maps.read()))
     except OSError:
-        return
-    for path in paths:
-        try:
-            library = ctypes.CDLL(path)
-        except OSError:
-            continue
-        for name in _SETTERS:
-            setter = getattr(library, name, None)
-            if setter is not None:
-                setter(ctypes.c_int(count))
+        return set()

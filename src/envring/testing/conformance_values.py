@@ -59,9 +59,7 @@ class ValueConformance(ConformanceBase):
         with self.running(counting(), autoreset_mode="NextStep") as envs:
             observations, infos = envs.reset(seed=3)
             assert_same_batch(observations, np.array([[0, 0, 0, -1], [1, 0, 0, -1]], np.float32))
-            assert_same_batch(
-                infos, {"episode": np.array([0, 0]), "_episode": np.array([True, True])}
-            )
+            assert_same_batch(infos, {"round": np.array([0, 0]), "_round": np.array([True, True])})
             no, both = np.array([False, False]), np.array([True, True])
             first, second = np.array([True, False]), np.array([False, True])
             t12 = {"t": np.array([1, 1]), "_t": both}
@@ -78,8 +76,8 @@ class ValueConformance(ConformanceBase):
                     [0.0, 1.375],
                     second,
                     {
-                        "episode": np.array([1, 0]),
-                        "_episode": first,
+                        "round": np.array([1, 0]),
+                        "_round": first,
                         "t": np.array([0, 3]),
                         "_t": second,
                     },
@@ -91,8 +89,8 @@ class ValueConformance(ConformanceBase):
                     {
                         "t": np.array([1, 0]),
                         "_t": first,
-                        "episode": np.array([0, 1]),
-                        "_episode": second,
+                        "round": np.array([0, 1]),
+                        "_round": second,
                     },
                 ),
             ]
@@ -127,8 +125,8 @@ class ValueConformance(ConformanceBase):
                 "_final_obs": first,
                 "final_info": {"t": np.array([2, 0]), "_t": first},
                 "_final_info": first,
-                "episode": np.array([1, 0]),
-                "_episode": first,
+                "round": np.array([1, 0]),
+                "_round": first,
                 "t": np.array([0, 2]),
                 "_t": second,
             }
@@ -149,9 +147,7 @@ class ValueConformance(ConformanceBase):
             assert "final_obs" not in batch[4]
             observations, infos = envs.reset(options={"reset_mask": np.array([True, False])})
             assert_same_batch(observations, np.array([[0, 1, 0, -1], [1, 0, 2, 6]], np.float32))
-            assert_same_batch(
-                infos, {"episode": np.array([1, 0]), "_episode": np.array([True, False])}
-            )
+            assert_same_batch(infos, {"round": np.array([1, 0]), "_round": np.array([True, False])})
             batch = envs.step(np.array([1, 1]))
             assert_same_batch(batch[0], np.array([[0, 1, 1, 1], [1, 0, 3, 1]], np.float32))
 

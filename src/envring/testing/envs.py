@@ -25,7 +25,7 @@ class CountingEnv(gymnasium.Env[Any, Any]):
 
     The observation is ``[index, episode, t, action]`` (float32, shape ``(4,)``; ``action`` is -1
     after a reset), the reward ``index + t / 8``, the info ``{"t": t}`` after a step and
-    ``{"episode": episode}`` after a reset. Episodes have ``lengths[0]``, ``lengths[1]``, ... steps,
+    ``{"round": episode}`` after a reset. Episodes have ``lengths[0]``, ``lengths[1]``, ... steps,
     then from the start again.
 
     Args:
@@ -70,7 +70,7 @@ class CountingEnv(gymnasium.Env[Any, Any]):
         self.counts["reset"] += 1
         self.episode = 0 if seed is not None else self.episode + 1
         self.t = 0
-        return self._observation(-1), {"episode": self.episode} if self._infos else {}
+        return self._observation(-1), {"round": self.episode} if self._infos else {}
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Count one step."""
