@@ -20,6 +20,8 @@ class WaitWatch(object):
 
     WINDOW = 0.25  # seconds of stepping
     BATCHES = 8
+    SHORT_BATCH = 1e-3  # seconds: where batches are shorter, more overlap would gain nothing
+    SHORT_BATCHES = 64
 
     def __init__(self):
         self._thread_time = getattr(time, "thread_time", None)
@@ -35,6 +37,9 @@ class WaitWatch(object):
         self._cpu += self._thread_time() - cpu
         self._wall += time.time() - wall
         self._batches += 1
+        if self._batches == self.SHORT_BATCHES and self._wall < self._batches * self.SHORT_BATCH:
+            self.over = True
+            return False
         if self._wall < self.WINDOW or self._batches < self.BATCHES:
             return False
         self.over = True
