@@ -396,6 +396,7 @@ cdef class WorkerPort:
 
     cdef Segment segment
     cdef er_worker_port_t port
+    cdef uint32_t hints
 
     def __init__(self, Segment segment, uint32_t worker, uint32_t first_env, uint32_t num_envs,
                  double spin, bint adaptive, uint32_t yield_every):
@@ -436,8 +437,8 @@ cdef class WorkerPort:
         er_stat_add(&stats.env_steps, env_steps)
 
     def hint(self, uint32_t hints):
-        """Raises hints in the next report."""
-        self.segment.worker(self.port.worker).report.hints |= hints
+        """Raises hints in the next report, and only there."""
+        self.hints |= hints
 
     def finish(self, uint32_t seq, bytes reply=None):
         """Publishes the batch; a reply goes through the ring, however long it is.
@@ -448,6 +449,8 @@ cdef class WorkerPort:
         cdef const char *at
         cdef uint64_t left
         cdef int64_t n
+        report.hints = self.hints
+        self.hints = 0
         report.reply_bytes = 0
         if reply is not None:
             report.reply_bytes = left = len(reply)

@@ -403,6 +403,7 @@ cdef class StepLoop:
             if self.slice.dirty:
                 return (command.seq,)
             report.reply_bytes = 0
+            report.hints = 0
             er_worker_finish(&port.port, command.seq)
 
 

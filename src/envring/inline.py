@@ -30,7 +30,6 @@ class InlinePool:
         self.broken = False
         self.hints = 0
         self.any_info = False
-        self.last_reply: Reply | None = None
         self._closed = False
         envs = child.make_envs(env_fns, 0)
         self.envs = EnvSlice(envs, 0, options.autoreset_mode, dumps)
@@ -88,4 +87,3 @@ class InlinePool:
         if not self._closed:
             self._closed = True
             self.envs.close()
-            self.last_reply = self.collect()

@@ -73,7 +73,6 @@ class WorkerPool:
         self._dead: EnvringError | None = None
         self.hints = 0
         self.any_info = False
-        self.last_reply: Reply | None = None
         self.workers: list[local.WorkerHandle] = []
         self._lifeline = local.Lifeline()
         self._finalizer = weakref.finalize(
@@ -264,7 +263,14 @@ class WorkerPool:
                 f"The reply of {format_env_ids(self.workers[w].env_ids)} has {len(data)} bytes "
                 f"where {nbytes} were announced. Close this vector env and make a new one."
             )
-        part: dict[str, Any] = pickle.loads(data)
+        try:
+            part: dict[str, Any] = pickle.loads(data)
+        except Exception as error:
+            raise EnvringError(
+                f"What {format_env_ids(self.workers[w].env_ids)} sent cannot be read here "
+                f"({error}). Are their infos and observations of classes that this process can "
+                "import?"
+            ) from error
         return part
 
     def _drain(self) -> None:
@@ -325,7 +331,7 @@ class WorkerPool:
         try:
             self.start(0, [("close",)] * len(self.workers))
             if self.wait(deadline):
-                self.last_reply = self.collect()
+                self.collect()
         except (WorkerDied, ChannelClosed):
             pass  # whoever is left is ended by force
 
