@@ -67,7 +67,7 @@ class LaunchError(EnvringError, RuntimeError):
 
 
 class WorkerTimeout(EnvringError, TimeoutError):
-    """A worker did not answer in time."""
+    """Workers were not ready within start_timeout."""
 
 
 class ObservationError(EnvringError, ValueError, TypeError):

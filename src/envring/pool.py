@@ -18,7 +18,14 @@ from typing import Any
 
 from envring import _core
 from envring.channel import ChannelClosed, encode
-from envring.errors import EnvringError, LaunchError, RemoteTraceback, WorkerDied, format_env_ids
+from envring.errors import (
+    EnvringError,
+    LaunchError,
+    RemoteTraceback,
+    WorkerDied,
+    WorkerTimeout,
+    format_env_ids,
+)
 from envring.launchers import child, local, threads
 from envring.reply import PoolOptions, Reply, remote_error
 from envring.segment import MappedSegment
@@ -60,7 +67,8 @@ class WorkerPool:
 
         Raises:
             WorkerDied: a worker ended while it built its envs.
-            LaunchError: an env could not be built and its error cannot travel, or time was up.
+            LaunchError: an env could not be built and its error cannot travel.
+            WorkerTimeout: time was up.
             Exception: whatever an env's constructor raised.
         """
         self.num_envs = len(env_fns)
@@ -129,7 +137,7 @@ class WorkerPool:
         except TimeoutError:
             if worker.is_dead():
                 raise worker.death() from None
-            raise LaunchError(
+            raise WorkerTimeout(
                 f"The worker of {format_env_ids(worker.env_ids)} was not ready within "
                 f"{self.options.start_timeout} seconds. Raise start_timeout, or look what the "
                 "constructors of these envs wait for."
