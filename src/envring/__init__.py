@@ -27,7 +27,9 @@ from envring.errors import (
     WorkerTimeout,
 )
 from envring.registration import make, make_vec, register, register_all
+from envring.segment import SegmentMemoryError
 from envring.single import RingEnv
+from envring.spaces import SpaceMismatchError
 from envring.vector import RingVectorEnv
 
 __all__ = [
@@ -44,6 +46,8 @@ __all__ = [
     "RemoteTraceback",
     "RingEnv",
     "RingVectorEnv",
+    "SegmentMemoryError",
+    "SpaceMismatchError",
     "UnsendableError",
     "WorkerDied",
     "WorkerTimeout",

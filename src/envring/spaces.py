@@ -14,8 +14,11 @@ from gymnasium.vector.utils import batch_differing_spaces, batch_space
 from envring.errors import EnvringError, format_env_ids
 
 
-class SpaceMismatchError(EnvringError, RuntimeError):
-    """The envs of one vector env have spaces that cannot be batched."""
+class SpaceMismatchError(EnvringError, RuntimeError, ValueError, TypeError):
+    """The envs of one vector env have spaces that cannot be batched.
+
+    Gymnasium raises any of its bases for this, depending on which check comes first.
+    """
 
 
 @dataclass(frozen=True)
@@ -82,31 +85,37 @@ def resolve(hellos: Sequence[Mapping[str, Any]], mode: Any, name: str) -> Vector
         batched = batch_space(single, num_envs)
     else:
         single = observation[0]
-        batched = batch_differing_spaces(observation)
+        try:
+            batched = batch_differing_spaces(observation)
+        except (AssertionError, TypeError, ValueError) as error:
+            raise SpaceMismatchError(
+                f"{name}(..., observation_mode='different') however the observation spaces of "
+                f"{format_env_ids(range(num_envs))} cannot be batched: {error}"
+            ) from error
 
     if mode == "same":
         bad = _differing(observation, lambda space: single == space)
         if bad:
             raise SpaceMismatchError(
                 f"{name}(..., observation_mode='same') however some of the sub-environments "
-                f"observation spaces are not equivalent: {format_env_ids(bad)} differ from env 0, "
-                f"whose space is {single}. If this is intentional, use "
-                "`observation_mode='different'` instead."
+                "observation spaces are not equivalent. If this is intentional, use "
+                f"`observation_mode='different'` instead. {format_env_ids(bad)} differ from env 0, "
+                f"whose space is {single}."
             )
     else:
         bad = _differing(observation, lambda space: is_space_dtype_shape_equiv(single, space))
         if bad:
             raise SpaceMismatchError(
                 f"{name}(..., observation_mode='different' or custom space) however the "
-                "sub-environment's observation spaces do not share a common shape and dtype: "
+                "sub-environment's observation spaces do not share a common shape and dtype. "
                 f"{format_env_ids(bad)} differ from {single}."
             )
     single_action = action[0]
     bad = _differing(action, lambda space: single_action == space)
     if bad:
         raise SpaceMismatchError(
-            f"Some environments have an action space different from `{single_action}`: "
-            f"{format_env_ids(bad)}. In order to batch actions, the action spaces from all "
-            "environments must be equal."
+            f"Some environments have an action space different from `{single_action}`. In order "
+            "to batch actions, the action spaces from all environments must be equal. "
+            f"{format_env_ids(bad)} differ from env 0."
         )
     return VectorSpaces(single, batched, single_action, batch_space(single_action, num_envs))
