@@ -20,11 +20,11 @@ import struct
 import sys
 import threading
 
-TAIL_BYTES = 8192
+TAIL_BYTES = 1 << 14
 _HEAD = struct.Struct("<Q")
 _INCOMING = _HEAD.size + TAIL_BYTES
 _INCOMING_BYTES = 1 << 16
-_SHOWN_LINES = 20
+_SHOWN_LINES = 150  # what faulthandler says of a crash under fork can be that long
 
 
 class Tail:
@@ -49,7 +49,7 @@ class Tail:
 
     def text(self) -> str:
         """The last lines."""
-        data = os.pread(self.fd, TAIL_BYTES, _HEAD.size)
+        data = os.pread(self.fd, min(self._count, TAIL_BYTES), _HEAD.size)
         if self._count > TAIL_BYTES:
             at = self._count % TAIL_BYTES
             data = data[at:] + data[:at]
