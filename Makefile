@@ -15,7 +15,7 @@ WORKER := src/envring/_foreign/envring_worker
 # newer than 2.7 and 3.6, and used only where hasattr has found them
 GUARDED := time.thread_time
 
-.PHONY: help run test check python types layers native worker spelling format ctest sanitize model bench wheel clean distclean
+.PHONY: help run test check python types layers native worker spelling format ctest sanitize model soak bench wheel clean distclean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -101,6 +101,11 @@ model: ## the Spin models and their planted bugs
 	@command -v spin >/dev/null || { \
 	  echo "error: the models need the program 'spin' (Debian: apt-get install spin)" >&2; exit 1; }
 	tests/model/run.sh
+
+ROUNDS ?= 20
+
+soak: $(VENV)/.dev ## ROUNDS (20) rounds of new random calls beside SyncVectorEnv
+	ENVRING_SOAK=$(ROUNDS) $(BIN)/python -m pytest tests/stateful $(ARGS)
 
 bench: $(VENV)/.dev ## micro-benchmarks (pytest-benchmark)
 	$(BIN)/python -m pytest benchmarks $(ARGS)
