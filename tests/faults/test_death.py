@@ -114,6 +114,7 @@ def test_segfault_leaves_a_traceback_in_the_tail() -> None:
         envs.step([0])
     assert "Segmentation fault" in caught.value.stderr_tail
     assert "in fault" in caught.value.stderr_tail
+    assert "\0" not in caught.value.stderr_tail
     envs.close()
 
 

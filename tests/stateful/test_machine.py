@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """RingVectorEnv beside SyncVectorEnv, through random calls on random environments.
 
-``ENVRING_SOAK=20`` runs twenty rounds of new random examples instead of one round of fixed ones.
+``ENVRING_SOAK=20`` runs twenty rounds of new random examples instead of one round of fixed ones; a
+failure is made small then, so give pytest ``-o faulthandler_timeout=0``.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, run_state_machine_as_test
 
@@ -58,6 +59,8 @@ def test_equals_sync(machine: type[RingMachine], examples: int, step_loop: str, 
             max_examples=examples,
             stateful_step_count=25,
             derandomize=ROUNDS == 1,
+            # Making an example small takes minutes, which a soak may take and a test may not.
+            phases=[Phase.generate, *([Phase.shrink] if ROUNDS > 1 else [])],
             suppress_health_check=list(HealthCheck),
             print_blob=True,
         ),

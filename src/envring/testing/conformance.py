@@ -16,6 +16,7 @@ from typing import Any
 from envring.testing.conformance_async import AsyncConformance
 from envring.testing.conformance_base import EnvFns
 from envring.testing.conformance_contract import ContractConformance
+from envring.testing.conformance_copies import CopyConformance
 from envring.testing.conformance_errors import ErrorConformance
 from envring.testing.conformance_infos import InfoConformance
 from envring.testing.conformance_values import ValueConformance
@@ -23,7 +24,7 @@ from envring.testing.conformance_values import ValueConformance
 __all__ = ["AsyncVectorEnvConformance", "VectorEnvConformance"]
 
 
-class VectorEnvConformance(ValueConformance, InfoConformance, ContractConformance):
+class VectorEnvConformance(ValueConformance, InfoConformance, CopyConformance, ContractConformance):
     """What SyncVectorEnv and AsyncVectorEnv have in common.
 
     Set ``vector_class``, and ``vector_kwargs`` where needed, or override :meth:`make_vector`. Tests
