@@ -9,6 +9,7 @@ from __future__ import annotations
 import pickle
 import time
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,8 @@ class EnvHost:
             action, spaces.action_space, n, self.segment.action_slab, pool.send_actions
         )
         self._dynamic = self._obs.empty_dynamic(n)
+        # Without processes between them, caller and envs would hold the same objects.
+        self._detach_dynamic = copy and isinstance(pool, InlinePool)
         self._slot = 0
         # What copy=False hands out: always the same objects.
         self._shared_obs = self._obs.build(self._leaf_values(self.segment.slot_arrays(0)[0]))
@@ -267,6 +270,8 @@ class EnvHost:
     def _take_dynamic(self, reply: Reply) -> None:
         for index, values in reply.dynamic.items():
             batch = [values.get(env_id) for env_id in range(self.num_envs)]
+            if self._detach_dynamic:
+                batch = deepcopy(batch)
             self._dynamic[index] = self._obs.batch_dynamic(index, batch, self._dynamic[index])
 
     def _leaf_values(self, arrays: Sequence[Any]) -> list[Any]:
