@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from multiprocessing import forkserver, resource_tracker
+from typing import NamedTuple
 
 OUR_FDS = re.compile(r"/memfd:|socket:|pipe:|pidfd:|anon_inode:\[pidfd\]")
 OUR_MAPPINGS = re.compile(r"/memfd:\S+")
@@ -33,8 +34,13 @@ def _standing_fds() -> set[int]:
     return {fd for fd in fds if fd is not None}
 
 
-def _parents() -> dict[int, tuple[int, str]]:
-    """(parent, description) of each process of the machine."""
+class _Process(NamedTuple):
+    parent: int
+    session: int
+    text: str
+
+
+def _all_processes() -> dict[int, _Process]:
     table = {}
     for name in os.listdir("/proc"):
         if not name.isdigit():
@@ -45,22 +51,26 @@ def _parents() -> dict[int, tuple[int, str]]:
         except (FileNotFoundError, ProcessLookupError):
             continue  # it ended meanwhile
         command = text[text.index("(") : text.rindex(")") + 1]
-        state, parent = text[text.rindex(")") + 2 :].split()[:2]
-        table[int(name)] = (int(parent), f"process {name} {command} state {state}")
+        state, parent, _, session = text[text.rindex(")") + 2 :].split()[:4]
+        described = f"process {name} {command} state {state}"
+        table[int(name)] = _Process(int(parent), int(session), described)
     return table
 
 
-def descendants() -> dict[int, str]:
-    """Living and unreaped processes below this one, but multiprocessing's own servants."""
-    table = _parents()
-    below, found = {os.getpid()}, {}
-    while True:
-        new = {pid for pid, (parent, _) in table.items() if parent in below} - below
-        if not new:
-            break
-        below |= new
-        found.update({pid: table[pid][1] for pid in new})
-    return {pid: text for pid, text in found.items() if pid not in _standing_processes()}
+def _processes() -> dict[int, str]:
+    """Living and unreaped processes below this one, and orphans of its session.
+
+    Multiprocessing's own servants are not counted, what they have started is.
+    """
+    table = _all_processes()
+    session = os.getsid(0)
+    ours = {pid for pid, process in table.items() if process.session == session}
+    found = {pid for pid in ours if pid != session and table[pid].parent not in ours}
+    below = {os.getpid()}
+    while below:
+        below = {pid for pid, process in table.items() if process.parent in below} - found
+        found |= below
+    return {pid: table[pid].text for pid in found - _standing_processes() - {os.getpid()}}
 
 
 def _fds() -> Counter[str]:
@@ -100,7 +110,7 @@ class Books:
     @classmethod
     def now(cls) -> Books:
         """Counts."""
-        return cls(descendants(), _fds(), _mappings(), _names(), set(threading.enumerate()))
+        return cls(_processes(), _fds(), _mappings(), _names(), set(threading.enumerate()))
 
     def _compare(self) -> list[str]:
         now = Books.now()

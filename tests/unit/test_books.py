@@ -47,6 +47,14 @@ def test_a_grandchild_is_left(before):
         child.wait(10)
 
 
+def test_an_orphan_is_left(before):
+    pid = int(subprocess.check_output(["sh", "-c", "sleep 60 >/dev/null & echo $!"]))
+    try:
+        expect(before.left_over(within=0), "(sleep)")
+    finally:
+        os.kill(pid, signal.SIGKILL)
+
+
 def test_an_unreaped_child_is_left(before):
     child = subprocess.Popen(["true"])
     try:
