@@ -110,7 +110,6 @@ cdef extern from "er_batch.h":
     uint32_t er_caller_begin(er_caller_t *, uint32_t)
     int er_caller_post(er_caller_t *, uint32_t, const er_command_t *)
     int er_caller_ring(er_caller_t *)
-    uint32_t er_caller_collect(er_caller_t *)
     int er_caller_wait(er_caller_t *, int64_t) nogil
     int er_worker_next(er_worker_port_t *, er_command_t *, int64_t) nogil
     int er_worker_stall(er_worker_port_t *, int64_t) nogil
@@ -274,6 +273,7 @@ cdef class CallerPort:
     cdef er_ring_view_t *replies
     cdef uint64_t *counted
     cdef uint32_t num_workers
+    cdef readonly bint in_flight  # a batch was started and not yet seen complete
 
     def __cinit__(self, Segment segment, double spin, bint adaptive, uint32_t yield_every):
         cdef uint32_t n = segment.num_workers
@@ -295,38 +295,35 @@ cdef class CallerPort:
         free(self.replies)
         free(self.counted)
 
-    def begin(self):
-        """Starts a batch of all envs; returns its sequence number."""
-        return er_caller_begin(&self.caller, self.segment.num_envs)
+    def post_messages(self, bint answered):
+        """Announces a message to every worker; answered: as a batch that `wait` waits for."""
+        cdef uint32_t seq = 0
+        if answered:
+            seq = er_caller_begin(&self.caller, self.segment.num_envs)
+            self.in_flight = True
+        self._post(ER_OP_MESSAGE, seq, 0, 0)
 
-    def post(self, uint32_t worker, uint32_t op, uint32_t seq, uint32_t slot, uint32_t action):
-        """Queues a command; it is seen when `ring` is called."""
+    def start_step(self, uint32_t slot, uint32_t action):
+        """Starts a batch: every worker steps its envs into the slot."""
+        self.in_flight = True
+        self._post(ER_OP_STEP, er_caller_begin(&self.caller, self.segment.num_envs), slot, action)
+
+    cdef _post(self, uint32_t op, uint32_t seq, uint32_t slot, uint32_t action):
         cdef er_command_t command
+        cdef uint32_t w
+        cdef int r
         command.op = op
         command.seq = seq
         command.slot = slot
         command.action = action
-        cdef int r = er_caller_post(&self.caller, worker, &command)
-        if r < 0:
-            _raise_errno(r)
-
-    def ring(self):
-        """Wakes the workers."""
-        er_caller_ring(&self.caller)
-
-    def start_step(self, uint32_t slot, uint32_t action):
-        """begin, post a step to every worker, ring."""
-        cdef er_command_t command
-        cdef uint32_t w
-        cdef int r
-        command.op = ER_OP_STEP
-        command.slot = slot
-        command.action = action
-        command.seq = er_caller_begin(&self.caller, self.segment.num_envs)
         for w in range(self.num_workers):
             r = er_caller_post(&self.caller, w, &command)
             if r < 0:
                 _raise_errno(r)
+        er_caller_ring(&self.caller)
+
+    def ring(self):
+        """Wakes the workers."""
         er_caller_ring(&self.caller)
 
     def wait(self, int64_t deadline_ns):
@@ -337,19 +334,20 @@ cdef class CallerPort:
         """
         cdef int64_t until = er_park_now() + SLICE_NS
         cdef int r
+        if not self.in_flight:
+            return 0
         if deadline_ns < until:
             until = deadline_ns
         with nogil:
             r = er_caller_wait(&self.caller, until)
-        if r == 0 or r == 1:
-            return r
+        if r == 0:
+            self.in_flight = False
+            return 0
+        if r == 1:
+            return 1
         if r == -EINTR:
             PyErr_CheckSignals()
         return 2
-
-    def unfinished(self):
-        """Number of envs whose results are still to come."""
-        return er_caller_collect(&self.caller)
 
     def attention(self):
         """What there is beyond observations, rewards and flags: 0, or a sum of 1 (a worker has a

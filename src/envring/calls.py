@@ -79,10 +79,11 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
             self._assert_idle("reset_async")
             mask, options = reset_arguments.split_mask(options, self.num_envs)
             self._settle(host)
+            self._late = True
             host.start_reset(seeds, options, mask)
-            self._state = AsyncState.WAITING_RESET
+            self._pend(AsyncState.WAITING_RESET)
         finally:
-            self._lock.release()
+            self._owner = None
 
     def reset_wait(self, timeout: float | None = None) -> tuple[ObsType, dict[str, Any]]:
         """Waits for a reset.
@@ -105,7 +106,7 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
             observations = host.observations(reply)
             return observations, self._infos(host, reply)
         finally:
-            self._lock.release()
+            self._owner = None
 
     # -- step -------------------------------------------------------------------------------
 
@@ -143,10 +144,12 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
             if self._state is not _IDLE or self._late:
                 self._assert_idle("step_async")
                 self._settle(host)
+            self._late = True  # until the state says so; Ctrl-C may strike between the lines
             host.start_step(actions)
             self._state = _STEPPING
+            self._late = False
         finally:
-            self._lock.release()
+            self._owner = None
 
     def step_wait(
         self, timeout: float | None = None
@@ -166,7 +169,7 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
             infos = self._infos(host, reply) if host.has_infos else {}
             return observations, rewards, terminations, truncations, infos
         finally:
-            self._lock.release()
+            self._owner = None
 
     # -- call and attributes ----------------------------------------------------------------
 
@@ -186,10 +189,11 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
         try:
             self._assert_idle("call_async")
             self._settle(host)
+            self._late = True
             host.start_call(name, args, kwargs)
-            self._state = AsyncState.WAITING_CALL
+            self._pend(AsyncState.WAITING_CALL)
         finally:
-            self._lock.release()
+            self._owner = None
 
     def call_wait(self, timeout: float | None = None) -> tuple[Any, ...]:
         """Results of a call, one per env; see `reset_wait` for exceptions."""
@@ -199,7 +203,7 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
             results = {} if reply is None else reply.results
             return tuple(results.get(env_id) for env_id in range(self.num_envs))
         finally:
-            self._lock.release()
+            self._owner = None
 
     def get_attr(self, name: str) -> tuple[Any, ...]:
         """An attribute of every env (called, if it is callable)."""
@@ -228,13 +232,13 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
                 )
             self._assert_idle("set_attr")
             self._settle(host)
+            self._late = True
             host.start_set_attr(name, values)
-            self._late = True  # should the wait be interrupted
             host.wait(None)
             self._late = False
             host.collect()
         finally:
-            self._lock.release()
+            self._owner = None
 
     def render(self) -> tuple[RenderFrame, ...] | None:
         """A frame, or list of frames, per env."""
@@ -252,6 +256,10 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
                 f"complete{stop}",
                 pending,
             )
+
+    def _pend(self, state: AsyncState) -> None:
+        self._state = state
+        self._late = False
 
     def _await(
         self, host: EnvHost, state: AsyncState, name: str, timeout: float | None

@@ -25,30 +25,35 @@ class Guarded:
     closed: bool = False
     _host: EnvHost | None = None
     _foreign = False  # this is a forked copy: the workers answer only to the original
-    _late = False  # a batch is under way whose results nobody wants any more
+    _late = False  # a batch may be under way whose results nobody wants any more
 
     def _guard(self) -> None:
         """To be called by the constructor."""
-        self._lock = threading.Lock()
+        self._owner: int | None = None  # the thread that is in a call
         _guarded.add(self)
 
     def _enter(self) -> EnvHost:
-        """Begins a call; `_lock` is to be released at its end.
+        """Begins a call; `_owner` is to be None again at its end.
+
+        Not a lock: Ctrl-C may strike between any two lines, and a lock it left behind would refuse
+        the same thread for ever.
 
         Raises:
             ConcurrentCallError: another thread is in a call.
             ClosedEnvironmentError: after `close`.
             EnvringError: in a forked copy.
         """
-        if not self._lock.acquire(False):
+        me = threading.get_ident()
+        owner = self._owner
+        if owner is not None and owner != me:
             raise ConcurrentCallError(
                 f"Another thread is in a call of this {type(self).__name__} "
                 f"({format_env_ids(range(getattr(self, 'num_envs', 1)))}). Let one thread use it, "
                 "or guard it with a lock."
             )
         if self.closed or self._foreign:
-            self._lock.release()
             return self._running()
+        self._owner = me
         return self._host  # type: ignore[return-value]
 
     def _running(self) -> EnvHost:

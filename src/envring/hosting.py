@@ -146,11 +146,10 @@ class EnvHost:
         slot = self.slots.take() if self._leases else 0
         try:
             self.pool.start(
-                slot,
                 [
                     ("reset", slot, seeds[a:b], options, None if mask is None else mask[a:b])
                     for a, b in self._spans()
-                ],
+                ]
             )
         except BaseException:
             self.slots.give_back(slot)
@@ -159,11 +158,11 @@ class EnvHost:
 
     def start_call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Starts a call of every env's attribute."""
-        self.pool.start(0, [("call", name, args, kwargs)] * len(self._spans()))
+        self.pool.start([("call", name, args, kwargs)] * len(self._spans()))
 
     def start_set_attr(self, name: str, values: Sequence[Any]) -> None:
         """Starts setting every env's attribute."""
-        self.pool.start(0, [("set_attr", name, values[a:b]) for a, b in self._spans()])
+        self.pool.start([("set_attr", name, values[a:b]) for a, b in self._spans()])
 
     def _spans(self) -> list[tuple[int, int]]:
         if isinstance(self.pool, InlinePool):
@@ -184,8 +183,7 @@ class EnvHost:
     def discard(self) -> None:
         """Forgets a complete batch that nobody wants any more."""
         reply = self.pool.collect()
-        self.slots.give_back(self._slot)
-        self._slot = 0
+        self.slots.give_back(self._take_slot())
         if reply is not None and reply.odd:
             self._learn(reply)
 
@@ -197,8 +195,7 @@ class EnvHost:
         """
         reply = self.pool.collect()
         if reply is not None and reply.failures:
-            self.slots.give_back(self._slot)
-            self._slot = 0
+            self.slots.give_back(self._take_slot())
             self._raise_failures(reply)
         return reply
 
@@ -209,8 +206,7 @@ class EnvHost:
                 self._take_dynamic(reply)
                 self._refresh_shared()
             return self._shared_obs
-        arrays = self._reader.observations(self._slot)
-        self._slot = 0
+        arrays = self._reader.observations(self._take_slot())
         if not self._dynamic:
             return self._obs.build(arrays)
         if reply is not None:
@@ -219,7 +215,8 @@ class EnvHost:
 
     def single_observation(self, reply: Reply | None) -> Any:
         """Env 0's observation alone, copied."""
-        arrays, *_ = self.segment.slot_arrays(self._slot)
+        slot = self._take_slot()
+        arrays, *_ = self.segment.slot_arrays(slot)
         if reply is not None:
             self._take_dynamic(reply)
         row = self._obs.row(
@@ -229,9 +226,16 @@ class EnvHost:
             ],
             0,
         )
-        self.slots.give_back(self._slot)
-        self._slot = 0
+        self.slots.give_back(slot)
         return row
+
+    def _take_slot(self) -> int:
+        """The batch's slot, whose fate is the taker's from now on.
+
+        Ctrl-C in between loses a slot; the other order could hand one out twice.
+        """
+        slot, self._slot = self._slot, 0
+        return slot
 
     def outcomes(self) -> tuple[Any, Any, Any]:
         """(rewards, terminations, truncations) of the batch. Before `observations`."""

@@ -26,7 +26,6 @@ class InlinePool:
         self.options = options
         self.num_envs = len(env_fns)
         self.workers: list[local.WorkerHandle] = []
-        self.under_way = False
         self.broken = False
         self.hints = 0
         self.any_info = False
@@ -46,15 +45,13 @@ class InlinePool:
             self._loop.step(slot, action)
         else:
             self.envs.step(slot, self.envs.actions.read(action))
-        self.under_way = True
 
-    def start(self, slot: int, messages: Sequence[tuple[Any, ...]]) -> None:
+    def start(self, messages: Sequence[tuple[Any, ...]]) -> None:
         """Runs a message."""
         name, *arguments = messages[0]
         getattr(self.envs, name)(*arguments)
         if self._loop is not None:
             self._loop.rebind()
-        self.under_way = True
 
     def tell(self, messages: Sequence[tuple[Any, ...]]) -> None:
         """New info templates."""
@@ -73,7 +70,6 @@ class InlinePool:
 
     def collect(self) -> Reply | None:
         """As in WorkerPool."""
-        self.under_way = False
         self.any_info = self.segment.core.any_info()
         part = self.envs.take_reply()
         if part is None:

@@ -75,7 +75,7 @@ class WorkerPool:
         self.options = options
         self.port: _core.CallerPort | None = None
         self.segment: MappedSegment | None = None
-        self.under_way = False  # a batch whose results nobody collected yet
+        self._uncollected = False  # a batch was started and its replies not yet read
         self._parts: dict[int, bytearray] = {}
         self._poll = select.poll()
         self._dead: EnvringError | None = None
@@ -175,45 +175,45 @@ class WorkerPool:
         """Has every env stepped into a slot; `action` says how the actions travel."""
         if self._dead is not None:
             raise self._dead
-        assert self.port is not None
-        self.port.start_step(slot, action)
-        self.under_way = True
+        if self._uncollected:
+            self._drop_replies()
+        self._uncollected = True
+        self.port.start_step(slot, action)  # type: ignore[union-attr]
 
-    def start(self, slot: int, messages: Sequence[tuple[Any, ...]]) -> None:
+    def start(self, messages: Sequence[tuple[Any, ...]]) -> None:
         """Starts a batch of another kind: one message per worker, which it answers."""
         if self._dead is not None:
             raise self._dead
-        assert self.port is not None
         encoded = _encode_all(messages)
-        self._post(self.port.begin(), slot, encoded)
+        if self._uncollected:
+            self._drop_replies()
+        self._uncollected = True
+        self._send(encoded, answered=True)
 
     def tell(self, messages: Sequence[tuple[Any, ...]]) -> None:
         """Sends a message to every worker that none of them answers."""
         if self._dead is not None:
             raise self._dead
-        self._post(0, 0, _encode_all(messages))
+        self._send(_encode_all(messages), answered=False)
 
-    def _post(self, seq: int, slot: int, messages: Sequence[bytes]) -> None:
+    def _send(self, messages: Sequence[bytes], answered: bool) -> None:
         assert self.port is not None
-        self.under_way = self.under_way or seq != 0
-        for w in range(len(self.workers)):
-            self.port.post(w, _core.OP_MESSAGE, seq, slot, 0)
-        self.port.ring()
-        for worker, message in zip(self.workers, messages, strict=True):
-            try:
+        try:
+            self.port.post_messages(answered)
+            for worker, message in zip(self.workers, messages, strict=True):
                 worker.channel.send_encoded(message, self._look_for_deaths)
-            except ChannelClosed:
-                worker.is_dead(1.0)
-                self._look_for_deaths()
-                raise
-            except BaseException:
-                # Cut off in the middle of a message (Ctrl-C): no worker can make sense of the next.
-                if self._dead is None:
-                    self._dead = EnvringError(
-                        f"A message to {format_env_ids(range(self.num_envs))} was interrupted. "
-                        "Close this vector env and make a new one."
-                    )
-                raise
+        except ChannelClosed:
+            worker.is_dead(1.0)
+            self._look_for_deaths()
+            raise
+        except BaseException:
+            # Cut off among the messages (Ctrl-C): no worker can make sense of the next.
+            if self._dead is None:
+                self._dead = EnvringError(
+                    f"A message to {format_env_ids(range(self.num_envs))} was interrupted. "
+                    "Close this vector env and make a new one."
+                )
+            raise
 
     def send_actions(self, actions: Sequence[Any]) -> None:
         """Sends a batch of actions, one per env, ahead of a step."""
@@ -242,16 +242,16 @@ class WorkerPool:
                 continue
             self._look_for_deaths()
             if deadline is not None and time.monotonic() >= deadline:
-                return port.unfinished() == 0
+                return port.wait(0) == _COMPLETE
 
     def collect(self) -> Reply | None:
         """What workers say of the batch that is complete; None if it is all in the arrays."""
         port = self.port
         assert port is not None
-        self.under_way = False
-        attention = port.attention()
+        attention = port.attention() if self._uncollected else 0
         self.any_info = attention & _INFOS != 0
         if not attention & _REPLIES:
+            self._uncollected = False
             return None
         reply = Reply()
         self.hints = 0
@@ -260,6 +260,7 @@ class WorkerPool:
             self.hints |= hints
             if nbytes:
                 reply.add(worker.env_ids[0], self._take_reply(w, nbytes))
+        self._uncollected = False
         return reply
 
     def _take_reply(self, w: int, nbytes: int) -> dict[str, Any]:
@@ -281,6 +282,13 @@ class WorkerPool:
             ) from error
         return part
 
+    def _drop_replies(self) -> None:
+        """Forgets what is left of a complete batch whose collection was interrupted."""
+        assert self.port is not None
+        self._parts.clear()
+        for w in range(len(self.workers)):
+            self.port.drain(w)
+
     def _drain(self) -> None:
         """Makes room in the reply rings and lets waiting workers go on."""
         assert self.port is not None
@@ -301,6 +309,10 @@ class WorkerPool:
                 raise self._dead
 
     @property
+    def _busy(self) -> bool:
+        return self.port is not None and self.port.in_flight
+
+    @property
     def broken(self) -> bool:
         """Whether a worker was found dead."""
         return self._dead is not None
@@ -316,12 +328,12 @@ class WorkerPool:
             return
         deadline = None if timeout is None else time.monotonic() + timeout
         try:
-            if not terminate and self.port is not None and not self.under_way and not self.broken:
+            if not terminate and self.port is not None and not self._busy and not self.broken:
                 self._close_envs(deadline)
         finally:
             patience = time.monotonic() + (0.5 if terminate or deadline is None else 0.2)
             for worker in self.workers:
-                if terminate or self.broken or self.under_way:
+                if terminate or self.broken or self._busy:
                     if not worker.is_dead():
                         worker.process.terminate()
                 elif deadline is None:
@@ -337,7 +349,7 @@ class WorkerPool:
 
     def _close_envs(self, deadline: float | None) -> None:
         try:
-            self.start(0, [("close",)] * len(self.workers))
+            self.start([("close",)] * len(self.workers))
             if self.wait(deadline):
                 self.collect()
         except (WorkerDied, ChannelClosed):

@@ -184,13 +184,13 @@ class RingEnv(Guarded, Env[Any, Any]):
         host = self._enter()
         try:
             self._settle(host)
+            self._late = True  # Ctrl-C leaves a batch that nobody collected
             start(host)
-            self._late = True  # an interrupted wait leaves a batch that nobody collected
             host.wait(None)
             self._late = False
             return host.collect()
         finally:
-            self._lock.release()
+            self._owner = None
 
     def _keep_info(
         self, vector_infos: dict[str, Any], env_info: dict[str, Any], env_num: int
