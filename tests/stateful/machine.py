@@ -20,7 +20,9 @@ from stateful.strategies import Arrangement
 MOST_KEPT = 8
 SEEDS = st.one_of(st.none(), st.integers(0, 99), st.just("list"))
 OPTIONS = st.sampled_from([None, {}, {"a": 1}, {"b": [1, {"c": "d"}]}])
-VALUES = st.sampled_from([0.5, -2.0, float("nan"), np.float32(0.25)])
+VALUES = st.sampled_from([0.5, -2.0, float("nan"), np.float32(0.25), np.arange(4.0)])
+ACTION_SEEDS = st.integers(0, 10**6)
+KEEPS = st.lists(st.booleans(), min_size=1, max_size=8)
 
 
 def idle(machine: VectorMachine) -> bool:
@@ -60,49 +62,48 @@ class VectorMachine(RuleBasedStateMachine):
         self.ended = np.zeros(self.count, bool)
         assert self.envs.observation_space == self.oracle.observation_space
         assert self.envs.action_space == self.oracle.action_space
-        self.reset(seed=1, options=None, keep=True)
+        self.take("reset", self.envs.reset(seed=1), self.oracle.reset(seed=1), keep=True)
 
     # -- whole calls
 
     @precondition(idle)
-    @rule(seed=SEEDS, options=OPTIONS, keep=st.booleans())
-    def reset(self, seed: Any, options: Any, keep: bool) -> None:
-        actual = self.envs.reset(seed=self.seeds(seed), options=copy.deepcopy(options))
-        self.take("reset", actual, self.oracle_reset(seed, options), keep)
-
-    @precondition(idle)
-    @rule(data=st.data(), seed=SEEDS, options=OPTIONS, keep=st.booleans())
-    def masked_reset(self, data: Any, seed: Any, options: Any, keep: bool) -> None:
-        mask = self.draw_mask(data)
-        mine = {**copy.deepcopy(options or {}), "reset_mask": mask.copy()}
-        actual = self.envs.reset(seed=self.seeds(seed), options=mine)
+    @rule(data=st.data(), seed=SEEDS, options=OPTIONS, masked=st.booleans(), keep=st.booleans())
+    def reset(self, data: Any, seed: Any, options: Any, masked: bool, keep: bool) -> None:
+        mask = self.draw_mask(data) if masked else None
+        actual = self.envs.reset(seed=self.seeds(seed), options=self.with_mask(options, mask))
         self.take("reset", actual, self.oracle_reset(seed, options, mask), keep)
 
-    @precondition(idle)
-    @rule(action_seed=st.integers(0, 10**6), keep=st.booleans())
-    def step(self, action_seed: int, keep: bool) -> None:
-        self.reset_ended()
-        actions = self.actions(action_seed)
-        actual = self.envs.step(copy.deepcopy(actions))
-        self.take("step", actual, self.oracle.step(actions), keep)
+    # Three rules for one thing, because steps are what most is about.
 
     @precondition(idle)
-    @rule(argument=st.one_of(VALUES, st.text(max_size=3), st.just(np.arange(4))))
-    def call(self, argument: Any) -> None:
-        actual = self.envs.call("probe", argument, key=argument)
-        assert_same_batch(actual, self.oracle.call("probe", argument, key=argument), where="call")
+    @rule(keeps=KEEPS, seed=ACTION_SEEDS)
+    def steps(self, keeps: list[bool], seed: int) -> None:
+        self.step_on(keeps, seed)
 
     @precondition(idle)
-    @rule(name=st.sampled_from(["bias", "t", "episode", "index"]))
-    def get_attr(self, name: str) -> None:
-        assert_same_batch(self.envs.get_attr(name), self.oracle.get_attr(name), where=name)
+    @rule(keeps=KEEPS, seed=ACTION_SEEDS)
+    def more_steps(self, keeps: list[bool], seed: int) -> None:
+        self.step_on(keeps, seed)
 
     @precondition(idle)
-    @rule(value=VALUES, each=st.booleans())
-    def set_attr(self, value: Any, each: bool) -> None:
-        values = [value + index for index in range(self.count)] if each else value
-        self.envs.set_attr("bias", values)
-        self.oracle.set_attr("bias", values)
+    @rule(keeps=KEEPS, seed=ACTION_SEEDS)
+    def still_more_steps(self, keeps: list[bool], seed: int) -> None:
+        self.step_on(keeps, seed)
+
+    @precondition(idle)
+    @rule(how=st.sampled_from(["call", "get", "set", "set each"]), value=VALUES)
+    def talk(self, how: str, value: Any) -> None:
+        if how == "call":
+            actual = self.envs.call("probe", value, key=value)
+            assert_same_batch(actual, self.oracle.call("probe", value, key=value), where="call")
+        elif how == "get":
+            for name in ("bias", "note", "t", "episode", "index"):
+                assert_same_batch(self.envs.get_attr(name), self.oracle.get_attr(name), where=name)
+        else:
+            each = [value + index for index in range(self.count)]
+            for envs in (self.envs, self.oracle):
+                envs.set_attr("note", value if how == "set" else each)
+                envs.set_attr("bias", [1 + index / 8 for index in range(self.count)])
 
     # -- split calls
 
@@ -110,17 +111,14 @@ class VectorMachine(RuleBasedStateMachine):
     @rule(data=st.data(), seed=SEEDS, options=OPTIONS, masked=st.booleans())
     def reset_async(self, data: Any, seed: Any, options: Any, masked: bool) -> None:
         mask = self.draw_mask(data) if masked else None
-        mine = copy.deepcopy(options)
-        if mask is not None:
-            mine = {**(mine or {}), "reset_mask": mask.copy()}
-        self.envs.reset_async(self.seeds(seed), mine)
+        self.envs.reset_async(self.seeds(seed), self.with_mask(options, mask))
         self.pending = ("reset", self.oracle_reset(seed, options, mask))
 
     @precondition(idle)
-    @rule(action_seed=st.integers(0, 10**6), scribble=st.booleans())
-    def step_async(self, action_seed: int, scribble: bool) -> None:
+    @rule(seed=ACTION_SEEDS, scribble=st.booleans())
+    def step_async(self, seed: int, scribble: bool) -> None:
         self.reset_ended()
-        actions = self.actions(action_seed)
+        actions = self.actions(seed)
         mine = copy.deepcopy(actions)
         self.envs.step_async(mine)
         if scribble:
@@ -134,48 +132,31 @@ class VectorMachine(RuleBasedStateMachine):
         self.pending = ("call", self.oracle.call("probe", argument))
 
     @precondition(busy)
-    @rule(timeout=st.sampled_from([None, 30]), keep=st.booleans())
-    def wait(self, timeout: float | None, keep: bool) -> None:
+    @rule(timeout=st.sampled_from([None, 30]), keep=st.booleans(), disturbed=st.booleans())
+    def wait(self, timeout: float | None, keep: bool, disturbed: bool) -> None:
         assert self.pending is not None
         name, expected = self.pending
+        if disturbed:
+            self.disturb(name)
         actual = getattr(self.envs, f"{name}_wait")(timeout)
         self.pending = None
         self.take(name, actual, expected, keep)
 
-    @precondition(busy)
-    @rule()
-    def interrupt(self) -> None:
-        """Whatever else is tried is refused and changes nothing."""
-        assert self.pending is not None
-        with expect_error(AlreadyPendingCallError):
-            self.envs.reset()
-        with expect_error(AlreadyPendingCallError):
-            self.envs.step(self.envs.action_space.sample())
-        with expect_error(AlreadyPendingCallError):
-            self.envs.set_attr("bias", 99.0)
-        for name in {"reset", "step", "call"} - {self.pending[0]}:
-            with expect_error(NoAsyncCallError):
-                getattr(self.envs, f"{name}_wait")()
-
     # -- what the caller does with results
 
     @precondition(lambda machine: machine.kept)
-    @rule(data=st.data())
-    def drop(self, data: Any) -> None:
-        del self.kept[data.draw(st.integers(0, len(self.kept) - 1))]
-
-    @precondition(lambda machine: machine.kept)
-    @rule(data=st.data())
-    def scribble(self, data: Any) -> None:
+    @rule(data=st.data(), what=st.sampled_from(["scribble", "drop", "drop all"]))
+    def tend(self, data: Any, what: str) -> None:
+        if what == "drop all":
+            self.kept.clear()
+            return
         index = data.draw(st.integers(0, len(self.kept) - 1))
+        if what == "drop":
+            del self.kept[index]
+            return
         value, _ = self.kept[index]
         overwrite(value)
         self.kept[index] = (value, fingerprint(value))
-
-    @precondition(lambda machine: machine.kept)
-    @rule()
-    def drop_all(self) -> None:
-        self.kept.clear()
 
     @invariant()
     def nothing_kept_has_changed(self) -> None:
@@ -192,6 +173,26 @@ class VectorMachine(RuleBasedStateMachine):
             self.oracle.close()
 
     # -- parts of the rules
+
+    def step_on(self, keeps: list[bool], seed: int) -> None:
+        for number, keep in enumerate(keeps):
+            self.reset_ended()
+            actions = self.actions(seed + number)
+            actual = self.envs.step(copy.deepcopy(actions))
+            self.take("step", actual, self.oracle.step(actions), keep)
+            self.nothing_kept_has_changed()
+
+    def disturb(self, pending: str) -> None:
+        """Whatever else is tried is refused and changes nothing."""
+        with expect_error(AlreadyPendingCallError):
+            self.envs.reset()
+        with expect_error(AlreadyPendingCallError):
+            self.envs.step(self.envs.action_space.sample())
+        with expect_error(AlreadyPendingCallError):
+            self.envs.set_attr("bias", 99.0)
+        for name in {"reset", "step", "call"} - {pending}:
+            with expect_error(NoAsyncCallError):
+                getattr(self.envs, f"{name}_wait")()
 
     def take(self, name: str, actual: Any, expected: Any, keep: bool) -> None:
         if name == "call":
@@ -217,13 +218,13 @@ class VectorMachine(RuleBasedStateMachine):
         return [None if i == 1 else 10 + i for i in range(self.count)] if seed == "list" else seed
 
     def oracle_reset(self, seed: Any, options: Any, mask: Any = None) -> Any:
-        mine = copy.deepcopy(options)
-        if mask is not None:
-            mine = {**(mine or {}), "reset_mask": mask.copy()}
-            self.ended &= ~mask
-        else:
-            self.ended[:] = False
-        return self.oracle.reset(seed=self.seeds(seed), options=mine)
+        self.ended &= False if mask is None else ~mask
+        options = self.with_mask(options, mask)
+        return self.oracle.reset(seed=self.seeds(seed), options=options)
+
+    def with_mask(self, options: Any, mask: Any) -> Any:
+        options = copy.deepcopy(options)
+        return options if mask is None else {**(options or {}), "reset_mask": mask.copy()}
 
     def draw_mask(self, data: Any) -> np.ndarray[Any, Any]:
         bits = data.draw(st.integers(1, 2**self.count - 1))

@@ -12,51 +12,45 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
-from hypothesis import strategies as st
 from hypothesis.stateful import initialize, run_state_machine_as_test
 
 from envring import RingVectorEnv
 from stateful.machine import VectorMachine
-from stateful.strategies import Arrangement, arrangements
+from stateful.strategies import FAMILIES, Arrangement, arrangements
 
 ROUNDS = int(os.environ.get("ENVRING_SOAK", "1"))
 
 
 class RingMachine(VectorMachine):
-    step_loop = "compiled"
-
     def make_subject(self, arrangement: Arrangement) -> Any:
         return RingVectorEnv(
             arrangement.env_fns(),
             copy=arrangement.copy,
             autoreset_mode=arrangement.mode,
             num_workers=arrangement.workers,
-            step_loop=self.step_loop,
-            **arrangement.options,
+            step_loop=arrangement.step_loop,
         )
 
 
-class InWorkers(RingMachine):
-    @initialize(arrangement=arrangements(st.integers(1, 4)))
-    def start(self, arrangement: Arrangement) -> None:
-        self.begin(arrangement)
+def machine_of(family: str, workers: list[int]) -> type[RingMachine]:
+    class Machine(RingMachine):
+        @initialize(arrangement=arrangements(family, workers))
+        def start(self, arrangement: Arrangement) -> None:
+            self.begin(arrangement)
 
-
-class InCaller(RingMachine):
-    @initialize(arrangement=arrangements(st.just(0)))
-    def start(self, arrangement: Arrangement) -> None:
-        self.begin(arrangement)
+    return Machine
 
 
 @pytest.mark.parametrize("turn", range(ROUNDS))
-@pytest.mark.parametrize("step_loop", ["compiled", "reference"])
-@pytest.mark.parametrize(("machine", "examples"), [(InWorkers, 80), (InCaller, 300)])
-def test_equals_sync(machine: type[RingMachine], examples: int, step_loop: str, turn: int) -> None:
-    chosen = type(machine.__name__, (machine,), {"step_loop": step_loop})
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("workers", "examples"), [([0], 40), ([2, 1, 3, 4], 24)], ids=["caller", "workers"]
+)
+def test_equals_sync(workers: list[int], examples: int, family: str, turn: int) -> None:
     run_state_machine_as_test(
-        chosen,
+        machine_of(family, workers),
         settings=settings(
-            max_examples=examples,
+            max_examples=examples // 2 if family == "big" else examples,
             stateful_step_count=25,
             derandomize=ROUNDS == 1,
             # Making an example small takes minutes, which a soak may take and a test may not.

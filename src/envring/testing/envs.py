@@ -151,6 +151,10 @@ class SpaceEnv(gymnasium.Env[Any, Any]):
         ending: How episodes end: ``"terminated"``, ``"truncated"`` or ``"both"``.
         infos: A name of :data:`INFO_STYLES`, see :func:`make_info`.
         special: Whether float arrays get NaN, infinities and -0.0 here and there.
+
+    Attributes:
+        bias: Added to every reward.
+        note: Anything, for ``get_attr`` and ``set_attr``.
     """
 
     def __init__(
@@ -167,6 +171,7 @@ class SpaceEnv(gymnasium.Env[Any, Any]):
         self.action_space = Discrete(3) if action_space is None else action_space
         self.index = index
         self.bias = 0.0
+        self.note: Any = None
         self.t = 0
         self.episode = -1
         self._lengths = tuple(lengths)
