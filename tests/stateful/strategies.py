@@ -107,6 +107,7 @@ class Arrangement:
     lengths: tuple[int, ...]
     workers: int
     step_loop: str
+    slots: int | None
 
     def env_fns(self) -> list[Callable[[], SpaceEnv]]:
         """New, equal environments at each call."""
@@ -138,4 +139,5 @@ def arrangements(family: str, workers: list[int]) -> st.SearchStrategy[Arrangeme
         lengths=st.lists(st.integers(1, 4), min_size=1, max_size=3).map(tuple),
         workers=st.sampled_from(workers),
         step_loop=st.sampled_from(["compiled", "reference"]),
+        slots=st.sampled_from([None, 1, 3]),
     )

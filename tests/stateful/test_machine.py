@@ -29,6 +29,7 @@ class RingMachine(VectorMachine):
             autoreset_mode=arrangement.mode,
             num_workers=arrangement.workers,
             step_loop=arrangement.step_loop,
+            slots=arrangement.slots,
         )
 
 
