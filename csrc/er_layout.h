@@ -54,6 +54,7 @@ typedef struct {
     _Alignas(ER_LINE) uint64_t reply_bytes; /* length of the batch's reply in the reply ring */
     uint32_t infos;                         /* whether any env's info is not empty */
     uint32_t hints;                         /* ER_HINT_* */
+    er_atomic32_t cpu; /* one more than the CPU it was last seen on, 0 = unknown */
 } er_report_t;
 
 typedef struct {

@@ -116,6 +116,12 @@ cdef extern from "er_batch.h":
     void er_worker_finish(er_worker_port_t *, uint32_t) nogil
 
 
+cdef extern from "er_spread.h":
+    ctypedef struct er_spread_t:
+        pass
+    void er_spread(er_spread_t *, const er_segment_t *, uint32_t)
+
+
 cdef extern from "er_lifeline.h":
     int er_lifeline_arm(int, int64_t)
     int er_lifeline_cut() nogil

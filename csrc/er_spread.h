@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Spreading: two workers that share a CPU while another holds none halve the throughput.
+ *
+ * With a caller and as many workers as CPUs, one CPU has two of these processes. The kernel sees no
+ * difference between caller and worker sharing one, which costs little (they take turns), and two
+ * workers sharing one, which costs half. Spinners are hardly ever woken, so a bad placement lasts.
+ * Now and then a worker compares where it is with where the others were, and leaves a CPU that a
+ * worker before it holds: it forbids itself that CPU for a moment, which makes the kernel move it.
+ * Where that does not last (another program holds the other CPU) it soon gives up trying.
+ */
+#ifndef ER_SPREAD_H
+#define ER_SPREAD_H
+
+#include "er_segment.h"
+
+typedef struct {
+    uint32_t batches; /* since the last look */
+    uint32_t seen;    /* looks in a row that found company */
+    uint32_t pause;   /* looks to let pass after a move: doubles with each, */
+    uint32_t alone;   /* halves with every so many looks in a row that found no company */
+    uint32_t rest;    /* looks still to let pass */
+} er_spread_t;
+
+/* To be called by worker `worker` after each batch. */
+void er_spread(er_spread_t *spread, const er_segment_t *segment, uint32_t worker);
+
+#endif
