@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import subprocess
 import sys
 import textwrap
@@ -51,7 +52,7 @@ def alive(pid: int) -> bool:
 
 
 def assert_gone(pid: int, seconds: float) -> None:
-    """Wait until the process has ended."""
+    """Wait until the process has ended; one that has not is killed, lest it outlive the tests."""
     try:
         fd = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -60,6 +61,8 @@ def assert_gone(pid: int, seconds: float) -> None:
         poll = select.poll()
         poll.register(fd, select.POLLIN)
         ended = poll.poll(seconds * 1000)
+        if not ended:
+            signal.pidfd_send_signal(fd, signal.SIGKILL)
     finally:
         os.close(fd)
     assert ended, f"process {pid} still runs after {seconds} s"
