@@ -105,7 +105,7 @@ model: ## the Spin models and their planted bugs
 ROUNDS ?= 20
 
 soak: $(VENV)/.dev ## ROUNDS (20) rounds of new random calls beside SyncVectorEnv
-	ENVRING_SOAK=$(ROUNDS) $(BIN)/python -m pytest tests/stateful $(ARGS)
+	ENVRING_SOAK=$(ROUNDS) $(BIN)/python -m pytest -o faulthandler_timeout=0 tests/stateful $(ARGS)
 
 bench: $(VENV)/.dev ## micro-benchmarks (pytest-benchmark)
 	$(BIN)/python -m pytest benchmarks $(ARGS)
