@@ -14,7 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from envring.testing import CountingEnv
+import numpy as np
+
+from envring.testing import CountingEnv, assert_same_batch
 
 CONTEXTS = ["fork", "forkserver", "spawn"]
 
@@ -112,3 +114,10 @@ class Caller:
         """Wait for its end; exit code, rest of stdout, stderr."""
         out, err = self.process.communicate(timeout=seconds)
         return self.process.returncode, out, err
+
+
+def assert_usable(envs: Any, t: int = 1) -> None:
+    """Nothing was stepped by what went before, and stepping works."""
+    observation = envs.step(np.array([4, 5, 6]))[0]
+    expected = [[i, 0, t, 4 + i] for i in range(3)]
+    assert_same_batch(observation, np.array(expected, np.float32))

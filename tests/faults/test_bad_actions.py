@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,32 +11,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, Tuple
 
 from envring import ActionError, RingVectorEnv
 from envring.testing import SpaceEnv, assert_same_batch
-from envring.testing.conformance_base import quiet
-from faults.processes import counting_fns
-
-HOMES = [(0, "compiled"), (0, "reference"), (2, "compiled"), (2, "reference")]
-
-
-@pytest.fixture(params=HOMES, ids=lambda home: f"{home[0]}-{home[1]}")
-def home(request: pytest.FixtureRequest) -> dict[str, Any]:
-    workers, loop = request.param
-    return {"num_workers": workers, "step_loop": loop}
-
-
-@pytest.fixture
-def envs(home: dict[str, Any]) -> Iterator[Any]:
-    envs = RingVectorEnv(counting_fns(3), **home)
-    envs.reset(seed=0)
-    yield envs
-    with quiet():
-        envs.close()
-
-
-def assert_usable(envs: Any, t: int = 1) -> None:
-    """Nothing was stepped by what went before, and stepping works."""
-    observation = envs.step(np.array([4, 5, 6]))[0]
-    expected = [[i, 0, t, 4 + i] for i in range(3)]
-    assert_same_batch(observation, np.array(expected, np.float32))
+from faults.processes import assert_usable
 
 
 @pytest.mark.parametrize(
