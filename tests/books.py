@@ -65,7 +65,8 @@ def _processes() -> dict[int, str]:
     table = _all_processes()
     session = os.getsid(0)
     ours = {pid for pid, process in table.items() if process.session == session}
-    found = {pid for pid in ours if pid != session and table[pid].parent not in ours}
+    # in a container the process that adopts orphans may itself be of this session
+    found = {pid for pid in ours if pid != session and table[pid].parent not in ours - {1}}
     below = {os.getpid()}
     while below:
         below = {pid for pid, process in table.items() if process.parent in below} - found
