@@ -66,6 +66,58 @@ class LaunchError(EnvringError, RuntimeError):
     """Workers could not be started, or their envs could not be made."""
 
 
+class LauncherError(LaunchError, ValueError):
+    """A launcher that there is not, or that cannot be used like this."""
+
+
+class InterpreterError(LaunchError):
+    """An interpreter is missing, cannot be run here, or is too old."""
+
+
+class HandshakeError(LaunchError):
+    """What was started does not speak as a worker does."""
+
+
+class SourceError(LaunchError, ValueError):
+    """An env source that says nothing this package or the worker's interpreter can build."""
+
+
+class SpecError(LaunchError, ValueError):
+    """A file that describes an interpreter's packages is missing or malformed."""
+
+
+class SolveError(LaunchError):
+    """Packages could not be found or installed.
+
+    Attributes:
+        log_path: file with all that the solver said, or None.
+        tail: its last lines.
+    """
+
+    def __init__(self, message: str, log_path: str | None = None, tail: str = "") -> None:
+        """Describes the failure; the last lines and the log's path become part of the text."""
+        self.log_path = log_path
+        self.tail = tail
+        super().__init__(message, log_path, tail)
+
+    def __str__(self) -> str:
+        """What failed, the solver's own last lines, where all of them are."""
+        text = str(self.args[0])
+        if self.tail:
+            text += f"\nThe last lines of its output:\n{self.tail}"
+        if self.log_path:
+            text += f"\nAll of it: {self.log_path}"
+        return text
+
+
+class CodecError(EnvringError, ValueError):
+    """Bytes from another interpreter that are no message."""
+
+
+class SpaceDataError(EnvringError, ValueError):
+    """What another interpreter says of a space is no space."""
+
+
 class WorkerTimeout(EnvringError, TimeoutError):
     """Workers were not ready within start_timeout."""
 
