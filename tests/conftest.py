@@ -14,6 +14,8 @@ import pytest
 
 from books import Books
 
+pytest_plugins = ["foreign_plugin"]
+
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 hypothesis.settings.register_profile("search", deadline=None, print_blob=True)
 # random search on request: HYPOTHESIS_PROFILE=search make test

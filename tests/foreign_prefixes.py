@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: MIT
+"""Interpreters that are installed here, and virtual environments of theirs with old packages.
+
+Each environment is built once and kept in ``$ENVRING_TEST_CACHE``, else in
+``~/.cache/envring-tests``. ``python tests/foreign_prefixes.py [NAME...]`` builds and prints them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+BUILD_SECONDS = 300
+_TAIL_LINES = 30
+_PROBE = """
+import platform, sys
+print("%s %s" % (platform.python_implementation().lower(), platform.python_version()))
+"""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a virtual environment is made of.
+
+    Attributes:
+        version: ``"3.9"``, or ``"pypy"``.
+        packages: Requirements.
+        legacy: Requirements whose metadata only an old pip can read, without their dependencies.
+        tools: What this old pip is.
+    """
+
+    version: str
+    packages: tuple[str, ...]
+    legacy: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+
+
+OLD_TOOLS = ("pip<24.1", "setuptools<66", "wheel<0.39")
+
+NUMPY = {
+    "2.7": "numpy==1.16.6",
+    "3.6": "numpy==1.19.5",
+    "3.7": "numpy==1.21.6",
+    "3.8": "numpy==1.24.4",
+    "3.9": "numpy==2.0.2",
+    "3.10": "numpy==1.26.4",
+    "3.11": "numpy==2.2.6",
+    "3.12": "numpy==1.26.4",
+    "3.13": "numpy>=2.3",
+    "3.14": "numpy>=2.3",
+    "pypy": "numpy<2",
+}
+VERSIONS = tuple(NUMPY)
+
+MATRIX = {
+    "gym-0.16": Recipe("2.7", ("gym==0.16.0", "numpy==1.16.6")),
+    "gym-0.17": Recipe("3.7", ("gym==0.17.3", "numpy==1.21.6")),
+    "gym-0.18": Recipe(
+        "3.6",
+        ("numpy==1.19.5", "scipy==1.5.4", "cloudpickle==1.6.0", "pyglet==1.5.15", "Pillow==8.2.0"),
+        legacy=("gym==0.18.3",),
+        tools=OLD_TOOLS,
+    ),
+    "gym-0.21": Recipe(
+        "3.8", ("numpy==1.19.5", "cloudpickle==3.1.2"), legacy=("gym==0.21.0",), tools=OLD_TOOLS
+    ),
+    "gym-0.26": Recipe("3.10", ("gym==0.26.2", "numpy==1.26.4")),
+    "gymnasium-0.29": Recipe("3.9", ("gymnasium==0.29.1", "numpy==1.26.4")),
+    "gymnasium-1.0": Recipe("3.12", ("gymnasium==1.0.0", "numpy==1.26.4")),
+    "gymnasium-1.x": Recipe("3.13", ("gymnasium[mujoco]==1.*,>=1.3", "ale-py>=0.11", "numpy>=2.3")),
+    "retro": Recipe("3.8", ("gym-retro==0.8.0", "gym==0.26.2", "numpy==1.24.4", "pyglet==1.5.31")),
+}
+RECIPES = {version: Recipe(version, (numpy,)) for version, numpy in NUMPY.items()} | MATRIX
+
+
+class BuildFailed(Exception):
+    """A virtual environment could not be built."""
+
+
+def cache() -> Path:
+    """Folder of the virtual environments."""
+    named = os.environ.get("ENVRING_TEST_CACHE")
+    return Path(named).absolute() if named else Path.home() / ".cache/envring-tests"
+
+
+@functools.cache
+def interpreter(version: str) -> str | None:
+    """Path of an installed Python `version`, or None. Not pyenv's shims: they may refuse to run."""
+    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    pattern, program = (
+        ("pypy3*/bin/pypy3", "pypy3")
+        if version == "pypy"
+        else (f"{version}.*/bin/python{version}", f"python{version}")
+    )
+    candidates = sorted(root.glob(f"versions/{pattern}"), key=_by_number, reverse=True)
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    search = os.pathsep.join(folder for folder in folders if Path(folder) != root / "shims")
+    on_path = shutil.which(program, path=search)
+    found = [str(path) for path in candidates] + ([on_path] if on_path else [])
+    return next((path for path in found if _identity(path)), None)
+
+
+def _by_number(path: Path) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", str(path))]
+
+
+@functools.cache
+def _identity(python: str) -> str:
+    """Implementation and full version of an interpreter, "" if it does not run."""
+    try:
+        done = subprocess.run(
+            [python, "-E", "-s", "-c", _PROBE], capture_output=True, text=True, timeout=30
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def full_version(version: str) -> str | None:
+    """ "3.9.18" for "3.9", "pypy 3.9.16" for "pypy", None where there is none."""
+    python = interpreter(version)
+    return _identity(python).removeprefix("cpython ") if python else None
+
+
+def place(name: str) -> Path:
+    """Where the virtual environment of this recipe is, or will be."""
+    recipe = RECIPES[name]
+    python = interpreter(recipe.version)
+    assert python is not None, f"there is no Python {recipe.version}"
+    real = os.path.realpath(python)
+    content = repr((1, astuple(recipe), real, _identity(python)))
+    return cache() / f"{name}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
+
+
+def is_ready(name: str) -> bool:
+    """Whether it has been built to its end."""
+    return _beside(place(name), "ready").exists()
+
+
+def build(name: str) -> Path:
+    """Build it, unless that was done before or is being done by another process.
+
+    Raises:
+        BuildFailed: With the last lines of the log.
+    """
+    folder = place(name)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(_beside(folder, "lock"), "w") as lock:
+        # handed down, so that what survives a killed build is waited for
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not is_ready(name):
+            shutil.rmtree(folder, ignore_errors=True)
+            _install(RECIPES[name], folder, lock.fileno())
+            _beside(folder, "ready").touch()
+    return folder
+
+
+def build_all(names: list[str]) -> dict[str, BuildFailed]:
+    """Build several, as many at once as there are CPUs; return what failed."""
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+        futures = {name: threads.submit(build, name) for name in names}
+    errors = {name: future.exception() for name, future in futures.items()}
+    for error in errors.values():
+        if error is not None and not isinstance(error, BuildFailed):
+            raise error
+    return {name: error for name, error in errors.items() if isinstance(error, BuildFailed)}
+
+
+def _install(recipe: Recipe, folder: Path, lock: int) -> None:
+    python = str(interpreter(recipe.version))
+    target = str(folder / "bin/python")
+    uv = os.path.join(os.path.dirname(sys.executable), "uv")
+    steps: list[list[str]]
+    if recipe.version == "2.7":
+        # the last releases that can make one, and run under one
+        virtualenv = [
+            uv,
+            "tool",
+            "run",
+            "--python",
+            sys.executable,
+            "--from",
+            "virtualenv==20.21.1",
+        ]
+        steps = [
+            [*virtualenv, "virtualenv", "--python", python, str(folder)],
+            [target, "-m", "pip", "install", *recipe.packages],
+        ]
+    else:
+        steps = [
+            [uv, "venv", "--python", python, str(folder)],
+            [uv, "pip", "install", "--python", target, *recipe.packages, *recipe.tools],
+        ]
+    if recipe.legacy:
+        old = [target, "-m", "pip", "install", "--no-deps", "--no-build-isolation"]
+        steps.append([*old, *recipe.legacy])
+    path = _beside(folder, "log")
+    with open(path, "w") as log:
+        for step in steps:
+            _run(step, path, log.fileno(), lock)
+
+
+def _run(argv: list[str], path: Path, log: int, lock: int) -> None:
+    os.write(log, f"$ {' '.join(argv)}\n".encode())
+    foreign = ("PYTHON", "VIRTUAL_ENV", "PYENV", "CONDA")
+    environ = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
+    environ["UV_PYTHON_DOWNLOADS"] = "never"
+    try:
+        done = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environ,
+            pass_fds=[lock],
+            timeout=BUILD_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        end = f"is not done after {BUILD_SECONDS} s"
+    except OSError as error:
+        end = f"cannot be run: {error} (is the extra 'test' installed?)"
+    else:
+        if done.returncode == 0:
+            return
+        end = f"ended with exit code {done.returncode}"
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL_LINES:]
+    raise BuildFailed("\n".join([f"{' '.join(argv)}: {end}; the log {path} ends:", *lines]))
+
+
+def _beside(folder: Path, what: str) -> Path:
+    return folder.with_name(f"{folder.name}.{what}")
+
+
+def main(names: list[str]) -> int:
+    """Build what is named, or all; print where it is."""
+    wanted = names or [name for name, recipe in RECIPES.items() if interpreter(recipe.version)]
+    failed = build_all(wanted)
+    for name in wanted:
+        print(f"{name}: {failed.get(name) or place(name)}")
+    return bool(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
