@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: MIT
+"""Workers in an interpreter that is there already: in a prefix, or named as an executable."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from glob import escape, glob
+
+from envring.errors import InterpreterError
+from envring.launchers import activation, environment, executable, sandbox
+from envring.launchers.base import INTERPRETER_FLAGS, Launch, Launcher, Needs, absolute_path
+
+_NAMES = ("python", "python3", "python2", "pypy3", "pypy")
+
+
+@dataclass(frozen=True)
+class Prefix(Launcher):
+    """A venv, virtualenv, conda, micromamba or pyenv prefix: a directory that holds `bin/python`.
+
+    Its activation counts: `VIRTUAL_ENV` or `CONDA_PREFIX`, `bin` first on `PATH`, variables and
+    activation scripts of conda packages. The caller's own interpreter settings do not reach it.
+
+    Attributes:
+        path: the directory.
+        sandbox: whether workers run without network, on a read-only file system.
+    """
+
+    path: str
+
+    def __post_init__(self) -> None:
+        """Makes the path absolute.
+
+        Raises:
+            LauncherError: it is no path.
+        """
+        object.__setattr__(self, "path", absolute_path(self.path, "Prefix(path)"))
+
+    def prepare(self, needs: Needs) -> Launch:
+        """Looks for the interpreter, and activates.
+
+        Raises:
+            InterpreterError: the directory holds no interpreter that can be run here.
+            LauncherError: there is no bubblewrap for the sandbox.
+        """
+        python = find_python(self.path)
+        return _launch(self, python, self.path, f"prefix {self.path}", needs)
+
+
+@dataclass(frozen=True)
+class Python(Launcher):
+    """An interpreter by its executable.
+
+    If it is that of a venv or of a conda prefix, this is the same as `Prefix` of that.
+
+    Attributes:
+        executable: its path, or a name such as "python3.9" that is looked up on PATH.
+        sandbox: whether workers run without network, on a read-only file system.
+    """
+
+    executable: str
+
+    def __post_init__(self) -> None:
+        """Makes a path absolute; a mere name is looked up when workers start.
+
+        Raises:
+            LauncherError: it is no path and no name.
+        """
+        given = self.executable
+        if isinstance(given, str) and given.strip() and not _is_path(given):
+            return
+        object.__setattr__(self, "executable", absolute_path(given, "Python(executable)"))
+
+    def prepare(self, needs: Needs) -> Launch:
+        """Looks for the interpreter, and activates the prefix in which it lies.
+
+        Raises:
+            InterpreterError: it is missing or cannot be run here.
+            LauncherError: there is no bubblewrap for the sandbox.
+        """
+        path = self.executable if _is_path(self.executable) else _on_path(self.executable)
+        executable.check(path, f"The interpreter {path}")
+        _refuse_shim(path)
+        prefix = os.path.dirname(os.path.dirname(path))
+        return _launch(self, path, prefix, f"interpreter {path}", needs)
+
+
+def _launch(launcher: Launcher, python: str, prefix: str, name: str, needs: Needs) -> Launch:
+    environ = activation.activate(prefix, environment.clean(os.environ))
+    environment.override(environ, needs.environ)
+    version = _version(prefix)
+    launch = Launch(
+        argv=(python, *INTERPRETER_FLAGS),
+        environ=environ,
+        description=f"{name} ({version})" if version else name,
+    )
+    return sandbox.confine(launch, launcher.sandbox, python, needs)
+
+
+def find_python(prefix: str) -> str:
+    """The interpreter of a prefix.
+
+    Args:
+        prefix: absolute path.
+
+    Raises:
+        InterpreterError: there is none that can be run here.
+    """
+    found = [path for name in _NAMES if os.path.lexists(path := os.path.join(prefix, "bin", name))]
+    if not found:
+        raise InterpreterError(_no_python(prefix))
+    executable.check(found[0], f"The interpreter {found[0]}")
+    return found[0]
+
+
+def _no_python(prefix: str) -> str:
+    if not os.path.lexists(prefix):
+        beside = os.path.dirname(prefix)
+        if not os.path.isdir(beside):
+            return f"There is no prefix {prefix}, and no directory {beside}. Look at the path."
+        prefixes = _prefixes_in(beside)
+        there = f" In {beside} there are {_listed(prefixes)}." if prefixes else ""
+        return f"There is no prefix {prefix}. Look at the path.{there}"
+    if not os.path.isdir(prefix):
+        advice = ""
+        if os.access(prefix, os.X_OK):
+            advice = f' For an interpreter: Python("{prefix}"), or "python:{prefix}".'
+        return f"{prefix} is a file, and a prefix is the directory that holds bin/python.{advice}"
+    if glob(os.path.join(prefix, "Scripts", "python*.exe")) or os.path.exists(
+        os.path.join(prefix, "python.exe")
+    ):
+        return f"{prefix} is a prefix of Windows. Make the environment on this machine."
+    if activation.is_conda(prefix):
+        return f"The conda prefix {prefix} has no Python. Install one in it: conda install python"
+    text = f"The directory {prefix} holds no bin/python, so it is no prefix."
+    if any(os.path.lexists(os.path.join(prefix, name)) for name in _NAMES):
+        return f"{text} It seems to be the bin directory of {os.path.dirname(prefix)}: name that."
+    inside = _prefixes_in(prefix)
+    return f"{text} Is one of these meant: {_listed(inside)}?" if inside else text
+
+
+def _prefixes_in(directory: str) -> list[str]:
+    names: set[str] = set()
+    for pattern in ("*", ".*"):
+        for name in _NAMES[:2]:
+            found = glob(os.path.join(escape(directory), pattern, "bin", name))
+            names.update(os.path.dirname(os.path.dirname(path)) for path in found)
+    return sorted(names)
+
+
+def _listed(paths: Sequence[str]) -> str:
+    return ", ".join(paths[:8]) + (", ..." if len(paths) > 8 else "")
+
+
+def _version(prefix: str) -> str:
+    """As "Python 3.9", told by the name of the library's directory, or nothing."""
+    names = {os.path.basename(path) for path in glob(os.path.join(prefix, "lib", "*[0-9].[0-9]*"))}
+    versions = [name for name in names if name.startswith(("python", "pypy"))]
+    if len(versions) != 1:
+        return ""
+    return versions[0].replace("python", "Python ").replace("pypy", "PyPy ")
+
+
+def _is_path(text: str) -> bool:
+    return os.sep in text or text.startswith("~")
+
+
+def _on_path(name: str) -> str:
+    """Looks a name up on PATH. pyenv's shims are left out: they ask variables that are cleaned."""
+    entries = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    real = [entry for entry in entries if not _is_shims(entry)]
+    found = shutil.which(name, path=os.pathsep.join(real))
+    if found is not None:
+        return os.path.abspath(found)
+    root = os.environ.get("PYENV_ROOT") or os.path.expanduser("~/.pyenv")
+    candidates = sorted(glob(os.path.join(escape(root), "versions", "*", "bin", name)))
+    advice = f" pyenv has {_listed(candidates)}: name one of them." if candidates else ""
+    raise InterpreterError(f'There is no interpreter "{name}" on PATH.{advice}')
+
+
+def _is_shims(directory: str) -> bool:
+    return os.path.basename(directory.rstrip(os.sep)) == "shims"
+
+
+def _refuse_shim(path: str) -> None:
+    if _is_shims(os.path.dirname(path)):
+        raise InterpreterError(
+            f"{path} is a shim that chooses among interpreters. Name the interpreter itself: "
+            f"`pyenv which {os.path.basename(path)}` prints it."
+        )

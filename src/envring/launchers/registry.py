@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: MIT
+"""Launchers by name: "prefix:PATH", and what other packages add.
+
+A package adds one through the entry-point group `envring.launchers`: the entry point's name is the
+scheme, and its object is called with what stands behind the colon and returns a `Launcher`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+
+from envring.errors import EnvringError, LauncherError
+from envring.launchers.base import Launcher
+
+GROUP = "envring.launchers"
+
+
+# name: module and class, imported when used; how it is written
+_KNOWN = {
+    "prefix": ("prefix", "Prefix", "prefix:PATH (a venv, conda or micromamba prefix)"),
+    "python": ("prefix", "Python", "python:EXECUTABLE"),
+    "micromamba": ("micromamba", "Micromamba", "micromamba:spec.yml"),
+    "uv": ("uv", "Uv", "uv:requirements.txt or uv:script.py"),
+    "docker": ("docker", "Docker", "docker:IMAGE"),
+}
+
+
+def resolve(launcher: str | Launcher | None) -> Launcher | None:
+    """A launcher out of what a user may write.
+
+    Args:
+        launcher: a `Launcher`, a string "scheme:rest", or None for the caller's own interpreter.
+
+    Raises:
+        LauncherError: it is none of these, its scheme is unknown, or what a package added fails.
+    """
+    if launcher is None or isinstance(launcher, Launcher):
+        return launcher
+    if not isinstance(launcher, str):
+        raise LauncherError(_not_one(launcher))
+    scheme, colon, rest = launcher.partition(":")
+    if not colon or os.sep in scheme:
+        raise LauncherError(f'"{launcher}" names no launcher.{_hint(launcher)}\n{known()}')
+    if scheme in _KNOWN:
+        module, name, usage = _KNOWN[scheme]
+        if not rest.strip():
+            raise LauncherError(f'"{launcher}" stops at the colon: write {usage}.')
+        made = getattr(import_module(f"envring.launchers.{module}"), name)(rest)
+        assert isinstance(made, Launcher)
+        return made
+    return _from_entry_point(scheme, rest)
+
+
+def known() -> str:
+    """The launchers that a string can name, as lines for an error."""
+    lines = [usage for _, _, usage in _KNOWN.values()]
+    lines += [f"{name}:... (of {_package(point)})" for name, point in _entry_points().items()]
+    return "Launchers are written as\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def _entry_points() -> dict[str, EntryPoint]:
+    # a package cannot take a name of ours: the same string would mean different things
+    found = sorted(entry_points(group=GROUP), key=lambda point: (point.name, _package(point)))
+    points: dict[str, EntryPoint] = {}
+    for point in found:
+        if point.name not in _KNOWN:
+            points.setdefault(point.name, point)
+    return points
+
+
+def _package(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else "an unknown package"
+
+
+def _from_entry_point(scheme: str, rest: str) -> Launcher:
+    points = _entry_points()
+    point = points.get(scheme)
+    if point is None:
+        close = difflib.get_close_matches(scheme, [*_KNOWN, *points], n=1)
+        advice = f' Is "{close[0]}:{rest}" meant?' if close else ""
+        raise LauncherError(f'There is no launcher "{scheme}".{advice}\n{known()}')
+    source = f'launcher "{scheme}" ({point.value}, of {_package(point)})'
+    try:
+        make = point.load()
+    except Exception as error:
+        raise LauncherError(
+            f"The {source} cannot be imported: {type(error).__name__}: {error}. "
+            "Repair or remove that package."
+        ) from error
+    try:
+        launcher = make(rest)
+    except EnvringError:
+        raise
+    except Exception as error:
+        raise LauncherError(
+            f"The {source} refuses {rest!r}: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(launcher, Launcher):
+        raise LauncherError(f"The {source} made {launcher!r}, which is no envring Launcher.")
+    return launcher
+
+
+def _not_one(given: object) -> str:
+    if isinstance(given, type) and issubclass(given, Launcher):
+        name = given.__name__
+        return f"{name} is a class of launchers: give an instance, {name}(...)."
+    return f"A launcher is a Launcher, a string or None, not {given!r}.{_hint(given)}"
+
+
+def _hint(given: object) -> str:
+    """What somebody who gave this may have meant."""
+    if not isinstance(given, (str, os.PathLike)):
+        return ""
+    path = os.path.expanduser(os.fspath(given))
+    if not isinstance(path, str) or "\0" in path:
+        return ""
+    if path.endswith((".yml", ".yaml")):
+        scheme = "micromamba"
+    elif path.endswith((".txt", ".py")):
+        scheme = "uv"
+    elif os.path.isdir(path):
+        scheme = "prefix"
+    elif os.path.isfile(path) and os.access(path, os.X_OK):
+        scheme = "python"
+    else:
+        return ""
+    return f' Is "{scheme}:{os.fspath(given)!s}" meant?'
