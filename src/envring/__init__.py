@@ -12,42 +12,66 @@ if not _sys.platform.startswith("linux"):
 from envring._version import __version__
 from envring.errors import (
     ActionError,
+    CodecError,
     ConcurrentCallError,
     EmptyVectorError,
     EnvFnError,
     EnvringError,
+    HandshakeError,
     InfoError,
+    InterpreterError,
+    LauncherError,
     LaunchError,
     LayoutMismatch,
     ObservationError,
     RemoteEnvError,
     RemoteTraceback,
+    SolveError,
+    SourceError,
+    SpaceDataError,
+    SpecError,
     UnsendableError,
     WorkerDied,
     WorkerTimeout,
 )
+from envring.launchers.base import Launcher, Sandbox
+from envring.launchers.prefix import Prefix, Python
 from envring.registration import make, make_vec, register, register_all
 from envring.segment import SegmentMemoryError
 from envring.single import RingEnv
+from envring.sources import EnvSource
 from envring.spaces import SpaceMismatchError
 from envring.vector import RingVectorEnv
 
 __all__ = [
     "ActionError",
+    "CodecError",
     "ConcurrentCallError",
     "EmptyVectorError",
     "EnvFnError",
+    "EnvSource",
     "EnvringError",
+    "HandshakeError",
     "InfoError",
+    "InterpreterError",
     "LaunchError",
+    "Launcher",
+    "LauncherError",
     "LayoutMismatch",
     "ObservationError",
+    "Prefix",
+    "Python",
     "RemoteEnvError",
     "RemoteTraceback",
     "RingEnv",
     "RingVectorEnv",
+    "Sandbox",
     "SegmentMemoryError",
+    "SolveError",
+    "SourceError",
+    "SpaceDataError",
     "SpaceMismatchError",
+    "SpecError",
     "UnsendableError",
     "WorkerDied",
     "WorkerTimeout",

@@ -177,7 +177,8 @@ cdef class Segment:
     cdef readonly uint32_t num_envs, num_workers, num_slots
     cdef readonly uint64_t slot_bytes, info_bytes, total_bytes
     cdef readonly uint64_t off_actions, off_final, off_slots, off_infos
-    cdef uint64_t off_workers, off_tids, off_final_marks
+    cdef readonly uint64_t off_tids, off_final_marks
+    cdef uint64_t off_workers
 
     def __init__(self, buffer, config=None):
         cdef er_config_t c

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Control channel: a stream socket for what is rare and of any size.
 
-A message is its length (8 bytes, little endian) and a pickle. Only processes of the same user that
-run the same code are at the other end. Waits are cut into slices, between which the caller can
-look whether the peer still lives.
+A message is its length (8 bytes, little endian) and its bytes: a pickle where the same user's
+process that runs the same code is at the other end, plain data (see docs/codec.md) where it is
+another interpreter. Waits are cut into slices, between which the caller can look whether the peer
+still lives.
 """
 
 from __future__ import annotations
@@ -16,14 +17,17 @@ import socket
 import struct
 import time
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import cloudpickle
 
-from envring.errors import UnsendableError
+from envring import codec
+from envring.errors import HandshakeError, UnsendableError
 
 _HEAD = struct.Struct("<Q")
 _SLICE = 0.05
+_MOST_NOISE = 1 << 20
 
 
 class ChannelClosed(EOFError):
@@ -49,20 +53,16 @@ def dumps(value: Any, check: bool = False) -> bytes:
     return data
 
 
-def encode(value: Any) -> bytes:
-    """A message as it travels.
+class Wire(NamedTuple):
+    """How values become bytes and bytes become values again."""
 
-    Raises:
-        UnsendableError: it cannot be pickled.
-    """
-    try:
-        data = dumps(value)
-    except Exception as error:
-        raise UnsendableError(
-            f"An argument cannot be sent to the workers ({error}); nothing was sent. Give plain "
-            "data, or build such things inside of the envs."
-        ) from error
-    return _HEAD.pack(len(data)) + data
+    dumps: Callable[[Any], bytes]
+    loads: Callable[[bytes], Any]
+
+
+PICKLE = Wire(dumps, pickle.loads)
+DATA = Wire(codec.dumps, codec.loads)
+DATA_OF_PYTHON_2 = Wire(codec.dumps, partial(codec.loads, python2=True))
 
 
 class Channel:
@@ -70,22 +70,39 @@ class Channel:
 
     Args:
         sock: connected stream socket; taken over.
+        wire: how messages are written. What comes from another interpreter is never unpickled.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, wire: Wire = PICKLE) -> None:
         """Takes the socket over."""
         self.sock = sock
+        self.wire = wire
         sock.setblocking(False)
 
     @staticmethod
-    def pair() -> tuple[Channel, socket.socket]:
+    def pair(wire: Wire = PICKLE) -> tuple[Channel, socket.socket]:
         """Our end, and the socket for the other."""
         ours, theirs = socket.socketpair()
-        return Channel(ours), theirs
+        return Channel(ours, wire), theirs
+
+    def encode(self, value: Any) -> bytes:
+        """A message as it travels.
+
+        Raises:
+            UnsendableError: it cannot be pickled, or is not plain data where it has to be.
+        """
+        try:
+            data = self.wire.dumps(value)
+        except Exception as error:
+            raise UnsendableError(
+                f"An argument cannot be sent to the workers ({error}); nothing was sent. Give "
+                "plain data, or build such things inside of the envs."
+            ) from error
+        return _HEAD.pack(len(data)) + data
 
     def send(self, value: Any, on_slice: Callable[[], None] | None = None) -> None:
         """Encodes and sends a message; see `send_encoded`."""
-        self.send_encoded(encode(value), on_slice)
+        self.send_encoded(self.encode(value), on_slice)
 
     def send_encoded(self, data: bytes, on_slice: Callable[[], None] | None = None) -> None:
         """Sends an encoded message. on_slice is called now and then while the peer does not read.
@@ -114,7 +131,7 @@ class Channel:
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         (length,) = _HEAD.unpack(self._receive_all(_HEAD.size, deadline, on_slice))
-        return pickle.loads(self._receive_all(length, deadline, on_slice))
+        return self.wire.loads(self._receive_all(length, deadline, on_slice))
 
     def _receive_all(
         self, count: int, deadline: float | None, on_slice: Callable[[], None] | None
@@ -135,6 +152,24 @@ class Channel:
                 raise ChannelClosed("the peer closed the channel")
             data += piece
         return bytes(data)
+
+    def skip_to(
+        self, mark: bytes, timeout: float, on_slice: Callable[[], None] | None = None
+    ) -> bytes:
+        """Reads on until the mark has come, and returns what came before it.
+
+        Raises:
+            ChannelClosed: the peer is gone.
+            TimeoutError: no mark came in time.
+            HandshakeError: a great deal came, but no mark.
+        """
+        deadline = time.monotonic() + timeout
+        noise = bytearray()
+        while not noise.endswith(mark):
+            if len(noise) > _MOST_NOISE:
+                raise HandshakeError(f"{len(noise)} bytes came before any message")
+            noise += self._receive_all(1, deadline, on_slice)
+        return bytes(noise[: -len(mark)])
 
     def send_fd(self, fd: int) -> None:
         """Sends a copy of a file descriptor."""

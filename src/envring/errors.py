@@ -139,7 +139,16 @@ class UnsendableError(EnvringError, TypeError):
 
 
 class RemoteEnvError(EnvringError, RuntimeError):
-    """An env raised an exception that could not travel; this carries its text."""
+    """An env raised an exception that could not travel; this carries its text.
+
+    Between interpreters none travels. The traceback there is this exception's cause.
+
+    Attributes:
+        remote_type: name of the exception's class, with its module if it is not a built-in one; ""
+            if it is not known.
+    """
+
+    remote_type: str = ""
 
 
 class RemoteTraceback(EnvringError):

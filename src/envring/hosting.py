@@ -6,7 +6,6 @@ A host joins a pool, a segment and the layouts of the spaces. It does not know w
 
 from __future__ import annotations
 
-import pickle
 import time
 from collections.abc import Callable, Sequence
 from copy import deepcopy
@@ -23,7 +22,7 @@ from envring.infos import InfoAssembler
 from envring.inline import InlinePool
 from envring.layout import ALIGNMENT, Layout
 from envring.pool import WorkerPool
-from envring.reply import Reply, remote_error
+from envring.reply import Reply, remote_error, type_name
 from envring.segment import (
     COMMAND_RING_BYTES,
     REPLY_RING_BYTES,
@@ -73,7 +72,7 @@ class EnvHost:
         self._obs = Layout(spaces.single_observation_space)
         action = Layout(spaces.single_action_space)
         spec = self._lay_out(self._obs, action, slots)
-        self.segment = create(spec, shared=isinstance(pool, WorkerPool))
+        self.segment = create(spec, pool.segment_file)
         plans = {"obs": self._obs.plan, "action": None if action.has_dynamic else action.plan}
         pool.attach(self.segment, plans)
 
@@ -255,7 +254,7 @@ class EnvHost:
                 return self._obs.row(self.segment.final_arrays, env_id)
             if env_id not in finals:
                 raise InfoError(f"env {env_id} ended without its final observation")
-            return pickle.loads(finals[env_id])
+            return finals[env_id]
 
         for env_id, info in odd.items():
             if marks[env_id] != FINAL_NONE:
@@ -306,7 +305,9 @@ class EnvHost:
             else:
                 error = remote_error(env_id, data, text, trace)
             if error is None:
-                error = RemoteEnvError(f"env {env_id} raised: {text}")
+                name = type_name(text, trace)
+                error = RemoteEnvError(f"env {env_id} raised {name or 'an exception'}: {text}")
+                error.remote_type = name
             if error.__cause__ is None:
                 error.__cause__ = RemoteTraceback(trace)
         logger.error("Raising the last exception back to the main process.")

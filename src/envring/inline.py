@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from envring._foreign.envring_worker.loop import EnvSlice
 from envring.channel import dumps
-from envring.launchers import child, local
+from envring.launchers import child, process
 from envring.reply import PoolOptions, Reply
 from envring.segment import MappedSegment
 
@@ -25,7 +26,8 @@ class InlinePool:
         """Builds the envs."""
         self.options = options
         self.num_envs = len(env_fns)
-        self.workers: list[local.WorkerHandle] = []
+        self.workers: list[process.WorkerHandle] = []
+        self.segment_file = None  # memory of this process will do
         self.broken = False
         self.hints = 0
         self.any_info = False
@@ -75,7 +77,7 @@ class InlinePool:
         if part is None:
             return None
         reply = Reply()
-        reply.add(0, part)
+        reply.add(0, part, pickle.loads)
         return reply
 
     def close(self, timeout: float | None = None, terminate: bool = False) -> None:

@@ -7,45 +7,26 @@ business of whoever owns the pool.
 
 from __future__ import annotations
 
-import itertools
 import os
-import pickle
 import select
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from envring import _core
-from envring.channel import ChannelClosed, encode
-from envring.errors import (
-    EnvringError,
-    LaunchError,
-    RemoteTraceback,
-    WorkerDied,
-    WorkerTimeout,
-    format_env_ids,
-)
-from envring.launchers import child, local, threads
-from envring.reply import PoolOptions, Reply, remote_error
-from envring.segment import MappedSegment
+from envring import _core, starting
+from envring.channel import ChannelClosed
+from envring.errors import EnvringError, WorkerDied, format_env_ids
+from envring.launchers import process
+from envring.relay import Relay
+from envring.reply import PoolOptions, Reply, check_part
+from envring.segment import MappedSegment, SegmentFile
+from envring.starting import Placement
 
 _NEVER = 1 << 62  # ns
 _COMPLETE, _RANG = 0, 1  # of CallerPort.wait
+_SLICE = 0.05  # seconds between two looks for deaths
 _REPLIES, _INFOS = 1, 2  # of CallerPort.attention
-
-
-def slices(num_envs: int, num_workers: int) -> list[range]:
-    """Contiguous slices of envs, whose sizes differ by one at most."""
-    edges = [num_envs * w // num_workers for w in range(num_workers + 1)]
-    return [range(a, b) for a, b in itertools.pairwise(edges)]
-
-
-def _encode_all(messages: Sequence[tuple[Any, ...]]) -> list[bytes]:
-    """Encodes before anything is posted, so that what cannot travel changes nothing."""
-    if all(message is messages[0] for message in messages):
-        return [encode(messages[0])] * len(messages)
-    return [encode(message) for message in messages]
 
 
 class WorkerPool:
@@ -61,11 +42,20 @@ class WorkerPool:
     """
 
     def __init__(
-        self, env_fns: Sequence[Callable[[], Any]], num_workers: int, options: PoolOptions
+        self,
+        env_fns: Sequence[Callable[[], Any]],
+        placements: Sequence[Placement],
+        options: PoolOptions,
     ) -> None:
         """Starts the workers and waits until every env is built.
 
+        Args:
+            env_fns: functions that build the envs; env sources where a launcher says where.
+            placements: one per worker.
+            options: how workers are started.
+
         Raises:
+            HandshakeError: what a launcher started is no worker.
             WorkerDied: a worker ended while it built its envs.
             LaunchError: an env could not be built and its error cannot travel.
             WorkerTimeout: time was up.
@@ -81,93 +71,36 @@ class WorkerPool:
         self._dead: EnvringError | None = None
         self.hints = 0
         self.any_info = False
-        self.workers: list[local.WorkerHandle] = []
-        self._lifeline = local.Lifeline()
+        self.workers: list[process.WorkerHandle] = []
+        self._relays: dict[int, Relay] = {}
+        self._lifeline = process.Lifeline()
+        self.segment_file = SegmentFile(named=starting.needs_name(placements))
+        process.own(self.segment_file)
         self._finalizer = weakref.finalize(
-            self, _abandon, self.workers, self._lifeline, os.getpid()
+            self, _abandon, self.workers, self._lifeline, self.segment_file, os.getpid()
         )
         try:
-            with threads.limited(options.blas_threads):
-                for w, env_ids in enumerate(slices(len(env_fns), num_workers)):
-                    worker_options = child.WorkerOptions(
-                        index=w,
-                        first_env=env_ids[0],
-                        autoreset_mode=options.autoreset_mode,
-                        environ=options.environ,
-                        cpu=None if options.cpus is None else options.cpus[w % len(options.cpus)],
-                        compiled=options.compiled,
-                        spin=options.spin,
-                        adaptive=options.adaptive,
-                        yield_every=options.yield_every,
-                    )
-                    self.workers.append(
-                        local.start(
-                            options.context,
-                            options.daemon,
-                            f"{options.name}-{w}",
-                            worker_options,
-                            [env_fns[e] for e in env_ids],
-                            self._lifeline,
-                        )
-                    )
-                    self._poll.register(self.workers[-1].pidfd, select.POLLIN)
-            self.hellos = [self._expect(worker, "ready")[1] for worker in self.workers]
+            starting.start_workers(
+                self.workers, env_fns, placements, options, self._lifeline, self.segment_file
+            )
+            for worker in self.workers:
+                self._poll.register(worker.pidfd, select.POLLIN)
+            self.hellos = starting.greet(self.workers, options.start_timeout)
         except BaseException:
             self.close(terminate=True)
             raise
 
-    # -- starting ---------------------------------------------------------------------------
-
-    def _expect(self, worker: local.WorkerHandle, name: str) -> Any:
-        """The worker's next message, which must be of that name."""
-
-        def look() -> None:
-            if worker.is_dead():
-                raise ChannelClosed
-
-        try:
-            try:
-                message = worker.channel.receive(self.options.start_timeout, look)
-            except ChannelClosed:
-                # It may have said why before it ended.
-                message = worker.channel.receive(0.0)
-        except ChannelClosed:
-            worker.is_dead(1.0)
-            raise worker.death() from None
-        except TimeoutError:
-            if worker.is_dead():
-                raise worker.death() from None
-            raise WorkerTimeout(
-                f"The worker of {format_env_ids(worker.env_ids)} was not ready within "
-                f"{self.options.start_timeout} seconds. Raise start_timeout, or look what the "
-                "constructors of these envs wait for."
-            ) from None
-        if message[0] == "failed":
-            _, env_id, data, text, trace = message
-            error = remote_error(env_id, data, text, trace)
-            if error is None:
-                error = LaunchError(f"Env {env_id} could not be built: {text}")
-                error.__cause__ = RemoteTraceback(trace)
-            raise error
-        if message[0] != name:
-            raise LaunchError(f"a worker said {message[0]!r} where {name!r} was expected")
-        return message
-
     def attach(self, segment: MappedSegment, plans: Mapping[str, Any]) -> None:
         """Gives every worker the segment."""
         self.segment = segment
+        self._num_leaves = len(segment.spec.obs_leaves)
         self.port = _core.CallerPort(
             segment.core, self.options.spin, self.options.adaptive, self.options.yield_every
         )
-        for worker in self.workers:
-            try:
-                worker.channel.send(("attach", segment.spec, plans))
-                worker.channel.send_fd(segment.fd)
-            except ChannelClosed:
-                worker.is_dead(1.0)
-                raise worker.death() from None
-        for worker in self.workers:
-            self._expect(worker, "attached")
+        starting.attach(self.workers, segment, plans, self.segment_file, self.options.start_timeout)
+        for w, hello in enumerate(self.hellos):
+            if hello.get("foreign") and not hello.get("native"):
+                self._relays[w] = Relay(w, self.workers[w], segment)
 
     # -- batches ----------------------------------------------------------------------------
 
@@ -179,12 +112,14 @@ class WorkerPool:
             self._drop_replies()
         self._uncollected = True
         self.port.start_step(slot, action)  # type: ignore[union-attr]
+        if self._relays:
+            self._forward()
 
     def start(self, messages: Sequence[tuple[Any, ...]]) -> None:
         """Starts a batch of another kind: one message per worker, which it answers."""
         if self._dead is not None:
             raise self._dead
-        encoded = _encode_all(messages)
+        encoded = self._encode_all(messages)
         if self._uncollected:
             self._drop_replies()
         self._uncollected = True
@@ -194,12 +129,25 @@ class WorkerPool:
         """Sends a message to every worker that none of them answers."""
         if self._dead is not None:
             raise self._dead
-        self._send(_encode_all(messages), answered=False)
+        self._send(self._encode_all(messages), answered=False)
+
+    def _encode_all(self, messages: Sequence[tuple[Any, ...]]) -> list[bytes]:
+        """Encodes before anything is posted, so that what cannot travel changes nothing."""
+        done: dict[tuple[int, int], bytes] = {}
+        encoded = []
+        for worker, message in zip(self.workers, messages, strict=True):
+            key = (id(message), id(worker.channel.wire))
+            if key not in done:
+                done[key] = worker.channel.encode(message)
+            encoded.append(done[key])
+        return encoded
 
     def _send(self, messages: Sequence[bytes], answered: bool) -> None:
         assert self.port is not None
         try:
             self.port.post_messages(answered)
+            if self._relays:
+                self._forward()
             for worker, message in zip(self.workers, messages, strict=True):
                 worker.channel.send_encoded(message, self._look_for_deaths)
         except ChannelClosed:
@@ -214,6 +162,16 @@ class WorkerPool:
                     "Close this vector env and make a new one."
                 )
             raise
+
+    def _forward(self) -> None:
+        """Hands the command that was just posted to workers which cannot read their rings."""
+        for relay in self._relays.values():
+            try:
+                relay.forward(self._look_for_deaths)
+            except ChannelClosed:
+                relay.worker.is_dead(1.0)
+                self._look_for_deaths()
+                raise
 
     def send_actions(self, actions: Sequence[Any]) -> None:
         """Sends a batch of actions, one per env, ahead of a step."""
@@ -233,6 +191,8 @@ class WorkerPool:
         port = self.port
         assert port is not None
         until = _NEVER if deadline is None else int(deadline * 1e9)
+        if self._relays and not self._wait_for_relays(deadline):
+            return False
         while True:
             state = port.wait(until)
             if state == _COMPLETE:
@@ -244,11 +204,34 @@ class WorkerPool:
             if deadline is not None and time.monotonic() >= deadline:
                 return port.wait(0) == _COMPLETE
 
+    def _wait_for_relays(self, deadline: float | None) -> bool:
+        """Waits for the workers that answer over their channels; False when time was up."""
+        while waiting := [relay for relay in self._relays.values() if relay.busy]:
+            left = _SLICE if deadline is None else min(_SLICE, deadline - time.monotonic())
+            channels = [relay.worker.channel.sock for relay in waiting]
+            readable = select.select(channels, [], [], max(left, 0.0))[0]
+            for relay, channel in zip(waiting, channels, strict=True):
+                if channel in readable:
+                    try:
+                        relay.take(self._look_for_deaths)
+                    except ChannelClosed:
+                        relay.worker.is_dead(1.0)
+                        self._look_for_deaths()
+                        raise
+            if not readable:
+                self._look_for_deaths()
+                self._drain()  # the others must not wait for room meanwhile
+                if deadline is not None and time.monotonic() >= deadline:
+                    return False
+        return True
+
     def collect(self) -> Reply | None:
         """What workers say of the batch that is complete; None if it is all in the arrays."""
         port = self.port
         assert port is not None
         attention = port.attention() if self._uncollected else 0
+        if self._relays and any(r.reply is not None for r in self._relays.values()):
+            attention |= _REPLIES
         self.any_info = attention & _INFOS != 0
         if not attention & _REPLIES:
             self._uncollected = False
@@ -258,12 +241,16 @@ class WorkerPool:
         for w, worker in enumerate(self.workers):
             nbytes, hints = port.report(w)
             self.hints |= hints
+            data = self._relays[w].take_reply() if w in self._relays else None
             if nbytes:
-                reply.add(worker.env_ids[0], self._take_reply(w, nbytes))
+                data = self._take_reply(w, nbytes)
+            if data is not None:
+                part = self._read_reply(worker, data)
+                reply.add(worker.env_ids[0], part, worker.channel.wire.loads)
         self._uncollected = False
         return reply
 
-    def _take_reply(self, w: int, nbytes: int) -> dict[str, Any]:
+    def _take_reply(self, w: int, nbytes: int) -> bytes:
         assert self.port is not None
         data = self._parts.pop(w, None) or bytearray()
         data += self.port.drain(w)
@@ -272,11 +259,16 @@ class WorkerPool:
                 f"The reply of {format_env_ids(self.workers[w].env_ids)} has {len(data)} bytes "
                 f"where {nbytes} were announced. Close this vector env and make a new one."
             )
+        return bytes(data)
+
+    def _read_reply(self, worker: process.WorkerHandle, data: bytes) -> dict[str, Any]:
         try:
-            part: dict[str, Any] = pickle.loads(data)
+            part: dict[str, Any] = worker.channel.wire.loads(data)
+            if worker.foreign:
+                part = check_part(part, worker.env_ids, self._num_leaves)
         except Exception as error:
             raise EnvringError(
-                f"What {format_env_ids(self.workers[w].env_ids)} sent cannot be read here "
+                f"What {format_env_ids(worker.env_ids)} sent cannot be read here "
                 f"({error}). Are their infos and observations of classes that this process can "
                 "import?"
             ) from error
@@ -286,6 +278,8 @@ class WorkerPool:
         """Forgets what is left of a complete batch whose collection was interrupted."""
         assert self.port is not None
         self._parts.clear()
+        for relay in self._relays.values():
+            relay.take_reply()
         for w in range(len(self.workers)):
             self.port.drain(w)
 
@@ -344,6 +338,7 @@ class WorkerPool:
                 worker.stop(patience)
                 worker.release()
             self._lifeline.close()
+            self.segment_file.close()
             if self.segment is not None:
                 self.segment.close_fd()
 
@@ -356,7 +351,12 @@ class WorkerPool:
             pass  # whoever is left is ended by force
 
 
-def _abandon(workers: list[local.WorkerHandle], lifeline: local.Lifeline, pid: int) -> None:
+def _abandon(
+    workers: list[process.WorkerHandle],
+    lifeline: process.Lifeline,
+    segment_file: SegmentFile,
+    pid: int,
+) -> None:
     """Garbage collection or exit without close: no process may remain."""
     if os.getpid() != pid:
         return  # a forked copy: the workers are not ours
@@ -368,3 +368,4 @@ def _abandon(workers: list[local.WorkerHandle], lifeline: local.Lifeline, pid: i
         worker.stop(deadline)
         worker.release()
     lifeline.close()
+    segment_file.close()

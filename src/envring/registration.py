@@ -13,10 +13,14 @@ from typing import Any
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
+from envring import portal
+from envring.errors import SourceError
 from envring.single import RingEnv
+from envring.sources import EnvSource
 from envring.vector import RingVectorEnv
 
 NAMESPACE = "envring"
+_DIRECTORIES = ("dir:", "recipe:")
 
 
 def _option_names(function: Callable[..., Any]) -> frozenset[str]:
@@ -27,7 +31,7 @@ _VECTOR_OPTIONS = _option_names(RingVectorEnv)
 _SINGLE_OPTIONS = _option_names(RingEnv)
 
 
-def _find(id: str | EnvSpec) -> str | EnvSpec:
+def _find(id: Any) -> str | EnvSpec:
     """The spec of an id, which workers do not need to have registered; or the id itself."""
     if isinstance(id, EnvSpec):
         return copy.deepcopy(id)
@@ -41,6 +45,36 @@ def _find(id: str | EnvSpec) -> str | EnvSpec:
         return id  # unversioned, or unknown: gymnasium.make says it best
 
 
+def _source(
+    id: str | EnvSpec | EnvSource, options: dict[str, Any], kwargs: dict[str, Any]
+) -> EnvSource | None:
+    """The env as data, where it is to run in another interpreter; takes what is in kwargs."""
+    if isinstance(id, EnvSource):
+        if kwargs:
+            raise SourceError(f"an EnvSource takes its own kwargs; not known here: {list(kwargs)}")
+        return id
+    if isinstance(id, str) and id.startswith(_DIRECTORIES):
+        source, launcher = portal.open_directory(
+            id, kwargs.pop("env_args", ()), kwargs.pop("env_kwargs", {})
+        )
+        if options.get("launcher") is None:
+            options["launcher"] = launcher
+        if kwargs:
+            raise SourceError(
+                f"Arguments of an env directory go into env_args and env_kwargs; not known: "
+                f"{list(kwargs)}"
+            )
+        return source
+    if options.get("launcher") is None:
+        return None
+    if isinstance(id, EnvSpec):
+        kwargs, id = {**id.kwargs, **kwargs}, id.id
+    own = {name: kwargs.pop(name) for name in ("imports", "setup") if name in kwargs}
+    args = kwargs.pop("env_args", ())
+    env_kwargs = {**kwargs.pop("env_kwargs", {}), **kwargs}
+    return EnvSource(id, args=args, kwargs=env_kwargs, **own)
+
+
 def _build(
     id: str | EnvSpec, kwargs: dict[str, Any], wrappers: Sequence[Callable[[Any], Any]]
 ) -> Any:
@@ -50,23 +84,30 @@ def _build(
     return env
 
 
-def make(id: str | EnvSpec, **kwargs: Any) -> RingEnv:
+def make(id: str | EnvSpec | EnvSource, **kwargs: Any) -> RingEnv:
     """Makes a registered env in a process of its own.
 
     Args:
-        id: an id ("module:Env-v0" imports the module first) or a spec.
-        **kwargs: RingEnv's options (context, spin, worker_env, ...); all others go to
-            `gymnasium.make`.
+        id: an id ("module:Env-v0" imports the module first), a spec or an `EnvSource`. With a
+            launcher also "package.module:attribute" and "file.py:attribute"; "dir:PATH" opens
+            a directory as Portal-Env has them: spec.yml, env_setup.py, env_main.py; "recipe:NAME"
+            one of ours.
+        **kwargs: RingEnv's options (launcher, spin, worker_env, ...); all others go to
+            `gymnasium.make`. With a launcher `imports`, `setup`, `env_args` and `env_kwargs` are
+            those of `EnvSource`.
 
     Returns:
         A RingEnv.
     """
     options = {name: kwargs.pop(name) for name in _SINGLE_OPTIONS & kwargs.keys()}
+    source = _source(id, options, kwargs)
+    if source is not None:
+        return RingEnv(source, **options)
     return RingEnv(partial(_build, _find(id), kwargs, ()), **options)
 
 
 def make_vec(
-    id: str | EnvSpec,
+    id: str | EnvSpec | EnvSource,
     num_envs: int = 1,
     *,
     vector_kwargs: dict[str, Any] | None = None,
@@ -76,12 +117,12 @@ def make_vec(
     """Makes a vector of a registered env; `gymnasium.make_vec` with RingVectorEnv.
 
     Args:
-        id: an id ("module:Env-v0" imports the module first) or a spec.
+        id: as in `make`.
         num_envs: number of envs.
         vector_kwargs: options for RingVectorEnv.
         wrappers: applied to each env, in order.
         **kwargs: RingVectorEnv's options by name (num_workers, copy, autoreset_mode, ...); all
-            others go to `gymnasium.make`.
+            others as in `make`.
 
     Returns:
         A RingVectorEnv with `spec` set.
@@ -89,6 +130,14 @@ def make_vec(
     options = {name: kwargs.pop(name) for name in _VECTOR_OPTIONS & kwargs.keys()}
     options.update(vector_kwargs or {})
     wrappers = list(wrappers or [])
+    source = _source(id, options, kwargs)
+    if source is not None:
+        if wrappers:
+            raise SourceError(
+                "wrappers are functions of this interpreter and the env runs in another one. Apply "
+                "them there, in a function that EnvSource('file.py:function') names."
+            )
+        return RingVectorEnv([source] * num_envs, **options)
     found = _find(id)
     if isinstance(found, EnvSpec):
         kwargs = {**found.kwargs, **kwargs}

@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: MIT
 """Memory for segments, and where things are in them.
 
-At home the memory is a memfd that workers receive over their channel: it has no name, so nothing
-is left behind whoever is killed. Space is reserved when it is made; slots and info columns beyond
-the first are backed one at a time.
+The memory is a memfd that workers inherit or receive over their channel: it has no name, so nothing
+is left behind whoever is killed. Only workers that cannot inherit (containers) get a file with a
+name, which is taken away as soon as they have mapped it. Space is reserved when it is made; slots
+and info columns beyond the first are backed one at a time.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import mmap
 import os
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,6 +47,43 @@ class SegmentSpec:
     obs_leaves: list[tuple[int, tuple[int, ...] | None, str]]
     outcomes: list[tuple[int, tuple[int, ...], str]]
     final_leaves: list[tuple[int, tuple[int, ...] | None, str]]
+
+
+class SegmentFile:
+    """Memory that a segment will be laid out in, made before its size is known.
+
+    Attributes:
+        fd: descriptor of the file.
+        path: its name, for processes that cannot inherit the descriptor, or None.
+    """
+
+    def __init__(self, *, named: bool = False) -> None:
+        """Makes the file: a memfd, or one that only this user may open."""
+        self.path: str | None = None
+        if named:
+            self.path = f"/dev/shm/envring-{secrets.token_hex(8)}"
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            self.fd = os.open(self.path, flags, 0o600)
+        else:
+            self.fd = os.memfd_create("envring", os.MFD_CLOEXEC)
+
+    def unlink(self) -> None:
+        """Takes the name away; whoever mapped the file keeps it."""
+        if self.path is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.path)
+            self.path = None
+
+    def take_fd(self) -> int:
+        """Hands the descriptor over."""
+        fd, self.fd = self.fd, -1
+        return fd
+
+    def close(self) -> None:
+        """Lets go of name and descriptor."""
+        self.unlink()
+        if self.fd >= 0:
+            os.close(self.take_fd())
 
 
 @dataclass
@@ -113,22 +153,20 @@ class MappedSegment:
             self.fd = -1
 
 
-def create(spec: SegmentSpec, *, shared: bool) -> MappedSegment:
+def create(spec: SegmentSpec, file: SegmentFile | None) -> MappedSegment:
     """Makes a segment.
 
     Args:
         spec: what goes into it.
-        shared: False keeps the memory in this process.
+        file: where, its descriptor is taken over; None keeps the memory in this process.
 
     Raises:
         SegmentMemoryError: there is not enough memory; the text says how much is needed.
     """
     total = _core.segment_bytes(**spec.config)
-    fd = -1
-    if shared:
-        fd = os.memfd_create("envring", os.MFD_CLOEXEC)
+    fd = -1 if file is None else file.take_fd()
     try:
-        if shared:
+        if fd >= 0:
             os.ftruncate(fd, total)
             buffer = mmap.mmap(fd, total)
         else:
@@ -146,6 +184,34 @@ def create(spec: SegmentSpec, *, shared: bool) -> MappedSegment:
             "observations, or raise the memory limit of this container."
         ) from error
     return segment
+
+
+def layout(segment: MappedSegment, path: str | None) -> dict[str, Any]:
+    """All that a worker without `_core` needs to attach, as plain data.
+
+    Args:
+        segment: the segment, whose descriptor the worker inherited.
+        path: where the worker finds it if it did not.
+    """
+    core, spec = segment.core, segment.spec
+    return {
+        "fd": segment.fd if path is None else -1,
+        "path": path,
+        "bytes": core.total_bytes,
+        "num_envs": core.num_envs,
+        "obs_leaves": spec.obs_leaves,
+        "outcomes": spec.outcomes,
+        "final_leaves": spec.final_leaves,
+        "off_slots": core.off_slots,
+        "slot_bytes": core.slot_bytes,
+        "off_final": core.off_final,
+        "off_tids": core.off_tids,
+        "off_final_marks": core.off_final_marks,
+        "off_infos": core.off_infos,
+        "info_bytes": core.info_bytes,
+        "off_actions": core.off_actions,
+        "action_bytes": spec.config["action_bytes"],
+    }
 
 
 def attach(fd: int, spec: SegmentSpec) -> MappedSegment:

@@ -12,10 +12,12 @@ from gymnasium import Env
 from envring.errors import EnvFnError
 from envring.guard import Guarded
 from envring.hosting import EnvHost
+from envring.launchers.base import Launcher
 from envring.options import pool_options
+from envring.placement import choose_launchers, place
 from envring.pool import WorkerPool
 from envring.reply import Reply
-from envring.spaces import resolve
+from envring.spaces import resolve, understand
 
 _DISABLED = 2
 
@@ -47,6 +49,7 @@ class RingEnv(Guarded, Env[Any, Any]):
         worker_env: Mapping[str, str | None] | None = None,
         step_loop: Literal["compiled", "reference"] = "compiled",
         start_timeout: float | None = None,
+        launcher: Launcher | str | None = None,
     ) -> None:
         """Starts the process and builds the env in it.
 
@@ -58,9 +61,13 @@ class RingEnv(Guarded, Env[Any, Any]):
             worker_env: environment variables for the process; None as a value removes one.
             step_loop: "compiled", or "reference": the same in plain Python.
             start_timeout: seconds in which the env must be built, None for no limit.
+            launcher: another interpreter to run the env in; env_fn is then an `EnvSource`, which
+                may name the launcher itself.
 
         Raises:
             EnvFnError: env_fn cannot be called, or cannot be sent to the process.
+            LaunchError: the launcher's interpreter could not be started, or could not build the
+                env; the type says why.
             WorkerDied: the process ended while it built the env.
             Exception: whatever the env's constructor raised.
         """
@@ -70,7 +77,7 @@ class RingEnv(Guarded, Env[Any, Any]):
         self._info: dict[str, Any] = {}
         pool = WorkerPool(
             [env_fn],
-            1,
+            place(choose_launchers([env_fn], launcher), 1, asked=True),
             pool_options(
                 name=f"Worker<{type(self).__name__}>",
                 num_workers=1,
@@ -85,8 +92,9 @@ class RingEnv(Guarded, Env[Any, Any]):
             ),
         )
         try:
-            hello = pool.hellos[0]
-            spaces = resolve(pool.hellos, "same", type(self).__name__)
+            hellos = understand(pool.hellos)
+            hello = hellos[0]
+            spaces = resolve(hellos, "same", type(self).__name__)
             self.observation_space = spaces.single_observation_space
             self.action_space = spaces.single_action_space
             self.metadata = hello["metadata"]

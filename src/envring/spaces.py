@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gymnasium import Space
+from gymnasium import Space, error
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces.utils import is_space_dtype_shape_equiv
 from gymnasium.vector.utils import batch_differing_spaces, batch_space
 
@@ -51,6 +52,39 @@ def check_observation_mode(mode: Any) -> None:
         )
 
 
+def understand(hellos: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """What workers say, with the spaces and specs of other interpreters as Gymnasium's own.
+
+    Raises:
+        SpaceDataError: what one says of its spaces are none.
+    """
+    return [_translate(hello) if hello.get("foreign") else hello for hello in hellos]
+
+
+def _translate(hello: Mapping[str, Any]) -> dict[str, Any]:
+    from envring.space_data import build_space
+
+    translated: dict[str, Any] = {}
+    for name in ("observation_spaces", "action_spaces"):
+        kinds, which = hello[name]
+        translated[name] = ([build_space(kind) for kind in kinds], which)
+    metadata, render_mode = hello.get("metadata"), hello.get("render_mode")
+    translated["metadata"] = dict(metadata) if isinstance(metadata, dict) else {}
+    translated["render_mode"] = render_mode if isinstance(render_mode, str) else None
+    translated["spec"] = _spec(hello.get("spec"))
+    return translated
+
+
+def _spec(data: Any) -> EnvSpec | None:
+    if not isinstance(data, dict):
+        return None
+    known = {"id", "reward_threshold", "nondeterministic", "max_episode_steps", "order_enforce"}
+    try:
+        return EnvSpec(**{name: value for name, value in data.items() if name in known})
+    except (error.Error, TypeError, ValueError, AttributeError):
+        return None
+
+
 def _per_env(hellos: Sequence[Mapping[str, Any]], name: str) -> list[Space[Any]]:
     return [kinds[number] for kinds, which in (h[name] for h in hellos) for number in which]
 
@@ -87,11 +121,11 @@ def resolve(hellos: Sequence[Mapping[str, Any]], mode: Any, name: str) -> Vector
         single = observation[0]
         try:
             batched = batch_differing_spaces(observation)
-        except (AssertionError, TypeError, ValueError) as error:
+        except (AssertionError, TypeError, ValueError) as why:
             raise SpaceMismatchError(
                 f"{name}(..., observation_mode='different') however the observation spaces of "
-                f"{format_env_ids(range(num_envs))} cannot be batched: {error}"
-            ) from error
+                f"{format_env_ids(range(num_envs))} cannot be batched: {why}"
+            ) from why
 
     if mode == "same":
         bad = _differing(observation, lambda space: single == space)

@@ -19,12 +19,15 @@ from envring.errors import (
     EmptyVectorError,
     EnvFnError,
     EnvringError,
+    LauncherError,
 )
 from envring.hosting import EnvHost, Pool
 from envring.inline import InlinePool
+from envring.launchers.base import Launcher
 from envring.options import choose_workers, pool_options
+from envring.placement import choose_launchers, place
 from envring.pool import WorkerPool
-from envring.spaces import check_observation_mode, resolve
+from envring.spaces import check_observation_mode, resolve, understand
 
 _MODES = {AutoresetMode.NEXT_STEP: 0, AutoresetMode.SAME_STEP: 1, AutoresetMode.DISABLED: 2}
 
@@ -73,6 +76,7 @@ class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
         final_observation: bool = False,
         step_loop: Literal["compiled", "reference"] = "compiled",
         start_timeout: float | None = None,
+        launcher: Launcher | str | None = None,
     ) -> None:
         """Starts workers and builds the envs in them; none is built in this process.
 
@@ -106,8 +110,14 @@ class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
                 `final_observation` and `_final_observation`.
             step_loop: "compiled", or "reference": the same in plain Python, to debug with.
             start_timeout: seconds in which all envs must be built, None for no limit.
+            launcher: another interpreter to run the envs in: `Prefix(path)`, `Micromamba(spec)`,
+                ..., or a string such as "prefix:path/to/venv". The env_fns are then `EnvSource`s,
+                each of which may name a launcher of its own. `context` and `daemon` say nothing
+                about such workers.
 
         Raises:
+            LaunchError: a launcher's interpreter could not be started, or could not build an env;
+                the type says why.
             EmptyVectorError: no env_fns.
             EnvFnError: an env_fn cannot be called, or cannot be sent to a worker.
             SpaceMismatchError: the envs' spaces cannot be batched.
@@ -134,7 +144,18 @@ class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
         )
         self.max_concurrency = max_concurrency
         self.num_envs = len(env_fns)
+        launchers = choose_launchers(env_fns, launcher)
         self.num_workers = choose_workers(self.num_envs, num_workers, max_concurrency)
+        placements = []
+        if self.num_workers:
+            asked = num_workers is not None or max_concurrency is not None
+            placements = place(launchers, self.num_workers, asked)
+            self.num_workers = len(placements)
+        elif any(launchers):
+            raise LauncherError(
+                "num_workers=0 steps the envs in this process, but a launcher wants them in "
+                "another interpreter. Leave one of them out."
+            )
         self.final_observation = final_observation
 
         options = pool_options(
@@ -150,20 +171,21 @@ class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
             start_timeout=start_timeout,
         )
         pool: Pool = (
-            WorkerPool(env_fns, self.num_workers, options)
+            WorkerPool(env_fns, placements, options)
             if self.num_workers
             else InlinePool(env_fns, options)
         )
         try:
             name = type(self).__name__
-            spaces = resolve(pool.hellos, observation_mode, name)
+            hellos = understand(pool.hellos)
+            spaces = resolve(hellos, observation_mode, name)
             self.single_observation_space = spaces.single_observation_space
             self.observation_space = spaces.observation_space
             self.single_action_space = spaces.single_action_space
             self.action_space = spaces.action_space
-            self.metadata = dict(pool.hellos[0]["metadata"])
+            self.metadata = dict(hellos[0]["metadata"])
             self.metadata["autoreset_mode"] = self.autoreset_mode
-            self.render_mode = pool.hellos[0]["render_mode"]
+            self.render_mode = hellos[0]["render_mode"]
             overridden = type(self)._add_info is not VectorEnv._add_info
             self._host = EnvHost(pool, spaces, copy, slots, self._add_info if overridden else None)
         except BaseException:

@@ -60,6 +60,7 @@ KEYWORDS = {
     "final_observation": False,
     "step_loop": "compiled",
     "start_timeout": None,
+    "launcher": None,
 }
 
 

@@ -6,7 +6,7 @@ import gc
 import numpy as np
 
 from envring import _core
-from envring.segment import SegmentSpec, create
+from envring.segment import SegmentFile, SegmentSpec, create
 
 N = 4
 SHAPE = (N, 1000)
@@ -25,7 +25,7 @@ def make_segment():
         "slot_bytes": 16768,
         "info_bytes": 4096,
     }
-    made = create(SegmentSpec(config, [(0, SHAPE, "<f4")], outcomes, []), shared=True)
+    made = create(SegmentSpec(config, [(0, SHAPE, "<f4")], outcomes, []), SegmentFile())
     made.close_fd()
     return made
 

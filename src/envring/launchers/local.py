@@ -6,19 +6,15 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import select
 import socket
-import time
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from envring.channel import Channel
-from envring.errors import EnvFnError, WorkerDied, format_env_ids
+from envring.errors import EnvFnError, format_env_ids
 from envring.launchers import child
+from envring.launchers.process import Lifeline, WorkerHandle, own
 from envring.launchers.stderr import StderrPipe
-
-_PATIENCE = 1.0  # seconds between SIGTERM and SIGKILL
 
 
 class _Fd:
@@ -37,110 +33,6 @@ class _Fd:
 
     def detach(self) -> int:
         return self.fd
-
-
-class Lifeline:
-    """A pipe whose write end closes when this process ends: workers watch the read end."""
-
-    def __init__(self) -> None:
-        """Makes the pipe."""
-        self.read_end, self.write_end = os.pipe()
-        _owned.add(self)
-
-    def close(self) -> None:
-        """Closes what is open."""
-        for name in ("read_end", "write_end"):
-            fd = getattr(self, name)
-            if fd >= 0:
-                setattr(self, name, -1)
-                os.close(fd)
-
-
-class WorkerHandle:
-    """A worker process, from the caller's side.
-
-    Attributes:
-        env_ids: the envs it holds.
-        channel: control channel.
-        process: multiprocessing's process object.
-    """
-
-    def __init__(
-        self,
-        env_ids: Sequence[int],
-        process: Any,
-        channel: Channel,
-        errors: StderrPipe,
-    ) -> None:
-        """Takes over a process that was just started."""
-        self.env_ids = tuple(env_ids)
-        self.process = process
-        self.channel = channel
-        self.errors = errors
-        self.pid: int = process.pid
-        self.pidfd = os.pidfd_open(self.pid)
-        self._death: WorkerDied | None = None
-        _owned.add(self)
-
-    def is_dead(self, timeout: float = 0.0) -> bool:
-        """Whether the process ended; waits so many seconds for it."""
-        if self.pidfd < 0:
-            return True
-        poll = select.poll()
-        poll.register(self.pidfd, select.POLLIN)
-        return bool(poll.poll(timeout * 1000))
-
-    def death(self) -> WorkerDied:
-        """The error that describes its death."""
-        if self._death is None:
-            self.process.join(0.5)
-            code = self.process.exitcode
-            tail = self.errors.drain()
-            killed = code is not None and code < 0
-            self._death = WorkerDied(
-                self.env_ids,
-                self.pid,
-                None if killed else code,
-                -code if killed else None,
-                tail,
-            )
-        return self._death
-
-    def stop(self, deadline: float) -> None:
-        """Ends the process: asks by SIGTERM, and kills if it is still there at the deadline."""
-        if not self.is_dead():
-            self.process.terminate()
-        if not self.is_dead(max(deadline - time.monotonic(), 0.0)):
-            self.process.kill()
-            self.is_dead(_PATIENCE)
-        self.process.join(_PATIENCE)
-
-    def release(self) -> None:
-        """Lets go of what belongs to an ended process."""
-        if self.pidfd >= 0:
-            self.errors.drain()
-        self.close()
-
-    def close(self) -> None:
-        """Closes descriptors only."""
-        self.channel.close()
-        self.errors.close()
-        if self.pidfd >= 0:
-            os.close(self.pidfd)
-            self.pidfd = -1
-
-
-_owned: weakref.WeakSet[Any] = weakref.WeakSet()
-
-
-def _after_fork_in_child() -> None:
-    # Copies of our ends in a forked child would keep workers from seeing this process die.
-    for owner in list(_owned):
-        owner.close()
-    _owned.clear()
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def start(
@@ -165,9 +57,9 @@ def start(
         EnvFnError: env_fns cannot be sent to the worker.
     """
     ours, theirs = Channel.pair()
-    _owned.add(ours)
+    own(ours)
     errors = StderrPipe()
-    _owned.add(errors)
+    own(errors)
     # Copies, because a forked child closes all that is ours.
     fds = [
         os.dup(fd) for fd in (errors.read_end, errors.write_end, errors.tail_fd, lifeline.read_end)

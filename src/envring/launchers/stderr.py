@@ -65,15 +65,35 @@ class StderrPipe:
         self.read_end, self.write_end = os.pipe()
         self.tail_fd = os.memfd_create("envring-stderr", os.MFD_CLOEXEC)
         os.ftruncate(self.tail_fd, _INCOMING + _INCOMING_BYTES)
+        self._relay: threading.Thread | None = None
 
     def started(self) -> None:
         """The worker has its copies: only it may keep the pipe open."""
         os.close(self.write_end)
         self.write_end = -1
 
+    def relay(self) -> None:
+        """Has a thread here pass on what comes, for a worker that this pipe's ends do not reach."""
+        self._relay = threading.Thread(target=self._run_relay, name="envring-stderr", daemon=True)
+        self._relay.start()
+
+    def _run_relay(self) -> None:
+        tail = Tail(self.tail_fd)
+        while data := os.read(self.read_end, 1 << 16):
+            tail.append(data)
+            _pass_on(data)
+
+    def pass_on(self, data: bytes) -> None:
+        """Shows what the worker said elsewhere, and keeps it."""
+        Tail(self.tail_fd).append(data)
+        _pass_on(data)
+
     def drain(self) -> str:
         """After the worker's death: passes on what is left and returns the last lines."""
         tail = Tail(self.tail_fd)
+        if self._relay is not None:
+            self._relay.join(1.0)
+            return Tail(self.tail_fd).text()
         taken = os.pread(self.tail_fd, _INCOMING_BYTES, _INCOMING).rstrip(b"\0")
         if taken:
             os.pwrite(self.tail_fd, bytes(len(taken)), _INCOMING)
@@ -93,6 +113,10 @@ class StderrPipe:
 
     def close(self) -> None:
         """Lets go of everything."""
+        if self._relay is not None:
+            self._relay.join(1.0)
+            if self._relay.is_alive():
+                return  # somebody that outlives the worker holds the pipe: the thread reads on
         for name in ("read_end", "write_end", "tail_fd"):
             fd = getattr(self, name)
             if fd >= 0:

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: MIT
+"""What to build, as data: the one form of an env that every interpreter understands."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from envring.errors import SourceError
+
+if TYPE_CHECKING:
+    from envring.launchers.base import Launcher
+
+_SEPARATOR = ":"
+
+
+def _check_json(value: Any, where: str) -> None:
+    """Refuses what JSON does not say as it is, naming the place."""
+    if value is None or type(value) in (bool, int, float, str):
+        return
+    if type(value) in (list, tuple):
+        for i, item in enumerate(value):
+            _check_json(item, f"{where}[{i}]")
+        return
+    if type(value) is dict:
+        for key, item in value.items():
+            if type(key) is not str:
+                raise SourceError(f"{where} has the key {key!r}: keys must be strings.")
+            _check_json(item, f"{where}[{key!r}]")
+        return
+    raise SourceError(
+        f"{where} is {value!r} ({type(value).__name__}), which cannot be told to another "
+        "interpreter. Give None, bools, numbers, strings, lists and dicts, or build it in a "
+        "function of your own there: EnvSource('file.py:function')."
+    )
+
+
+def _absolute(path: str, what: str) -> str:
+    full = os.path.abspath(os.path.expanduser(path))
+    if not os.path.isfile(full):
+        raise SourceError(f"{what}: there is no file {full}.")
+    return full
+
+
+@dataclass(frozen=True)
+class EnvSource:
+    """How to build one env, in this interpreter or in another one.
+
+    Calling a source builds the env here, so that it serves wherever a function does.
+
+    Attributes:
+        env: a registered id ("CartPole-v1", "module:Id-v0"), "package.module:attribute", or
+            "path/to/file.py:attribute". An attribute is called with args and kwargs.
+        args: positional arguments, plain data.
+        kwargs: keyword arguments, plain data; for ids those of `make`.
+        imports: modules to import first, which register ids.
+        setup: a Python file to run first, once per worker, or None.
+        launcher: where this env runs; None: where its vector env says.
+        portal: whether `env` is a script that hands a factory to Portal-Env's EnvSidePortal.
+
+    Raises:
+        SourceError: an argument is not plain data, or a file does not exist.
+
+    Example:
+        >>> source = EnvSource("CartPole-v1", kwargs={"render_mode": "rgb_array"})
+        >>> env = source()
+        >>> env.close()
+    """
+
+    env: str
+    args: Sequence[Any] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    imports: Sequence[str] = ()
+    setup: str | os.PathLike[str] | None = None
+    launcher: Launcher | str | None = None
+    portal: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks everything that can be checked here, and makes paths absolute."""
+        if not isinstance(self.env, str) or not self.env:
+            raise SourceError(f"env must be an id, 'module:attr' or 'file.py:attr': {self.env!r}.")
+        if isinstance(self.imports, str):
+            raise SourceError(f"imports must be a list of module names, got {self.imports!r}.")
+        _check_json(list(self.args), "args")
+        _check_json(dict(self.kwargs), "kwargs")
+        for name in self.imports:
+            if not isinstance(name, str):
+                raise SourceError(f"imports must be module names, got {name!r}.")
+        path, attribute = self._split()
+        if path is not None:
+            path = _absolute(path, self.env)
+            full = path if self.portal else f"{path}{_SEPARATOR}{attribute}"
+            object.__setattr__(self, "env", full)
+        if self.setup is not None:
+            object.__setattr__(self, "setup", _absolute(os.fspath(self.setup), "setup"))
+
+    def _split(self) -> tuple[str | None, str]:
+        """(file, attribute); the file is None where a module or an id is meant."""
+        if self.portal:
+            return self.env, ""
+        path, separator, attribute = self.env.rpartition(_SEPARATOR)
+        if not separator:
+            if self.env.endswith(".py"):
+                raise SourceError(
+                    f"{self.env!r} names a file but nothing in it: write 'file.py:function'."
+                )
+            return None, ""
+        if not path.endswith(".py"):
+            return None, attribute
+        if not attribute:
+            raise SourceError(f"{self.env!r} names nothing in that file: 'file.py:function'.")
+        return path, attribute
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Absolute paths that a worker has to be able to read: files' directories, for imports."""
+        path, _ = self._split()
+        found = [] if path is None else [os.path.dirname(path)]
+        if self.setup is not None:
+            found.append(os.fspath(self.setup))
+        return tuple(found)
+
+    def data(self, map_path: Callable[[str], str] = str) -> dict[str, Any]:
+        """As it travels to a worker.
+
+        Args:
+            map_path: from paths here to paths there.
+        """
+        path, attribute = self._split()
+        env = self.env
+        if path is not None:
+            env = map_path(path) if self.portal else f"{map_path(path)}{_SEPARATOR}{attribute}"
+        return {
+            "env": env,
+            "args": json.loads(json.dumps(list(self.args))),
+            "kwargs": json.loads(json.dumps(dict(self.kwargs))),
+            "imports": list(self.imports),
+            "setup": None if self.setup is None else map_path(os.fspath(self.setup)),
+            "portal": self.portal,
+        }
+
+    def __call__(self) -> Any:
+        """Builds the env in this interpreter.
+
+        Raises:
+            SourceError: there is no such id, module or attribute.
+            Exception: whatever the env's constructor raised.
+        """
+        from envring._foreign.envring_worker import sources
+
+        data = self.data()
+        try:
+            sources.prepare([data])
+            return sources.make_env(data)
+        except sources.SourceError as error:
+            raise SourceError(str(error)) from error
