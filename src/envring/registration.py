@@ -35,14 +35,15 @@ def _find(id: Any) -> str | EnvSpec:
     """The spec of an id, which workers do not need to have registered; or the id itself."""
     if isinstance(id, EnvSpec):
         return copy.deepcopy(id)
-    name = id
-    if ":" in id:
-        module, name = id.split(":", 1)
+    whole: str = id
+    name = whole
+    if ":" in name:
+        module, name = name.split(":", 1)
         importlib.import_module(module)
     try:
         return copy.deepcopy(gymnasium.spec(name))
     except gymnasium.error.Error:
-        return id  # unversioned, or unknown: gymnasium.make says it best
+        return whole  # unversioned, or unknown: gymnasium.make says it best
 
 
 def _source(

@@ -188,11 +188,18 @@ class ForeignWorker(WorkerHandle):
         """
         limit = HANDSHAKE_TIMEOUT if timeout is None else min(timeout, HANDSHAKE_TIMEOUT)
         deadline = time.monotonic() + limit
+        failure = None
         try:
             noise = self.channel.skip_to(MAGIC, limit, self._look)
             message = self.channel.receive(max(deadline - time.monotonic(), 0.0), self._look)
-            name, facts = message
-            if name != "hello" or not isinstance(facts, dict):
+            if isinstance(message, tuple) and message[:1] == ("failed",):
+                failure = self._failure(message)
+            elif not (
+                isinstance(message, tuple)
+                and len(message) == 2
+                and message[0] == "hello"
+                and isinstance(message[1], dict)
+            ):
                 raise CodecError(f"its first message is {message!r:.200}")
         except ChannelClosed:
             self.is_dead(1.0)
@@ -208,11 +215,13 @@ class ForeignWorker(WorkerHandle):
                     "its interpreter needs longer to start."
                 )
             ) from None
-        except (HandshakeError, CodecError, ValueError) as error:
+        except (HandshakeError, CodecError) as error:
             raise HandshakeError(
                 self._about(f"What was started does not speak as a worker does: {error}.")
             ) from error
-        self.facts = facts
+        if failure is not None:
+            raise failure
+        self.facts = facts = message[1]
         if noise:
             lines = noise.decode("utf-8", "replace").splitlines()[-_NOISE_LINES:]
             self.errors.pass_on("\n".join(lines).encode() + b"\n")
