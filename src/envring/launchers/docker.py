@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: MIT
+"""Workers in containers, through any program that takes docker's command line."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import secrets
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from envring.errors import InterpreterError, LauncherError
+from envring.launchers.base import INTERPRETER_FLAGS, Launch, Launcher, Needs, Sandbox
+
+_TIMEOUT = 60.0  # seconds for an answer of the engine
+_INSIDE = "/envring"  # where files from outside are mounted
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
+
+
+@dataclass(frozen=True)
+class Docker(Launcher):
+    """A container image that holds a Python; each worker is a container of its own.
+
+    The segment, the worker's files and the env's files are mounted by path, the latter read-only.
+    The caller's environment stays outside. Files are opened as the caller's user.
+
+    Attributes:
+        image: name of an image that the engine has.
+        engine: the engine's command line, such as ("docker",) or ("podman",).
+        python: the interpreter's name or path in the image.
+        network: the engine's name of a network ("none", "host"); None: the engine's default.
+        options: further options of `docker run`, such as ("--gpus", "all").
+        sandbox: no network, no capabilities, a read-only file system with an empty `/tmp`.
+    """
+
+    named_segment: ClassVar[bool] = True
+
+    image: str
+    engine: Sequence[str] = ("docker",)
+    python: str = "python"
+    network: str | None = None
+    options: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        """Takes the arguments apart.
+
+        Raises:
+            LauncherError: one of them cannot be what it should be.
+        """
+        _text(self.image, "image", "the name of an image")
+        _text(self.python, "python", "the interpreter's name in the image")
+        if self.network is not None:
+            _text(self.network, "network", "the name of a network, or None")
+        object.__setattr__(self, "engine", _words(self.engine, "engine"))
+        object.__setattr__(self, "options", _words(self.options, "options"))
+        if not self.engine:
+            raise LauncherError('Docker(engine=) is a command line, such as ("podman",).')
+
+    def prepare(self, needs: Needs) -> Launch:
+        """Sees that engine and image are there, and composes the command line.
+
+        Raises:
+            LauncherError: the engine is missing, does not answer, or runs on another machine.
+            InterpreterError: the engine has no such image, or one for another machine.
+        """
+        engine = tuple(self.engine)
+        rootless = _engine(engine)
+        self._look_for_image(engine)
+        name = f"envring-{os.getpid()}-{secrets.token_hex(4)}"
+        argv = [*engine, "run", "--rm", "--interactive", "--init", "--name", name]
+        argv += ["--log-driver", "none"]  # what a worker says is for us, not for the engine's logs
+        # Without root, root inside is the caller outside, and no other user is.
+        argv += ["--user", "0:0" if rootless else f"{os.getuid()}:{os.getgid()}"]
+        if os.path.exists("/sys/fs/selinux/enforce"):
+            argv += ["--security-opt", "label=disable"]  # or labels would hide the mounted files
+        argv += self._confinement()
+        places = _places(needs)
+        for path, place in places.items():
+            argv += ["--mount", _mount(path, place, path != needs.segment)]
+        argv += _set(needs.environ)
+        argv += [*self.options, self.image]
+        argv += [*_unset(needs.environ), self.python, *INTERPRETER_FLAGS]
+        return Launch(
+            argv=tuple(argv),
+            environ=dict(os.environ),  # the engine's own
+            description=f"image {self.image} ({os.path.basename(engine[0])})",
+            map_path=functools.partial(_inside, places),
+            shares_fds=False,
+            stop_argv=(*engine, "kill", name),
+        )
+
+    def _look_for_image(self, engine: tuple[str, ...]) -> None:
+        answer = _ask(engine, "image", "inspect", "--format", "{{.Architecture}}", self.image)
+        if answer.returncode:
+            raise InterpreterError(
+                f"{engine[0]} has no image {self.image}: {_said(answer)}\n"
+                f"To fetch it: {' '.join(engine)} pull {self.image}"
+            )
+        theirs = answer.stdout.decode("utf-8", "replace").strip()
+        machine = os.uname().machine
+        ours = _ARCHITECTURES.get(machine, machine)
+        if theirs and theirs != ours and not _emulated(theirs):
+            raise InterpreterError(
+                f"The image {self.image} is for {theirs}, and this machine is {ours}. To fetch "
+                f"that: {' '.join(engine)} pull --platform linux/{ours} {self.image}"
+            )
+
+    def _confinement(self) -> list[str]:
+        openings = self.sandbox if isinstance(self.sandbox, Sandbox) else Sandbox()
+        network = self.network
+        argv = []
+        if self.sandbox:
+            argv += ["--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL"]
+            argv += ["--security-opt", "no-new-privileges"]
+            if not openings.network:
+                network = "none"
+        if network is not None:
+            argv += ["--network", network]
+        for readonly, paths in ((True, openings.read), (False, openings.write)):
+            for path in paths:
+                if not os.path.exists(path):
+                    raise LauncherError(f"The sandbox is to open {path}, which does not exist.")
+                argv += ["--mount", _mount(path, path, readonly)]
+        return argv
+
+
+def _text(value: object, field: str, what: str) -> None:
+    if not isinstance(value, str) or not value.strip() or value.startswith("-") or "\0" in value:
+        raise LauncherError(f"Docker({field}=) is {what}, not {value!r}.")
+
+
+def _words(value: object, field: str) -> tuple[str, ...]:
+    words = (value,) if isinstance(value, str) else value
+    if not isinstance(words, Sequence) or not all(isinstance(word, str) for word in words):
+        raise LauncherError(f"Docker({field}=) is a sequence of strings, not {value!r}.")
+    return tuple(words)
+
+
+def _engine(engine: tuple[str, ...]) -> bool:
+    """Whether the engine runs without root; it must be there, answer, and run on this machine."""
+    host = os.environ.get("DOCKER_HOST", "")
+    if "docker" in os.path.basename(engine[0]) and host.startswith(("tcp:", "ssh:", "http")):
+        raise LauncherError(
+            f"DOCKER_HOST is {host}: memory is shared on one machine only. Use an engine here."
+        )
+    program = shutil.which(engine[0])
+    if program is None:
+        other = "podman" if shutil.which("podman") else ""
+        advice = f' There is {other}: Docker(..., engine=("{other}",)).' if other else ""
+        raise LauncherError(f"There is no container engine {engine[0]} on PATH.{advice}")
+    return _is_rootless((program, *engine[1:]), host)
+
+
+@functools.cache
+def _is_rootless(engine: tuple[str, ...], host: str) -> bool:
+    # Asked once: an engine needs a tenth of a second for an answer.
+    answer = _ask(engine, "info", "--format", "{{json .}}")
+    try:
+        facts = json.loads(answer.stdout)
+        errors = facts.get("ServerErrors")
+    except (ValueError, AttributeError):
+        facts, errors = {}, None
+    if answer.returncode or errors or not facts:
+        said = " ".join(map(str, errors)) if errors else _said(answer)
+        raise LauncherError(
+            f"The container engine {engine[0]} does not answer: {said}\n"
+            f"Start it, or name another one. To see it alone: {' '.join(engine)} info"
+        )
+    return _says_rootless(facts)
+
+
+def _says_rootless(facts: Mapping[str, Any]) -> bool:
+    options = facts.get("SecurityOptions")
+    if isinstance(options, list):  # docker, and podman's docker-compatible interface
+        return any("rootless" in str(option) for option in options)
+    try:
+        return bool(facts["host"]["security"]["rootless"])
+    except (KeyError, TypeError):
+        return False
+
+
+def _ask(engine: tuple[str, ...], *words: str) -> subprocess.CompletedProcess[bytes]:
+    try:
+        return subprocess.run(
+            [*engine, *words],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise LauncherError(
+            f"The container engine {engine[0]} did not answer within {_TIMEOUT:.0f} s: "
+            f"{' '.join([*engine, *words])}"
+        ) from error
+    except OSError as error:
+        raise LauncherError(
+            f"The container engine {engine[0]} cannot be run: {error.strerror}."
+        ) from error
+
+
+def _said(answer: subprocess.CompletedProcess[bytes]) -> str:
+    text = answer.stderr.decode("utf-8", "replace").strip()
+    return text[-1000:] or f"exit code {answer.returncode}"
+
+
+def _emulated(architecture: str) -> bool:
+    machine = {docker: machine for machine, docker in _ARCHITECTURES.items()}.get(architecture)
+    return os.path.exists(f"/proc/sys/fs/binfmt_misc/qemu-{machine or architecture}")
+
+
+def _places(needs: Needs) -> dict[str, str]:
+    """Where each file is mounted: apart from all that the image has."""
+    files = list(dict.fromkeys(os.path.normpath(path) for path in needs.files))
+    places = {
+        path: f"{_INSIDE}/{number}/{os.path.basename(path)}" for number, path in enumerate(files)
+    }
+    if needs.segment is not None:
+        places[needs.segment] = f"{_INSIDE}/segment"
+    return places
+
+
+def _inside(places: Mapping[str, str], path: str) -> str:
+    """The path in the container of a path here; what is not mounted keeps its own."""
+    best = ""
+    for root in places:
+        if (path == root or path.startswith(root + os.sep)) and len(root) > len(best):
+            best = root
+    return places[best] + path[len(best) :] if best else path
+
+
+def _mount(path: str, place: str, readonly: bool) -> str:
+    fields = ["type=bind", f"source={path}", f"target={place}"]
+    if readonly:
+        fields.append("readonly")
+    # the option is a line of CSV
+    quoted = ['"' + f.replace('"', '""') + '"' if set(f) & set(',"') else f for f in fields]
+    return ",".join(quoted)
+
+
+def _set(changes: Mapping[str, str | None]) -> list[str]:
+    argv = [] if changes.get("HOME") else ["--env", "HOME=/tmp"]
+    for name, value in changes.items():
+        if value is not None:
+            argv += ["--env", f"{name}={value}"]
+    return argv
+
+
+def _unset(changes: Mapping[str, str | None]) -> list[str]:
+    """Removes variables of the image itself, for which engines have no common option."""
+    argv = []
+    for name, value in changes.items():
+        if value is None:
+            argv += ["-u", name]
+    return ["env", *argv] if argv else []
