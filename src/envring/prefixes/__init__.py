@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Interpreters built from conda specs: one prefix for each content, built once, kept in a cache."""

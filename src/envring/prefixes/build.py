@@ -1,0 +1,344 @@
+# SPDX-License-Identifier: MIT
+"""A prefix for a spec: from the cache, or built there, once, however many ask at the same time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+from envring.errors import EnvringError, LauncherError, SolveError
+from envring.prefixes import cache, lock, process, solvers
+from envring.prefixes.cache import Entry, Ready
+from envring.prefixes.progress import Progress, tail
+from envring.prefixes.solvers import Solver
+from envring.prefixes.spec import Spec, digest, this_platform
+
+_TIMEOUT = 7200.0  # seconds for a build, if $ENVRING_BUILD_TIMEOUT says nothing else
+_PIP = ("-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar=off")
+# what would make pip install elsewhere
+_ELSEWHERE = frozenset(
+    ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON", "PIP_REQUIRE_VIRTUALENV")
+)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Environment variables for what a build runs; launchers know them.
+
+    Attributes:
+        clean: the caller's environment, without what belongs to the caller's interpreter.
+        activated: the environment inside a prefix; its arguments are the prefix's path and a
+            directory in which to store what activating it takes.
+    """
+
+    clean: Callable[[], dict[str, str]]
+    activated: Callable[[str, str], dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be had.
+
+    Attributes:
+        spec: the packages.
+        setup: file that is run once in the finished prefix, by its Python, or None.
+        solver: which program installs the packages; None: the best there is.
+    """
+
+    spec: Spec
+    setup: Path | None = None
+    solver: str | None = None
+    _content: str = field(init=False, default="", compare=False)
+
+    def digest(self, solver: str) -> str:
+        """Hex digest of all that decides what the prefix holds."""
+        if not self._content:
+            content = {
+                "format": cache.FORMAT,
+                "platform": this_platform(),
+                "alias": solvers.alias(),
+                "setup": digest(self.setup) if self.setup else None,
+                **self.spec.content(),
+            }
+            object.__setattr__(self, "_content", json.dumps(content, sort_keys=True))
+        return hashlib.sha256(f"{solver}\n{self._content}".encode()).hexdigest()
+
+    def entry(self, solver: str) -> Entry:
+        """Its place in the cache."""
+        return cache.entry(self.spec.name, self.digest(solver))
+
+
+def find_ready(request: Request) -> tuple[Entry, Ready] | None:
+    """The prefix, if it has been built.
+
+    Without a wish for a solver any solver's prefix will do: that a solver has come or gone since
+    is no reason to build again.
+    """
+    names = solvers.NAMES if request.solver is None else (solvers.choose(request.solver).name,)
+    for name in names:
+        entry = request.entry(name)
+        ready = entry.ready()
+        if ready:
+            return entry, ready
+    return None
+
+
+def obtain(
+    request: Request, surroundings: Surroundings, progress: Progress | None = None
+) -> tuple[Entry, Ready]:
+    """The prefix, built if need be. Of many who ask, one builds and the others wait for it.
+
+    Args:
+        request: what is to be had.
+        surroundings: environments for what a build runs.
+        progress: what to tell on stderr, None for the usual.
+
+    Raises:
+        SolveError: if it cannot be built.
+        SpecError: if the setup file cannot be read.
+        LauncherError: if there is no solver.
+    """
+    found = find_ready(request)
+    if found:
+        return found
+    solver = solvers.choose(request.solver)
+    entry = request.entry(solver.name)
+    progress = progress or Progress(request.spec.name)
+    deadline = time.monotonic() + _timeout()
+    before = _failure(entry)
+    announced = False
+
+    def waiting(pid: int | None) -> None:
+        nonlocal announced
+        if not announced:
+            announced = True
+            who = "another process" if pid is None else f"process {pid}"
+            progress.step(f"waiting for {who}, which builds it")
+        progress.tick(tail(entry.log, 1))
+
+    try:
+        with lock.hold(entry.lock, deadline, waiting) as held:
+            ready = entry.ready()
+            failure = _failure(entry)
+            if ready is None and announced and failure is not None and failure != before:
+                raise SolveError(failure["message"], failure["log_path"], failure["tail"])
+            if ready is None:
+                ready = _Build(request, solver, entry, held, deadline, surroundings, progress).run()
+            elif announced:
+                progress.end("ready")
+    except TimeoutError as error:
+        raise SolveError(
+            f"The prefix of '{request.spec.path}' is not ready after {_timeout():.0f} s: {error}. "
+            "End that process, or allow more seconds in ENVRING_BUILD_TIMEOUT.",
+            str(entry.log),
+            tail(entry.log),
+        ) from error
+    except OSError as error:
+        raise SolveError(
+            f"The prefix of '{request.spec.path}' cannot be built in the cache '{cache.root()}': "
+            f"{error.strerror or error} ({error.filename}). "
+            "Set ENVRING_CACHE to a directory that can be written."
+        ) from error
+    finally:
+        progress.clear()
+    return entry, ready
+
+
+def _timeout() -> float:
+    text = os.environ.get("ENVRING_BUILD_TIMEOUT", "")
+    try:
+        return float(text) if text else _TIMEOUT
+    except ValueError:
+        raise LauncherError(
+            f"ENVRING_BUILD_TIMEOUT is {text!r}, which is no number of seconds."
+        ) from None
+
+
+def _failure(entry: Entry) -> dict[str, Any] | None:
+    """How the last build failed; each failure is another one."""
+    try:
+        found = json.loads(entry.failure.read_bytes())
+        return {key: found[key] for key in ("message", "log_path", "tail", "once")}
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+class _Build:
+    """One build, the lock held."""
+
+    def __init__(
+        self,
+        request: Request,
+        solver: Solver,
+        entry: Entry,
+        held: int,
+        deadline: float,
+        surroundings: Surroundings,
+        progress: Progress,
+    ) -> None:
+        self._spec = request.spec
+        self._setup = request.setup
+        self._solver = solver
+        self._entry = entry
+        self._held = held
+        self._deadline = deadline
+        self._surroundings = surroundings
+        self._progress = progress
+        self._python = str(entry.prefix / "bin" / "python")
+
+    def run(self) -> Ready:
+        """Builds; what is half built is never marked ready, and is taken away if we live to."""
+        begun = time.monotonic()
+        entry = self._entry
+        try:
+            entry.clear()
+            entry.log.write_text(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {self._spec.path}\n")
+            self._progress.step(f"building with {self._solver.title}, log: {entry.log}")
+            self._install()
+            version = self._version()
+            self._set_variables()
+            self._install_pip()
+            self._compile()
+            self._run_setup()
+            ready = Ready(
+                prefix=str(entry.prefix),
+                name=self._spec.name,
+                spec=str(self._spec.path),
+                setup=str(self._setup) if self._setup else None,
+                solver=self._solver.name,
+                python=version,
+                seconds=round(time.monotonic() - begun, 1),
+            )
+            self._surroundings.activated(str(entry.prefix), str(entry.directory))
+            entry.publish(ready)
+        except EnvringError as error:
+            self._progress.end("failed")
+            entry.clear()
+            if isinstance(error, SolveError):
+                self._remember(error)
+            raise
+        except BaseException:
+            entry.clear()
+            raise
+        self._progress.end("ready")
+        return ready
+
+    def _remember(self, error: SolveError) -> None:
+        """Tells those who wait that trying again is of no use."""
+        told = {"message": error.args[0], "log_path": error.log_path, "tail": error.tail}
+        cache.write_whole(self._entry.failure, {**told, "once": time.time_ns()})
+
+    def _run(self, doing: str, advice: str, argv: list[str], environ: Mapping[str, str]) -> None:
+        try:
+            process.run(
+                argv,
+                cwd=self._spec.path.parent,
+                environ=environ,
+                log=self._entry.log,
+                lock=self._held,
+                deadline=self._deadline,
+                progress=self._progress,
+            )
+        except process.ProgramFailed as error:
+            self._fail(doing, error.how, advice, error.tail)
+
+    def _fail(self, doing: str, how: str, advice: str, last: str) -> NoReturn:
+        if "No space left on device" in last or "Disk quota exceeded" in last:
+            advice = (
+                f"The disk of '{cache.root()}' is full: free some of it, "
+                "or set ENVRING_CACHE to a directory on another."
+            )
+        raise SolveError(
+            f"The prefix of '{self._spec.path}' could not be built: {doing} {how}. {advice}",
+            str(self._entry.log),
+            last,
+        )
+
+    def _install(self) -> None:
+        entry = self._entry
+        packages = cache.root() / "packages"
+        packages.mkdir(parents=True, exist_ok=True)
+        environ = self._surroundings.clean()
+        if "MAMBA_ROOT_PREFIX" in os.environ:
+            environ["MAMBA_ROOT_PREFIX"] = os.environ["MAMBA_ROOT_PREFIX"]
+        elif self._solver.name == "micromamba":
+            environ["MAMBA_ROOT_PREFIX"] = str(cache.root() / "micromamba")
+        self._progress.step("installing conda packages")
+        self._run(
+            self._solver.title,
+            "Correct the spec, or make its channels reachable.",
+            self._solver.command(self._spec, entry.prefix, entry.directory, packages),
+            environ,
+        )
+        history = entry.prefix / "conda-meta" / "history"
+        if history.parent.is_dir():
+            history.touch()  # what makes conda's own programs see a prefix
+        if not os.access(self._python, os.X_OK):
+            raise SolveError(
+                f"The prefix of '{self._spec.path}' has no Python: "
+                "add python=3.12, say, to its dependencies.",
+                str(entry.log),
+            )
+
+    def _version(self) -> str:
+        """The version of its Python, as conda's record has it."""
+        for path in (self._entry.prefix / "conda-meta").glob("python-*.json"):
+            match = re.fullmatch(r"python-([^-]+)-[^-]+", path.stem)
+            if match:
+                return match[1]
+        return "?"
+
+    def _set_variables(self) -> None:
+        if not self._spec.variables:
+            return
+        state = self._entry.prefix / "conda-meta" / "state"
+        try:
+            found = json.loads(state.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            found = {}
+        variables = {**found.get("env_vars", {}), **dict(self._spec.variables)}
+        cache.write_whole(state, {**found, "version": 1, "env_vars": variables})
+
+    def _inside(self) -> dict[str, str]:
+        entry = self._entry
+        environ = self._surroundings.activated(str(entry.prefix), str(entry.directory))
+        environ["PYTHONUNBUFFERED"] = "1"
+        return {name: value for name, value in environ.items() if name not in _ELSEWHERE}
+
+    def _install_pip(self) -> None:
+        if not self._spec.pip:
+            return
+        file = self._entry.directory / "requirements.txt"
+        file.write_text("\n".join([*self._spec.pip, ""]), encoding="utf-8")
+        self._progress.step("installing pip packages")
+        argv = [self._python, "-s", *_PIP, "-r", str(file)]
+        self._run("pip", "Correct the pip section of the spec.", argv, self._inside())
+
+    def _compile(self) -> None:
+        """Bytecode, which py-rattler leaves to the first import: workers write none."""
+        if self._solver.name != "rattler":
+            return
+        libraries = [str(each) for each in self._entry.prefix.glob("lib/python[23]*")]
+        self._progress.step("compiling")
+        # some packages carry files for other versions of Python: what does not compile stays
+        argv = ["/bin/sh", "-c", '"$@" || true', "sh"]
+        argv += [self._python, "-s", "-m", "compileall", "-q", *libraries]
+        self._run("compileall", "", argv, self._inside())
+
+    def _run_setup(self) -> None:
+        if self._setup is None:
+            return
+        self._progress.step(f"running {self._setup.name}")
+        self._run(
+            f"the setup file '{self._setup}'",
+            "It runs once, in the finished prefix.",
+            [self._python, "-s", str(self._setup)],
+            self._inside(),
+        )

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: MIT
+"""What a finished prefix holds, written down so that it can be built again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.parser import HeaderParser
+from pathlib import Path
+from typing import Any
+
+from envring.errors import SolveError
+
+
+@dataclass(frozen=True)
+class Package:
+    """One package of a prefix.
+
+    Attributes:
+        name: as its index has it.
+        version: exact.
+        build: conda's build string, "" for one that pip installed.
+        url: where it came from: conda's always; pip's where it came from no index.
+        checksum: MD5 of conda's archive, or "".
+        channel: conda's channel, or "".
+    """
+
+    name: str
+    version: str
+    build: str = ""
+    url: str = ""
+    checksum: str = ""
+    channel: str = ""
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """All packages of a prefix."""
+
+    name: str
+    conda: tuple[Package, ...]
+    pip: tuple[Package, ...]
+
+    def environment(self) -> str:
+        """A spec (YAML) with exact versions, pip's included."""
+        channels = dict.fromkeys(package.channel for package in self.conda)
+        lines = [f"name: {json.dumps(self.name)}", "channels:"]
+        lines += [f"- {json.dumps(channel)}" for channel in channels]
+        lines.append("dependencies:")
+        lines += [
+            f"- {json.dumps(f'{each.name}={each.version}={each.build}')}" for each in self.conda
+        ]
+        if self.pip:
+            lines.append("- pip:")
+            for each in self.pip:
+                pinned = f"{each.name} @ {each.url}" if each.url else f"{each.name}=={each.version}"
+                lines.append(f"  - {json.dumps(pinned)}")
+        return "\n".join([*lines, ""])
+
+    def explicit(self, platform: str) -> str:
+        """A lockfile of conda's packages; it cannot name those which pip installed."""
+        lines = [f"# platform: {platform}", "@EXPLICIT"]
+        for each in self.conda:
+            lines.append(f"{each.url}#{each.checksum}" if each.checksum else each.url)
+        return "\n".join([*lines, ""])
+
+
+def freeze(name: str, prefix: Path) -> Frozen:
+    """Reads what a prefix holds, from its files alone.
+
+    Args:
+        name: for the new spec.
+        prefix: a conda prefix.
+
+    Raises:
+        SolveError: if it is none.
+    """
+    records = list(_records(prefix))
+    if not records:
+        raise SolveError(f"'{prefix}' is no conda prefix, or an empty one.")
+    conda = [
+        Package(
+            record["name"],
+            record["version"],
+            record["build"],
+            record.get("url") or "",
+            record.get("md5") or "",
+            _channel(record),
+        )
+        for record in records
+    ]
+    owned = {file for record in records for file in record.get("files", ())}
+    return Frozen(
+        name,
+        tuple(sorted(conda, key=lambda each: each.name)),
+        tuple(sorted(_pip(prefix, owned), key=lambda each: each.name.lower())),
+    )
+
+
+def _records(prefix: Path) -> Iterator[dict[str, Any]]:
+    for path in sorted((prefix / "conda-meta").glob("*.json")):
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise SolveError(
+                f"'{path}' cannot be read: {error}. Build the prefix again."
+            ) from error
+        if isinstance(record, dict) and {"name", "version", "build"} <= record.keys():
+            yield record
+
+
+def _channel(record: dict[str, Any]) -> str:
+    """A channel's URL, without the platform that some installers leave in it."""
+    url = str(record.get("url") or "")
+    channel = url.rpartition("/")[0] or str(record.get("channel") or "")
+    return channel.removesuffix("/").removesuffix(f"/{record.get('subdir', '')}")
+
+
+def _pip(prefix: Path, owned: set[str]) -> Iterator[Package]:
+    """Installed distributions that no conda package brought."""
+    for pattern in ("*.dist-info/METADATA", "*.egg-info/PKG-INFO", "*.egg-info"):
+        for path in prefix.glob(f"lib/python*/site-packages/{pattern}"):
+            if str(path.relative_to(prefix)) in owned or not path.is_file():
+                continue
+            headers = HeaderParser().parsestr(path.read_text(encoding="utf-8", errors="replace"))
+            if headers["Name"] and headers["Version"]:
+                url = _direct_url(path.with_name("direct_url.json"))
+                yield Package(headers["Name"], headers["Version"], url=url)
+
+
+def _direct_url(path: Path) -> str:
+    """Where pip took a distribution from, if from no index."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        url = str(found["url"])
+        vcs = found.get("vcs_info")
+        return f"{vcs['vcs']}+{url}@{vcs['commit_id']}" if vcs else url
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ""

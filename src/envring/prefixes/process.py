@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: MIT
+"""Programs that a build runs: their output goes to the log, and they end with the builder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from envring.prefixes.progress import Progress, tail
+
+_POLL = 0.05  # seconds
+_GRACE = 5.0  # seconds between SIGTERM and SIGKILL
+
+# Runs a program that the kernel kills when the builder is killed: prctl(PR_SET_PDEATHSIG, SIGKILL).
+_LEASH = """
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)
+if os.getppid() != int(sys.argv[1]):
+    os._exit(1)
+try:
+    os.execvp(sys.argv[2], sys.argv[2:])
+except OSError as error:
+    sys.exit("%s: %s" % (sys.argv[2], error.strerror))
+"""
+
+
+class ProgramFailed(Exception):
+    """A program that did not end well.
+
+    Attributes:
+        how: "failed with exit code 1", "was killed by signal 9", "took too long".
+        tail: its last lines.
+    """
+
+    def __init__(self, how: str, tail: str) -> None:
+        """Arguments are the attributes."""
+        self.how = how
+        self.tail = tail
+        super().__init__(how, tail)
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    environ: Mapping[str, str],
+    log: Path,
+    lock: int,
+    deadline: float,
+    progress: Progress,
+) -> None:
+    """Runs a program to its end.
+
+    Args:
+        argv: the program and its arguments.
+        cwd: its directory.
+        environ: its whole environment.
+        log: file to append its output to.
+        lock: descriptor of the lock it keeps as long as it lives.
+        deadline: time.monotonic() at which it is killed.
+        progress: shows its last line.
+
+    Raises:
+        ProgramFailed: if it exits with anything but 0.
+        OSError: if it cannot be started or the log cannot be written.
+    """
+    with open(log, "ab") as output:
+        output.write(f"\n$ {shlex.join(argv)}\n".encode())
+        output.flush()
+        start = output.tell()
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid()), *argv],
+            cwd=cwd,
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            pass_fds=(lock,),
+            start_new_session=True,
+        )
+    try:
+        while process.poll() is None:
+            if time.monotonic() > deadline:
+                raise ProgramFailed("took too long", tail(log, start=start))
+            progress.tick(tail(log, 1, start))
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_POLL)
+    finally:
+        _end(process)
+    if process.returncode != 0:
+        code = process.returncode
+        how = f"failed with exit code {code}" if code > 0 else f"was killed by signal {-code}"
+        raise ProgramFailed(how, tail(log, start=start))
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends a program that still runs, and what it has started."""
+    for number, patience in ((signal.SIGTERM, _GRACE), (signal.SIGKILL, None)):
+        if process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(patience)

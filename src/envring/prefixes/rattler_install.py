@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: MIT
+"""Installs conda packages with py-rattler: a program of its own, run by path, as micromamba is.
+
+So threads of py-rattler never share a process with a caller that forks, and a caller that already
+runs an event loop may build, too. It imports nothing of this package.
+
+Usage: python rattler_install.py job.json
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import rattler
+from rattler.explicit_environment.environment import ExplicitEnvironmentSpec
+
+_EVERY = 0.5  # seconds between two lines on one download
+
+
+def say(text: str) -> None:
+    """Writes a line at once: the builder shows the last one."""
+    print(text, flush=True)
+
+
+class Reporter:
+    """Tells of downloads and links, a line each; py-rattler calls it."""
+
+    def __init__(self) -> None:
+        """Nothing has happened yet."""
+        self.names: dict[int, str] = {}
+        self.total = 0
+        self.linked = 0
+        self.said = 0.0
+
+    def on_transaction_start(self, total_operations: int) -> None:
+        """Learns how many packages there are."""
+        self.total = total_operations
+
+    def on_populate_cache_start(self, operation: int, package_name: str) -> int:
+        """Learns which package a number means."""
+        self.names[operation] = package_name
+        return operation
+
+    def on_download_start(self, cache_entry: int) -> int:
+        """Tells that a download begins."""
+        say(f"downloading {self.names.get(cache_entry, '')}")
+        return cache_entry
+
+    def on_download_progress(self, download_idx: int, progress: int, total: int | None) -> None:
+        """Tells how far a download is, now and then."""
+        now = time.monotonic()
+        if now - self.said >= _EVERY:
+            self.said = now
+            of = f" of {total / 1e6:.1f}" if total else ""
+            say(f"downloading {self.names.get(download_idx, '')}: {progress / 1e6:.1f}{of} MB")
+
+    def on_link_start(self, operation: int, package_name: str) -> int:
+        """Tells that a package's files are put in place."""
+        self.linked += 1
+        say(f"linking {package_name} ({self.linked} of {self.total})")
+        return operation
+
+
+def locked(lines: list[str]) -> list[Any]:
+    """Records of packages that an explicit lockfile names; nothing but the files is known."""
+    text = "\n".join(["@EXPLICIT", *lines])
+    records = []
+    for entry in ExplicitEnvironmentSpec.from_str(text).packages:
+        url, _, checksum = entry.url.partition("#")
+        base, _, file_name = url.rpartition("/")
+        channel, _, subdir = base.rpartition("/")
+        stem = file_name.removesuffix(".conda").removesuffix(".tar.bz2")
+        name, version, build = stem.rsplit("-", 2)
+        number = build.rpartition("_")[2]
+        kind, _, value = checksum.rpartition(":")
+        hashed = bytes.fromhex(value) if value else None
+        record = rattler.PackageRecord(
+            name,
+            version,
+            rattler.BuildString(build),
+            int(number) if number.isdigit() else 0,
+            subdir,
+            sha256=hashed if kind == "sha256" else None,
+            md5=None if kind == "sha256" else hashed,
+        )
+        records.append(rattler.RepoDataRecord(record, file_name, url, channel))
+    return records
+
+
+async def solved(job: dict[str, Any]) -> tuple[list[Any], list[Any]]:
+    """Records of the packages that fulfil a job's dependencies, and what was asked for."""
+    specs = [rattler.MatchSpec(each) for each in job["dependencies"]]
+    alias = job["alias"]
+    channels = [
+        rattler.Channel(name, rattler.ChannelConfig(alias) if alias else rattler.ChannelConfig())
+        for name in job["channels"]
+    ]
+    say(f"looking for {', '.join(job['dependencies'])}")
+    say("in " + ", ".join(channel.base_url for channel in channels))
+    records = await rattler.solve(
+        sources=channels,
+        specs=specs,
+        platforms=[rattler.Subdir.current(), "noarch"],
+        virtual_packages=rattler.VirtualPackage.detect(),
+        channel_priority=rattler.ChannelPriority.Strict,
+        gateway=rattler.Gateway(cache_dir=Path(job["packages"], "repodata"), show_progress=False),
+    )
+    return records, specs
+
+
+async def install(job: dict[str, Any]) -> None:
+    """Does a job."""
+    specs: list[Any] = []
+    if job["explicit"] is not None:
+        records = locked(job["explicit"])
+    else:
+        records, specs = await solved(job)
+    for record in sorted(records, key=lambda each: each.name.normalized):
+        say(f"  {record.name.normalized} {record.version} {record.build}")
+    reporter: Any = Reporter()  # not all of py-rattler's protocol, which may be left out
+    await rattler.install(
+        records,
+        target_prefix=job["prefix"],
+        cache_dir=Path(job["packages"]),
+        show_progress=False,
+        reporter=reporter,
+        execute_link_scripts=True,
+        # a MatchSpec of its own is refused by py-rattler 0.28
+        requested_specs=[spec._match_spec for spec in specs],
+    )
+
+
+def main() -> int:
+    """Does the job that the command line names."""
+    with open(sys.argv[1], encoding="utf-8") as file:
+        job = json.load(file)
+    try:
+        asyncio.run(install(job))
+    except Exception as error:
+        say(f"{type(error).__name__}: {error}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

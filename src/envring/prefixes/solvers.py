@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: MIT
+"""Programs that find and install conda packages, and which of them is to do it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from envring.errors import LauncherError
+from envring.prefixes.spec import Spec
+
+NAMES = ("micromamba", "mamba", "conda", "rattler")
+TITLES = {"rattler": "py-rattler"}
+_INSTALL = Path(__file__).with_name("rattler_install.py")
+# conda's name for channels of its own, which py-rattler does not know
+_DEFAULTS = ("https://repo.anaconda.com/pkgs/main", "https://repo.anaconda.com/pkgs/r")
+
+
+@dataclass(frozen=True)
+class Solver:
+    """A program that makes conda prefixes.
+
+    Attributes:
+        name: one of NAMES.
+        executable: its path; the caller's Python for py-rattler.
+    """
+
+    name: str
+    executable: str
+
+    @property
+    def title(self) -> str:
+        """Its name for people."""
+        return TITLES.get(self.name, self.name)
+
+    def command(self, spec: Spec, prefix: Path, directory: Path, packages: Path) -> list[str]:
+        """Writes what the program reads, and says how it is called.
+
+        Args:
+            spec: what to install; its pip section is not the solver's business.
+            prefix: where to; must not exist.
+            directory: where to write its input.
+            packages: cache of packages, for a solver without one of its own.
+        """
+        if self.name == "rattler":
+            return self._rattler(spec, prefix, directory, packages)
+        if spec.explicit is not None:
+            file = directory / "explicit.txt"
+            file.write_text("\n".join(["@EXPLICIT", *spec.explicit, ""]), encoding="utf-8")
+            return [self.executable, "create", "-y", "-p", str(prefix), "--file", str(file)]
+        file = directory / "conda.yml"
+        # JSON is YAML, and needs no writer of YAML
+        content = {"channels": spec.channels, "dependencies": spec.dependencies}
+        file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        if self.name == "micromamba":
+            return [self.executable, "create", "-y", "-p", str(prefix), "-f", str(file)]
+        return [self.executable, "env", "create", "-p", str(prefix), "-f", str(file)]
+
+    def _rattler(self, spec: Spec, prefix: Path, directory: Path, packages: Path) -> list[str]:
+        channels: list[str] = []
+        for channel in spec.channels:
+            channels += _DEFAULTS if channel == "defaults" else (channel,)
+        job = {
+            "prefix": str(prefix),
+            "packages": str(packages),
+            "channels": channels,
+            "dependencies": spec.dependencies,
+            "explicit": spec.explicit,
+            "alias": alias(),
+        }
+        file = directory / "rattler.json"
+        file.write_text(json.dumps(job, indent=1) + "\n", encoding="utf-8")
+        # -P: the script's directory holds modules of ours, which must not stand for others
+        return [self.executable, "-P", str(_INSTALL), str(file)]
+
+
+def alias() -> str | None:
+    """What stands before the bare name of a channel, if it is not conda's own server."""
+    return os.environ.get("CONDA_CHANNEL_ALIAS") or None
+
+
+def choose(wanted: str | None = None) -> Solver:
+    """The solver to build with.
+
+    Args:
+        wanted: one of NAMES, or the path of a micromamba, mamba or conda; None: the first that
+            there is of $MAMBA_EXE, micromamba, mamba, conda on PATH, and py-rattler.
+
+    Raises:
+        LauncherError: if there is none.
+    """
+    if wanted is not None:
+        return _named(wanted)
+    own = _executable(os.environ.get("MAMBA_EXE"))
+    if own:
+        return own
+    for name in NAMES:
+        found = _find(name)
+        if found:
+            return found
+    raise LauncherError(
+        "Building a prefix needs micromamba, mamba or conda on PATH (or micromamba's path in "
+        "MAMBA_EXE), and there is none. Without: pip install 'envring[conda]', for py-rattler."
+    )
+
+
+def _named(wanted: str) -> Solver:
+    if os.sep in wanted:
+        found = _executable(wanted)
+        if found is None:
+            raise LauncherError(f"The solver '{wanted}' is no micromamba, mamba or conda to run.")
+        return found
+    name = "rattler" if wanted == "py-rattler" else wanted
+    if name not in NAMES:
+        raise LauncherError(f"There is no solver {wanted!r}; there are {', '.join(NAMES)}.")
+    own = _executable(os.environ.get("MAMBA_EXE"))
+    found = own if own and own.name == name else _find(name)
+    if found is None:
+        hint = (
+            "pip install 'envring[conda]'"
+            if name == "rattler"
+            else "put it on PATH, or let another do it with solver=None"
+        )
+        raise LauncherError(f"The solver {TITLES.get(name, name)} is not installed: {hint}.")
+    return found
+
+
+def _find(name: str) -> Solver | None:
+    if name == "rattler":
+        there = importlib.util.find_spec("rattler") is not None
+        return Solver(name, sys.executable) if there else None
+    path = shutil.which(name)
+    return Solver(name, path) if path else None
+
+
+def _executable(path: str | None) -> Solver | None:
+    """A solver by its path; which one it is, its file name says."""
+    if not path or not os.path.isfile(path) or not os.access(path, os.X_OK):
+        return None
+    base = os.path.basename(path)
+    # "micromamba-2.8-linux-64" is one
+    name = next((each for each in NAMES[:3] if base.startswith(each)), None)
+    return Solver(name, os.path.abspath(path)) if name else None
+
+
+def others(chosen: Solver) -> Sequence[str]:
+    """Names of the solvers that were not chosen."""
+    return [name for name in NAMES if name != chosen.name]
