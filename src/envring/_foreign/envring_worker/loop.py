@@ -9,11 +9,11 @@ from __future__ import absolute_import, division, print_function
 
 import copy
 import sys
-import traceback
 
 import numpy as np
 
 from .obs import ObservationMismatch
+from .text import message_of, stack
 
 NEXT_STEP, SAME_STEP, DISABLED = range(3)
 
@@ -166,7 +166,7 @@ class EnvSlice(object):
         if self.obs_writer.store_exact(self.segment.final_arrays, env_id, obs):
             self.segment.final_marks[env_id] = FINAL_SLAB
         else:
-            self.finals[env_id] = self.dumps(obs)
+            self.finals[env_id] = self.dump_final(obs)
             self.segment.final_marks[env_id] = FINAL_REPLY
             self.dirty = True
         if final_info:
@@ -182,6 +182,10 @@ class EnvSlice(object):
         self.store_obs(i, obs)
         self.store_info(i, merged, has_final)
         self.last_obs[i] = obs
+
+    def dump_final(self, obs):
+        """A final observation as bytes."""
+        return self.dumps(obs)
 
     def store_obs(self, i, obs):
         arrays = self.segment.slot_arrays(self.slot)[0]
@@ -273,12 +277,7 @@ def describe_error(error, dumps):
     kind, _, trace = sys.exc_info()
     # The first frame is this package's and says nothing to an env's author.
     inner = trace.tb_next if trace is not None and trace.tb_next is not None else trace
-    text = "".join(traceback.format_exception(kind, error, inner))
-    try:
-        shown = str(error)
-    except Exception:
-        shown = "<%s whose text cannot be had>" % type(error).__name__
-    return _dump_error(error, dumps), shown, text
+    return _dump_error(error, dumps), message_of(error), stack(kind, error, inner)
 
 
 def _dump_error(error, dumps):

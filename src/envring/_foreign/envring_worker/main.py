@@ -155,12 +155,12 @@ class Server(object):
             return self.dumps(reply)
         except Exception:
             for part in ("objects", "odd"):
-                self._drop_unsendable(reply[part], "info")
-            for values in reply["dynamic"].values():
-                self._drop_unsendable(values, "observation")
+                self._drop_unsendable(reply[part], part)
+            for leaf, values in reply["dynamic"].items():
+                self._drop_unsendable(values, "dynamic", leaf)
             if reply["results"] is not None:
                 results = dict(enumerate(reply["results"], self.envs.first_env))
-                self._drop_unsendable(results, "result")
+                self._drop_unsendable(results, "results")
                 reply["results"] = [
                     results.get(self.envs.first_env + i) for i in range(self.envs.num_envs)
                 ]
@@ -168,13 +168,26 @@ class Server(object):
             self.envs.failures, self.envs.dirty = [], False
             return self.dumps(reply)
 
-    def _drop_unsendable(self, values, what):
+    def why_unsendable(self, part, leaf, env_id, value, error):
+        """Text for an env whose value cannot travel.
+
+        Args:
+            part: of the reply: "objects", "odd", "dynamic" or "results".
+            leaf: number of the observation's leaf where part is "dynamic".
+            env_id: the env.
+            value: what cannot travel.
+            error: why.
+        """
+        what = {"dynamic": "observation", "results": "result"}.get(part, "info")
+        return "the env's %s cannot be sent to the caller: %s" % (what, error)
+
+    def _drop_unsendable(self, values, part, leaf=None):
         for env_id in list(values):
             try:
                 self.dumps(values[env_id])
             except Exception as error:
-                del values[env_id]
+                text = self.why_unsendable(part, leaf, env_id, values.pop(env_id), error)
                 try:
-                    raise TypeError("the env's %s cannot be sent to the caller: %s" % (what, error))
+                    raise TypeError(text)
                 except TypeError:
                     self.envs.fail(env_id - self.envs.first_env)

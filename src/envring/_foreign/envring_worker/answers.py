@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+"""What envs say to a caller in another interpreter, where only plain data can cross.
+
+What cannot is an error of its env that names the place: "info['a']['b']: <class 'x.Foo'> ...".
+"""
+
+from __future__ import absolute_import, division, print_function
+
+from . import codec
+from .adapt import AdaptedSlice
+from .main import Server
+
+
+def _dumps(value, check=False):
+    return codec.pack(value)
+
+
+def _told(place, error):
+    """Why a value cannot travel, and where it is."""
+    return "%s%s: %s" % (place, getattr(error, "path", ""), getattr(error, "reason", error))
+
+
+class ForeignSlice(AdaptedSlice):
+    """A slice whose values travel as plain data, its exceptions as text."""
+
+    def __init__(self, envs, first_env, autoreset_mode):
+        AdaptedSlice.__init__(self, envs, first_env, autoreset_mode, _dumps)
+
+    def dump_final(self, obs):
+        """A final observation as bytes."""
+        try:
+            return codec.pack(obs)
+        except codec.Unsendable as error:
+            raise TypeError(_told("final observation", error))
+
+
+class ForeignServer(Server):
+    """A server that says where in an info or a result the thing is that cannot travel."""
+
+    def why_unsendable(self, part, leaf, env_id, value, error):
+        if part == "objects":
+            return self._why_not_objects(env_id, value, error)
+        place = {"odd": "info", "results": "result"}.get(part)
+        if place is None:
+            place = "observation" + _leaf_path(self.envs.obs_writer.plan, leaf)
+        return _told(place, error)
+
+    def _why_not_objects(self, env_id, values, error):
+        """The objects of an info come as a list: their keys are in its template."""
+        tid = int(self.envs.segment.tids[env_id])
+        entries = [entries for number, entries in self.envs.infos.templates if number == tid][-1]
+        for path, value in zip(_object_paths(entries), values):
+            try:
+                codec.pack(value)
+            except codec.Unsendable as inner:
+                return _told("info" + path, inner)
+        return _told("info", error)
+
+
+def _object_paths(entries):
+    """Where a template's objects are, in their order."""
+    paths = []
+    for entry in entries:
+        step = "[%r]" % (entry[1],)
+        if entry[0] == "o":
+            paths.append(step)
+        elif entry[0] == "d":
+            paths += [step + path for path in _object_paths(entry[2])]
+    return paths
+
+
+def _leaf_path(plan, index):
+    """Where a leaf is in the observation space; None if it is not in this part of it."""
+    if plan[0] in ("leaf", "dynamic"):
+        return "" if plan[1] == index else None
+    for key, child in plan[1] if plan[0] == "dict" else enumerate(plan[1]):
+        path = _leaf_path(child, index)
+        if path is not None:
+            return "[%r]%s" % (key, path)
+    return None

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: MIT
+"""A worker in an interpreter of its own, from its first message to its end.
+
+Worker and caller take turns: hello, start, ready, attach, attached; then commands. `failed` takes
+the place of ready or attached. This module does without numpy, which may be missing here: what it
+says itself is plain data, which marshal alone writes as the codec does.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import fcntl
+import marshal
+import os
+import signal
+import struct
+import sys
+
+from . import stderr
+from .errors import Failed
+from .stream import Stream, StreamClosed
+from .text import as_text, headline, stack
+from .watch import HangupWatch
+
+
+def main(incoming, outgoing):
+    """The worker's life; returns the process's exit code."""
+    stream = Stream(incoming, outgoing)
+    try:
+        _say(stream, u"hello", facts())
+        frame = stream.receive()
+        try:
+            _live(stream, frame)
+        except Failed as failure:
+            _say(stream, u"failed", *failure.args)
+            return 1
+    except StreamClosed:
+        pass  # the caller is gone; envs were closed on the way
+    return 0
+
+
+def facts():
+    """What the caller wants to know of this interpreter."""
+    return {
+        u"version": u"%d.%d.%d" % tuple(sys.version_info[:3]),
+        u"implementation": _implementation(),
+        u"python2": sys.version_info[0] == 2,
+        u"machine": as_text(os.uname()[4]),
+        u"bits": struct.calcsize("P") * 8,
+        u"pid": os.getpid(),
+        u"executable": as_text(sys.executable or ""),
+        u"prefix": as_text(sys.prefix),
+    }
+
+
+def _implementation():
+    name = u"pypy" if hasattr(sys, "pypy_version_info") else u"cpython"
+    return as_text(getattr(getattr(sys, "implementation", None), "name", name))
+
+
+def _say(stream, *message):
+    stream.send(marshal.dumps(message, 2))
+
+
+def _live(stream, frame):
+    # Numbers, paths and flags are the same with the codec and without.
+    config = marshal.loads(frame)[1]
+    try:
+        _settle(config)
+        _import_numpy()
+        service, native = _import_own()
+        library, why_not = _load_library(native, config["library"])
+        gone = _watch_caller(config, library, stream)
+        work = service.Service(stream, frame, library, gone)
+    except Failed:
+        raise
+    except Exception:
+        kind, error, trace = sys.exc_info()
+        text = u"the worker could not be set up: %s" % headline(kind, error)
+        raise Failed(-1, u"worker", text, stack(kind, error, trace))
+    work.run(why_not)
+
+
+def _settle(config):
+    """Makes the process what an env may expect of one."""
+    _close_on_exec()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    mask = getattr(signal, "pthread_sigmask", None)
+    if mask is not None:
+        mask(signal.SIG_SETMASK, [])  # novm: what the caller's thread blocked
+    pipes = config["stderr"]
+    if pipes is not None:
+        stderr.capture(pipes["read"], pipes["tail"], pipes["pass_on"])
+    stderr.open_streams()
+    _enable_faulthandler()
+    if config["cpu"] is not None:
+        _run_on(config["cpu"])
+
+
+def _close_on_exec():
+    """Programs that an env starts inherit nothing of what the caller gave to this process."""
+    try:
+        fds = [int(name) for name in os.listdir("/proc/self/fd")]
+    except OSError:
+        return
+    for fd in fds:
+        if fd > 2:
+            try:
+                flags = fcntl.fcntl(fd, fcntl.F_GETFD)
+                fcntl.fcntl(fd, fcntl.F_SETFD, flags | fcntl.FD_CLOEXEC)
+            except (OSError, IOError):
+                continue  # it was listdir's own
+
+
+def _enable_faulthandler():
+    try:
+        import faulthandler  # novm
+
+        faulthandler.enable(file=sys.stderr, all_threads=False)
+    except (ImportError, RuntimeError, ValueError):
+        pass  # Python 2 has none
+
+
+def _run_on(cpu):
+    """Keeps the process on one CPU, where this interpreter knows how."""
+    try:
+        os.sched_setaffinity(0, [cpu])  # novm
+    except (AttributeError, OSError):
+        pass  # Python 2, or a CPU that this container does not have
+
+
+def _load_library(native, path):
+    """(library, "") or (None, why not)."""
+    if path is None:
+        return None, u"the caller has no library"
+    try:
+        return native.Library(path), u""
+    except native.NativeUnavailable as error:
+        return None, as_text(error)
+
+
+def _watch_caller(config, library, stream):
+    """A function that says whether the caller is gone; the process ends soon after that."""
+    fd, grace = config["lifeline_fd"], config["grace"]
+    if fd >= 0 and library is not None:
+        library.arm_lifeline(fd, grace)
+        return library.lifeline_cut
+    watch = HangupWatch(fd if fd >= 0 else stream.incoming, grace)
+    return lambda: watch.cut
+
+
+def _import_numpy():
+    try:
+        import numpy  # noqa: F401
+    except Exception:
+        kind, error, trace = sys.exc_info()
+        text = u"%s (Python %s) cannot import NumPy: %s\nWorkers exchange arrays: install it there."
+        where = (as_text(sys.executable or "?"), facts()[u"version"])
+        text %= where + (headline(kind, error),)
+        raise Failed(-1, u"numpy", text, stack(kind, error, trace))
+
+
+def _import_own():
+    """The modules of this package that need numpy."""
+    writes_no_bytecode = sys.dont_write_bytecode
+    sys.dont_write_bytecode = True  # they are not of this interpreter, nor for it alone
+    try:
+        from . import native, service
+    finally:
+        sys.dont_write_bytecode = writes_no_bytecode
+    return service, native

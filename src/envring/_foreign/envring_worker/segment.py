@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: MIT
+"""The shared memory of a vector env as numpy arrays, by the layout that the caller sends."""
+
+from __future__ import absolute_import, division, print_function
+
+import mmap
+import os
+import struct
+
+import numpy as np
+
+_MAGIC = b"ENVRING\0"
+_HEADER = struct.Struct("<8sI")  # magic and ABI version, which every version begins with
+
+
+class SegmentError(Exception):
+    """What was mapped is not what the caller says."""
+
+
+class Segment(object):
+    """A mapped segment. Arrays over it keep the mapping alive.
+
+    Attributes:
+        address, nbytes: of the mapping.
+        num_envs: of the whole vector env.
+        final_arrays, final_marks, tids, info_area, action_slab: arrays over all envs.
+        spec: the layout as it came.
+
+    Raises:
+        SegmentError: it is too short, or of another version.
+    """
+
+    def __init__(self, layout, abi):
+        self.spec = layout
+        self.num_envs = layout["num_envs"]
+        self.nbytes = layout["bytes"]
+        self._map = _map(layout)
+        magic, version = _HEADER.unpack_from(self._map[: _HEADER.size])
+        if magic != _MAGIC or version != abi:
+            raise SegmentError(
+                "it is not a segment of this version: it begins with %r and says ABI %d, this "
+                "worker was told ABI %d" % (magic, version, abi)
+            )
+        for name in ("off_slots", "slot_bytes", "off_final", "off_infos", "info_bytes"):
+            setattr(self, name, layout[name])
+        self.off_actions = layout["off_actions"]
+        self._bytes = np.frombuffer(self._map, np.uint8)
+        self.address = self._bytes.__array_interface__["data"][0]
+        self.final_marks = self.array(layout["off_final_marks"], (self.num_envs,), np.uint8)
+        self.tids = self.array(layout["off_tids"], (self.num_envs,), np.uint16)
+        self.final_arrays = self._arrays(layout["final_leaves"], self.off_final)
+        self.info_area = self.array(self.off_infos, (self.info_bytes,), np.uint8)
+        self.action_slab = self.array(self.off_actions, (layout["action_bytes"],), np.uint8)
+        self._slots = {}
+
+    def array(self, offset, shape, dtype):
+        """A writable array over bytes at offset."""
+        dtype = np.dtype(dtype)
+        count = dtype.itemsize
+        for length in shape:
+            count *= length
+        if offset < 0 or offset + count > self.nbytes:
+            raise SegmentError(
+                "%d bytes at %d are outside of its %d bytes" % (count, offset, self.nbytes)
+            )
+        return self._bytes[offset : offset + count].view(dtype).reshape(shape)
+
+    def _arrays(self, leaves, base):
+        return [
+            None if shape is None else self.array(base + offset, tuple(shape), str(dtype))
+            for offset, shape, dtype in leaves
+        ]
+
+    def slot_arrays(self, slot):
+        """(observation leaves, rewards, terminations, truncations) of a slot, over all envs."""
+        arrays = self._slots.get(slot)
+        if arrays is None:
+            base = self.off_slots + slot * self.slot_bytes
+            leaves = self._arrays(self.spec["obs_leaves"], base)
+            arrays = (leaves,) + tuple(self._arrays(self.spec["outcomes"], base))
+            self._slots[slot] = arrays
+        return arrays
+
+
+def _map(layout):
+    fd, path, nbytes = layout["fd"], layout["path"], layout["bytes"]
+    try:
+        if path is not None:
+            fd = os.open(path, os.O_RDWR)
+        try:
+            there = os.fstat(fd).st_size
+            if there < nbytes:
+                raise SegmentError("it has %d bytes, %d were announced" % (there, nbytes))
+            return mmap.mmap(fd, nbytes)
+        finally:
+            os.close(fd)
+    except (OSError, IOError, ValueError, mmap.error) as error:
+        raise SegmentError("it cannot be mapped (%s): %s" % (path or "descriptor %d" % fd, error))

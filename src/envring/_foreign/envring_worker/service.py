@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: MIT
+"""Envs for a caller in another interpreter: building them, describing them, running commands."""
+
+from __future__ import absolute_import, division, print_function
+
+import sys
+
+from . import codec, describe, sources
+from .actions import ActionReader
+from .answers import ForeignServer, ForeignSlice
+from .errors import Failed
+from .infos import InfoWriter
+from .obs import ObsWriter
+from .relay import RelayPort
+from .segment import Segment
+from .text import as_text, headline, stack
+
+_HINT_MOSTLY_WAITING = 1
+
+
+class Service(object):
+    """A worker's work.
+
+    Args:
+        stream: the channel.
+        frame: the start message's bytes.
+        library: the native library, or None.
+        gone: whether the caller is gone.
+    """
+
+    def __init__(self, stream, frame, library, gone):
+        self.stream = stream
+        self.config = codec.unpack(frame)[1]
+        self.library = library
+        self.gone = gone
+
+    def run(self, why_not_native):
+        """Builds the envs, says what they are, and serves them until the end.
+
+        Args:
+            why_not_native: text that the caller may show.
+
+        Raises:
+            Failed: something of that did not work.
+        """
+        first_env = self.config["first_env"]
+        envs = self._make_envs(first_env)
+        self.envs = ForeignSlice(envs, first_env, self.config["autoreset_mode"])
+        try:
+            description = _describe(envs, first_env)
+            description["native"] = self.library is not None
+            description["why_not_native"] = why_not_native
+            self._send(("ready", description))
+            message = self._receive()
+            if message[0] == "attach":
+                server = self._attach(*message[1:])
+                self._send(("attached",))
+                server.run()
+        finally:
+            if not self.envs.closed:
+                self.envs.close()
+
+    def _make_envs(self, first_env):
+        """The envs. Closes those built before if one fails, and says which one it was."""
+        envs = []
+        try:
+            for source in self.config["sources"]:
+                sources.prepare([source])
+                envs.append(sources.make_env(source))
+            return envs
+        except BaseException:  # one that ended the process would say nothing to the caller
+            kind, error, trace = sys.exc_info()
+            for env in envs:
+                _close(env)
+            env_id = first_env + len(envs)
+            if isinstance(error, sources.SourceError):
+                raise Failed(env_id, as_text(error.kind), as_text(error), as_text(error.trace))
+            raise Failed(env_id, u"env", headline(kind, error), stack(kind, error, trace.tb_next))
+
+    def _attach(self, layout, plans):
+        """Connects envs and segment; returns what runs commands."""
+        try:
+            segment = Segment(layout, self.config["abi"])
+            if self.library is not None:
+                self.library.check_segment(segment.address, segment.nbytes)
+            first, count = self.envs.first_env, self.envs.num_envs
+            self.envs.attach(
+                segment,
+                ObsWriter(plans["obs"]),
+                InfoWriter(first, count, segment.tids, segment.info_area),
+            )
+            self.envs.actions = ActionReader(
+                plans["action"], segment.num_envs, first, first + count, segment.action_slab
+            )
+            port, loop = self._open(segment)
+        except Exception:
+            kind, error, trace = sys.exc_info()
+            text = u"the worker cannot use the shared memory: %s" % headline(kind, error)
+            raise Failed(-1, u"library", text, stack(kind, error, trace))
+        return ForeignServer(
+            self.envs,
+            port,
+            self._receive,
+            codec.pack,
+            self.gone,
+            loop=loop,
+            waiting_hint=_HINT_MOSTLY_WAITING,
+        )
+
+    def _open(self, segment):
+        """(port, compiled step loop or None)."""
+        if self.library is None:
+            return RelayPort(self.stream, codec.pack, codec.unpack), None
+        from . import native
+
+        config, envs = self.config, self.envs
+        port = native.NativePort(
+            self.library,
+            segment,
+            config["index"],
+            envs.first_env,
+            envs.num_envs,
+            config["spin"],
+            config["adaptive"],
+            config["yield_every"],
+        )
+        if not config["compiled"]:
+            return port, None
+        try:
+            loop = native.NativeLoop(
+                self.library,
+                envs,
+                segment,
+                [offset for offset, _, _ in segment.spec["obs_leaves"]],
+                [offset for offset, _, _ in segment.spec["outcomes"]],
+                envs.actions.scalars(),
+            )
+        except native.NativeUnavailable:
+            loop = None
+        return port, loop
+
+    def _send(self, message):
+        self.stream.send(codec.pack(message))
+
+    def _receive(self):
+        return codec.unpack(self.stream.receive())
+
+
+def _describe(envs, first_env):
+    try:
+        return describe.describe(envs)
+    except sources.SourceError as error:
+        env = getattr(error, "env", None)
+        env_id = -1 if env is None else first_env + env
+        raise Failed(env_id, as_text(error.kind), as_text(error), as_text(error.trace))
+    except Exception:
+        kind, error, trace = sys.exc_info()
+        text = u"the envs could not be described: %s" % headline(kind, error)
+        raise Failed(-1, u"worker", text, stack(kind, error, trace))
+
+
+def _close(env):
+    try:
+        env.close()
+    except Exception:
+        sys.excepthook(*sys.exc_info())

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+"""A worker's end of the channel to its caller: frames over two descriptors.
+
+A frame is its length (8 bytes, little endian) and its bytes: a packed value (see codec.py).
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import errno
+import os
+import select
+import struct
+import time
+
+_HEAD = struct.Struct("<Q")
+_PIECE = 1 << 20  # bytes asked for at once
+_JOINED = 1 << 16  # up to so many bytes are copied to save a call
+
+_now = getattr(time, "monotonic", time.time)
+
+
+class StreamClosed(EOFError):
+    """The caller is gone."""
+
+
+def retried(call, *args):
+    """Calls again what a signal interrupted: Python 2 leaves that to its users."""
+    while True:
+        try:
+            return call(*args)
+        except (OSError, IOError, select.error) as error:
+            if error.args[0] != errno.EINTR:
+                raise
+
+
+def wait_for(fd, events, timeout):
+    """Whether one of the events came within so many seconds; None waits for ever.
+
+    An end at which nobody is any more counts as an event.
+    """
+    poll = select.poll()
+    poll.register(fd, events)
+    deadline = None if timeout is None else _now() + timeout
+    while True:
+        left = None if deadline is None else max(deadline - _now(), 0.0)
+        try:
+            return bool(poll.poll(None if left is None else int(left * 1000 + 0.999)))
+        except (OSError, IOError, select.error) as error:
+            if error.args[0] != errno.EINTR:
+                raise
+
+
+class Stream(object):
+    """Frames to and from the caller.
+
+    Args:
+        incoming, outgoing: descriptors, which may be two of one socket.
+    """
+
+    def __init__(self, incoming, outgoing):
+        self.incoming = incoming
+        self.outgoing = outgoing
+
+    def send(self, data):
+        """Sends a frame of these bytes; raises StreamClosed if the caller is gone."""
+        head = _HEAD.pack(len(data))
+        if len(data) <= _JOINED:
+            self._write(head + data)
+        else:
+            self._write(head)
+            self._write(data)
+
+    def receive(self, timeout=None):
+        """The next frame's bytes, or None if none began within `timeout` seconds.
+
+        Raises StreamClosed if the caller is gone.
+        """
+        if timeout is not None and not wait_for(self.incoming, select.POLLIN, timeout):
+            return None
+        (length,) = _HEAD.unpack(self._read(_HEAD.size))
+        return self._read(length)
+
+    def _write(self, data):
+        view = memoryview(data)
+        while len(view):
+            try:
+                view = view[retried(os.write, self.outgoing, view) :]
+            except (OSError, IOError) as error:
+                self._wait_or_close(error, self.outgoing, select.POLLOUT)
+
+    def _read(self, count):
+        pieces, left = [], count
+        while left:
+            try:
+                piece = retried(os.read, self.incoming, min(left, _PIECE))
+            except (OSError, IOError) as error:
+                self._wait_or_close(error, self.incoming, select.POLLIN)
+                continue
+            if not piece:
+                raise StreamClosed("the caller closed the channel")
+            pieces.append(piece)
+            left -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _wait_or_close(self, error, fd, events):
+        # Whoever started us may share the file with us and have it non-blocking.
+        if error.errno not in (errno.EAGAIN, errno.EWOULDBLOCK):
+            raise StreamClosed(str(error))
+        wait_for(fd, events, None)

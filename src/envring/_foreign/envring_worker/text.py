@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: MIT
+"""Texts that can be sent and shown, whatever an env's author wrote into them."""
+
+from __future__ import absolute_import, division, print_function
+
+import sys
+import traceback
+
+_PY2 = sys.version_info[0] == 2
+_UNICODE = type(u"")
+
+
+def as_text(value):
+    """A text without bytes that mean nothing: unicode under Python 2, no lone surrogates else."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if not isinstance(value, _UNICODE):
+        return message_of(value)
+    if _PY2:
+        return value
+    return value.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def message_of(value):
+    """What str() makes of it, as text."""
+    for show in (str, _UNICODE):
+        try:
+            return as_text(show(value))
+        except Exception:
+            continue
+    return u"<%s whose text cannot be had>" % type(value).__name__
+
+
+def headline(kind, error):
+    """An exception as the last lines of its traceback show it."""
+    lines = traceback.format_exception_only(kind, error)
+    return u"".join(as_text(line) for line in lines).strip()
+
+
+def stack(kind, error, trace):
+    """A whole traceback."""
+    return u"".join(as_text(line) for line in traceback.format_exception(kind, error, trace))
