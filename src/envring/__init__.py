@@ -2,6 +2,8 @@
 """Gymnasium environments in worker processes, stepped as one vector env through shared memory."""
 
 import sys as _sys
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
 
 if not _sys.platform.startswith("linux"):
     raise ImportError(
@@ -43,10 +45,16 @@ from envring.sources import EnvSource
 from envring.spaces import SpaceMismatchError
 from envring.vector import RingVectorEnv
 
+if _TYPE_CHECKING:
+    from envring.launchers.docker import Docker
+    from envring.launchers.micromamba import Micromamba
+    from envring.launchers.uv import Uv
+
 __all__ = [
     "ActionError",
     "CodecError",
     "ConcurrentCallError",
+    "Docker",
     "EmptyVectorError",
     "EnvFnError",
     "EnvSource",
@@ -58,6 +66,7 @@ __all__ = [
     "Launcher",
     "LauncherError",
     "LayoutMismatch",
+    "Micromamba",
     "ObservationError",
     "Prefix",
     "Python",
@@ -73,6 +82,7 @@ __all__ = [
     "SpaceMismatchError",
     "SpecError",
     "UnsendableError",
+    "Uv",
     "WorkerDied",
     "WorkerTimeout",
     "__version__",
@@ -80,6 +90,20 @@ __all__ = [
     "make_vec",
     "register",
 ]
+
+# imported when they are asked for: most programs start no such worker
+_LAZY = {"Docker": "docker", "Micromamba": "micromamba", "Uv": "uv"}
+
+
+def __getattr__(name: str) -> _Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"envring.launchers.{_LAZY[name]}"), name)
+    globals()[name] = value
+    return value
+
 
 register_all()
 del register_all

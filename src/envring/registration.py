@@ -13,7 +13,6 @@ from typing import Any
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
-from envring import portal
 from envring.errors import SourceError
 from envring.single import RingEnv
 from envring.sources import EnvSource
@@ -55,6 +54,8 @@ def _source(
             raise SourceError(f"an EnvSource takes its own kwargs; not known here: {list(kwargs)}")
         return id
     if isinstance(id, str) and id.startswith(_DIRECTORIES):
+        from envring import portal  # only who opens one needs what builds prefixes
+
         source, launcher = portal.open_directory(
             id, kwargs.pop("env_args", ()), kwargs.pop("env_kwargs", {})
         )

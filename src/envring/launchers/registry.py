@@ -10,10 +10,13 @@ from __future__ import annotations
 import difflib
 import os
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
 
 from envring.errors import EnvringError, LauncherError
 from envring.launchers.base import Launcher
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "envring.launchers"
 
@@ -62,6 +65,8 @@ def known() -> str:
 
 
 def _entry_points() -> dict[str, EntryPoint]:
+    from importlib.metadata import entry_points  # slow, and rarely wanted
+
     # a package cannot take a name of ours: the same string would mean different things
     found = sorted(entry_points(group=GROUP), key=lambda point: (point.name, _package(point)))
     points: dict[str, EntryPoint] = {}
