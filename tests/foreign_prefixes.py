@@ -77,7 +77,12 @@ MATRIX = {
     "gymnasium-0.29": Recipe("3.9", ("gymnasium==0.29.1", "numpy==1.26.4")),
     "gymnasium-1.0": Recipe("3.12", ("gymnasium==1.0.0", "numpy==1.26.4")),
     "gymnasium-1.x": Recipe("3.13", ("gymnasium[mujoco]==1.*,>=1.3", "ale-py>=0.11", "numpy>=2.3")),
-    "retro": Recipe("3.8", ("gym-retro==0.8.0", "gym==0.26.2", "numpy==1.24.4", "pyglet==1.5.31")),
+    "retro": Recipe(
+        "3.8",
+        ("numpy==1.24.4", "cloudpickle==3.1.2", "pyglet==1.5.31"),
+        legacy=("gym==0.21.0", "gym-retro==0.8.0"),
+        tools=OLD_TOOLS,
+    ),
 }
 RECIPES = {version: Recipe(version, (numpy,)) for version, numpy in NUMPY.items()} | MATRIX
 
