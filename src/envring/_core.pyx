@@ -7,7 +7,7 @@ envring_worker/loop.py. Nothing here knows gymnasium.
 """
 
 from libc.errno cimport EINTR, ETIMEDOUT
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
@@ -476,5 +476,6 @@ cdef class WorkerPort:
         return True
 
 
+include "_codec.pxi"
 include "_slots.pxi"
 include "_steploop.pxi"

@@ -29,7 +29,6 @@ MAX_FIELD_DEPTH = 8  #: structured dtypes within each other
 MAX_FIELDS = 1024  #: of one dtype, on all levels
 MAX_ITEM_OF_NONE = 1 << 16  #: bytes of an element, in an array of no elements
 MAX_ITEMS = 1 << 24  #: in nested containers: what is held twice is written twice
-MAX_BYTES = (1 << 31) - 1  #: of one array
 
 _PY2 = sys.version_info[0] == 2
 _TEXT = type(u"")
@@ -43,7 +42,8 @@ if not _PY2:
     _PLAIN.add(_TEXT)
 _all_plain = _PLAIN.issuperset
 _ARRAY_KINDS = frozenset("biufcSUmM")
-_SCALARS = frozenset(np.dtype(code).type for code in "?bhilqBHILQefdgFDGSUmMV")
+_MAX_DTYPES = 256
+_dtypes = {}  # those seen, described
 
 _ADVICE = "send numbers, text, bytes, lists, tuples, dicts, sets or numpy arrays of them"
 
@@ -87,7 +87,7 @@ def pack(value):
     try:
         return marshal.dumps(value, 2)
     except ValueError:  # of its reasons this one is left
-        raise Unsendable("text or bytes of more than 2 GiB cannot be sent")
+        raise Unsendable("text, bytes or an array of more than 2 GiB cannot be sent")
 
 
 def unpack(data):
@@ -106,22 +106,20 @@ def _convert(value, depth, room):
     """What marshal shall write for the value: itself, where that is possible."""
     convert = _CONVERT.get(type(value))
     if convert is None:
-        if type(value) in _SCALARS:
-            return _from_scalar(value)
         raise Unsendable("%r cannot cross to another interpreter; %s" % (type(value), _ADVICE))
     return convert(value, depth, room)
 
 
-def _enter(value, depth, room):
+def _bound(value, depth, room):
+    """Ends what holds itself, and what is written so often that it would never end."""
     if depth >= MAX_DEPTH:
         raise Unsendable("it is nested deeper than %d levels, or holds itself" % MAX_DEPTH)
-    if depth > 2:
-        room[0] -= len(value)
-        if room[0] < 0:
-            raise Unsendable(
-                "there are more than %d items (one that is in several places counts in each)"
-                % MAX_ITEMS
-            )
+    room[0] -= len(value)
+    if room[0] < 0:
+        raise Unsendable(
+            "there are more than %d items (one that is in several places counts in each)"
+            % MAX_ITEMS
+        )
 
 
 def _from_plain(value, depth, room):
@@ -139,64 +137,63 @@ def _from_text(value, depth, room):
     return value
 
 
-def _items(value, depth, room):
+def _from_list(value, depth, room):
     """The items, converted: the value itself where none changes, else a list."""
+    if depth > 2:
+        _bound(value, depth, room)
     if _all_plain(map(type, value)):
         return value
     items = []
-    for item in value:
-        if type(item) not in _PLAIN:
-            try:
-                item = _convert(item, depth + 1, room)
-            except Unsendable as error:
-                error.within(len(items))
-                raise
-        items.append(item)
+    try:
+        for item in value:
+            items.append(item if type(item) in _PLAIN else _convert(item, depth + 1, room))
+    except Unsendable as error:
+        error.within(len(items))
+        raise
     return items
 
 
-def _from_list(value, depth, room):
-    _enter(value, depth, room)
-    return _items(value, depth, room)
-
-
 def _from_tuple(value, depth, room):
-    _enter(value, depth, room)
-    items = tuple(_items(value, depth, room))
+    items = tuple(_from_list(value, depth, room))
     if value and type(value[0]) is _TEXT and value[0][:1] == u"\0":
         return (u"\0tu",) + items
     return items
 
 
 def _from_dict(value, depth, room):
-    _enter(value, depth, room)
-    if not _all_plain(map(type, value)):
-        pairs = _pairs(value, depth, room)
-        out = dict(zip(pairs[::2], pairs[1::2]))
-        if len(out) != len(value):  # several NaN of numpy, say
-            raise Unsendable("several keys of it would arrive as one")
-        return out
-    values = value.values()
-    if _all_plain(map(type, values)):
-        return value
+    if depth > 2:
+        _bound(value, depth, room)
     out = value
-    for key, item in value.items():
-        if type(item) not in _PLAIN:
-            new = _value(key, item, depth, room)
-            if new is not item:
-                if out is value:
-                    out = value.copy()
-                out[key] = new
+    key = None
+    try:
+        for key, item in value.items():
+            if type(key) not in _PLAIN:
+                break
+            if type(item) not in _PLAIN:
+                new = _convert(item, depth + 1, room)
+                if new is not item:
+                    if out is value:
+                        out = value.copy()
+                    out[key] = new
+        else:
+            return out
+    except Unsendable as error:
+        error.within(key)
+        raise
+    pairs = _pairs(value, depth, room)
+    out = dict(zip(pairs[::2], pairs[1::2]))
+    if len(out) != len(value):  # several NaN of numpy, say
+        raise Unsendable("several keys of it would arrive as one")
     return out
 
 
 def _from_ordered_dict(value, depth, room):
-    _enter(value, depth, room)
+    _bound(value, depth, room)
     return tuple([u"\0od"] + _pairs(value, depth, room))
 
 
 def _from_set(value, depth, room):
-    _enter(value, depth, room)
+    _bound(value, depth, room)
     return tuple([u"\0se" if type(value) is set else u"\0fs"] + _keys(value, depth, room))
 
 
@@ -204,16 +201,15 @@ def _pairs(value, depth, room):
     """Keys and values in turns, converted."""
     pairs = [None] * (2 * len(value))
     pairs[::2] = _keys(value, depth, room)
-    pairs[1::2] = [_value(key, item, depth, room) for key, item in value.items()]
+    at = 1
+    for key, item in value.items():
+        try:
+            pairs[at] = _convert(item, depth + 1, room)
+        except Unsendable as error:
+            error.within(key)
+            raise
+        at += 2
     return pairs
-
-
-def _value(key, item, depth, room):
-    try:
-        return _convert(item, depth + 1, room)
-    except Unsendable as error:
-        error.within(key)
-        raise
 
 
 def _keys(value, depth, room):
@@ -225,7 +221,7 @@ def _keys(value, depth, room):
         try:
             keys.append(_convert(key, depth + 1, room))
         except Unsendable as error:
-            error.reason = "the key or item %.60r: %s" % (key, error.reason)
+            error.reason = "its key or item %.60r: %s" % (key, error.reason)
             raise
     return keys
 
@@ -243,34 +239,42 @@ def _check_one_kind_of_text(keys):
 
 
 def _from_array(value, depth, room):
-    dtype = value.dtype
-    spec = dtype.str if not _PY2 and dtype.kind in _ARRAY_KINDS else _dtype_data(dtype)
-    if value.nbytes > MAX_BYTES:
-        raise Unsendable("an array of more than 2 GiB cannot be sent")
-    if (not value.size and dtype.itemsize > MAX_ITEM_OF_NONE) or not dtype.itemsize:
-        raise Unsendable("an array of elements of %d bytes cannot be sent" % dtype.itemsize)
+    spec = _dtypes.get(value.dtype)
+    if spec is None:
+        spec = _dtype_data(value.dtype)
+        if not value.size and value.dtype.itemsize > MAX_ITEM_OF_NONE:
+            raise Unsendable("an array of no elements, each of %d bytes" % value.dtype.itemsize)
     if value.flags.fnc:
         return (u"\0nf", spec, value.shape, value.tobytes("F"))
     return (u"\0nd", spec, value.shape, value.tobytes())
 
 
-def _from_scalar(value):
-    kind = value.dtype.kind
-    if kind == "U":
-        return (u"\0ns", u"U", _convert(value[:], 0, None))
-    if kind == "S":
-        return (u"\0ns", u"S", value[:])
-    return (u"\0ns", _dtype_data(value.dtype), value.tobytes())
+def _from_scalar(value, depth, room):
+    dtype = value.dtype
+    return (u"\0ns", _dtypes.get(dtype) or _dtype_data(dtype), value.tobytes())
+
+
+def _from_bytes_scalar(value, depth, room):
+    return (u"\0ns", u"S", value[:])
+
+
+def _from_text_scalar(value, depth, room):
+    return (u"\0ns", u"U", _convert(value[:], depth, room))
 
 
 def _dtype_data(dtype):
-    return _describe_dtype(dtype, 0, [MAX_FIELDS])
+    data = _describe_dtype(dtype, 0, [MAX_FIELDS])
+    if len(_dtypes) < _MAX_DTYPES and dtype.itemsize <= MAX_ITEM_OF_NONE:
+        _dtypes[dtype] = data
+    return data
 
 
 def _describe_dtype(dtype, depth, room):
     if dtype.subdtype is not None:
         base, shape = dtype.subdtype
         return (u"A", _describe_dtype(base, depth, room), shape)
+    if not dtype.itemsize:
+        raise Unsendable("dtype %s, which has no bytes, cannot cross to another interpreter" % (dtype,))
     if dtype.names is None:
         if dtype.kind not in _ARRAY_KINDS and dtype.kind != "V":
             raise Unsendable("dtype %s cannot cross to another interpreter" % (dtype,))
@@ -302,6 +306,9 @@ _CONVERT = {
     np.ndarray: _from_array,
 }
 _CONVERT.update((kind, _from_plain) for kind in _PLAIN)
+_CONVERT.update((np.dtype(code).type, _from_scalar) for code in "?bhilqBHILQefdgFDGmMV")
+_CONVERT[np.dtype("S").type] = _from_bytes_scalar
+_CONVERT[np.dtype("U").type] = _from_text_scalar
 
 
 # -- unpacking -----------------------------------------------------------------------------------
