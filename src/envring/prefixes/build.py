@@ -81,7 +81,7 @@ def find_ready(request: Request) -> tuple[Entry, Ready] | None:
     Without a wish for a solver any solver's prefix will do: that a solver has come or gone since
     is no reason to build again.
     """
-    names = solvers.NAMES if request.solver is None else (solvers.choose(request.solver).name,)
+    names = solvers.NAMES if request.solver is None else (solvers.name_of(request.solver),)
     for name in names:
         entry = request.entry(name)
         ready = entry.ready()

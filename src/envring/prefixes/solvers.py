@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,7 +81,8 @@ class Solver:
 
 def alias() -> str | None:
     """What stands before the bare name of a channel, if it is not conda's own server."""
-    return os.environ.get("CONDA_CHANNEL_ALIAS") or None
+    text = os.environ.get("CONDA_CHANNEL_ALIAS", "").rstrip("/")
+    return f"{text}/" if text else None
 
 
 def choose(wanted: str | None = None) -> Solver:
@@ -95,39 +95,45 @@ def choose(wanted: str | None = None) -> Solver:
     Raises:
         LauncherError: if there is none.
     """
-    if wanted is not None:
-        return _named(wanted)
     own = _executable(os.environ.get("MAMBA_EXE"))
-    if own:
-        return own
-    for name in NAMES:
-        found = _find(name)
-        if found:
-            return found
-    raise LauncherError(
-        "Building a prefix needs micromamba, mamba or conda on PATH (or micromamba's path in "
-        "MAMBA_EXE), and there is none. Without: pip install 'envring[conda]', for py-rattler."
-    )
-
-
-def _named(wanted: str) -> Solver:
+    if wanted is None:
+        found = next((each for each in (own, *map(_find, NAMES)) if each), None)
+        if found is None:
+            raise LauncherError(
+                "Building a prefix needs micromamba, mamba or conda on PATH (or micromamba's path "
+                "in MAMBA_EXE), and there is none. Without: pip install 'envring[conda]', for "
+                "py-rattler."
+            )
+        return found
+    name = name_of(wanted)
     if os.sep in wanted:
         found = _executable(wanted)
-        if found is None:
-            raise LauncherError(f"The solver '{wanted}' is no micromamba, mamba or conda to run.")
-        return found
-    name = "rattler" if wanted == "py-rattler" else wanted
-    if name not in NAMES:
-        raise LauncherError(f"There is no solver {wanted!r}; there are {', '.join(NAMES)}.")
-    own = _executable(os.environ.get("MAMBA_EXE"))
-    found = own if own and own.name == name else _find(name)
+    else:
+        found = own if own and own.name == name else _find(name)
     if found is None:
-        hint = (
-            "pip install 'envring[conda]'"
-            if name == "rattler"
-            else "put it on PATH, or let another do it with solver=None"
+        hint = "put it on PATH, or let another do it with solver=None"
+        if name == "rattler":
+            hint = "pip install 'envring[conda]'"
+        raise LauncherError(f"There is no solver {wanted!r} here: {hint}.")
+    return found
+
+
+def name_of(wanted: str) -> str:
+    """Which solver is meant, whether it is there or not.
+
+    Raises:
+        LauncherError: if it is none.
+    """
+    base = os.path.basename(wanted)
+    if base == "py-rattler":
+        return "rattler"
+    # "micromamba-2.8-linux-64" is one
+    found = next((name for name in NAMES if base == name or base.startswith(f"{name}-")), None)
+    if found is None or (found == "rattler" and base != wanted):
+        raise LauncherError(
+            f"There is no solver {wanted!r}; there are {', '.join(NAMES)}, and paths of the first "
+            "three."
         )
-        raise LauncherError(f"The solver {TITLES.get(name, name)} is not installed: {hint}.")
     return found
 
 
@@ -143,12 +149,7 @@ def _executable(path: str | None) -> Solver | None:
     """A solver by its path; which one it is, its file name says."""
     if not path or not os.path.isfile(path) or not os.access(path, os.X_OK):
         return None
-    base = os.path.basename(path)
-    # "micromamba-2.8-linux-64" is one
-    name = next((each for each in NAMES[:3] if base.startswith(each)), None)
-    return Solver(name, os.path.abspath(path)) if name else None
-
-
-def others(chosen: Solver) -> Sequence[str]:
-    """Names of the solvers that were not chosen."""
-    return [name for name in NAMES if name != chosen.name]
+    try:
+        return Solver(name_of(path), os.path.abspath(path))
+    except LauncherError:
+        return None
