@@ -274,10 +274,10 @@ def _describe_dtype(dtype, depth, room):
         base, shape = dtype.subdtype
         return (u"A", _describe_dtype(base, depth, room), shape)
     if not dtype.itemsize:
-        raise Unsendable("dtype %s, which has no bytes, cannot cross to another interpreter" % (dtype,))
+        raise Unsendable("dtype %s, which has no bytes, cannot be sent" % (dtype,))
     if dtype.names is None:
         if dtype.kind not in _ARRAY_KINDS and dtype.kind != "V":
-            raise Unsendable("dtype %s cannot cross to another interpreter" % (dtype,))
+            raise Unsendable("dtype %s cannot be sent" % (dtype,))
         return dtype.str.decode("ascii") if _PY2 else dtype.str
     room[0] -= len(dtype.names)
     if depth >= MAX_FIELD_DEPTH or room[0] < 0:
