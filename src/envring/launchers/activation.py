@@ -23,6 +23,7 @@ from typing import Any
 
 from envring.errors import InterpreterError
 from envring.launchers import environment
+from envring.prefixes import cache
 
 _TIMEOUT = 120.0  # seconds that all scripts of a prefix may take
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -49,13 +50,13 @@ def is_venv(prefix: str) -> bool:
     return os.path.isfile(os.path.join(prefix, "pyvenv.cfg"))
 
 
-def activate(prefix: str, environ: Mapping[str, str], cache: str | None = None) -> dict[str, str]:
+def activate(prefix: str, environ: Mapping[str, str], store: str | None = None) -> dict[str, str]:
     """The environment of an activated prefix.
 
     Args:
         prefix: absolute path of a venv, conda prefix, or any directory that has `bin`.
         environ: what to start from, clean.
-        cache: directory in which results of scripts are stored; None: the user's.
+        store: directory in which results of scripts are stored; None: the cache.
 
     Raises:
         InterpreterError: a script or a file of variables cannot be used.
@@ -69,7 +70,7 @@ def activate(prefix: str, environ: Mapping[str, str], cache: str | None = None) 
         result["CONDA_DEFAULT_ENV"] = os.path.basename(prefix) if named else prefix
         result["CONDA_SHLVL"] = "1"
         result.update(_variables(prefix))
-        return _with_scripts(prefix, result, cache)
+        return _with_scripts(prefix, result, store)
     if is_venv(prefix):
         environment.put_first(result, programs)
         result["VIRTUAL_ENV"] = prefix
@@ -110,17 +111,17 @@ def _json_object(file: Path) -> dict[str, Any]:
     return data
 
 
-def _with_scripts(prefix: str, environ: dict[str, str], cache: str | None) -> dict[str, str]:
+def _with_scripts(prefix: str, environ: dict[str, str], store: str | None) -> dict[str, str]:
     folder = Path(prefix, "etc/conda/activate.d")
     scripts = sorted(str(file) for file in folder.glob("*.sh"))
     if not scripts:
         return environ
     key = _key(prefix, scripts, environ)
-    store = Path(cache or environment.cache_directory(), "activation", f"{key}.json")
-    changes = _stored(store, environ)
+    file = Path(store or cache.root(), "activation", f"{key}.json")
+    changes = _stored(file, environ)
     if changes is None:
         changes = _run(prefix, scripts, environ)
-        _store(store, changes, environ)
+        _store(file, changes, environ)
     environment.override(environ, changes)
     return environ
 

@@ -71,14 +71,3 @@ def _interpreters_of(environ: Mapping[str, str]) -> set[str]:
 def _is_below(path: str, roots: Iterable[str]) -> bool:
     path = os.path.normpath(path)
     return any(path == root or path.startswith(root + os.sep) for root in roots)
-
-
-def cache_directory() -> str:
-    """Where what can be made again is kept: `ENVRING_CACHE`, else the user's cache directory."""
-    chosen = os.environ.get("ENVRING_CACHE")
-    if chosen:
-        return os.path.abspath(os.path.expanduser(chosen))
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    if not os.path.isabs(base):  # as the XDG specification has it
-        base = os.path.expanduser("~/.cache")
-    return os.path.join(base, "envring")

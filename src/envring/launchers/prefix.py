@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from envring.launchers import activation, environment, executable, sandbox
 from envring.launchers.base import INTERPRETER_FLAGS, Launch, Launcher, Needs, absolute_path
 
 _NAMES = ("python", "python3", "python2", "pypy3", "pypy")
+_NAME = re.compile(r"[^\s/~\0][^/\0]*")  # for PATH; all else is a path
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Python(Launcher):
             LauncherError: it is no path and no name.
         """
         given = self.executable
-        if isinstance(given, str) and given.strip() and not _is_path(given):
+        if isinstance(given, str) and _NAME.fullmatch(given):
             return
         object.__setattr__(self, "executable", absolute_path(given, "Python(executable)"))
 
@@ -80,7 +82,9 @@ class Python(Launcher):
             InterpreterError: it is missing or cannot be run here.
             LauncherError: there is no bubblewrap for the sandbox.
         """
-        path = self.executable if _is_path(self.executable) else _on_path(self.executable)
+        path = self.executable
+        if _NAME.fullmatch(path):
+            path = _on_path(path)
         executable.check(path, f"The interpreter {path}")
         _refuse_shim(path)
         prefix = os.path.dirname(os.path.dirname(path))
@@ -128,6 +132,8 @@ def _no_python(prefix: str) -> str:
         if os.access(prefix, os.X_OK):
             advice = f' For an interpreter: Python("{prefix}"), or "python:{prefix}".'
         return f"{prefix} is a file, and a prefix is the directory that holds bin/python.{advice}"
+    if not os.access(prefix, os.X_OK):
+        return f"The directory {prefix} may not be entered by this user."
     if glob(os.path.join(prefix, "Scripts", "python*.exe")) or os.path.exists(
         os.path.join(prefix, "python.exe")
     ):
@@ -161,10 +167,6 @@ def _version(prefix: str) -> str:
     if len(versions) != 1:
         return ""
     return versions[0].replace("python", "Python ").replace("pypy", "PyPy ")
-
-
-def _is_path(text: str) -> bool:
-    return os.sep in text or text.startswith("~")
 
 
 def _on_path(name: str) -> str:
