@@ -11,9 +11,9 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 NATIVE := $(wildcard csrc/*.[ch] src/envring/*.px[di] src/envring/*.pyx)
 RECIPE := pyproject.toml setup.py
 C_SOURCES = $(wildcard csrc/*.[ch] tests/c/*.[ch])
-WORKER := src/envring/_foreign/envring_worker
-# newer than 2.7 and 3.6, and used only where hasattr has found them
-GUARDED := time.thread_time
+WORKER := src/envring/_foreign
+# newer than 2.7 or 3.6, and used only where they are
+GUARDED := time.thread_time inspect.signature importlib.util.find_spec
 
 .PHONY: help run test check python types layers native worker spelling format ctest sanitize model soak bench wheel clean distclean
 

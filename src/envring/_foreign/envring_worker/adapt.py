@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: MIT
+"""Old envs behind the modern interface.
+
+What an env can do is told by the shape of what it returns and by the parameters of its methods,
+never by a version: wrappers, ports and plain objects mix the generations freely.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import sys
+
+import numpy as np
+
+from .layers import get_attribute, has_attribute, layers, set_attribute, takes
+from .limits import tell_truncations
+from .loop import EnvSlice
+from .spaces import kind_of, value_to_data
+
+_OWN = frozenset(
+    [
+        "get_wrapper_attr",
+        "has_wrapper_attr",
+        "metadata",
+        "np_random_seed",
+        "render",
+        "render_mode",
+        "set_wrapper_attr",
+    ]
+)
+_RENAMED = (("render.modes", "render_modes"), ("video.frames_per_second", "render_fps"))
+_unseedable = set()  # classes that were complained of
+
+
+def adapt(env, render_mode=None, array_actions=False):
+    """The env behind the interface that gymnasium 1.x gives to its envs.
+
+    Args:
+        env: anything with reset, step, observation_space and action_space.
+        render_mode: what to render, where the env could not be told when it was made.
+        array_actions: whether numbers reach the env as arrays of shape ().
+    """
+    if isinstance(env, AdaptedEnv):
+        return env
+    tell_truncations(env)
+    return AdaptedEnv(env, render_mode, array_actions)
+
+
+class AdaptedEnv(object):
+    """An env with ``reset(seed=, options=) -> (obs, info)``, ``render()`` and wrapper attributes.
+
+    ``step`` is the env's own; see `to_five` for what it may return.
+    """
+
+    def __init__(self, env, render_mode=None, array_actions=False):
+        self.env = env
+        self._mode = render_mode
+        self._array_actions = array_actions and kind_of(env.action_space) == "discrete"
+        self._seed = None
+        self._takes = None
+
+    # -- what is looked up often ----------------------------------------------------------------
+
+    @property
+    def step(self):
+        return self._step_with_array if self._array_actions else self.env.step
+
+    def _step_with_array(self, action):
+        return self.env.step(np.asarray(action))
+
+    @property
+    def observation_space(self):
+        return self.env.observation_space
+
+    @property
+    def action_space(self):
+        return self.env.action_space
+
+    @property
+    def metadata(self):
+        """The env's, with the modern names added to the old ones."""
+        metadata = dict(getattr(self.env, "metadata", None) or {})
+        for old, new in _RENAMED:
+            if old in metadata:
+                metadata.setdefault(new, metadata[old])
+        return metadata
+
+    @property
+    def render_mode(self):
+        if self._mode is not None or not has_attribute(self.env, "render_mode"):
+            return self._mode
+        return get_attribute(self.env, "render_mode")
+
+    @property
+    def spec(self):
+        return getattr(self.env, "spec", None)
+
+    # -- reset ----------------------------------------------------------------------------------
+
+    def reset(self, seed=None, options=None):
+        """Resets the env; returns (observation, info).
+
+        Raises:
+            ValueError: options were given, and the env's reset takes none.
+        """
+        if self._takes is None:
+            self._takes = dict((name, takes(self.env, name)) for name in ("seed", "options"))
+            self._keywords = {"return_info": True} if self._returns_info_if_told() else {}
+        keywords = self._keywords
+        if seed is not None or options is not None:
+            keywords = self._keywords_for(seed, options)
+            while True:
+                try:
+                    result = self.env.reset(**keywords)
+                    break
+                except TypeError as error:
+                    if not self._drop_refused(keywords, error):
+                        raise
+                keywords = self._keywords_for(seed, options)
+        else:
+            result = self.env.reset(**keywords)
+        if (
+            isinstance(result, (tuple, list))
+            and len(result) == 2
+            and isinstance(result[1], dict)
+            and not self._is_observation(result)
+        ):
+            return result
+        return result, {}
+
+    def _returns_info_if_told(self):
+        """For gym 0.22 to 0.25. A wrapper from before would take the pair for an observation."""
+        if takes(self.env, "return_info") is not True:
+            return False
+        return all(
+            takes(layer, "return_info", deep=False) or type(layer).__module__.startswith("gym.")
+            for layer in layers(self.env)
+        )
+
+    def _keywords_for(self, seed, options):
+        keywords = dict(self._keywords)
+        if options is not None:
+            if self._takes["options"] is not False:
+                keywords["options"] = options
+            elif options:
+                raise ValueError(
+                    "the env's reset takes no options (%s is of an older kind); leave out %r"
+                    % (type(self.env).__name__, options)
+                )
+        if seed is not None:
+            self._seed = seed
+            if self._takes["seed"] is not False:
+                keywords["seed"] = seed
+            else:
+                self._seed_by_method(seed)
+        return keywords
+
+    def _drop_refused(self, keywords, error):
+        """Learns from a TypeError what reset does not take, where its parameters did not say."""
+        text = str(error)
+        if "keyword argument" not in text:
+            return False
+        refused = [
+            name
+            for name in ("seed", "options")
+            if name in keywords
+            and self._takes[name] is None
+            and ("'%s'" % name in text or "no keyword arguments" in text)
+        ]
+        self._takes.update((name, False) for name in refused)
+        return bool(refused)
+
+    def _seed_by_method(self, seed):
+        method = getattr(self.env, "seed", None)
+        if callable(method):
+            method(seed)
+            return
+        kind = type(layers(self.env)[-1])
+        if kind not in _unseedable:
+            _unseedable.add(kind)
+            sys.stderr.write(
+                "envring: %s.%s takes no seed, neither by reset(seed=...) nor by seed(...): its "
+                "episodes cannot be repeated\n" % (kind.__module__, kind.__name__)
+            )
+
+    def _is_observation(self, pair):
+        """Whether what looks like (observation, info) is an observation, a tuple of two."""
+        space = self.env.observation_space
+        if kind_of(space) != "tuple" or len(space.spaces) != 2:
+            return False
+        if _contains(space, pair[0]):
+            return False
+        return _contains(space, pair) or not isinstance(pair[0], (tuple, list))
+
+    # -- render, close --------------------------------------------------------------------------
+
+    def render(self):
+        """What the env renders: a frame, text or a list of frames; None where it shows a window."""
+        render, mode = self.env.render, self._mode
+        takes_mode = takes(self.env, "mode", "render")
+        if mode is None and takes_mode and self.render_mode is None:
+            # the old default is a window, which the caller would not see
+            modes = self.metadata.get("render_modes") or ()
+            mode = "rgb_array" if "rgb_array" in modes else None
+        told = mode is not None and takes_mode is not False
+        frame = render(mode=mode) if told else render()
+        return frame.getvalue() if hasattr(frame, "getvalue") else frame  # a StringIO for "ansi"
+
+    def close(self):
+        close = getattr(self.env, "close", None)
+        if callable(close):
+            close()
+
+    # -- attributes -----------------------------------------------------------------------------
+
+    @property
+    def np_random_seed(self):
+        """Seed of the last reset that had one, where the env does not say; -1 if unknown."""
+        if has_attribute(self.env, "np_random_seed"):
+            return get_attribute(self.env, "np_random_seed")
+        return -1 if self._seed is None else self._seed
+
+    def get_wrapper_attr(self, name):
+        return getattr(self, name) if name in _OWN else get_attribute(self.env, name)
+
+    def has_wrapper_attr(self, name):
+        return name in _OWN or has_attribute(self.env, name)
+
+    def set_wrapper_attr(self, name, value, force=True):
+        return set_attribute(self.env, name, value, force)
+
+
+def _contains(space, value):
+    try:
+        return bool(space.contains(value))
+    except Exception:
+        return False
+
+
+def to_five(result):
+    """What a step returns as (obs, reward, terminated, truncated, info); info stays as it is."""
+    if len(result) == 5:
+        return result
+    if len(result) != 4:
+        raise ValueError(
+            "step returned %d items; there must be five (observation, reward, terminated, "
+            "truncated, info) or, in old envs, four (observation, reward, done, info)" % len(result)
+        )
+    obs, reward, done, info = result
+    truncated = bool(done) and isinstance(info, dict) and bool(info.get("TimeLimit.truncated"))
+    return obs, reward, bool(done) and not truncated, truncated, info
+
+
+class AdaptedSlice(EnvSlice):
+    """A slice of adapted envs."""
+
+    four_tuples = True  # the native loop may read them itself, by `to_five`'s rule
+
+    def to_result(self, i, result):
+        return to_five(result)
+
+    def to_reward(self, i, reward):
+        """A reward as a float; an array of one element, as old envs return, is its element."""
+        if isinstance(reward, np.ndarray) and reward.size == 1:
+            reward = reward.reshape(())
+        return EnvSlice.to_reward(self, i, reward)
+
+    def finish_ended(self, i, result):
+        obs, reward, terminated, truncated, info = to_five(result)
+        obs = value_to_data(self.envs[i].observation_space, obs)
+        EnvSlice.finish_ended(self, i, (obs, reward, terminated, truncated, info))
+
+    def store_obs(self, i, obs):
+        if self.obs_writer.has_dynamic:
+            obs = value_to_data(self.envs[i].observation_space, obs)
+        EnvSlice.store_obs(self, i, obs)

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+"""What the caller must know of a worker's envs, as plain data."""
+
+from __future__ import absolute_import, division, print_function
+
+import sys
+
+import numpy as np
+
+from . import codec
+from .failures import SourceError
+from .spaces import SpaceError, describe_space
+
+_LIBRARIES = ("gymnasium", "gym")
+
+
+def describe(envs):
+    """Spaces without repetitions; metadata, render mode and spec of the first env.
+
+    Returns:
+        A dict that the codec takes: ``observation_spaces`` and ``action_spaces`` (distinct space
+        data, index into these per env), ``metadata``, ``render_mode``, ``spec`` (dict or None),
+        ``gym`` ("gym 0.21.0" or None), ``numpy`` (its version).
+
+    Raises:
+        SourceError: a space cannot be described.
+    """
+    first = envs[0]
+    return {
+        "observation_spaces": _distinct(envs, "observation_space"),
+        "action_spaces": _distinct(envs, "action_space"),
+        "metadata": _sendable(first.metadata),
+        "render_mode": first.render_mode if _is_sendable(first.render_mode) else None,
+        "spec": _spec(first.spec),
+        "gym": _library_of(first),
+        "numpy": np.__version__,
+    }
+
+
+def _distinct(envs, name):
+    kinds, which, seen = [], [], {}
+    for i, env in enumerate(envs):
+        try:
+            data = describe_space(getattr(env, name))
+            key = codec.pack(data)
+        except (SpaceError, codec.Unsendable) as error:
+            text = "%s%s: %s" % (name.replace("_", " "), error.path, error.reason)
+            raise SourceError("space", text, env=i)
+        if key not in seen:
+            seen[key] = len(kinds)
+            kinds.append(data)
+        which.append(seen[key])
+    return kinds, which
+
+
+def _is_sendable(value):
+    try:
+        codec.pack(value)
+    except codec.Unsendable:
+        return False
+    return True
+
+
+def _sendable(values):
+    """The items of a dict that another interpreter can have."""
+    return dict(item for item in values.items() if _is_sendable(item))
+
+
+def _spec(spec):
+    """What of an EnvSpec, of whatever version, means something elsewhere."""
+    if spec is None or getattr(spec, "id", None) is None:
+        return None
+    entry_point = getattr(spec, "entry_point", None)
+    values = {
+        "id": spec.id,
+        "entry_point": entry_point if isinstance(entry_point, str) else None,
+        "reward_threshold": getattr(spec, "reward_threshold", None),
+        "nondeterministic": bool(getattr(spec, "nondeterministic", False)),
+        "max_episode_steps": getattr(spec, "max_episode_steps", None),
+        "kwargs": _sendable(getattr(spec, "kwargs", None) or getattr(spec, "_kwargs", None) or {}),
+    }
+    return _sendable(values)
+
+
+def _library_of(env):
+    """The library that an env's class comes from, with its version."""
+    for cls in type(env.env).__mro__:
+        library = cls.__module__.split(".")[0]
+        if library in _LIBRARIES:
+            return "%s %s" % (library, getattr(sys.modules[library], "__version__", "unknown"))
+    return None

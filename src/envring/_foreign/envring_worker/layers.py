@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: MIT
+"""Looking through wrappers: what their methods take, which of them has an attribute.
+
+Wrappers of gym forward attributes or do not, warn or do not, as their version will; so each layer
+is asked for itself.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import inspect
+
+_MAX_LAYERS = 100
+_EITHER, _BY_KEYWORD, _ANY_KEYWORD = 1, 3, 4  # kinds of parameters, as inspect numbers them
+
+
+def layers(env):
+    """The env and, from outside in, all that its wrappers hold."""
+    found = [env]
+    while len(found) < _MAX_LAYERS:
+        inner = getattr(found[-1], "env", None) if owns(found[-1], "env") else None
+        if not hasattr(inner, "reset") or not hasattr(inner, "step"):
+            break
+        found.append(inner)
+    return found
+
+
+def owns(layer, name):
+    """Whether a layer has the attribute itself, without asking what it holds."""
+    return name in getattr(layer, "__dict__", ()) or hasattr(type(layer), name)
+
+
+def takes(env, keyword, method="reset", deep=True):
+    """Whether a method takes a keyword: True, False, or None where its parameters do not say.
+
+    A wrapper that takes any keyword is believed to hand them on.
+    """
+    for layer in layers(env):
+        names, any_keyword = _parameters(getattr(layer, method, None))
+        if names is None:
+            return None
+        if keyword in names:
+            return True
+        if not any_keyword:
+            return False
+        if not deep:
+            break
+    return None
+
+
+def _parameters(function):
+    """(names that can be given as keywords, whether any other can), or (None, None)."""
+    try:
+        if hasattr(inspect, "signature"):
+            parameters = inspect.signature(function).parameters.values()
+            kinds = [(p.kind, p.name) for p in parameters]
+            names = [name for kind, name in kinds if kind in (_EITHER, _BY_KEYWORD)]
+            return names, any(kind == _ANY_KEYWORD for kind, _ in kinds)
+        spec = inspect.getargspec(function)
+        return spec.args[inspect.ismethod(function) :], spec.keywords is not None
+    except (TypeError, ValueError):
+        return None, None
+
+
+def get_attribute(env, name):
+    """The attribute of the outermost layer that has it.
+
+    Raises:
+        AttributeError: none has it.
+    """
+    if owns(env, "get_wrapper_attr"):
+        return env.get_wrapper_attr(name)
+    for layer in layers(env):
+        if owns(layer, name):
+            return getattr(layer, name)
+    return getattr(env, name)  # it may have a __getattr__ of its own
+
+
+def has_attribute(env, name):
+    """Whether `get_attribute` finds it."""
+    if owns(env, "has_wrapper_attr"):
+        return env.has_wrapper_attr(name)
+    return any(owns(layer, name) for layer in layers(env)) or hasattr(env, name)
+
+
+def set_attribute(env, name, value, force=True):
+    """Sets the attribute where it is; where it is not, on the outermost layer if forced.
+
+    Returns:
+        Whether it was set.
+    """
+    if owns(env, "set_wrapper_attr"):
+        method = env.set_wrapper_attr
+        if takes(env, "force", "set_wrapper_attr", deep=False):
+            return method(name, value, force=force) is not False
+        return method(name, value) is not False
+    for layer in layers(env):
+        if owns(layer, name):
+            setattr(layer, name, value)
+            return True
+    if force:
+        setattr(env, name, value)
+    return force

@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: MIT
+"""Spaces as plain data, recognised by the names of their classes: any gym or gymnasium, or neither.
+
+=====================================================  ============================================
+``("box", low, high, dtype, shape)``                   bounds: arrays of that shape, or of shape ()
+                                                       where all elements are the same; a float
+                                                       infinity where integers have no bound
+``("discrete", n, start, dtype)``
+``("multi_binary", shape)``
+``("multi_discrete", nvec, start or None, dtype)``     arrays
+``("text", min_length, max_length, characters)``
+``("tuple", [data, ...])``                             also ``"one_of"``
+``("dict", [(key, data), ...])``                       in the space's own order
+``("sequence", data, stacked)``
+``("graph", node data, edge data or None)``
+=====================================================  ============================================
+
+A dtype is numpy's string for it, in native byte order.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import numpy as np
+
+MAX_DEPTH = 32  #: spaces within each other
+
+_ABSTRACT = ("typing", "collections", "collections.abc", "_collections_abc", "_abcoll")
+_TEXT = type(u"")
+
+
+class SpaceError(ValueError):
+    """A space that cannot be described.
+
+    Attributes:
+        path: where it is within the outermost one, "['a'][0]".
+        reason: why not.
+    """
+
+    def __init__(self, path, reason):
+        ValueError.__init__(self, path, reason)
+        self.path = "".join("[%r]" % (step,) for step in path)
+        self.reason = reason
+
+    def __str__(self):
+        return "space%s: %s" % (self.path, self.reason)
+
+
+def kind_of(space):
+    """The kind of a space: a key of the table above, or None."""
+    for cls in type(space).__mro__:
+        # `collections.abc.Sequence` is no space, `gymnasium.spaces.Sequence` is
+        if cls.__module__ not in _ABSTRACT and cls.__name__ in _KINDS:
+            return _KINDS[cls.__name__]
+    return None
+
+
+def describe_space(space, path=()):
+    """A space as data.
+
+    Args:
+        space: the space.
+        path: keys and indices that lead to it, for errors.
+
+    Raises:
+        SpaceError: it is of a kind that cannot be described, or lacks what its kind has.
+    """
+    kind = kind_of(space)
+    if kind is None:
+        if space is None:
+            raise SpaceError(path, "the env has none (it is None)")
+        raise SpaceError(
+            path,
+            "a %s.%s cannot be described to another interpreter. Use Box, Discrete, MultiBinary, "
+            "MultiDiscrete, Text, Tuple, Dict, Sequence, Graph or OneOf, or run the env in the "
+            "caller's own interpreter" % (type(space).__module__, type(space).__name__),
+        )
+    if len(path) > MAX_DEPTH:
+        raise SpaceError(path[:4], "spaces are nested deeper than %d levels" % MAX_DEPTH)
+    try:
+        return _DESCRIBE[kind](space, path)
+    except SpaceError:
+        raise
+    except Exception as error:
+        raise SpaceError(
+            path,
+            "%.200r of %s.%s is not as a %s is: %s: %s"
+            % (
+                space,
+                type(space).__module__,
+                type(space).__name__,
+                type(space).__name__,
+                type(error).__name__,
+                error,
+            ),
+        )
+
+
+# -- kinds ---------------------------------------------------------------------------------------
+
+
+def _native(dtype):
+    return np.dtype(dtype).newbyteorder("=")
+
+
+def _dtype_of(space, default, kinds, path):
+    dtype = getattr(space, "dtype", None)
+    dtype = _native(default if dtype is None else dtype)
+    if dtype.kind not in kinds:
+        raise SpaceError(path, "its dtype %s is not one that a space can have" % (dtype,))
+    return dtype
+
+
+def _integer(value):
+    if int(value) != value:
+        raise ValueError("%r is not an integer" % (value,))
+    return int(value)
+
+
+def _box(space, path):
+    low, high = np.asarray(space.low), np.asarray(space.high)
+    shape = getattr(space, "shape", None)
+    shape = tuple(_integer(n) for n in (low.shape if shape is None else shape))
+    dtype = _dtype_of(space, _undeclared_dtype(low, high), "biuf", path)
+    if dtype.kind == "i" and low.size:
+        low = _unbounded(low, getattr(space, "bounded_below", None), -np.inf)
+        high = _unbounded(high, getattr(space, "bounded_above", None), np.inf)
+    return ("box", _bounds(low, shape, dtype), _bounds(high, shape, dtype), dtype.str, shape)
+
+
+def _undeclared_dtype(low, high):
+    """The dtype of a Box of gym 0.9.6 and before, which has none and samples floats.
+
+    Images are told as gym 0.9.7 came to do it; what it made float32 stays what it is.
+    """
+    if high.size and (high == 255).all() and (low == 0).all():
+        return np.uint8
+    return low.dtype if low.dtype.kind == "f" else np.float64
+
+
+def _unbounded(bound, bounded, infinity):
+    """Infinity for integers that have no bound, whatever number stands in its place."""
+    if bounded is None:
+        unbounded = (bound == infinity).all() if bound.dtype.kind == "f" else False
+    else:
+        unbounded = not np.any(bounded)
+    return np.array(infinity) if unbounded else bound
+
+
+def _bounds(bound, shape, dtype):
+    """A bound as an array of the space's shape and dtype, or of shape () where that says it."""
+    if bound.dtype != dtype:
+        if dtype.kind in "iu" and bound.dtype.kind in "iuf":
+            if dtype.kind == "i" and not bound.shape and np.isinf(bound):
+                return bound
+            bound = _clipped(bound, dtype)
+        else:
+            bound = bound.astype(dtype)
+    if bound.shape not in (shape, ()):
+        bound = np.broadcast_to(bound, shape)
+    bound = np.array(bound, dtype, order="C")
+    if bound.size > 1:
+        first = np.array(bound.flat[0], dtype)
+        if first.tobytes() * bound.size == bound.tobytes():  # also tells 0.0 from -0.0
+            return first
+    return bound
+
+
+def _clipped(bound, dtype):
+    """A bound as integers, infinite and too large ones at the end of what the dtype holds."""
+    limits = np.iinfo(dtype)
+    flat = [
+        limits.min if value <= limits.min else limits.max if value >= limits.max else int(value)
+        for value in bound.ravel().tolist()
+    ]
+    return np.array(flat, dtype).reshape(bound.shape)
+
+
+def _discrete(space, path):
+    dtype = _dtype_of(space, np.int64, "iu", path)
+    return ("discrete", _integer(space.n), _integer(getattr(space, "start", 0)), dtype.str)
+
+
+def _multi_binary(space, path):
+    n = space.n
+    shape = (n,) if np.ndim(n) == 0 else n
+    return ("multi_binary", tuple(_integer(size) for size in shape))
+
+
+def _multi_discrete(space, path):
+    if hasattr(space, "nvec"):
+        nvec = np.asarray(space.nvec)
+        start = getattr(space, "start", None)
+        start = np.zeros_like(nvec) if start is None else np.asarray(start)
+    else:  # gym 0.9.6 and before
+        start = np.asarray(space.low)
+        nvec = np.asarray(space.high) - start + 1
+    if nvec.dtype.kind not in "iu" or start.dtype.kind not in "iu":
+        raise SpaceError(path, "its nvec is of dtype %s" % (nvec.dtype,))
+    nvec, start = nvec.astype(np.int64), start.astype(np.int64)
+    dtype = _dtype_of(space, np.int64, "iu", path)
+    if nvec.size and int((nvec + start).max()) > np.iinfo(dtype).max:
+        dtype = np.dtype(np.int64)  # gym up to 0.11 says int8 whatever nvec is
+    return ("multi_discrete", nvec, start if start.any() else None, dtype.str)
+
+
+def _text(space, path):
+    characters = getattr(space, "character_list", None)  # in the order that sampling knows
+    if characters is None:
+        characters = sorted(space.character_set)
+    characters = u"".join(characters)
+    return ("text", _integer(space.min_length), _integer(space.max_length), characters)
+
+
+def _children(name):
+    def describe(space, path):
+        spaces = enumerate(space.spaces)
+        return (name, [describe_space(child, path + (i,)) for i, child in spaces])
+
+    return describe
+
+
+def _dict(space, path):
+    items = []
+    for key, child in space.spaces.items():
+        if type(key) not in (str, _TEXT, int, bytes, float, bool, tuple):
+            raise SpaceError(path, "its key %.60r cannot cross to another interpreter" % (key,))
+        items.append((key, describe_space(child, path + (key,))))
+    return ("dict", items)
+
+
+def _sequence(space, path):
+    child = describe_space(space.feature_space, path + ("...",))
+    return ("sequence", child, bool(getattr(space, "stack", False)))
+
+
+def _graph(space, path):
+    edges = space.edge_space
+    return (
+        "graph",
+        describe_space(space.node_space, path + ("nodes",)),
+        None if edges is None else describe_space(edges, path + ("edges",)),
+    )
+
+
+_KINDS = {
+    "Box": "box",
+    "Discrete": "discrete",
+    "MultiBinary": "multi_binary",
+    "MultiDiscrete": "multi_discrete",
+    "Text": "text",
+    "Tuple": "tuple",
+    "Dict": "dict",
+    "Sequence": "sequence",
+    "Graph": "graph",
+    "OneOf": "one_of",
+}
+_DESCRIBE = {
+    "box": _box,
+    "discrete": _discrete,
+    "multi_binary": _multi_binary,
+    "multi_discrete": _multi_discrete,
+    "text": _text,
+    "tuple": _children("tuple"),
+    "dict": _dict,
+    "sequence": _sequence,
+    "graph": _graph,
+    "one_of": _children("one_of"),
+}
+
+
+# -- values --------------------------------------------------------------------------------------
+
+
+def value_to_data(space, value):
+    """A value of a space as data that the codec takes.
+
+    LazyFrames become arrays and graphs ``(nodes, edges, edge_links)``; all else stays as it is.
+    """
+    kind = kind_of(space)
+    if kind == "dict" and isinstance(value, dict):
+        return type(value)(
+            (key, value_to_data(space.spaces[key], item) if key in space.spaces else item)
+            for key, item in value.items()
+        )
+    if kind == "tuple" and isinstance(value, (tuple, list)):
+        spaces = tuple(space.spaces)
+        if len(value) == len(spaces):
+            return tuple(value_to_data(child, item) for child, item in zip(spaces, value))
+    elif kind == "graph" and isinstance(value, tuple):
+        return tuple(value)
+    elif kind == "sequence" and not getattr(space, "stack", False):
+        return tuple(value_to_data(space.feature_space, item) for item in value)
+    elif kind == "one_of" and isinstance(value, tuple) and len(value) == 2:
+        return (value[0], value_to_data(tuple(space.spaces)[int(value[0])], value[1]))
+    elif kind == "box" and not isinstance(value, (np.ndarray, np.generic, list, int, float)):
+        return np.asarray(value)
+    return value
