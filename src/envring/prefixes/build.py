@@ -7,20 +7,18 @@ import hashlib
 import json
 import os
 import re
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
 
-from envring.errors import EnvringError, LauncherError, SolveError
-from envring.prefixes import cache, lock, process, solvers
+from envring.errors import SolveError
+from envring.prefixes import cache, solvers
 from envring.prefixes.cache import Entry, Ready
-from envring.prefixes.progress import Progress, tail
+from envring.prefixes.once import Site, build_once
+from envring.prefixes.progress import Progress
 from envring.prefixes.solvers import Solver
 from envring.prefixes.spec import Spec, digest, this_platform
 
-_TIMEOUT = 7200.0  # seconds for a build, if $ENVRING_BUILD_TIMEOUT says nothing else
 _PIP = ("-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar=off")
 # what would make pip install elsewhere
 _ELSEWHERE = frozenset(
@@ -110,156 +108,55 @@ def obtain(
         return found
     solver = solvers.choose(request.solver)
     entry = request.entry(solver.name)
-    progress = progress or Progress(request.spec.name)
-    deadline = time.monotonic() + _timeout()
-    before = _failure(entry)
-    announced = False
-
-    def waiting(pid: int | None) -> None:
-        nonlocal announced
-        if not announced:
-            announced = True
-            who = "another process" if pid is None else f"process {pid}"
-            progress.step(f"waiting for {who}, which builds it")
-        progress.tick(tail(entry.log, 1))
-
-    try:
-        with lock.hold(entry.lock, deadline, waiting) as held:
-            ready = entry.ready()
-            failure = _failure(entry)
-            if ready is None and announced and failure is not None and failure != before:
-                raise SolveError(failure["message"], failure["log_path"], failure["tail"])
-            if ready is None:
-                ready = _Build(request, solver, entry, held, deadline, surroundings, progress).run()
-            elif announced:
-                progress.end("ready")
-    except TimeoutError as error:
-        raise SolveError(
-            f"The prefix of '{request.spec.path}' is not ready after {_timeout():.0f} s: {error}. "
-            "End that process, or allow more seconds in ENVRING_BUILD_TIMEOUT.",
-            str(entry.log),
-            tail(entry.log),
-        ) from error
-    except OSError as error:
-        raise SolveError(
-            f"The prefix of '{request.spec.path}' cannot be built in the cache '{cache.root()}': "
-            f"{error.strerror or error} ({error.filename}). "
-            "Set ENVRING_CACHE to a directory that can be written."
-        ) from error
-    finally:
-        progress.clear()
+    spec = request.spec
+    ready = build_once(
+        entry,
+        spec.name,
+        str(spec.path),
+        lambda site: _Build(request, solver, site, surroundings).run(),
+        progress,
+    )
     return entry, ready
-
-
-def _timeout() -> float:
-    text = os.environ.get("ENVRING_BUILD_TIMEOUT", "")
-    try:
-        return float(text) if text else _TIMEOUT
-    except ValueError:
-        raise LauncherError(
-            f"ENVRING_BUILD_TIMEOUT is {text!r}, which is no number of seconds."
-        ) from None
-
-
-def _failure(entry: Entry) -> dict[str, Any] | None:
-    """How the last build failed; each failure is another one."""
-    try:
-        found = json.loads(entry.failure.read_bytes())
-        return {key: found[key] for key in ("message", "log_path", "tail", "once")}
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
 
 
 class _Build:
     """One build, the lock held."""
 
     def __init__(
-        self,
-        request: Request,
-        solver: Solver,
-        entry: Entry,
-        held: int,
-        deadline: float,
-        surroundings: Surroundings,
-        progress: Progress,
+        self, request: Request, solver: Solver, site: Site, surroundings: Surroundings
     ) -> None:
         self._spec = request.spec
         self._setup = request.setup
         self._solver = solver
-        self._entry = entry
-        self._held = held
-        self._deadline = deadline
+        self._site = site
+        self._entry = site.entry
         self._surroundings = surroundings
-        self._progress = progress
-        self._python = str(entry.prefix / "bin" / "python")
+        self._progress = site.progress
+        self._python = str(site.entry.prefix / "bin" / "python")
 
     def run(self) -> Ready:
-        """Builds; what is half built is never marked ready, and is taken away if we live to."""
-        begun = time.monotonic()
+        """Builds."""
         entry = self._entry
-        try:
-            entry.clear()
-            entry.log.write_text(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {self._spec.path}\n")
-            self._progress.step(f"building with {self._solver.title}, log: {entry.log}")
-            self._install()
-            version = self._version()
-            self._set_variables()
-            self._install_pip()
-            self._compile()
-            self._run_setup()
-            ready = Ready(
-                prefix=str(entry.prefix),
-                name=self._spec.name,
-                spec=str(self._spec.path),
-                setup=str(self._setup) if self._setup else None,
-                solver=self._solver.name,
-                python=version,
-                seconds=round(time.monotonic() - begun, 1),
-            )
-            self._surroundings.activated(str(entry.prefix), str(entry.directory))
-            entry.publish(ready)
-        except EnvringError as error:
-            self._progress.end("failed")
-            entry.clear()
-            if isinstance(error, SolveError):
-                self._remember(error)
-            raise
-        except BaseException:
-            entry.clear()
-            raise
-        self._progress.end("ready")
+        self._progress.step(f"building with {self._solver.title}, log: {entry.log}")
+        self._install()
+        version = self._version()
+        self._set_variables()
+        self._install_pip()
+        self._compile()
+        self._run_setup()
+        ready = Ready(
+            prefix=str(entry.prefix),
+            name=self._spec.name,
+            spec=str(self._spec.path),
+            setup=str(self._setup) if self._setup else None,
+            solver=self._solver.name,
+            python=version,
+        )
+        self._surroundings.activated(str(entry.prefix), str(entry.directory))
         return ready
 
-    def _remember(self, error: SolveError) -> None:
-        """Tells those who wait that trying again is of no use."""
-        told = {"message": error.args[0], "log_path": error.log_path, "tail": error.tail}
-        cache.write_whole(self._entry.failure, {**told, "once": time.time_ns()})
-
     def _run(self, doing: str, advice: str, argv: list[str], environ: Mapping[str, str]) -> None:
-        try:
-            process.run(
-                argv,
-                cwd=self._spec.path.parent,
-                environ=environ,
-                log=self._entry.log,
-                lock=self._held,
-                deadline=self._deadline,
-                progress=self._progress,
-            )
-        except process.ProgramFailed as error:
-            self._fail(doing, error.how, advice, error.tail)
-
-    def _fail(self, doing: str, how: str, advice: str, last: str) -> NoReturn:
-        if "No space left on device" in last or "Disk quota exceeded" in last:
-            advice = (
-                f"The disk of '{cache.root()}' is full: free some of it, "
-                "or set ENVRING_CACHE to a directory on another."
-            )
-        raise SolveError(
-            f"The prefix of '{self._spec.path}' could not be built: {doing} {how}. {advice}",
-            str(self._entry.log),
-            last,
-        )
+        self._site.run(doing, advice, argv, self._spec.path.parent, environ)
 
     def _install(self) -> None:
         entry = self._entry
