@@ -29,6 +29,7 @@ from envring.segment import (
     SegmentSpec,
     create,
 )
+from envring.space_data import restore_value
 from envring.spaces import VectorSpaces
 
 # Arrays up to this size are copied out: that costs no more than handing out a view.
@@ -90,6 +91,8 @@ class EnvHost:
             action, spaces.action_space, n, self.segment.action_slab, pool.send_actions
         )
         self._dynamic = self._obs.empty_dynamic(n)
+        self._space = spaces.single_observation_space
+        self._restores = self._obs.has_dynamic and any(w.foreign for w in pool.workers)
         # Without processes between them, caller and envs would hold the same objects.
         self._detach_dynamic = copy and isinstance(pool, InlinePool)
         self._slot = 0
@@ -254,7 +257,7 @@ class EnvHost:
                 return self._obs.row(self.segment.final_arrays, env_id)
             if env_id not in finals:
                 raise InfoError(f"env {env_id} ended without its final observation")
-            return finals[env_id]
+            return restore_value(self._space, finals[env_id]) if self._restores else finals[env_id]
 
         for env_id, info in odd.items():
             if marks[env_id] != FINAL_NONE:
@@ -272,6 +275,9 @@ class EnvHost:
 
     def _take_dynamic(self, reply: Reply) -> None:
         for index, values in reply.dynamic.items():
+            if self._restores:
+                space = self._obs.leaves[index].space
+                values = {env_id: restore_value(space, value) for env_id, value in values.items()}
             batch = [values.get(env_id) for env_id in range(self.num_envs)]
             if self._detach_dynamic:
                 batch = deepcopy(batch)

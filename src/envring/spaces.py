@@ -13,6 +13,7 @@ from gymnasium.spaces.utils import is_space_dtype_shape_equiv
 from gymnasium.vector.utils import batch_differing_spaces, batch_space
 
 from envring.errors import EnvringError, format_env_ids
+from envring.space_data import build_space
 
 
 class SpaceMismatchError(EnvringError, RuntimeError, ValueError, TypeError):
@@ -62,8 +63,6 @@ def understand(hellos: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def _translate(hello: Mapping[str, Any]) -> dict[str, Any]:
-    from envring.space_data import build_space
-
     translated: dict[str, Any] = {}
     for name in ("observation_spaces", "action_spaces"):
         kinds, which = hello[name]

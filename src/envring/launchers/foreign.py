@@ -29,6 +29,7 @@ from envring.errors import (
     HandshakeError,
     InterpreterError,
     LaunchError,
+    LayoutMismatch,
     RemoteEnvError,
     RemoteTraceback,
     SourceError,
@@ -53,7 +54,7 @@ _NOISE_LINES = 20
 _KINDS: dict[str, type[EnvringError]] = {
     "version": InterpreterError,
     "numpy": InterpreterError,
-    "library": InterpreterError,
+    "library": LayoutMismatch,
     "setup": SourceError,
     "import": SourceError,
     "unknown-id": SourceError,
@@ -247,10 +248,23 @@ class ForeignWorker(WorkerHandle):
                 self._about(f"The worker said {message!r:.200} where {name!r} was expected.")
             )
         if name == "ready":
-            if not isinstance(message[1], dict):
-                raise HandshakeError(self._about("The worker describes no envs."))
+            if not self._describes(message[1]):
+                raise HandshakeError(self._about(f"The worker said of its envs {message!r:.200}."))
             message[1]["foreign"] = True
         return message
+
+    def _describes(self, description: Any) -> bool:
+        """Whether it says which space each env has; the spaces themselves are looked at later."""
+        if not isinstance(description, dict) or type(description.get("native")) is not bool:
+            return False
+        for name in ("observation_spaces", "action_spaces"):
+            match description.get(name):
+                case (list() as kinds, list() as which) if len(which) == len(self.env_ids):
+                    if not all(type(kind) is int and 0 <= kind < len(kinds) for kind in which):
+                        return False
+                case _:
+                    return False
+        return True
 
     def mapped_path(self, path: str | None) -> str | None:
         """Where it finds the segment's file; None if it inherited the descriptor."""

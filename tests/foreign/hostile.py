@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: MIT
+"""A worker that lies: `python hostile.py CASE worker.py` is the worker with one thing turned bad."""
+
+import os
+import pickle
+import runpy
+import sys
+
+CASE, WORKER = sys.argv[1], sys.argv[2]
+sys.path.insert(0, os.path.dirname(WORKER))
+
+
+class Trap:
+    """Unpickling it leaves a file behind."""
+
+    def __reduce__(self):
+        return open, (os.environ["TRAP"], "w")
+
+
+def twist(is_it, change):
+    """Changes what is about to be packed where it is that; bytes go out as they are."""
+    from envring_worker import codec
+
+    pack = codec.pack
+
+    def changed(value):
+        if is_it(value):
+            value = change(value)
+        return value if isinstance(value, bytes) else pack(value)
+
+    codec.pack = changed
+
+
+def twist_message(name, change):
+    twist(lambda value: isinstance(value, tuple) and value[:1] == (name,), change)
+
+
+def twist_replies(change):
+    twist(lambda value: isinstance(value, dict) and "failures" in value, change)
+
+
+def describing(**changes):
+    twist_message("ready", lambda message: ("ready", dict(message[1], **changes)))
+
+
+def replying(**changes):
+    twist_replies(lambda reply: dict(reply, **changes))
+
+
+def shouting(*frames):
+    """Says nothing but this, and waits."""
+    out = os.dup(1)
+    for frame in frames:
+        os.write(out, frame)
+    while os.read(0, 1 << 16):
+        pass
+    sys.exit()
+
+
+MAGIC = b"\0envring-worker 1\n"
+
+
+def framed(data):
+    return len(data).to_bytes(8, "little") + data
+
+
+CASES = {
+    "honest": lambda: None,
+    "says nothing": lambda: shouting(),
+    "talks without end": lambda: shouting(b"hello? " * 300000),
+    "hello is a pickle": lambda: shouting(MAGIC, framed(pickle.dumps(("hello", Trap())))),
+    "hello is a number": lambda: shouting(MAGIC, framed(b"i\1\0\0\0")),
+    "hello never ends": lambda: shouting(MAGIC, (1 << 62).to_bytes(8, "little"), b"x"),
+    "ready is a pickle": lambda: twist_message("ready", lambda _: pickle.dumps(("ready", Trap()))),
+    "ready is nothing": lambda: twist_message("ready", lambda _: ("ready", None)),
+    "ready comes twice": lambda: twist_message("attached", lambda _: ("ready", {})),
+    "no spaces": lambda: describing(observation_spaces=([], [])),
+    "spaces that are not there": lambda: describing(
+        observation_spaces=([("discrete", 2, 0, "<i8")], [1, 0])
+    ),
+    "a space of another kind": lambda: describing(observation_spaces=([("eval", "1")], [0, 0])),
+    "a space as large as the sea": lambda: describing(
+        observation_spaces=([("multi_binary", (1 << 40, 1 << 40))], [0, 0])
+    ),
+    "a failure as a pickle": lambda: replying(
+        failures=[(0, "exception", pickle.dumps(Trap()), "x", "y")]
+    ),
+    "results that are too many": lambda: replying(results=[1, 2, 3]),
+    "an info of another's env": lambda: replying(odd={7: {}}),
+    "a leaf that is not there": lambda: replying(dynamic={-1: {0: 1}}),
+    "finals that are no bytes": lambda: replying(finals={0: 1}),
+    "objects that are no list": lambda: replying(objects={0: 1}),
+    "a reply without parts": lambda: twist_replies(lambda _: {}),
+    "a reply that is a pickle": lambda: twist_replies(lambda _: pickle.dumps(Trap())),
+}
+
+if __name__ == "__main__":
+    CASES[CASE]()
+    sys.path.remove(os.path.dirname(WORKER))
+    sys.argv[:] = [WORKER]
+    runpy.run_path(WORKER, run_name="__main__")
