@@ -60,20 +60,16 @@ def resolve(launcher: str | Launcher | None) -> Launcher | None:
 def known() -> str:
     """The launchers that a string can name, as lines for an error."""
     lines = [usage for _, _, usage in _KNOWN.values()]
-    lines += [f"{name}:... (of {_package(point)})" for name, point in _entry_points().items()]
+    lines += [f"{point.name}:... (of {_package(point)})" for point in _entry_points()]
     return "Launchers are written as\n" + "\n".join(f"  {line}" for line in lines)
 
 
-def _entry_points() -> dict[str, EntryPoint]:
+def _entry_points() -> list[EntryPoint]:
     from importlib.metadata import entry_points  # slow, and rarely wanted
 
     # a package cannot take a name of ours: the same string would mean different things
-    found = sorted(entry_points(group=GROUP), key=lambda point: (point.name, _package(point)))
-    points: dict[str, EntryPoint] = {}
-    for point in found:
-        if point.name not in _KNOWN:
-            points.setdefault(point.name, point)
-    return points
+    found = (point for point in entry_points(group=GROUP) if point.name not in _KNOWN)
+    return sorted(found, key=lambda point: (point.name, _package(point)))
 
 
 def _package(point: EntryPoint) -> str:
@@ -82,11 +78,19 @@ def _package(point: EntryPoint) -> str:
 
 def _from_entry_point(scheme: str, rest: str) -> Launcher:
     points = _entry_points()
-    point = points.get(scheme)
-    if point is None:
-        close = difflib.get_close_matches(scheme, [*_KNOWN, *points], n=1)
+    named = [point for point in points if point.name == scheme]
+    if not named:
+        names = [*_KNOWN, *(point.name for point in points)]
+        close = difflib.get_close_matches(scheme, names, n=1)
         advice = f' Is "{close[0]}:{rest}" meant?' if close else ""
         raise LauncherError(f'There is no launcher "{scheme}".{advice}\n{known()}')
+    if len({point.value for point in named}) > 1:
+        packages = ", ".join(map(_package, named))
+        raise LauncherError(
+            f'Several packages add a launcher "{scheme}": {packages}. Remove all but one, or give '
+            "the launcher itself in place of the string."
+        )
+    point = named[0]
     source = f'launcher "{scheme}" ({point.value}, of {_package(point)})'
     try:
         make = point.load()
