@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -100,6 +101,7 @@ class RingEnv(Guarded, Env[Any, Any]):
             self.metadata = hello["metadata"]
             self.render_mode = hello["render_mode"]
             self.spec = hello["spec"]
+            self._abroad = pool.workers[0].foreign
             self._host = EnvHost(pool, spaces, copy=True, slots=None, add_info=self._keep_info)
         except BaseException:
             pool.close(terminate=True)
@@ -149,6 +151,8 @@ class RingEnv(Guarded, Env[Any, Any]):
         """
         if name in self.__dict__ or hasattr(type(self), name):
             return getattr(self, name)
+        if self._abroad and self._call("is_method", name):
+            return partial(self._call, name)
         return self._call("get_wrapper_attr", name)
 
     def has_wrapper_attr(self, name: str) -> bool:

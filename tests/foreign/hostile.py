@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A worker that lies: `python hostile.py CASE worker.py` is the worker with one thing turned bad."""
+"""A worker that lies: `python hostile.py CASE worker.py` is the worker, with one thing bad."""
 
 import os
 import pickle

@@ -98,6 +98,5 @@ def test_a_killed_worker_is_noticed():
         os.kill(envs.processes[1].pid, signal.SIGKILL)
         began = time.monotonic()
         with pytest.raises(envring.WorkerDied, match="env 1"):
-            for _ in range(1000):
-                envs.step(np.zeros(2, np.int64))
+            envs.step(np.zeros(2, np.int64))
         assert time.monotonic() - began < 2
