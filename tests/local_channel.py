@@ -222,7 +222,8 @@ def pip_packages(short: str, home: Path) -> Iterator[Package]:
                 if not each.endswith("/"):
                     files[f"site-packages/{each}"] = archive.read(each)
         files[f"site-packages/{name}-{version}.dist-info/INSTALLER"] = b"conda\n"
-        scripts = ("pip = pip._internal.cli.main:main",) if name == "pip" else ()
+        main = "pip._internal:main" if short == "2.7" else "pip._internal.cli.main:main"
+        scripts = (f"pip = {main}",) if name == "pip" else ()
         build = f"py{short.replace('.', '')}_0"
         depends = (f"python {short}.*",)
         yield Package(name, version, build, files, depends, noarch=True, entry_points=scripts)

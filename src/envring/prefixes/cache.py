@@ -128,6 +128,8 @@ class Entry:
         """Takes away what an earlier build left; the marker first. The lock must be held."""
         self.marker.unlink(missing_ok=True)
         self.failure.unlink(missing_ok=True)
+        for unfinished in self.directory.glob(".*"):
+            unfinished.unlink()
         delete_tree(self.prefix)
 
     def remove(self, deadline: float) -> None:

@@ -7,9 +7,9 @@ import os
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
 
-import flappy_bird_env  # noqa: E402, F401 - registers the id
-import gymnasium  # noqa: E402
-from portal_env import EnvSidePortal  # noqa: E402
+import flappy_bird_env  # noqa: F401 - registers the id
+import gymnasium
+from portal_env import EnvSidePortal
 
 
 def make(id="FlappyBird-v0", render_mode="rgb_array", **kwargs):

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: MIT
+"""Specs: what they may say, and what is said where they are wrong."""
+
+import platform
+import sys
+
+import pytest
+
+from envring.errors import LauncherError, SpecError
+from envring.prefixes import spec
+
+
+@pytest.fixture
+def load(tmp_path):
+    def load(text, name="spec.yml", **options):
+        path = tmp_path / name
+        path.write_text(text)
+        return spec.load(path, **options)
+
+    return load
+
+
+def test_reads_what_conda_reads(load, tmp_path):
+    (tmp_path / "more.txt").write_text("gym==0.21\n")
+    found = load("""
+name: old-game
+channels: [conda-forge, nodefaults, ./mine]
+dependencies:
+  - python=3.8
+  - conda-forge::numpy>=1.19,<1.20
+  - pip:
+      - -r more.txt
+variables: {LEVEL: 3}
+prefix: /somewhere/else
+""")
+    assert found.name == "old-game"
+    assert found.channels == ("conda-forge", (tmp_path / "mine").as_uri())
+    assert found.dependencies == ("python=3.8", "conda-forge::numpy>=1.19,<1.20", "pip")
+    assert found.pip == (f"-r {tmp_path / 'more.txt'}",)
+    assert found.variables == (("LEVEL", "3"),)
+    assert found.watched == (tmp_path / "more.txt",)
+
+
+def test_pip_is_not_asked_for_twice(load):
+    found = load("dependencies: [python, pip=23, {pip: [gym]}]")
+    assert found.dependencies == ("python", "pip=23")
+
+
+def test_without_channels_it_is_conda_forge(load):
+    assert load("dependencies: [python]").channels == ("conda-forge",)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("spec.yml", "DIRECTORY"), ("pong.yml", "pong"), ("env.yaml", "DIRECTORY")],
+)
+def test_name_comes_from_the_file_or_its_directory(load, tmp_path, name, expected):
+    found = load("dependencies: [python]", name)
+    assert found.name == expected.replace("DIRECTORY", tmp_path.name)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("dependencies: [python\nname: x\n", r"line 2, column \d+: this is not YAML: "),
+        ("a: b: c", "line 1, column 5: this is not YAML"),
+        ("dependencies:\n- python\n\tname: x", "line 3"),
+        ("name: !!python/object:os.system x", "this is not YAML: could not determine"),
+        ("", "holds no mapping"),
+        ("- python", "holds no mapping"),
+        (
+            "name: x\ndependancies: [python]",
+            "line 2: unknown key 'dependancies'; did you mean 'dep",
+        ),
+        ("frobnicate: 1\ndependencies: [python]", "unknown key 'frobnicate'. A spec has name, "),
+        ("name: x", "lists no dependencies"),
+        ("dependencies: python", "'dependencies' has to be a list"),
+        ("dependencies: [3.9]", "'dependencies' holds 3.9, which is no text"),
+        ("dependencies: [python: 3.9]", "only 'pip' has a list of its own, not 'python'"),
+        ("dependencies: [pip: [gym]]", "lists no conda packages"),
+        ("dependencies: [python, pip: gym]", "'pip' has to be a list"),
+        ("dependencies: [python, pip: [-r gone.txt]]", "there is no '.*gone.txt'"),
+        ("dependencies: [python]\nchannels: conda-forge", "'channels' has to be a list"),
+        ("dependencies: [python]\nvariables: [x]", "'variables' has to map"),
+        ("dependencies: [python]\nvariables: {x: [1]}", "variable 'x' has no text"),
+        ("dependencies: [python]\nname: [x]", "'name' has to be text"),
+    ],
+)
+def test_says_where_and_what_is_wrong(load, tmp_path, text, says):
+    with pytest.raises(SpecError, match=says) as caught:
+        load(text)
+    assert str(tmp_path / "spec.yml") in str(caught.value)
+
+
+def test_missing_and_unreadable_files(load, tmp_path):
+    with pytest.raises(SpecError, match="There is no spec"):
+        spec.load(tmp_path / "gone.yml")
+    with pytest.raises(SpecError, match="cannot be read: Is a directory"):
+        spec.load(tmp_path)
+    (tmp_path / "latin.yml").write_bytes(b"name: \xe9\n")
+    with pytest.raises(SpecError, match="not UTF-8"):
+        spec.load(tmp_path / "latin.yml")
+
+
+def test_without_yaml_it_says_what_to_install(load, monkeypatch):
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    with pytest.raises(LauncherError, match=r"pip install 'envring\[conda\]'"):
+        load("dependencies: [python]")
+
+
+URL = "https://conda.anaconda.org/conda-forge/noarch/pip-24.0-pyhd8ed1ab_0.conda"
+
+
+def test_reads_explicit_lockfiles(load, tmp_path):
+    (tmp_path / "mine-1-0.conda").write_bytes(b"")
+    head = f"# made by conda\n# platform: {spec.this_platform()}\n@EXPLICIT\n"
+    text = f"{head}{URL}#abc\nmine-1-0.conda\n"
+    found = load(text, "game.lock")
+    assert found.name == "game"
+    assert found.explicit == (f"{URL}#abc", (tmp_path / "mine-1-0.conda").as_uri())
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("@EXPLICIT\n", "has no packages"),
+        ("@EXPLICIT\nnumpy\n", "line 2: 'numpy' is neither the URL of a package nor a file"),
+        ("@EXPLICIT\nhttps://x/y.whl\n", "line 2: 'https://x/y.whl' is no conda package"),
+        (f"# platform: osx-arm64\n@EXPLICIT\n{URL}\n", "made for osx-arm64, and this machine is"),
+    ],
+)
+def test_lockfiles_that_cannot_be_used(load, text, says):
+    with pytest.raises(SpecError, match=says):
+        load(text, "game.lock")
+
+
+def test_machines_without_conda_packages(monkeypatch):
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+    with pytest.raises(LauncherError, match="no conda packages for riscv64"):
+        spec.this_platform()
