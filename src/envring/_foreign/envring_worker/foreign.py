@@ -16,6 +16,7 @@ import struct
 import sys
 
 from . import stderr
+from .bytecode import unwritten
 from .errors import Failed
 from .stream import Stream, StreamClosed
 from .text import as_text, headline, stack
@@ -67,8 +68,10 @@ def _live(stream, frame):
     try:
         _settle(config)
         _import_numpy()
-        service, native = _import_own()
-        library, why_not = _load_library(native, config["library"])
+        with unwritten():
+            from . import native, service
+
+            library, why_not = _load_library(native, config["library"])
         gone = _watch_caller(config, library, stream)
         work = service.Service(stream, frame, library, gone)
     except Failed:
@@ -157,14 +160,3 @@ def _import_numpy():
         where = (as_text(sys.executable or "?"), facts()[u"version"])
         text %= where + (headline(kind, error),)
         raise Failed(-1, u"numpy", text, stack(kind, error, trace))
-
-
-def _import_own():
-    """The modules of this package that need numpy."""
-    writes_no_bytecode = sys.dont_write_bytecode
-    sys.dont_write_bytecode = True  # they are not of this interpreter, nor for it alone
-    try:
-        from . import native, service
-    finally:
-        sys.dont_write_bytecode = writes_no_bytecode
-    return service, native

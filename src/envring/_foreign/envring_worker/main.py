@@ -164,9 +164,25 @@ class Server(object):
                 reply["results"] = [
                     results.get(self.envs.first_env + i) for i in range(self.envs.num_envs)
                 ]
-            reply["failures"] = reply["failures"] + self.envs.failures
-            self.envs.failures, self.envs.dirty = [], False
+            self._add_failures(reply)
+        try:
             return self.dumps(reply)
+        except Exception as error:  # each env's can, all together cannot
+            reply.update(objects={}, odd={}, dynamic={}, finals={}, results=None)
+            for i in range(self.envs.num_envs):
+                self._fail(i, "what the envs say cannot be sent to the caller at once: %s" % error)
+            self._add_failures(reply)
+            return self.dumps(reply)
+
+    def _add_failures(self, reply):
+        reply["failures"] = reply["failures"] + self.envs.failures
+        self.envs.failures, self.envs.dirty = [], False
+
+    def _fail(self, i, text):
+        try:
+            raise TypeError(text)
+        except TypeError:
+            self.envs.fail(i)
 
     def why_unsendable(self, part, leaf, env_id, value, error):
         """Text for an env whose value cannot travel.
@@ -187,7 +203,4 @@ class Server(object):
                 self.dumps(values[env_id])
             except Exception as error:
                 text = self.why_unsendable(part, leaf, env_id, values.pop(env_id), error)
-                try:
-                    raise TypeError(text)
-                except TypeError:
-                    self.envs.fail(env_id - self.envs.first_env)
+                self._fail(env_id - self.envs.first_env, text)

@@ -9,6 +9,8 @@ import struct
 
 import numpy as np
 
+from .mapping import map_file
+
 _MAGIC = b"ENVRING\0"
 _HEADER = struct.Struct("<8sI")  # magic and ABI version, which every version begins with
 
@@ -91,7 +93,7 @@ def _map(layout):
             there = os.fstat(fd).st_size
             if there < nbytes:
                 raise SegmentError("it has %d bytes, %d were announced" % (there, nbytes))
-            return mmap.mmap(fd, nbytes)
+            return map_file(fd, nbytes)
         finally:
             os.close(fd)
     except (OSError, IOError, ValueError, mmap.error) as error:

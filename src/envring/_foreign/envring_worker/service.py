@@ -8,6 +8,7 @@ import sys
 from . import codec, describe, sources
 from .actions import ActionReader
 from .answers import ForeignServer, ForeignSlice
+from .bytecode import unwritten
 from .errors import Failed
 from .infos import InfoWriter
 from .obs import ObsWriter
@@ -92,7 +93,8 @@ class Service(object):
             self.envs.actions = ActionReader(
                 plans["action"], segment.num_envs, first, first + count, segment.action_slab
             )
-            port, loop = self._open(segment)
+            with unwritten():
+                port, loop = self._open(segment)
         except Exception:
             kind, error, trace = sys.exc_info()
             text = u"the worker cannot use the shared memory: %s" % headline(kind, error)

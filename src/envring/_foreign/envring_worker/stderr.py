@@ -10,12 +10,12 @@ being kept), just as envring.launchers.stderr has it.
 from __future__ import absolute_import, division, print_function
 
 import io
-import mmap
 import os
 import struct
 import sys
 import threading
 
+from .mapping import map_file
 from .stream import retried
 
 TAIL_BYTES = 1 << 14
@@ -23,28 +23,21 @@ _HEAD = struct.Struct("<Q")
 _INCOMING = _HEAD.size + TAIL_BYTES
 
 
-class _Tail(object):
-    """The last bytes of a stream, in mapped memory."""
-
-    def __init__(self, shared):
-        self.shared = shared
-        (self._count,) = _HEAD.unpack(shared[: _HEAD.size])
-
-    def append(self, data):
-        kept = data[-TAIL_BYTES:]
-        at = (self._count + len(data) - len(kept)) % TAIL_BYTES
-        first = kept[: TAIL_BYTES - at]
-        start = _HEAD.size + at
-        self.shared[start : start + len(first)] = first
-        rest = kept[len(first) :]
-        self.shared[_HEAD.size : _HEAD.size + len(rest)] = rest
-        self._count += len(data)
-        self.shared[: _HEAD.size] = _HEAD.pack(self._count)
+def _keep(shared, data):
+    """Adds bytes to the last ones."""
+    (count,) = _HEAD.unpack(shared[: _HEAD.size])  # the caller may have added some
+    kept = data[-TAIL_BYTES:]
+    at = (count + len(data) - len(kept)) % TAIL_BYTES
+    first = kept[: TAIL_BYTES - at]
+    rest = kept[len(first) :]
+    shared[_HEAD.size + at : _HEAD.size + at + len(first)] = first
+    shared[_HEAD.size : _HEAD.size + len(rest)] = rest
+    shared[: _HEAD.size] = _HEAD.pack(count + len(data))
 
 
 def capture(read_fd, tail_fd, pass_on_fd):
     """Starts the thread; pass_on_fd -1 passes nothing on."""
-    shared = mmap.mmap(tail_fd, os.fstat(tail_fd).st_size)
+    shared = map_file(tail_fd, os.fstat(tail_fd).st_size)
     thread = threading.Thread(
         target=_run, args=(_reader(read_fd, shared), shared, pass_on_fd), name="envring-stderr"
     )
@@ -53,16 +46,20 @@ def capture(read_fd, tail_fd, pass_on_fd):
 
 
 def _run(read, shared, pass_on_fd):
-    tail = _Tail(shared)
-    while True:
-        count = read()
-        if not count:
-            return
-        data = shared[_INCOMING : _INCOMING + count]
-        tail.append(data)
-        shared[_INCOMING : _INCOMING + count] = b"\0" * count
-        if pass_on_fd >= 0:
-            _pass_on(data, pass_on_fd)
+    try:
+        while True:
+            count = read()
+            if not count:
+                return
+            data = shared[_INCOMING : _INCOMING + count]
+            _keep(shared, data)
+            shared[_INCOMING : _INCOMING + count] = b"\0" * count
+            if pass_on_fd >= 0:
+                _pass_on(data, pass_on_fd)
+    except:  # noqa: E722
+        # When Python 2 ends names become None, Exception among them, while threads still run.
+        if None not in (_HEAD, _INCOMING, _keep, _pass_on):
+            raise
 
 
 def _reader(fd, shared):
