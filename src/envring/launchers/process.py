@@ -98,7 +98,7 @@ class WorkerHandle:
         if self._death is None:
             self.process.join(0.5)
             code = self.process.exitcode
-            tail = self.errors.drain()
+            tail = self.errors.drain() if self.errors.tail_fd >= 0 else ""
             signal = -code if code is not None and code < 0 else None
             self._death = WorkerDied(
                 self.env_ids, self.pid, code if signal is None else None, signal, tail
