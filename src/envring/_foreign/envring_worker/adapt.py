@@ -195,14 +195,14 @@ class AdaptedEnv(object):
 
     def render(self):
         """What the env renders: a frame, text or a list of frames; None where it shows a window."""
-        render, mode = self.env.render, self._mode
-        takes_mode = takes(self.env, "mode", "render")
-        if mode is None and takes_mode and self.render_mode is None:
+        mode = self._mode
+        if takes(self.env, "mode", "render") is False:
+            mode = None
+        elif mode is None and self.render_mode is None:
             # the old default is a window, which the caller would not see
             modes = self.metadata.get("render_modes") or ()
             mode = "rgb_array" if "rgb_array" in modes else None
-        told = mode is not None and takes_mode is not False
-        frame = render(mode=mode) if told else render()
+        frame = self.env.render() if mode is None else self.env.render(mode=mode)
         return frame.getvalue() if hasattr(frame, "getvalue") else frame  # a StringIO for "ansi"
 
     def close(self):

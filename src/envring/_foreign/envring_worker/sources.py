@@ -179,13 +179,20 @@ def _make_registered(name, args, kwargs):
         library = _import(library, name)
         libraries.append(library)
         try:
-            return _call(library.make, (env_id,) + args, kwargs, name)
+            return _call(library.make, (env_id,) + args, kwargs, name, library.error.Error)
         except library.error.Error:
             headline, trace = raised(2)
-            if env_id in registered_ids(library):
+            if env_id in registered_ids(library) or not _is_about_ids(library):
                 raise SourceError("env", "making %s: %s" % (name, headline), trace)
             texts.append("%s: %s" % (_version(library), headline))
     raise SourceError("unknown-id", _unknown(env_id, libraries, texts))
+
+
+def _is_about_ids(library):
+    """Whether the exception under way is one with which a library says that it knows no such id."""
+    error = library.error
+    kind = sys.exc_info()[0]
+    return kind is error.Error or issubclass(kind, (error.UnregisteredEnv, error.DeprecatedEnv))
 
 
 def registered_ids(library):
@@ -218,36 +225,31 @@ def _unknown(env_id, libraries, texts):
 # -- calling -------------------------------------------------------------------------------------
 
 
-def _call(target, args, kwargs, what):
-    """(what it makes, the render mode that it refused to be told or None)."""
+def _call(target, args, kwargs, what, let=()):
+    """(what it makes, the render mode that it refused to be told or None).
+
+    Exceptions of the types in ``let`` stay as they are.
+    """
     try:
         return target(*args, **kwargs), None
     except TypeError as error:
         if "render_mode" in kwargs and _refuses(error, "render_mode"):
             kwargs = dict(kwargs)
             render_mode = kwargs.pop("render_mode")
-            return _call(target, args, kwargs, what)[0], render_mode
+            return _call(target, args, kwargs, what, let)[0], render_mode
         headline, trace = raised()
         if _REFUSED.search(str(error)) and _raised_by_call():
             raise SourceError(
                 "kwargs",
-                "%s does not take these arguments: %s (args %r, kwargs %r)"
+                "%s does not take these arguments: %s (args %.300r, kwargs %.300r)"
                 % (what, headline, args, kwargs),
                 trace,
             )
-    except (Exception, SystemExit) as error:
-        if _is_lookup_error(error):
-            raise
+    except let:
+        raise
+    except (Exception, SystemExit):
         headline, trace = raised()
     raise SourceError("env", "making %s: %s" % (what, headline), trace)
-
-
-def _is_lookup_error(error):
-    """Whether it may be gymnasium's or gym's way to say that it knows no such id."""
-    return any(
-        cls.__name__ == "Error" and cls.__module__.split(".")[0] in _LIBRARIES
-        for cls in type(error).__mro__
-    )
 
 
 def _refuses(error, keyword):

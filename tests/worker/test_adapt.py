@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: MIT
+"""Old envs behind the modern interface, in every interpreter."""
+
+from __future__ import annotations
+
+import pytest
+
+from foreign_prefixes import VERSIONS
+from worker.interpreters import run_checks
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_stand_ins(version, foreign_python):
+    run_checks(foreign_python(version), "plain_adapt.py", PYTHONWARNINGS="error")
