@@ -89,7 +89,7 @@ class Sandbox:
         """
         for name in ("read", "write"):
             paths = getattr(self, name)
-            if isinstance(paths, (str, bytes, os.PathLike)):
+            if not isinstance(paths, (tuple, list)):
                 paths = (paths,)
             whole = tuple(absolute_path(path, f"Sandbox({name}=)") for path in paths)
             object.__setattr__(self, name, whole)

@@ -103,6 +103,7 @@ def _bubblewrap() -> str:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             timeout=30,
+            start_new_session=True,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
