@@ -219,10 +219,10 @@ class _Build:
         self._run("pip", "Correct the pip section of the spec.", argv, self._inside())
 
     def _compile(self) -> None:
-        """Bytecode, which py-rattler leaves to the first import: workers write none."""
+        """Bytecode, which py-rattler leaves to the first import; in a sandbox that may not write."""
         if self._solver.name != "rattler":
             return
-        libraries = [str(each) for each in self._entry.prefix.glob("lib/python[23]*")]
+        libraries = [str(each) for each in self._entry.prefix.glob("lib/python*/site-packages")]
         self._progress.step("compiling")
         # some packages carry files for other versions of Python: what does not compile stays
         argv = ["/bin/sh", "-c", '"$@" || true', "sh"]

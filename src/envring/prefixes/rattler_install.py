@@ -10,11 +10,14 @@ Usage: python rattler_install.py job.json
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
+import os
 import sys
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlparse
 
 import rattler
 from rattler.explicit_environment.environment import ExplicitEnvironmentSpec
@@ -113,6 +116,26 @@ async def solved(job: dict[str, Any]) -> tuple[list[Any], list[Any]]:
     return records, specs
 
 
+def check_local(records: list[Any]) -> None:
+    """Holds files of local channels to their checksums, as py-rattler does with downloads.
+
+    Raises:
+        ValueError: if one is another than its channel or lockfile says.
+    """
+    for record in records:
+        url = urlparse(record.url)
+        if url.scheme != "file":
+            continue
+        content = Path(unquote(url.path)).read_bytes()
+        for kind, wanted in (("sha256", record.sha256), ("md5", record.md5)):
+            found = hashlib.new(kind, content, usedforsecurity=False).digest()
+            if wanted and bytes(wanted) != found:
+                raise ValueError(
+                    f"{url.path} is damaged, or another package than was asked for: its {kind} is "
+                    f"{found.hex()}, and should be {bytes(wanted).hex()}"
+                )
+
+
 async def install(job: dict[str, Any]) -> None:
     """Does a job."""
     specs: list[Any] = []
@@ -122,6 +145,7 @@ async def install(job: dict[str, Any]) -> None:
         records, specs = await solved(job)
     for record in sorted(records, key=lambda each: each.name.normalized):
         say(f"  {record.name.normalized} {record.version} {record.build}")
+    check_local(records)
     reporter: Any = Reporter()  # not all of py-rattler's protocol, which may be left out
     await rattler.install(
         records,
@@ -148,4 +172,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    # not sys.exit: threads of py-rattler live on, and now and then crash an interpreter that ends
+    os._exit(code)
