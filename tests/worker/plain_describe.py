@@ -155,11 +155,11 @@ def check_multi_discrete():
 
 
 def check_text():
-    expect(Text(5, 2, "cab"), "text", 2, 5, "abc")
-    space = Text(5, charset="ab\xe9")
-    expect(space, "text", 1, 5, "ab\xe9")
-    space.character_list = ("b", "a")
-    expect(space, "text", 1, 5, "ba")
+    expect(Text(5, 2, u"cab"), "text", 2, 5, u"abc")
+    space = Text(5, charset=u"ab\xe9")
+    expect(space, "text", 1, 5, u"ab\xe9")
+    space.character_list = (u"b", u"a")
+    expect(space, "text", 1, 5, u"ba")
 
 
 def check_nested():

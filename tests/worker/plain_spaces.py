@@ -46,7 +46,7 @@ class MultiDiscrete(Space):
 
 
 class Text(Space):
-    def __init__(self, max_length, min_length=1, charset="abc"):
+    def __init__(self, max_length, min_length=1, charset=u"abc"):
         self.min_length, self.max_length = min_length, max_length
         self.character_set = frozenset(charset)
 
