@@ -316,8 +316,9 @@ def _of_pyenv() -> list[str]:
     for path in glob(os.path.join(escape(root), "versions", "*", "bin")):
         version = os.path.basename(os.path.dirname(path))
         if not _TOO_OLD.fullmatch(version):
-            found.append(([int(number) for number in re.findall(r"\d+", version)], path))
-    return [path for _, path in sorted(found, reverse=True)]
+            numbers = [int(number) for number in re.findall(r"\d+", version)]
+            found.append((version[0].isdigit(), numbers, path))  # CPython before the others
+    return [path for _, _, path in sorted(found, reverse=True)]
 
 
 def _configured(option: str) -> Iterator[bool]:
