@@ -26,7 +26,7 @@ static int write_value(const er_python_t *py, const er_info_entry_t *entries, in
         return 1;
     }
     case ER_INFO_INT: {
-        if (type != py->type_int) return 0;
+        if (!er_is_int(py, type)) return 0;
         int overflow = 0;
         int64_t number = py->as_int64(value, &overflow);
         memcpy(cell, &number, sizeof number);

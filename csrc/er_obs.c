@@ -42,7 +42,7 @@ static int store_scalar(const er_python_t *py, const er_obs_node_t *node, uint8_
         memcpy(row, (char *)obs + py->offset_scalar_value, node->nbytes);
         return 1;
     }
-    if (type == py->type_int && node->scalar_kind <= ER_SCALAR_UNSIGNED && node->scalar_kind) {
+    if (er_is_int(py, type) && node->scalar_kind <= ER_SCALAR_UNSIGNED && node->scalar_kind) {
         int overflow = 0;
         int64_t value = py->as_int64(obs, &overflow);
         return overflow ? 0 : store_integer(row, node->nbytes, node->scalar_kind, value);

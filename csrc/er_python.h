@@ -3,8 +3,9 @@
  * Python as the step loop sees it: a table of functions, types and struct offsets.
  *
  * The loop includes no Python.h. At home `_core` fills the table with the interpreter it was built
- * for; a foreign worker can fill the same table with addresses found by dlsym. All object pointers
- * are the interpreter's own PyObject*. "New" and "borrowed" mean what they mean in CPython.
+ * for; a foreign worker fills the same table with addresses that ctypes finds (er_foreign.h). All
+ * object pointers are the interpreter's own PyObject*. "New" and "borrowed" mean what they mean in
+ * CPython. Python 2 has two types of ints, `int` and `long`; later ones name theirs twice.
  */
 #ifndef ER_PYTHON_H
 #define ER_PYTHON_H
@@ -29,7 +30,7 @@ typedef struct {
     er_object *(*dict_get)(er_object *dict, er_object *key); /* borrowed; NULL without an error */
     int (*equal)(er_object *, er_object *);                  /* -1 error */
 
-    er_object *type_tuple, *type_dict, *type_float, *type_int, *type_str, *type_ndarray;
+    er_object *type_tuple, *type_dict, *type_float, *type_int, *type_long, *type_str, *type_ndarray;
     er_object *true_, *false_, *numpy_true, *numpy_false;
     size_t offset_type;         /* ob_type */
     size_t offset_tuple_size;   /* ob_size */
@@ -54,6 +55,10 @@ typedef struct {
 
 static inline er_object *er_type(const er_python_t *py, er_object *o) {
     return *(er_object **)((char *)o + py->offset_type);
+}
+
+static inline int er_is_int(const er_python_t *py, er_object *type) {
+    return type == py->type_int || type == py->type_long;
 }
 
 static inline const er_ndarray_t *er_ndarray(const er_python_t *py, er_object *o) {

@@ -39,7 +39,7 @@ static int store_reward(er_steploop_t *loop, uint32_t i, er_object *reward) {
         loop->rewards[i] = py->as_double(reward);
         return 0;
     }
-    if (type == py->type_int) {
+    if (er_is_int(py, type)) {
         int overflow = 0;
         int64_t value = py->as_int64(reward, &overflow);
         if (!overflow) {
@@ -83,25 +83,74 @@ static int store_info(er_steploop_t *loop, uint32_t i, er_object *info) {
     return 0;
 }
 
+/* Stores a step that ended no episode, or one that no reset follows at once. 0 or -1. */
+static int store_step(er_steploop_t *loop, uint32_t i, er_object *obs, er_object *info) {
+    const er_python_t *py = loop->py;
+    if (store_obs(loop, i, obs) < 0 || store_info(loop, i, info) < 0) return -1;
+    py->incref(obs);
+    return py->list_set_item(loop->last_obs, i, obs);
+}
+
+static void store_flags(er_steploop_t *loop, uint32_t i, int terminated, int truncated) {
+    int ended = terminated || truncated;
+    loop->terminations[i] = (uint8_t)terminated;
+    loop->truncations[i] = (uint8_t)truncated;
+    loop->pending[i] = ended && loop->autoreset_mode == ER_NEXT_STEP;
+}
+
 /* Stores a tuple of five. 0 or -1. */
-static int store_result(er_steploop_t *loop, uint32_t i, er_object *result) {
+static int store_five(er_steploop_t *loop, uint32_t i, er_object *result) {
     const er_python_t *py = loop->py;
     er_object **items = er_tuple_items(py, result);
     int terminated = truth(py, items[2]);
     int truncated = terminated < 0 ? -1 : truth(py, items[3]);
     if (truncated < 0 || store_reward(loop, i, items[1]) < 0) return -1;
-    int ended = terminated || truncated;
-    if (ended && loop->autoreset_mode == ER_SAME_STEP) {
+    if ((terminated || truncated) && loop->autoreset_mode == ER_SAME_STEP) {
         if (call_back(loop, loop->finish_ended, i, result) < 0) return -1;
-    } else {
-        if (store_obs(loop, i, items[0]) < 0 || store_info(loop, i, items[4]) < 0) return -1;
-        py->incref(items[0]);
-        if (py->list_set_item(loop->last_obs, i, items[0]) < 0) return -1;
+    } else if (store_step(loop, i, items[0], items[4]) < 0) {
+        return -1;
     }
-    loop->terminations[i] = (uint8_t)terminated;
-    loop->truncations[i] = (uint8_t)truncated;
-    loop->pending[i] = ended && loop->autoreset_mode == ER_NEXT_STEP;
+    store_flags(loop, i, terminated, truncated);
     return 0;
+}
+
+/* Stores a tuple of four. 0 or -1, or 1 for what to_result should look at first. */
+static int store_four(er_steploop_t *loop, uint32_t i, er_object *result) {
+    const er_python_t *py = loop->py;
+    er_object **items = er_tuple_items(py, result);
+    int done = truth(py, items[2]);
+    if (done < 0) return -1;
+    int truncated = 0;
+    if (done) {
+        if (loop->autoreset_mode == ER_SAME_STEP || er_type(py, items[3]) != py->type_dict) {
+            return 1;
+        }
+        er_object *limit = py->dict_get(items[3], loop->truncated_key);
+        truncated = limit ? truth(py, limit) : 0;
+        if (truncated < 0) return -1;
+    }
+    if (store_reward(loop, i, items[1]) < 0) return -1;
+    if (store_step(loop, i, items[0], items[3]) < 0) return -1;
+    store_flags(loop, i, done && !truncated, truncated);
+    return 0;
+}
+
+/* Stores what `step` returned. 0 or -1. */
+static int store_result(er_steploop_t *loop, uint32_t i, er_object *result) {
+    const er_python_t *py = loop->py;
+    if (er_type(py, result) == py->type_tuple) {
+        ptrdiff_t size = er_tuple_size(py, result);
+        if (size == 5) return store_five(loop, i, result);
+        if (size == 4 && loop->truncated_key) {
+            int r = store_four(loop, i, result);
+            if (r <= 0) return r;
+        }
+    }
+    er_object *tuple = py->call_env(loop->to_result, (long)i, result);
+    if (!tuple) return -1;
+    int r = store_five(loop, i, tuple);
+    py->decref(tuple);
+    return r;
 }
 
 static int step_env(er_steploop_t *loop, uint32_t i) {
@@ -119,12 +168,6 @@ static int step_env(er_steploop_t *loop, uint32_t i) {
     er_object *result = py->call_one(loop->steps[i], action);
     py->decref(action);
     if (!result) return -1;
-    if (er_type(py, result) != py->type_tuple || er_tuple_size(py, result) != 5) {
-        er_object *tuple = py->call_env(loop->to_result, (long)i, result);
-        py->decref(result);
-        if (!tuple) return -1;
-        result = tuple;
-    }
     int r = store_result(loop, i, result);
     py->decref(result);
     return r;

@@ -40,6 +40,10 @@ typedef struct {
     er_object *to_result;    /* (i, result) -> tuple of five */
     er_object *to_reward;    /* (i, reward) -> float */
 
+    /* "TimeLimit.truncated" where an env may return (obs, reward, done, info), as gym before 0.26
+     * had it; NULL where such a tuple is an error that to_result raises */
+    er_object *truncated_key;
+
     const er_obs_node_t *obs_plan; /* NULL: every observation goes through store_obs */
     er_info_template_t *templates;
     int num_templates;

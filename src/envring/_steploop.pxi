@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
 # The compiled step loop, bound to this interpreter. Part of _core.pyx.
 
+from envring._foreign.envring_worker.flat import (
+    INFO_KINDS, SCALAR_KINDS, flatten_entries, flatten_plan)
+
 
 cdef extern from *:
     """
@@ -66,6 +69,7 @@ cdef extern from *:
         py->type_dict = (er_object *)&PyDict_Type;
         py->type_float = (er_object *)&PyFloat_Type;
         py->type_int = (er_object *)&PyLong_Type;
+        py->type_long = (er_object *)&PyLong_Type;
         py->type_str = (er_object *)&PyUnicode_Type;
         py->type_ndarray = (er_object *)ndarray;
         py->true_ = (er_object *)Py_True;
@@ -129,27 +133,10 @@ cdef extern from *:
     int er_steploop_run(er_steploop_t *) except? -1
     void er_steploop_clear(er_steploop_t *)
     void er_home_fill(er_python_t *, object, object, object)
-    enum:
-        ER_OBS_LEAF
-        ER_OBS_DICT
-        ER_OBS_TUPLE
-        ER_SCALAR_NONE
-        ER_SCALAR_SIGNED
-        ER_SCALAR_UNSIGNED
-        ER_SCALAR_FLOAT
-        ER_INFO_FLOAT
-        ER_INFO_INT
-        ER_INFO_BOOL
-        ER_INFO_SCALAR
-        ER_INFO_ARRAY
-        ER_INFO_DICT
 
 
 cdef er_python_t _python
 er_home_fill(&_python, np.ndarray, np.True_, np.False_)
-
-_INFO_KINDS = {"f": ER_INFO_FLOAT, "i": ER_INFO_INT, "b": ER_INFO_BOOL, "n": ER_INFO_SCALAR,
-               "a": ER_INFO_ARRAY, "d": ER_INFO_DICT}
 
 
 cdef class _Shapes:
@@ -262,8 +249,7 @@ cdef class StepLoop:
             self.loop.steps[i] = <er_object *>PyList_GET_ITEM(steps, i)
 
     cdef _make_plan(self, plan, offsets):
-        nodes = []
-        _flatten_plan(plan, None, nodes)
+        nodes = flatten_plan(plan)
         self.plan = <er_obs_node_t *>calloc(len(nodes), sizeof(er_obs_node_t))
         if not self.plan:
             raise MemoryError()
@@ -279,8 +265,7 @@ cdef class StepLoop:
             dtype = np.dtype(leaf[2])
             node.dtype = self.shapes.hold(dtype)
             node.scalar = self.shapes.hold(dtype.type)
-            node.scalar_kind = {"i": ER_SCALAR_SIGNED, "u": ER_SCALAR_UNSIGNED,
-                                "f": ER_SCALAR_FLOAT}.get(dtype.kind, ER_SCALAR_NONE)
+            node.scalar_kind = SCALAR_KINDS.get(dtype.kind, 0)
             node.ndim = len(leaf[3])
             node.shape = self.shapes.shape(leaf[3])
             node.offset = offsets[leaf[1]]
@@ -292,8 +277,8 @@ cdef class StepLoop:
     def add_template(self, template):
         """Gives the fast path an info template; those with objects in them stay in Python."""
         tid, entries = template
-        flat = []
-        if not _flatten_entries(entries, flat):
+        flat = flatten_entries(entries)
+        if flat is None:
             return
         cdef er_info_template_t *grown = <er_info_template_t *>malloc(
             (self.loop.num_templates + 1) * sizeof(er_info_template_t))
@@ -307,7 +292,7 @@ cdef class StepLoop:
         for i, (entry, num_children, following) in enumerate(flat):
             cell = &cells[i]
             kind = entry[0]
-            cell.kind = _INFO_KINDS[kind]
+            cell.kind = INFO_KINDS[kind]
             key = entry[1]
             # the env's own keys are mostly interned: then comparing is a matter of pointers
             cell.key = self.shapes.hold(sys.intern(key) if type(key) is str else key)
@@ -411,32 +396,3 @@ cdef class StepLoop:
             er_worker_finish(&port.port, command.seq)
             if self.spreads:
                 er_spread(&self.spread, self.segment.base, port.port.worker)
-
-
-def _flatten_plan(plan, key, nodes):
-    at = len(nodes)
-    nodes.append(None)
-    kind, children, leaf = ER_OBS_LEAF, [], None
-    if plan[0] == "leaf":
-        leaf = plan
-    elif plan[0] == "dict":
-        kind, children = ER_OBS_DICT, plan[1]
-    else:
-        kind, children = ER_OBS_TUPLE, [(None, child) for child in plan[1]]
-    for child_key, child in children:
-        _flatten_plan(child, child_key, nodes)
-    nodes[at] = (kind, key, len(children), len(nodes), leaf)
-
-
-def _flatten_entries(entries, flat):
-    """Preorder of a template's entries; False if it holds what the fast path does not store."""
-    for entry in entries:
-        if entry[0] not in _INFO_KINDS:
-            return False
-        at = len(flat)
-        flat.append(None)
-        children = entry[2] if entry[0] == "d" else []
-        if not _flatten_entries(children, flat):
-            return False
-        flat[at] = (entry, len(children), len(flat))
-    return True

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The core for an interpreter that it was not built for: what ctypes calls.
+ *
+ * A batch takes two calls. er_foreign_step steps the slice and must hold the interpreter's lock
+ * (ctypes.PyDLL); er_foreign_go_on publishes it and waits for the next command without the lock
+ * (ctypes.CDLL). The Python side fills in the structs, so it mirrors them: er_foreign_layout says
+ * where this build has their fields, and a library that has them elsewhere is not used.
+ *
+ * The functions of the step loop's table that no version of Python has under one name and signature
+ * are put together here from those it has. They find them in one static table: a process has one
+ * interpreter.
+ */
+#ifndef ER_FOREIGN_H
+#define ER_FOREIGN_H
+
+#include "er_batch.h"
+#include "er_spread.h"
+#include "er_steploop.h"
+
+/* Addresses of Python's functions; those marked may be NULL. */
+typedef struct {
+    er_object *(*call_function_obj_args)(er_object *, ...);
+    er_object *(*vectorcall_dict)(er_object *, er_object *const *, size_t, er_object *); /* 3.9 */
+    er_object *(*int_from_long)(long);
+    void (*decref)(er_object *);
+    er_object *(*dict_get_item_with_error)(er_object *, er_object *);
+    er_object *(*err_occurred)(void); /* borrowed */
+    void (*err_clear)(void);
+    int (*rich_compare_bool)(er_object *, er_object *, int);
+} er_foreign_api_t;
+
+/* Fills in call_one, call_env, dict_get and equal; the rest of the table is the caller's. */
+void er_foreign_bind(er_python_t *py, const er_foreign_api_t *api);
+
+/* sizeof and every offsetof of the structs that are mirrored, struct by struct, in the order of
+ * their fields; then the kinds of nodes, of scalars and of infos. Stores at most `room` of them and returns how many there are. */
+int er_foreign_layout(uint32_t *values, int room);
+
+uint32_t er_foreign_abi(void);
+
+/* -- port ------------------------------------------------------------------------------------- */
+
+typedef struct {
+    er_worker_port_t port;
+    er_command_t command; /* the last one taken */
+    er_spread_t spread;
+    uint32_t spreads; /* with more workers than CPUs some have to share */
+    int64_t since;    /* when it was taken */
+} er_foreign_port_t;
+
+uint64_t er_foreign_port_bytes(void);
+const er_command_t *er_foreign_command(const er_foreign_port_t *port);
+
+/* 0 or -errno. */
+int er_foreign_open(er_foreign_port_t *port, void *base, uint32_t worker, uint32_t first_env,
+                    uint32_t num_envs);
+void er_foreign_set_wait(er_foreign_port_t *port, uint32_t spin_ns, uint32_t adaptive,
+                         uint32_t yield_every);
+
+/* What the next two return when it is no -errno: slot << 2 | one of these. */
+enum { ER_GOT_STEP = 1, ER_GOT_OTHER = 2 }; /* STEP: actions in the slab, in the space's dtypes */
+
+/* Waits for a command at most timeout_ns, and leaves it in port->command. */
+int64_t er_foreign_next(er_foreign_port_t *port, int64_t timeout_ns);
+
+/* Publishes the step under way, which has no reply, and waits for the next command. */
+int64_t er_foreign_go_on(er_foreign_port_t *port, int64_t timeout_ns);
+
+/* Hands over bytes of a reply; how many went, or -errno. */
+int64_t er_foreign_reply(er_foreign_port_t *port, const void *bytes, uint64_t count);
+int er_foreign_stall(er_foreign_port_t *port, int64_t timeout_ns);
+
+/* Publishes batch `seq`. */
+void er_foreign_finish(er_foreign_port_t *port, uint32_t seq, uint32_t hints, uint64_t reply_bytes);
+void er_foreign_count(er_foreign_port_t *port, int64_t busy_ns, uint64_t env_steps);
+
+/* -- loop ------------------------------------------------------------------------------------- */
+
+typedef struct {
+    er_steploop_t loop;
+    uint8_t *slots;
+    uint64_t slot_bytes;
+    uint8_t *final_marks; /* per global env */
+    uint64_t off_rewards; /* these three: in a slot */
+    uint64_t off_terminations;
+    uint64_t off_truncations;
+} er_foreign_loop_t;
+
+/* Steps the slice into a slot, from loop.at on, and leaves loop.at at 0. The time counts as the
+ * port's unless that is NULL. 0, or -1 as er_steploop_run. */
+int er_foreign_step(er_foreign_loop_t *foreign, er_foreign_port_t *port, uint32_t slot);
+
+#endif

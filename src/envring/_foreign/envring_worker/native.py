@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: MIT
+"""libenvring.so in an interpreter that it was not built for, by ctypes.
+
+`Library` loads it, `NativePort` is a worker's end of a segment, `NativeLoop` the compiled step
+loop. What waits releases the interpreter's lock, what touches objects holds it.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import errno
+import os
+
+from .nativeloop import NativeLoop
+
+__all__ = ["Library", "NativeLoop", "NativePort", "NativeUnavailable"]
+
+_SLICE_NS = 50000000  # a stalled reply looks this often whether the caller still lives
+_MOST_SPIN = 0.5  # seconds
+
+
+class NativeUnavailable(Exception):
+    """The library, or a part of it, cannot be used here; the text says why."""
+
+
+class Library(object):
+    """The library.
+
+    Args:
+        path: its path.
+
+    Attributes:
+        abi: the version of segments that it knows.
+        unlocked: its functions, to be called without the interpreter's lock.
+
+    Raises:
+        NativeUnavailable: it does not load, or is not of this version.
+    """
+
+    def __init__(self, path):
+        try:
+            import ctypes
+
+            from . import nativestructs
+        except ImportError as error:
+            raise NativeUnavailable("ctypes cannot be imported: %s" % error)
+        self.path = path
+        self.ctypes = ctypes
+        self.structs = nativestructs
+        self._python = None
+        try:
+            self.unlocked = ctypes.CDLL(path)
+            self._declare()
+            if nativestructs.layout() != nativestructs.layout_of(self.unlocked):
+                raise NativeUnavailable("%s was built from other sources than this package" % path)
+        except OSError as error:
+            raise NativeUnavailable("%s does not load: %s" % (path, error))
+        except AttributeError as error:
+            raise NativeUnavailable("%s is of another version: %s" % (path, error))
+        self.abi = self.unlocked.er_foreign_abi()
+
+    def _declare(self):
+        c, library = self.ctypes, self.unlocked
+        pointer, i32, i64, u32, u64 = c.c_void_p, c.c_int, c.c_int64, c.c_uint32, c.c_uint64
+        for name, result, arguments in (
+            ("er_foreign_layout", i32, [pointer, i32]),
+            ("er_foreign_abi", u32, []),
+            ("er_foreign_port_bytes", u64, []),
+            ("er_foreign_command", pointer, [pointer]),
+            ("er_foreign_open", i32, [pointer, pointer, u32, u32, u32]),
+            ("er_foreign_set_wait", None, [pointer, u32, u32, u32]),
+            ("er_foreign_next", i64, [pointer, i64]),
+            ("er_foreign_go_on", i64, [pointer, i64]),
+            ("er_foreign_reply", i64, [pointer, pointer, u64]),
+            ("er_foreign_stall", i32, [pointer, i64]),
+            ("er_foreign_finish", None, [pointer, u32, u32, u64]),
+            ("er_foreign_count", None, [pointer, i64, u64]),
+            ("er_foreign_step", i32, [pointer, pointer, u32]),
+            ("er_steploop_clear", None, [pointer]),
+            ("er_segment_check", i32, [pointer, u64]),
+            ("er_lifeline_arm", i32, [i32, i64]),
+            ("er_lifeline_cut", i32, []),
+        ):
+            function = getattr(library, name)
+            function.restype, function.argtypes = result, arguments
+
+    def python(self):
+        """This interpreter as the step loop's table, and the library that holds its lock.
+
+        Raises:
+            NativeUnavailable: the step loop cannot run here.
+        """
+        if self._python is None:
+            try:
+                locked = self.ctypes.PyDLL(self.path)
+                from .cpython import Python, UnknownPython
+            except (AttributeError, ImportError, OSError) as error:
+                raise NativeUnavailable("the compiled step loop needs CPython: %s" % error)
+            try:
+                self._python = Python(locked.er_foreign_bind), locked
+            except UnknownPython as error:
+                raise NativeUnavailable("the compiled step loop cannot run here: %s" % error)
+        return self._python
+
+    def check_segment(self, address, nbytes):
+        """Raises ValueError if there is no segment there that this library can use."""
+        r = self.unlocked.er_segment_check(address, nbytes)
+        if r < 0:
+            raise ValueError(
+                "not a segment that %s can use (%s): the library has ABI %d"
+                % (self.path, os.strerror(-r), self.abi)
+            )
+
+    def arm_lifeline(self, fd, grace):
+        """Has this process leave within `grace` seconds once the pipe's write end is closed."""
+        r = self.unlocked.er_lifeline_arm(fd, int(grace * 1e9))
+        if r < 0:
+            raise OSError(-r, os.strerror(-r))
+
+    def lifeline_cut(self):
+        """Whether the process at the other end of the lifeline is gone."""
+        return bool(self.unlocked.er_lifeline_cut())
+
+
+class NativePort(object):
+    """A worker's end of a segment.
+
+    Args:
+        library: the Library.
+        segment: what is mapped: `address`, and `nbytes` from there on.
+        worker: the worker's number.
+        first_env, num_envs: its slice.
+        spin: seconds to spin before sleeping.
+        adaptive: whether to spare spins that are not worth it.
+        yield_every: pauses between two yields.
+
+    Attributes:
+        command: the command taken last.
+
+    Raises:
+        ValueError: there is no segment of this version.
+        OSError: it has no such worker or envs.
+    """
+
+    def __init__(
+        self, library, segment, worker, first_env, num_envs, spin, adaptive, yield_every
+    ):
+        library.check_segment(segment.address, segment.nbytes)
+        ctypes, functions = library.ctypes, library.unlocked
+        self.library = library
+        self._segment = segment  # keeps it mapped
+        self._memory = ctypes.create_string_buffer(functions.er_foreign_port_bytes())
+        self._functions = functions
+        self._cast = ctypes.cast
+        self._pointer = ctypes.c_void_p
+        self._next = functions.er_foreign_next
+        self._hints = 0
+        self.at = ctypes.addressof(self._memory)
+        r = functions.er_foreign_open(self.at, segment.address, worker, first_env, num_envs)
+        if r < 0:
+            raise OSError(-r, os.strerror(-r))
+        functions.er_foreign_set_wait(
+            self.at, int(min(spin, _MOST_SPIN) * 1e9), int(adaptive), max(int(yield_every), 1)
+        )
+        self.command = library.structs.Command.from_address(functions.er_foreign_command(self.at))
+
+    def next(self, timeout):
+        """The next command (op, seq, slot, action), or None after `timeout` seconds or sooner."""
+        return self.taken(self._next(self.at, int(timeout * 1e9)))
+
+    def taken(self, got):
+        """What `next` returns, from what the library returned."""
+        if got > 0:
+            command = self.command
+            return command.op, command.seq, command.slot, command.action
+        if got in (-errno.ETIMEDOUT, -errno.EINTR):
+            return None
+        raise OSError(-got, os.strerror(-got))
+
+    def count_batch(self, busy_ns, env_steps):
+        """Adds a batch to the worker's statistics."""
+        self._functions.er_foreign_count(self.at, busy_ns, env_steps)
+
+    def hint(self, hints):
+        """Raises hints in the next report, and only there."""
+        self._hints |= hints
+
+    def finish(self, seq, reply=None):
+        """Publishes the batch; a reply goes through the ring, however long it is.
+
+        Returns False if the caller went away while the ring was full.
+        """
+        functions = self._functions
+        size = 0
+        if reply is not None:
+            size = left = len(reply)
+            from_ = self._cast(reply, self._pointer).value
+            while left:
+                n = functions.er_foreign_reply(self.at, from_, left)
+                if n < 0:
+                    raise OSError(-n, os.strerror(-n))
+                from_ += n
+                left -= n
+                if left and not n:
+                    functions.er_foreign_stall(self.at, _SLICE_NS)
+                    if functions.er_lifeline_cut():
+                        return False
+        hints, self._hints = self._hints, 0
+        functions.er_foreign_finish(self.at, seq, hints, size)
+        return True
