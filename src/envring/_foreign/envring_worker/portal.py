@@ -68,6 +68,7 @@ def _shim():
             importlib.import_module("portal_env.config")
         finally:
             sys.path.remove(_SHIM)
+    if _SHIM not in sys.path:
         # children of multiprocessing import the script again, and what it imports
         sys.path.append(_SHIM)
     return importlib.import_module("portal_env.env_side_portal")
