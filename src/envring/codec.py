@@ -45,3 +45,8 @@ def loads(data: bytes, python2: bool = False) -> Any:
         return _core.decode(data, python2)
     except ValueError as error:
         raise CodecError(f"a worker sent what is no value: {error}") from None
+
+
+def as_bytes(value: Any) -> Any:
+    """Bytes, where a worker of Python 2 sent bytes that could be read as text; else the value."""
+    return value.encode() if isinstance(value, str) else value

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from envring import _core
+from envring.codec import as_bytes
 from envring.errors import CodecError
 from envring.launchers.process import WorkerHandle
 from envring.segment import MappedSegment
@@ -61,11 +62,12 @@ class Relay:
             isinstance(message, tuple)
             and len(message) == 4
             and message[:2] == ("done", self._seq)
-            and isinstance(message[2], bytes | None)
+            and isinstance(reply := as_bytes(message[2]), bytes | None)
             and type(message[3]) is int
         ):
             raise CodecError(f"a worker answered {message!r:.200}")
-        _, seq, self.reply, hints = message
+        _, seq, _, hints = message
+        self.reply = reply
         self._port.hint(hints & _core.HINT_MOSTLY_WAITING)
         self._port.finish(seq)
         self.busy = False

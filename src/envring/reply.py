@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from envring.codec import as_bytes
 from envring.errors import CodecError, RemoteTraceback
 
 
@@ -110,7 +111,7 @@ def check_part(part: Any, env_ids: Sequence[int], num_leaves: int) -> dict[str, 
         and all(type(leaf) is int and 0 <= leaf < num_leaves for leaf in part["dynamic"])
         and all(map(by_env, part["dynamic"].values()))
         and by_env(part["finals"])
-        and all(isinstance(obs, bytes) for obs in part["finals"].values())
+        and all(isinstance(as_bytes(obs), bytes) for obs in part["finals"].values())
         and by_env(part["objects"])
         and all(isinstance(values, list) for values in part["objects"].values())
         and by_env(part["odd"])
@@ -120,7 +121,8 @@ def check_part(part: Any, env_ids: Sequence[int], num_leaves: int) -> dict[str, 
         )
     ):
         raise CodecError("a reply that is none")
-    return part
+    finals = {env_id: as_bytes(obs) for env_id, obs in part["finals"].items()}
+    return {**part, "finals": finals}
 
 
 def type_name(text: str, trace: str) -> str:
