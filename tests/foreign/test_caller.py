@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: MIT
+"""Workers in other interpreters when the calling process is killed, interrupted, or just ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from faults.processes import Caller, assert_gone
+from foreign_prefixes import VERSIONS
+
+PRELUDE = """
+    import os, signal, sys
+    from envring import Python, RingVectorEnv
+    from foreign.home import plain
+    there = Python(sys.argv[1])
+    sources = [plain(index=i, lengths=[10**6]) for i in range(2)]
+"""
+START = """
+    envs = RingVectorEnv(sources, launcher=there, num_workers=2)
+    envs.reset(); envs.step([0, 0])
+    print(*envs.call("pid"), flush=True)
+"""
+END = 2.0
+
+
+def ids(line: str) -> list[int]:
+    found = [int(word) for word in line.split()]
+    assert len(set(found)) == 2
+    return found
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_killed_caller(version, foreign_python):
+    script = f"{PRELUDE}{START}\n    sys.stdin.readline()"
+    with Caller(script, foreign_python(version)) as caller:
+        pids = ids(caller.line())
+        os.kill(caller.process.pid, signal.SIGKILL)
+        for pid in pids:
+            assert_gone(pid, END)
+
+
+@pytest.mark.parametrize("version", ["2.7", "3.9"])
+def test_killed_caller_while_an_env_hangs(version, foreign_python):
+    hang = '    sources[1] = plain(index=1, faults={"step": "stop"})\n'
+    start = START.replace("envs.step([0, 0])", "").rstrip()
+    script = f"{PRELUDE}{hang}{start}\n    envs.step([0, 0])"
+    with Caller(script, foreign_python(version)) as caller:
+        pids = ids(caller.line())
+        os.kill(caller.process.pid, signal.SIGKILL)
+        for pid in pids:
+            assert_gone(pid, END)
+
+
+@pytest.mark.parametrize("version", ["2.7", "3.9"])
+def test_interrupted_caller(version, foreign_python):
+    """Ctrl-C in the terminal reaches the whole group; workers stay quiet and close() works."""
+    script = f"""{PRELUDE}{START}
+    try:
+        while True:
+            envs.step([0, 0])
+    except KeyboardInterrupt:
+        envs.close()
+        print("closed", flush=True)
+    """
+    with Caller(script, foreign_python(version)) as caller:
+        pids = ids(caller.line())
+        os.killpg(caller.process.pid, signal.SIGINT)
+        assert caller.line() == "closed"
+        code, _, err = caller.finish()
+        assert (code, err) == (0, "")
+        for pid in pids:
+            assert_gone(pid, END)
+
+
+@pytest.mark.parametrize("version", ["2.7", "3.9"])
+def test_caller_that_ends_without_closing(version, foreign_python):
+    with Caller(f"{PRELUDE}{START}", foreign_python(version)) as caller:
+        pids = ids(caller.line())
+        code, _, _ = caller.finish()
+        assert code == 0
+        for pid in pids:
+            assert_gone(pid, END)
+
+
+def test_fork_of_the_caller(foreign_python):
+    """A forked copy holds nothing that would keep the workers alive."""
+    script = f"""{PRELUDE}{START}
+    child = os.fork()
+    if child == 0:
+        sys.stdin.readline()
+        os._exit(0)
+    print(child, child + 1, flush=True)
+    sys.stdin.readline()
+    """
+    with Caller(script, foreign_python("3.9")) as caller:
+        pids = ids(caller.line())
+        child = int(caller.line().split()[0])
+        os.kill(caller.process.pid, signal.SIGKILL)
+        try:
+            for pid in pids:
+                assert_gone(pid, END)
+        finally:
+            os.kill(child, signal.SIGKILL)
