@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A cache of each test's own, a time limit, and a stand-in for micromamba."""
+"""A cache of each test's own, a time limit, channels, and a stand-in for micromamba."""
 
 from __future__ import annotations
 
@@ -7,8 +7,43 @@ import sys
 
 import pytest
 
+import local_channel
 from envring.testing import deadline
+from prefixes import kept
 from prefixes.solving import Solving
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session):
+    """Builds what takes long, outside of any test's time."""
+    if session.config.option.collectonly:
+        return
+    names = {
+        item.callspec.params["recipe"]
+        for item in session.items
+        if "kept_recipe" in getattr(item, "fixturenames", ())
+    }
+    kept.build(sorted(names))
+
+
+@pytest.fixture
+def kept_recipe(recipe):
+    """The launcher of a recipe that is built; the test's parameter `recipe` names it."""
+    version = kept.python_of(recipe)
+    if version not in local_channel.versions():
+        pytest.skip(f"there is no Python {version} here: the recipe {recipe} stays untried")
+    if recipe in kept.failed:
+        pytest.fail(str(kept.failed[recipe]), pytrace=False)
+    with kept.surroundings():
+        yield kept.launcher(recipe)
+
+
+@pytest.fixture(scope="session")
+def channel():
+    """URL of the channel of local CPythons."""
+    if not local_channel.versions():
+        pytest.skip("none of the CPythons of the channel is here: py-rattler stays untried")
+    return local_channel.build()
 
 
 @pytest.fixture(autouse=True)

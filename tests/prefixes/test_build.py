@@ -338,3 +338,32 @@ def test_the_marker_names_no_secret(solving):
     entry, _ = Micromamba(solving.spec()).obtain()
     found = json.loads(entry.marker.read_text())["ready"]
     assert set(found) == set(cache.Ready.__dataclass_fields__)
+
+
+STARTS = """
+import sys, time
+from envring.launchers.base import Needs
+from envring.launchers.prefix import Prefix
+
+def seconds(make):
+    begun = time.process_time()  # whatever else the machine is busy with
+    make().prepare(Needs())
+    return time.process_time() - begun
+
+bare = min(seconds(lambda: Prefix(sys.argv[2])) for _ in range(3))
+
+def make():
+    from envring.launchers.micromamba import Micromamba
+    return Micromamba(sys.argv[1])
+
+print(seconds(make) - bare)
+"""
+
+
+def test_a_start_from_the_cache_costs_little(solving):
+    """Reading the spec, its parser's import included, beside the same prefix as a bare one."""
+    spec = solving.spec()
+    entry, _ = Micromamba(spec).obtain()
+    argv = [sys.executable, "-c", STARTS, spec, entry.prefix]
+    costs = [float(subprocess.check_output(argv, timeout=WITHIN)) for _ in range(5)]
+    assert min(costs) < 0.05, costs

@@ -22,15 +22,6 @@ from envring.prefixes.spec import this_platform
 
 
 @pytest.fixture(scope="session")
-def channel():
-    """URL of the channel."""
-    found = local_channel.versions()
-    if not found:
-        pytest.skip("none of the CPythons of the channel is here: py-rattler stays untried")
-    return local_channel.build()
-
-
-@pytest.fixture(scope="session")
 def shared_cache(tmp_path_factory):
     """One cache of packages for all: they are the same."""
     return tmp_path_factory.mktemp("conda") / "cache"

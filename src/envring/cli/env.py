@@ -129,8 +129,10 @@ def remove(names: Sequence[str], every: bool) -> None:
 @env.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.argument("name")
 @click.argument("argv", nargs=-1, type=click.UNPROCESSED, metavar="COMMAND [ARGUMENT]...")
-def run(name: str, argv: Sequence[str]) -> None:
+def run(name: str, argv: tuple[str, ...]) -> None:
     """Run a command in a prefix, which NAME or the file of its spec names."""
+    if argv[:1] == ("--",):
+        argv = argv[1:]
     if not argv:
         raise click.UsageError("name a command, python for one")
     if os.path.exists(name) or name.startswith("recipe:"):

@@ -219,7 +219,7 @@ class _Build:
         self._run("pip", "Correct the pip section of the spec.", argv, self._inside())
 
     def _compile(self) -> None:
-        """Bytecode, which py-rattler leaves to the first import; in a sandbox that may not write."""
+        """Bytecode, which py-rattler leaves to the first import; a sandbox could not store it."""
         if self._solver.name != "rattler":
             return
         libraries = [str(each) for each in self._entry.prefix.glob("lib/python*/site-packages")]

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: MIT
+"""An env directory written for Portal-Env, run as it is."""
+
+import numpy as np
+import pytest
+
+import envring
+import local_channel
+from prefixes import kept
+
+SPEC = """
+name: ladder
+channels: [conda-forge]
+dependencies:
+  - python=VERSION
+  - pip
+  - pip:
+      - portal-env
+      - numpy
+"""
+
+SETUP = """
+import os
+with open(os.path.join(os.environ["CONDA_PREFIX"], "rungs"), "w") as file:
+    file.write("4")
+"""
+
+MAIN = """
+import os
+import gymnasium
+import numpy as np
+from portal_env import EnvSidePortal
+from portal_env.config import config
+
+class Ladder(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(0, 100, (1,), np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self, step, bonus=0.0):
+        with open(os.path.join(os.environ["CONDA_PREFIX"], "rungs")) as file:
+            self.rungs = int(file.read())
+        self.stride, self.bonus, self.at = step, bonus, 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.at = 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        self.at += self.stride * int(action)
+        done = self.at >= self.rungs
+        return np.full(1, self.at, np.float32), self.bonus + done, done, False, {"at": self.at}
+
+def main():
+    EnvSidePortal(env_factory=Ladder, port=config.env_ports["ladder"]).start()
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.fixture
+def directory(tmp_path, channel):
+    """With a Python that gymnasium can be installed for."""
+    versions = [each for each in local_channel.versions() if each in ("3.9", "3.11", "3.12")]
+    if not versions:
+        pytest.skip("no CPython 3.9, 3.11 or 3.12 is here: env directories stay untried")
+    home = tmp_path / "ladder"
+    home.mkdir()
+    (home / "spec.yml").write_text(SPEC.replace("VERSION", versions[-1]))
+    (home / "env_setup.py").write_text(SETUP)
+    (home / "env_main.py").write_text(MAIN)
+    with kept.surroundings():
+        yield home
+
+
+def test_make_opens_a_directory(directory):
+    env = envring.make(f"dir:{directory}", env_args=[2], env_kwargs={"bonus": 0.5})
+    try:
+        assert env.observation_space.shape == (1,)
+        observation, _ = env.reset(seed=3)
+        assert observation.tolist() == [0.0]
+        assert env.step(1)[:4] == (np.full(1, 2, np.float32), 0.5, False, False)
+        observation, reward, terminated, _, info = env.step(1)
+        assert (reward, terminated, info["at"]) == (1.5, True, 4)
+    finally:
+        env.close()
+
+
+def test_make_vec_opens_a_directory(directory):
+    envs = envring.make_vec(f"dir:{directory}", num_envs=3, env_args=[1])
+    try:
+        envs.reset(seed=3)
+        observations, _, _, _, infos = envs.step(np.array([1, 0, 1]))
+        assert observations.tolist() == [[1.0], [0.0], [1.0]]
+        assert infos["at"].tolist() == [1, 0, 1]
+    finally:
+        envs.close()
