@@ -394,7 +394,7 @@ def check_render_of_every_generation():
 
     class Writing(Rendering):
         def render(self, mode="human"):
-            return Text() if mode == "ansi" else mode
+            return Text() if mode == "ansi" else sys.stdout
 
     class WindowOnly(Rendering):
         metadata = {"render.modes": ["human"]}
@@ -412,6 +412,7 @@ def check_render_of_every_generation():
         (Decorated(), None, "rgb_array"),
         (WindowOnly(), None, "human"),
         (Writing(), "ansi", "text"),
+        (Writing(), "human", None),
         (New(), None, "frame"),
         (New(), "rgb_array", "frame"),
     ):
@@ -476,6 +477,8 @@ def check_attributes_through_wrappers():
         env.gravity = 9.8
         for name in ("render", "has_wrapper_attr", "np_random_seed", "metadata"):
             assert adapted.has_wrapper_attr(name)
+        for name, expected in (("seed", True), ("gravity", False), ("nothing", False)):
+            assert adapted.get_wrapper_attr("is_method")(name) is expected
 
 
 def check_attributes_by_the_envs_own_methods():

@@ -20,6 +20,7 @@ _OWN = frozenset(
     [
         "get_wrapper_attr",
         "has_wrapper_attr",
+        "is_method",
         "metadata",
         "np_random_seed",
         "render",
@@ -203,7 +204,9 @@ class AdaptedEnv(object):
             modes = self.metadata.get("render_modes") or ()
             mode = "rgb_array" if "rgb_array" in modes else None
         frame = self.env.render() if mode is None else self.env.render(mode=mode)
-        return frame.getvalue() if hasattr(frame, "getvalue") else frame  # a StringIO for "ansi"
+        if hasattr(frame, "getvalue"):
+            return frame.getvalue()  # a StringIO, for "ansi"
+        return None if hasattr(frame, "write") else frame  # sys.stdout, for "human"
 
     def close(self):
         close = getattr(self.env, "close", None)
@@ -224,6 +227,10 @@ class AdaptedEnv(object):
 
     def has_wrapper_attr(self, name):
         return name in _OWN or has_attribute(self.env, name)
+
+    def is_method(self, name):
+        """Whether the attribute is there and can be called."""
+        return self.has_wrapper_attr(name) and callable(self.get_wrapper_attr(name))
 
     def set_wrapper_attr(self, name, value, force=True):
         return set_attribute(self.env, name, value, force)
