@@ -15,7 +15,7 @@ WORKER := src/envring/_foreign
 # newer than 2.7 or 3.6, and used only where they are
 GUARDED := time.thread_time inspect.signature importlib.util.find_spec
 
-.PHONY: help run test check python types layers native worker spelling format ctest sanitize model soak bench wheel clean distclean
+.PHONY: help run test check python types layers native worker spelling format ctest sanitize model soak fuzz bench wheel clean distclean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -106,6 +106,11 @@ ROUNDS ?= 20
 
 soak: $(VENV)/.dev ## ROUNDS (20) rounds of new random calls beside SyncVectorEnv
 	ENVRING_SOAK=$(ROUNDS) $(BIN)/python -m pytest -o faulthandler_timeout=0 tests/stateful $(ARGS)
+
+SECONDS ?= 60
+
+fuzz: $(VENV)/.dev ## SECONDS (60) of mutated messages for the decoder of what workers send
+	ENVRING_FUZZ=$(SECONDS) $(BIN)/python -m pytest -o faulthandler_timeout=0 -s tests/unit/test_codec_fuzz.py $(ARGS)
 
 bench: $(VENV)/.dev ## micro-benchmarks (pytest-benchmark)
 	$(BIN)/python -m pytest benchmarks $(ARGS)

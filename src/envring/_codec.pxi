@@ -401,7 +401,7 @@ cdef class _Decoder:
 def _simple_dtype(text):
     """The dtype that a dtype's str names, and nothing else that numpy would understand."""
     if _SIMPLE_DTYPE.fullmatch(text) is None:
-        raise ValueError(f"{text!r} is no dtype")
+        raise ValueError(f"{text!r:.60} is no dtype")
     dtype = np.dtype(text)
     if not dtype.itemsize:
         raise ValueError("a dtype has no bytes")
@@ -411,6 +411,8 @@ def _simple_dtype(text):
 
 
 def _structured_dtype(data, depth, room):
+    if type(data) is not tuple:
+        raise ValueError("a dtype is none")
     kind, itemsize, described = data
     if kind != "V" or type(itemsize) is not int or type(described) is not tuple:
         raise ValueError("a dtype is none")
@@ -431,8 +433,9 @@ def _field(name, offset, data, depth, room):
     if type(name) is not str or type(offset) is not int or offset < 0:
         raise ValueError("a field of a dtype is none")
     shape = ()
-    if type(data) is tuple and data[0] == "A":
-        _, data, shape = data
+    kind, *of = data  # no index: without bounds checks it would read beyond an empty tuple
+    if kind == "A" and type(data) is tuple:
+        data, shape = of
         if type(shape) is not tuple or any(type(length) is not int for length in shape):
             raise ValueError("a field of a dtype has no shape")
     dtype = _structured_dtype(data, depth, room) if type(data) is tuple else _simple_dtype(data)

@@ -29,6 +29,7 @@ MAX_FIELD_DEPTH = 8  #: structured dtypes within each other
 MAX_FIELDS = 1024  #: of one dtype, on all levels
 MAX_ITEM_OF_NONE = 1 << 16  #: bytes of an element, in an array of no elements
 MAX_ITEMS = 1 << 24  #: in nested containers: what is held twice is written twice
+MAX_BYTES = (1 << 31) - 1  #: of one array
 
 _PY2 = sys.version_info[0] == 2
 _TEXT = type(u"")
@@ -65,6 +66,11 @@ class Unsendable(TypeError):
         """Says that the value is in a container, under this key or index."""
         self._steps.append("[%.60r]" % (step,))
 
+    def in_key(self, key):
+        """Says that the value is, or is in, a key of a dict or an item of a set."""
+        self.reason = "its key or item %.60r: %s" % (key, self.reason)
+        self._steps = []
+
     @property
     def path(self):
         steps = self._steps[::-1]
@@ -87,7 +93,7 @@ def pack(value):
     try:
         return marshal.dumps(value, 2)
     except ValueError:  # of its reasons this one is left
-        raise Unsendable("text, bytes or an array of more than 2 GiB cannot be sent")
+        raise Unsendable("text or bytes of more than 2 GiB cannot be sent")
 
 
 def unpack(data):
@@ -221,7 +227,7 @@ def _keys(value, depth, room):
         try:
             keys.append(_convert(key, depth + 1, room))
         except Unsendable as error:
-            error.reason = "its key or item %.60r: %s" % (key, error.reason)
+            error.in_key(key)
             raise
     return keys
 
@@ -240,6 +246,8 @@ def _check_one_kind_of_text(keys):
 
 def _from_array(value, depth, room):
     spec = _dtypes.get(value.dtype)
+    if value.nbytes > MAX_BYTES:
+        raise Unsendable("an array of more than 2 GiB cannot be sent")
     if spec is None:
         spec = _dtype_data(value.dtype)
         if not value.size and value.dtype.itemsize > MAX_ITEM_OF_NONE:
