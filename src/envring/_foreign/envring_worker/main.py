@@ -8,7 +8,7 @@ import time
 OP_STEP = 1
 OP_MESSAGE = 2
 
-_IDLE = 1.0  # seconds between two looks whether the caller still lives
+_IDLE = 0.25  # seconds between looks whether the caller lives; an orphan has 1 s to close its envs
 
 
 class WaitWatch(object):
