@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SUFFIXES = {".c", ".h", ".py", ".pyi", ".pyx", ".pxi", ".pxd", ".sh", ".pml"}
+SUFFIXES = {".c", ".h", ".py", ".pyi", ".pyx", ".pxi", ".pxd", ".sh", ".pml", ".toml", ".yml"}
 LIBRARY = "envring/_foreign/libenvring.so"
 
 # neither build products nor anything a clone does not have
@@ -126,9 +126,10 @@ def test_wheel_has_every_module_and_no_source_of_the_build(wheel):
     expected = {
         str(path.relative_to(ROOT / "src"))
         for path in (ROOT / "src/envring").rglob("*")
-        if path.suffix in (".py", ".pyi") or path.name == "py.typed"
+        if path.suffix in (".py", ".pyi", ".toml", ".yml") or path.name == "py.typed"
     }
-    assert {"envring/_core.pyi", "envring/py.typed"} <= expected
+    recipe = "envring/prefixes/recipes/ale/spec.yml"
+    assert {"envring/_core.pyi", "envring/py.typed", recipe} <= expected
     assert names == expected | {f"envring/_core{suffix}", LIBRARY}
 
 
@@ -157,3 +158,16 @@ def test_installed_package_works_without_the_tree(wheel, bystander, tmp_path):
     assert said["equal"]
     assert said["ended"] > 3, "the episodes were meant to end and start again"
     assert said["version"] == wheel.name.split("-")[1]
+
+
+def test_command_without_its_extra_says_what_to_install(bystander, tmp_path):
+    """And the package is imported without any extra."""
+    done = subprocess.run(
+        [bystander.with_name("envring"), "env", "list"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert done.returncode == 1
+    assert done.stderr == "The command envring needs click: pip install 'envring[cli]'\n"
