@@ -3,10 +3,13 @@
 
 from __future__ import print_function
 
+import contextlib
 import importlib
 import os
+import shutil
 import sys
 import tempfile
+import textwrap
 import types
 import warnings
 
@@ -14,7 +17,7 @@ warnings.simplefilter("ignore")
 
 import numpy as np  # noqa: E402
 from envring_worker import codec, sources  # noqa: E402
-from envring_worker.adapt import adapt, to_five  # noqa: E402
+from envring_worker.adapt import AdaptedSlice, adapt, to_five  # noqa: E402
 from envring_worker.describe import describe  # noqa: E402
 from envring_worker.failures import SourceError  # noqa: E402
 from envring_worker.spaces import value_to_data  # noqa: E402
@@ -256,9 +259,24 @@ def check_a_class_of_the_library_without_make():
     assert describe([env])["gym"] == "%s %s" % (LIBRARY, gym.__version__)
 
 
+@contextlib.contextmanager
+def env_main(text):
+    """The path of a file in a directory of its own."""
+    kept = list(sys.path), list(sys.argv), sys.modules["__main__"]
+    folder = tempfile.mkdtemp(prefix="registered")
+    path = os.path.join(folder, "env_main.py")
+    with open(path, "w") as file:
+        file.write(textwrap.dedent(text).replace("LIBRARY", LIBRARY))
+    try:
+        yield path
+    finally:
+        sys.path[:], sys.argv[:], sys.modules["__main__"] = kept
+        shutil.rmtree(folder)
+
+
 def check_a_wrapper_of_ones_own_in_a_file():
     text = """
-        import {0} as gym
+        import LIBRARY as gym
 
         class Stack(gym.Wrapper):
             def reset(self, **kwargs):
@@ -268,17 +286,92 @@ def check_a_wrapper_of_ones_own_in_a_file():
         def make(env, **kwargs):
             return Stack(gym.make(env, **kwargs))
         """
-    text = "\n".join(line[8:] for line in text.format(LIBRARY).splitlines())
-    handle, path = tempfile.mkstemp(suffix=".py")
-    try:
-        os.write(handle, text.encode("ascii"))
-        os.close(handle)
+    with env_main(text) as path:
         env = sources.make_env({"env": path + ":make", "args": ["CartPole-v1"]})
-        env.reset(seed=2)
-        assert env.env.asked == ({"seed": 2} if VERSION >= (0, 22) or not OLD else {})
-        assert to_five(env.step(0))[2:4] == (False, False)
-    finally:
-        os.unlink(path)
+    env.reset(seed=2)
+    assert env.env.asked == ({"seed": 2} if VERSION >= (0, 22) or not OLD else {})
+    assert to_five(env.step(0))[2:4] == (False, False)
+
+
+# -- Portal-Env ----------------------------------------------------------------------------------
+
+
+def portal_env(path, *args, **kwargs):
+    return sources.make_env({"env": path, "portal": True, "args": args, "kwargs": kwargs})
+
+
+def check_a_portal_that_hands_make_over():
+    text = """
+        from portal_env import EnvSidePortal
+        from portal_env.config import config
+        import LIBRARY
+
+        def main():
+            portal = EnvSidePortal(env_factory=LIBRARY.make, port=config.env_ports['ale'])
+            portal.start()
+
+        if __name__ == '__main__':
+            main()
+        """
+    with env_main(text) as path:
+        env = portal_env(path, "CartPole-v1")
+        error = raises(SourceError, portal_env, path, "CartPole-v1", nonsense=1)
+        assert error.kind == "kwargs" and "nonsense" in str(error), str(error)
+        error = raises(SourceError, portal_env, path, "NoSuchEnvAtAll-v0")
+        assert "NoSuchEnvAtAll" in str(error)
+    obs, _ = env.reset(seed=3)
+    assert np.array_equal(obs, make("CartPole-v1").reset(seed=3)[0])
+    assert array(env, env.step(np.int64(1))[0]).shape == (4,)
+    assert describe([env])["spec"]["id"] == "CartPole-v1"
+
+
+def check_a_portal_whose_envs_are_vector_envs():
+    """As Gym Retro's, which has one emulator in a process."""
+    text = """
+        from portal_env import EnvSidePortal
+        import gymnasium
+
+        class Shown(gymnasium.Wrapper):
+            def step(self, action):
+                obs, reward, terminated, truncated, info = self.env.step(action)
+                return obs, reward, terminated, truncated, {"score": 3}
+
+        class AsyncWrapper(gymnasium.Env):
+            def __init__(self, env_factory):
+                super().__init__()
+                self.env = gymnasium.vector.AsyncVectorEnv([env_factory])
+                self.action_space = self.env.single_action_space
+                self.observation_space = self.env.single_observation_space
+
+            def reset(self, *, seed=None, options=None):
+                obs, info = self.env.reset(seed=seed, options=options)
+                return obs[0], info
+
+            def step(self, action):
+                obs, reward, terminated, truncated, info = self.env.step([action])
+                return obs[0], reward, terminated, truncated, info
+
+            def close(self):
+                self.env.close()
+
+        def env_factory(*args, **kwargs):
+            return AsyncWrapper(lambda: Shown(gymnasium.make(*args, **kwargs)))
+
+        if __name__ == "__main__":
+            EnvSidePortal(env_factory=env_factory).start()
+        """
+    if LIBRARY != "gymnasium":
+        return
+    with env_main(text) as path:
+        env = portal_env(path, "CartPole-v1")
+        envs = AdaptedSlice([env], 0, 0, None)
+        obs, _ = env.reset(seed=3)
+        assert obs.shape == (4,)
+        obs, reward, terminated, truncated, info = envs.to_result(0, env.step(np.int64(1)))
+        assert (envs.to_reward(0, reward), bool(terminated), bool(truncated)) == (1.0, False, False)
+        assert info["score"].tolist() == [3]
+        codec.pack(info)
+        env.close()
 
 
 if __name__ == "__main__":

@@ -218,9 +218,10 @@ class AdaptedEnv(object):
     @property
     def np_random_seed(self):
         """Seed of the last reset that had one, where the env does not say; -1 if unknown."""
+        seed = self._seed
         if has_attribute(self.env, "np_random_seed"):
-            return get_attribute(self.env, "np_random_seed")
-        return -1 if self._seed is None else self._seed
+            seed = get_attribute(self.env, "np_random_seed")
+        return -1 if seed is None else seed
 
     def get_wrapper_attr(self, name):
         return getattr(self, name) if name in _OWN else get_attribute(self.env, name)
