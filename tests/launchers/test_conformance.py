@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: MIT
+"""Every launcher that needs nothing but this machine runs workers in the same way."""
+
+import pytest
+
+from envring.errors import LauncherError
+from envring.launchers import sandbox
+from launchers import places
+from launchers.conformance import LauncherConformance, SandboxConformance
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("places")
+
+
+@pytest.fixture(autouse=True)
+def kept(folder, monkeypatch):
+    """What launchers make stays for the other tests of this file."""
+    monkeypatch.setenv(places.FOLDER, str(folder))
+    monkeypatch.setenv("ENVRING_CACHE", str(folder / "cache"))
+
+
+class _Named:
+    @pytest.fixture
+    def launcher(self, name):
+        return getattr(places, name)()
+
+    def remade(self, request):
+        return "launchers.places", request.getfixturevalue("name")
+
+
+class TestLaunchers(_Named, LauncherConformance):
+    @pytest.fixture(params=["prefix", "python", "conda", "uv"])
+    def name(self, request):
+        return request.param
+
+
+class TestSandboxes(_Named, SandboxConformance):
+    @pytest.fixture(params=["boxed_prefix", "boxed_conda", "boxed_uv"])
+    def name(self, request):
+        try:
+            sandbox._bubblewrap()
+        except LauncherError as error:
+            pytest.skip(f"NOTHING OF THE SANDBOX IS CHECKED HERE: {error}")
+        return request.param
+
+
+def test_scripts_of_a_conda_prefix_have_run_before_its_workers(folder):
+    from envring import RingVectorEnv
+    from launchers.conformance import game
+
+    envs = RingVectorEnv([game()], launcher=places.conda())
+    try:
+        assert envs.call("variable", "GAME_HOME") == (f"{folder}/conda/share",)
+    finally:
+        envs.close()
