@@ -80,6 +80,22 @@ def test_each_part_of_the_content_counts(solving, monkeypatch):
     assert len(set(seen)) == len(seen) == len(solving.calls)
 
 
+def test_solvers_see_their_settings_and_not_what_is_active(solving, monkeypatch):
+    program = solving.install()
+    program.write_text(program.read_text().replace("exit", "env\nexit"))
+    monkeypatch.setenv("CONDA_OVERRIDE_CUDA", "12")
+    monkeypatch.setenv("MAMBA_SSL_VERIFY", "/own.pem")
+    monkeypatch.setenv("CONDA_PREFIX", "/callers")
+    monkeypatch.setenv("PYTHONPATH", "/callers")
+    entry, _ = Micromamba(solving.spec()).obtain()
+    seen = entry.log.read_text().splitlines()
+    assert {"CONDA_OVERRIDE_CUDA=12", "MAMBA_SSL_VERIFY=/own.pem"} <= set(seen)
+    assert f"MAMBA_ROOT_PREFIX={solving.cache}/micromamba" in seen
+    assert not [line for line in seen if line.endswith("=/callers")]
+    monkeypatch.setenv("CONDA_OVERRIDE_CUDA", "11")
+    assert Micromamba(solving.spec()).obtain()[0] != entry
+
+
 def test_files_of_the_pip_section_count(solving):
     spec = solving.spec("dependencies: [python, pip: [-r more.txt]]\n")
     more = Path(spec).with_name("more.txt")

@@ -61,7 +61,7 @@ class Request:
             content = {
                 "format": cache.FORMAT,
                 "platform": this_platform(),
-                "alias": solvers.alias(),
+                "overrides": solvers.overrides(),
                 "setup": digest(self.setup) if self.setup else None,
                 **self.spec.content(),
             }
@@ -162,11 +162,9 @@ class _Build:
         entry = self._entry
         packages = cache.root() / "packages"
         packages.mkdir(parents=True, exist_ok=True)
-        environ = self._surroundings.clean()
-        if "MAMBA_ROOT_PREFIX" in os.environ:
-            environ["MAMBA_ROOT_PREFIX"] = os.environ["MAMBA_ROOT_PREFIX"]
-        elif self._solver.name == "micromamba":
-            environ["MAMBA_ROOT_PREFIX"] = str(cache.root() / "micromamba")
+        environ = {**self._surroundings.clean(), **solvers.settings()}
+        if self._solver.name == "micromamba":
+            environ.setdefault("MAMBA_ROOT_PREFIX", str(cache.root() / "micromamba"))
         self._progress.step("installing conda packages")
         self._run(
             self._solver.title,

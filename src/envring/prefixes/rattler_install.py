@@ -109,7 +109,7 @@ async def solved(job: dict[str, Any]) -> tuple[list[Any], list[Any]]:
         sources=channels,
         specs=specs,
         platforms=[rattler.Subdir.current(), "noarch"],
-        virtual_packages=rattler.VirtualPackage.detect(),
+        virtual_packages=rattler.VirtualPackage.detect(rattler.VirtualPackageOverrides.from_env()),
         channel_priority=rattler.ChannelPriority.Strict,
         gateway=rattler.Gateway(cache_dir=Path(job["packages"], "repodata"), show_progress=False),
     )

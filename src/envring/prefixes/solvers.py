@@ -85,6 +85,31 @@ def alias() -> str | None:
     return f"{text}/" if text else None
 
 
+# of CONDA_ and MAMBA_, those that say which environment is active, and not how to solve
+_ACTIVE = (
+    *("CONDA_PREFIX", "CONDA_DEFAULT_ENV", "CONDA_SHLVL", "CONDA_PROMPT_MODIFIER"),
+    *("CONDA_EXE", "CONDA_PYTHON_EXE", "MAMBA_EXE"),
+)
+
+
+def settings() -> dict[str, str]:
+    """What the user tells solvers by variables: mirrors, certificates, overrides."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(("CONDA_", "MAMBA_")) and not name.startswith(_ACTIVE)
+    }
+
+
+def overrides() -> dict[str, str]:
+    """Of these, what changes which packages are found."""
+    return {
+        name: value
+        for name, value in sorted(settings().items())
+        if name.startswith("CONDA_OVERRIDE_") or name == "CONDA_CHANNEL_ALIAS"
+    }
+
+
 def choose(wanted: str | None = None) -> Solver:
     """The solver to build with.
 
