@@ -396,6 +396,12 @@ def check_render_of_every_generation():
         def render(self, mode="human"):
             return Text() if mode == "ansi" else sys.stdout
 
+    class Collecting(New):
+        frames = (["first", "last"], [])
+
+        def render(self):
+            return self.frames[0] if self.heard else self.frames[1]
+
     class WindowOnly(Rendering):
         metadata = {"render.modes": ["human"]}
 
@@ -419,6 +425,12 @@ def check_render_of_every_generation():
         adapted = adapt(env, told)
         assert adapted.render() == expected, (env, told, adapted.render())
         assert adapted.get_wrapper_attr("render")() == expected
+    env = Collecting()
+    assert adapt(env).render() is None
+    env.heard.append(1)
+    assert adapt(env).render() == "last"
+    env.render_mode = "rgb_array_list"
+    assert adapt(env).render() == ["first", "last"]
     assert adapt(Rendering(), "human").render_mode == "human"
     assert adapt(Rendering()).render_mode is None
     assert adapt(Wrapper(New())).render_mode == "rgb_array"
@@ -521,6 +533,25 @@ def check_an_env_that_forwards_by_itself():
     adapted = adapt(Forwarding())
     assert adapted.get_wrapper_attr("lives") == 3 and adapted.has_wrapper_attr("lives")
     same_reset(adapted.reset(seed=1), {"level": 3})
+
+
+def check_a_librarys_wrapper_is_not_asked_what_it_does_not_have():
+    """Those of gymnasium warn when they are."""
+
+    class Warning(Wrapper):
+        def __getattr__(self, name):
+            raise AssertionError("asked for %s" % name)
+
+    library = type("Wrapper", (Warning,), {"__module__": "gymnasium.core"})
+    library.__getattr__ = Warning.__dict__["__getattr__"]
+    env = type("Mine", (library,), {"__module__": "mine"})(Modern())
+    env.observation_space, env.action_space = Env.observation_space, Env.action_space
+    adapted = adapt(env)
+    same_reset(adapted.reset(seed=1), {"level": 3})
+    assert adapted.np_random_seed == 1 and not adapted.has_wrapper_attr("nothing")
+    assert adapted.render_mode is None and adapted.metadata == {} and adapted.spec is None
+    error = raises(AttributeError, adapted.get_wrapper_attr, "nothing")
+    assert str(error) == "'Mine' object has no attribute 'nothing'", error
 
 
 def check_wrappers_in_a_circle_end():

@@ -11,7 +11,14 @@ import sys
 
 import numpy as np
 
-from .layers import get_attribute, has_attribute, layers, set_attribute, takes
+from .layers import (
+    find_attribute,
+    get_attribute,
+    has_attribute,
+    layers,
+    set_attribute,
+    takes,
+)
 from .limits import tell_truncations
 from .loop import EnvSlice
 from .spaces import kind_of, value_to_data
@@ -29,6 +36,7 @@ _OWN = frozenset(
     ]
 )
 _RENAMED = (("render.modes", "render_modes"), ("video.frames_per_second", "render_fps"))
+_SINGLE = ("rgb_array", "ansi")
 _unseedable = set()  # classes that were complained of
 
 
@@ -79,7 +87,7 @@ class AdaptedEnv(object):
     @property
     def metadata(self):
         """The env's, with the modern names added to the old ones."""
-        metadata = dict(getattr(self.env, "metadata", None) or {})
+        metadata = dict(find_attribute(self.env, "metadata") or {})
         for old, new in _RENAMED:
             if old in metadata:
                 metadata.setdefault(new, metadata[old])
@@ -87,13 +95,11 @@ class AdaptedEnv(object):
 
     @property
     def render_mode(self):
-        if self._mode is not None or not has_attribute(self.env, "render_mode"):
-            return self._mode
-        return get_attribute(self.env, "render_mode")
+        return find_attribute(self.env, "render_mode") if self._mode is None else self._mode
 
     @property
     def spec(self):
-        return getattr(self.env, "spec", None)
+        return find_attribute(self.env, "spec")
 
     # -- reset ----------------------------------------------------------------------------------
 
@@ -171,7 +177,7 @@ class AdaptedEnv(object):
         return bool(refused)
 
     def _seed_by_method(self, seed):
-        method = getattr(self.env, "seed", None)
+        method = find_attribute(self.env, "seed")
         if callable(method):
             method(seed)
             return
@@ -204,12 +210,14 @@ class AdaptedEnv(object):
             modes = self.metadata.get("render_modes") or ()
             mode = "rgb_array" if "rgb_array" in modes else None
         frame = self.env.render() if mode is None else self.env.render(mode=mode)
+        if isinstance(frame, list) and self.render_mode in _SINGLE:
+            return frame[-1] if frame else None  # gym 0.25 gives all since the last call
         if hasattr(frame, "getvalue"):
             return frame.getvalue()  # a StringIO, for "ansi"
         return None if hasattr(frame, "write") else frame  # sys.stdout, for "human"
 
     def close(self):
-        close = getattr(self.env, "close", None)
+        close = find_attribute(self.env, "close")
         if callable(close):
             close()
 
@@ -218,9 +226,7 @@ class AdaptedEnv(object):
     @property
     def np_random_seed(self):
         """Seed of the last reset that had one, where the env does not say; -1 if unknown."""
-        seed = self._seed
-        if has_attribute(self.env, "np_random_seed"):
-            seed = get_attribute(self.env, "np_random_seed")
+        seed = find_attribute(self.env, "np_random_seed", self._seed)
         return -1 if seed is None else seed
 
     def get_wrapper_attr(self, name):

@@ -10,6 +10,7 @@ from __future__ import absolute_import, division, print_function
 import inspect
 
 _MAX_LAYERS = 100
+_LIBRARIES = ("gymnasium", "gym")
 _EITHER, _BY_KEYWORD, _ANY_KEYWORD = 1, 3, 4  # kinds of parameters, as inspect numbers them
 
 
@@ -70,16 +71,32 @@ def get_attribute(env, name):
     if owns(env, "get_wrapper_attr"):
         return env.get_wrapper_attr(name)
     for layer in layers(env):
-        if owns(layer, name):
+        if _finds(layer, name):
             return getattr(layer, name)
-    return getattr(env, name)  # it may have a __getattr__ of its own
+    raise AttributeError("%r object has no attribute %r" % (type(env).__name__, name))
 
 
 def has_attribute(env, name):
     """Whether `get_attribute` finds it."""
     if owns(env, "has_wrapper_attr"):
         return env.has_wrapper_attr(name)
-    return any(owns(layer, name) for layer in layers(env)) or hasattr(env, name)
+    return any(_finds(layer, name) for layer in layers(env))
+
+
+def find_attribute(env, name, default=None):
+    """The attribute, or a default where there is none."""
+    return get_attribute(env, name) if has_attribute(env, name) else default
+
+
+def _finds(layer, name):
+    """Whether a layer has the attribute, be it by a `__getattr__` that is not the library's."""
+    if owns(layer, name):
+        return True
+    for cls in type(layer).__mro__:
+        if "__getattr__" in vars(cls):
+            # those of gymnasium's wrappers warn, and look where we look ourselves
+            return cls.__module__.split(".")[0] not in _LIBRARIES and hasattr(layer, name)
+    return False
 
 
 def set_attribute(env, name, value, force=True):

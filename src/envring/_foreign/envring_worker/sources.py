@@ -24,6 +24,7 @@ import sys
 from .adapt import adapt
 from .failures import SourceError, raised
 from .files import import_file, is_installed, run_script
+from .layers import owns
 from .portal import factory_of
 
 _NAME = re.compile(r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")
@@ -277,7 +278,7 @@ def _check(env, name):
         raise SourceError(
             "env", "%s made %.100r, which is no env: it has no %s" % (name, env, ", ".join(missing))
         )
-    if hasattr(env, "single_observation_space"):
+    if owns(env, "single_observation_space"):
         raise SourceError(
             "env", "%s made %.100r, a vector env. Name what makes one env" % (name, env)
         )
