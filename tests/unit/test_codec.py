@@ -4,6 +4,7 @@
 import collections
 import enum
 import struct
+from pathlib import Path
 
 import hypothesis.extra.numpy as hnp
 import numpy as np
@@ -236,3 +237,19 @@ def test_more_than_two_gigabytes_are_refused():
     array = np.broadcast_to(np.uint8(0), (2**20,) * 3)
     with pytest.raises(UnsendableError, match=r"^\['a'\]: an array of more than 2 GiB"):
         codec.dumps({"a": array})
+
+
+def documented():
+    """The examples of docs/codec.md: expression, bytes."""
+    lines = (Path(__file__).parents[2] / "docs/codec.md").read_text(encoding="utf-8").splitlines()
+    rows = lines[lines.index("## Examples") + 4 :]
+    cells = [row.split("|")[1:3] for row in rows[: rows.index("")]]
+    return [(value.strip(" `"), bytes.fromhex(data.strip(" `"))) for value, data in cells]
+
+
+@pytest.mark.parametrize(("expression", "data"), documented())
+def test_the_documented_bytes_are_those_that_are_sent(expression, data):
+    names = {"np": np, "OrderedDict": collections.OrderedDict}
+    value = eval(expression, names)
+    assert codec.dumps(value).hex(" ") == data.hex(" ")
+    assert differences(codec.loads(data), value) == []

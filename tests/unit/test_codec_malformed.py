@@ -261,6 +261,31 @@ def test_no_memory_is_taken_for_what_is_not_there(data):
     assert peak(data) < 12 * SIZE
 
 
+EMPTY = {
+    "dicts": b"{0",
+    "lists": b"[" + i4(0),
+    "sets": tuple_of(text(b"\0se")),
+    "frozensets": tuple_of(text(b"\0fs")),
+    "ordered dicts": tuple_of(text(b"\0od")),
+    "arrays": array(text(b"|b1"), tuple_of(number(0)), string(b"")),
+    "truths": b"T",
+    "texts": text(b""),
+    "structured": array(fields(field(), itemsize=8), tuple_of(number(0)), string(b"")),
+}
+
+
+@pytest.mark.parametrize("item", EMPTY.values(), ids=EMPTY)
+def test_a_value_takes_at_most_some_forty_times_its_bytes(item):
+    count = 200_000 // len(item)
+    data = b"[" + i4(count) + item * count
+    tracemalloc.start()
+    try:
+        assert len(codec.loads(data)) == count
+        assert tracemalloc.get_traced_memory()[1] < 42 * len(data)
+    finally:
+        tracemalloc.stop()
+
+
 # -- Python 2 --------------------------------------------------------------------------------------
 
 
