@@ -64,6 +64,20 @@ int er_lifeline_arm(int fd, int64_t grace_ns) {
     return 0;
 }
 
+int er_lifeline_watch(int fd, int64_t grace_ns) {
+    struct pollfd end = {.fd = fd, .events = 0, .revents = 0}; /* hang-ups are told unasked */
+    while (poll(&end, 1, -1) < 0) {
+        if (errno != EINTR) return -errno;
+    }
+    cut = 1;
+    struct timespec left = {.tv_sec = (time_t)(grace_ns / 1000000000),
+                            .tv_nsec = (long)(grace_ns % 1000000000)};
+    while (nanosleep(&left, &left) < 0 && errno == EINTR) {
+    }
+    kill(getpid(), SIGKILL);
+    return 0;
+}
+
 int er_lifeline_cut(void) {
     if (!cut && watched >= 0 && at_end(watched)) on_signal(SIGIO);
     return cut;

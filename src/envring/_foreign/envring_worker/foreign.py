@@ -20,7 +20,7 @@ from .bytecode import unwritten
 from .errors import Failed
 from .stream import Stream, StreamClosed
 from .text import as_text, headline, stack
-from .watch import HangupWatch
+from .watch import watch_caller
 
 
 def main(incoming, outgoing):
@@ -72,7 +72,7 @@ def _live(stream, frame):
             from . import native, service
 
             library, why_not = _load_library(native, config["library"])
-        gone = _watch_caller(config, library, stream)
+        gone = watch_caller(config["lifeline_fd"], stream.incoming, config["grace"], library)
         work = service.Service(stream, frame, library, gone)
     except Failed:
         raise
@@ -139,16 +139,6 @@ def _load_library(native, path):
         return native.Library(path), u""
     except native.NativeUnavailable as error:
         return None, as_text(error)
-
-
-def _watch_caller(config, library, stream):
-    """A function that says whether the caller is gone; the process ends soon after that."""
-    fd, grace = config["lifeline_fd"], config["grace"]
-    if fd >= 0 and library is not None:
-        library.arm_lifeline(fd, grace)
-        return library.lifeline_cut
-    watch = HangupWatch(fd if fd >= 0 else stream.incoming, grace)
-    return lambda: watch.cut
 
 
 def _import_numpy():

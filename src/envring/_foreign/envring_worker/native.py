@@ -79,6 +79,7 @@ class Library(object):
             ("er_segment_check", i32, [pointer, u64]),
             ("er_lifeline_arm", i32, [i32, i64]),
             ("er_lifeline_cut", i32, []),
+            ("er_lifeline_watch", i32, [i32, i64]),
         ):
             function = getattr(library, name)
             function.restype, function.argtypes = result, arguments
@@ -115,6 +116,14 @@ class Library(object):
         r = self.unlocked.er_lifeline_arm(fd, int(grace * 1e9))
         if r < 0:
             raise OSError(-r, os.strerror(-r))
+
+    def watch(self, fd, grace):
+        """For a thread of its own: sleeps until nobody is at the other end of a descriptor.
+
+        The process ends `grace` seconds later, even if something holds the interpreter's lock.
+        """
+        r = self.unlocked.er_lifeline_watch(fd, int(grace * 1e9))
+        raise OSError(-r, os.strerror(-r))
 
     def lifeline_cut(self):
         """Whether the process at the other end of the lifeline is gone."""
