@@ -163,6 +163,37 @@ def check_a_keyword_that_only_the_call_refuses():
     assert env.heard == [3, {}]
 
 
+def check_parameters_that_inspect_cannot_read():
+    class Bound(Bare):
+        def reset(self, seed=None, *rest, **options):
+            self.heard.append((seed, rest, options))
+            return self.obs()
+
+        reset.__signature__ = "nonsense"
+
+    env = Bound()
+    adapted = adapt(env)
+    same_reset(adapted.reset(seed=3, options={"a": 1}), {})
+    assert env.heard == [(3, (), {"options": {"a": 1}})]
+
+    class Called(Bare):
+        """Its reset is no function: only a call tells what it takes."""
+
+        class Reset(object):
+            __signature__ = "nonsense"
+
+            def __call__(self, **keywords):
+                if keywords:
+                    raise TypeError("reset() takes no keyword arguments")
+                return np.ones(2, np.float32)
+
+        reset = Reset()
+
+    env = Called()
+    same_reset(adapt(env).reset(seed=3), {})
+    assert env.heard == [3]
+
+
 def check_an_error_of_the_env_is_no_refusal():
     class Broken(Env):
         def reset(self, seed=None):
@@ -284,6 +315,14 @@ def check_numbers_as_arrays():
     for action in (np.int64(3), 3):
         env.step(action)
     assert [action.item() for action in seen] == [3, 3] and seen[0].shape == ()
+    class Nested(Bare):
+        action_space = Dict([("a", Discrete(2)), ("b", Tuple([Discrete(3)]))])
+
+        def step(self, action):
+            assert [type(part) for part in (action["a"], action["b"][0])] == [np.ndarray] * 2
+            return Bare.step(self, action)
+
+    adapt(Nested(), array_actions=True).step({"a": np.int64(1), "b": (2,)})
     box = Asserting()
     box.action_space = Box(-1, 1, (2,))
     assert adapt(box, array_actions=True).step == box.step

@@ -63,7 +63,8 @@ class AdaptedEnv(object):
     def __init__(self, env, render_mode=None, array_actions=False):
         self.env = env
         self._mode = render_mode
-        self._array_actions = array_actions and kind_of(env.action_space) == "discrete"
+        kinds = ("discrete", "dict", "tuple")
+        self._array_actions = array_actions and kind_of(env.action_space) in kinds
         self._seed = None
         self._takes = None
 
@@ -74,7 +75,7 @@ class AdaptedEnv(object):
         return self._step_with_array if self._array_actions else self.env.step
 
     def _step_with_array(self, action):
-        return self.env.step(np.asarray(action))
+        return self.env.step(_as_arrays(action))
 
     @property
     def observation_space(self):
@@ -241,6 +242,14 @@ class AdaptedEnv(object):
 
     def set_wrapper_attr(self, name, value, force=True):
         return set_attribute(self.env, name, value, force)
+
+
+def _as_arrays(action):
+    if isinstance(action, dict):
+        return dict((key, _as_arrays(item)) for key, item in action.items())
+    if isinstance(action, tuple):
+        return tuple(_as_arrays(item) for item in action)
+    return np.asarray(action)
 
 
 def _contains(space, value):

@@ -12,6 +12,7 @@ import inspect
 _MAX_LAYERS = 100
 _LIBRARIES = ("gymnasium", "gym")
 _EITHER, _BY_KEYWORD, _ANY_KEYWORD = 1, 3, 4  # kinds of parameters, as inspect numbers them
+_HAS_ANY_KEYWORD = 0x08  # in a code object's flags
 
 
 def layers(env):
@@ -51,15 +52,18 @@ def takes(env, keyword, method="reset", deep=True):
 def _parameters(function):
     """(names that can be given as keywords, whether any other can), or (None, None)."""
     try:
-        if hasattr(inspect, "signature"):
-            parameters = inspect.signature(function).parameters.values()
-            kinds = [(p.kind, p.name) for p in parameters]
-            names = [name for kind, name in kinds if kind in (_EITHER, _BY_KEYWORD)]
-            return names, any(kind == _ANY_KEYWORD for kind, _ in kinds)
-        spec = inspect.getargspec(function)
-        return spec.args[inspect.ismethod(function) :], spec.keywords is not None
-    except (TypeError, ValueError):
+        parameters = inspect.signature(function).parameters.values()
+        kinds = [(p.kind, p.name) for p in parameters]
+        names = [name for kind, name in kinds if kind in (_EITHER, _BY_KEYWORD)]
+        return names, any(kind == _ANY_KEYWORD for kind, _ in kinds)
+    except Exception:  # Python 2, a C function, or annotations that Python 3.14 cannot evaluate
+        pass
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    if code is None:
         return None, None
+    count = code.co_argcount + getattr(code, "co_kwonlyargcount", 0)
+    first = 0 if getattr(function, "__self__", None) is None else 1
+    return code.co_varnames[first:count], bool(code.co_flags & _HAS_ANY_KEYWORD)
 
 
 def get_attribute(env, name):
