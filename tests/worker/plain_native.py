@@ -117,7 +117,12 @@ def every_dtype_goes_fast():
         dtype = np.dtype(np.dtype(code).str)
         for shape in ((2,), ()):
             env = Steady()
-            for obs in [np.ones(shape, dtype)] + ([dtype.type(1)] if not shape else []):
+            observations = [np.ones(shape, dtype)]
+            if not shape:
+                observations.append(dtype.type(1))
+            if not shape and dtype.kind in "iu":
+                observations += [1, type(1 << 80)(1)]  # Python 2 has `long`
+            for obs in observations:
                 env.result = (obs, 1.0, False, False, {})
                 envs = attached(library, [env], ("leaf", 0, dtype.str, shape))
                 loop = compiled(library, envs)
@@ -218,6 +223,7 @@ MARKS = {
     "EnvSlice": EnvSlice,
     "Trouble": Trouble,
     "long": 1 << 90,
+    "an env's number": 2,
     "key": "deep",
     "limit": "TimeLimit.truncated",
 }
