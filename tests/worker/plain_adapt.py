@@ -223,6 +223,35 @@ def check_no_seed_at_all_is_said_once():
     assert texts[0].count("\n") == 1 and "Seedless takes no seed" in texts[0], texts
 
 
+def check_a_seed_method_that_takes_none():
+    """As procgen's, behind gym's own wrappers."""
+
+    class Library(Wrapper):
+        __module__ = "gym.wrappers.time_limit"
+
+    class Ignoring(Env):
+        def reset(self):
+            return self.obs()
+
+        def seed(self):
+            raise AssertionError("not asked for")
+
+    class Deaf(Ignoring):
+        pass
+
+    class Many(Bare):
+        def seed(self, *seeds):
+            self.heard.extend(seeds)
+
+    with stderr() as texts:
+        same_reset(adapt(Ignoring()).reset(seed=3), {})
+        same_reset(adapt(Library(Deaf())).reset(seed=3), {})
+    assert texts[0].count("takes no seed") == 2, texts
+    for env, wrap in ((Bare(), Wrapper), (Many(), Library)):
+        same_reset(adapt(Library(wrap(env))).reset(seed=3), {})
+        assert env.heard == [3, "reset"], env.heard
+
+
 def check_options_where_there_are_none():
     error = raises(ValueError, adapt(Bare()).reset, options={"map": "4x4"})
     assert "Bare" in str(error) and "4x4" in str(error), error

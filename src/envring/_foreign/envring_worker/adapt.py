@@ -18,6 +18,7 @@ from .layers import (
     layers,
     set_attribute,
     takes,
+    takes_value,
 )
 from .limits import tell_truncations
 from .loop import EnvSlice
@@ -179,14 +180,14 @@ class AdaptedEnv(object):
 
     def _seed_by_method(self, seed):
         method = find_attribute(self.env, "seed")
-        if callable(method):
+        if callable(method) and takes_value(self.env, "seed"):
             method(seed)
             return
         kind = type(layers(self.env)[-1])
         if kind not in _unseedable:
             _unseedable.add(kind)
             sys.stderr.write(
-                "envring: %s.%s takes no seed, neither by reset(seed=...) nor by seed(...): its "
+                "envring: %s.%s takes no seed, neither by reset(seed=...) nor by seed(seed): its "
                 "episodes cannot be repeated\n" % (kind.__module__, kind.__name__)
             )
 

@@ -11,8 +11,9 @@ import inspect
 
 _MAX_LAYERS = 100
 _LIBRARIES = ("gymnasium", "gym")
-_EITHER, _BY_KEYWORD, _ANY_KEYWORD = 1, 3, 4  # kinds of parameters, as inspect numbers them
-_HAS_ANY_KEYWORD = 0x08  # in a code object's flags
+# kinds of parameters as inspect numbers them, and flags of code objects
+_BY_POSITION, _EITHER, _ANY_VALUES, _BY_KEYWORD, _ANY_KEYWORD = range(5)
+_HAS_ANY_VALUES, _HAS_ANY_KEYWORD = 0x04, 0x08
 
 
 def layers(env):
@@ -50,11 +51,15 @@ def takes(env, keyword, method="reset", deep=True):
 
 
 def _parameters(function):
-    """(names that can be given as keywords, whether any other can), or (None, None)."""
+    """(names that can be given as keywords, whether any other can), or (None, None).
+
+    Among the names "*" stands for values without names.
+    """
     try:
         parameters = inspect.signature(function).parameters.values()
         kinds = [(p.kind, p.name) for p in parameters]
         names = [name for kind, name in kinds if kind in (_EITHER, _BY_KEYWORD)]
+        names += ["*" for kind, _ in kinds if kind in (_BY_POSITION, _ANY_VALUES)]
         return names, any(kind == _ANY_KEYWORD for kind, _ in kinds)
     except Exception:  # Python 2, a C function, or annotations that Python 3.14 cannot evaluate
         pass
@@ -63,7 +68,17 @@ def _parameters(function):
         return None, None
     count = code.co_argcount + getattr(code, "co_kwonlyargcount", 0)
     first = 0 if getattr(function, "__self__", None) is None else 1
-    return code.co_varnames[first:count], bool(code.co_flags & _HAS_ANY_KEYWORD)
+    names = code.co_varnames[first:count] + ("*",) * bool(code.co_flags & _HAS_ANY_VALUES)
+    return names, bool(code.co_flags & _HAS_ANY_KEYWORD)
+
+
+def takes_value(env, method):
+    """Whether a method takes a value, as far as its parameters say. Library wrappers forward."""
+    for layer in layers(env):
+        if owns(layer, method) and type(layer).__module__.split(".")[0] not in _LIBRARIES:
+            names, any_keyword = _parameters(getattr(layer, method))
+            return names is None or any_keyword or bool(names)
+    return True
 
 
 def get_attribute(env, name):
