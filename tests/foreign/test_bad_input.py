@@ -297,7 +297,7 @@ def test_all_workers_fail(there):
         ({"env": f"{HERE / 'plain_bad.py'}:make"}, ["there_is_no_such_module"]),
         ({"env": "there_is_no_such_package:make"}, ["there_is_no_such_package"]),
         ({"env": "os:no_such_name"}, ["no_such_name"]),
-        ({"env": f"{FILE}:Plian"}, ["Plian", "plain_envs.py"]),
+        ({"env": f"{FILE}:Player"}, ["Player", "plain_envs.py"]),
         ({"env": f"{FILE}:number"}, ["number"]),
         ({"env": f"{FILE}:make", "imports": ["no_such_import"]}, ["no_such_import"]),
         ({"env": f"{FILE}:make", "setup": HERE / "plain_bad.py"}, ["there_is_no_such_module"]),

@@ -34,6 +34,8 @@ class VectorEnvConformance(ValueConformance, InfoConformance, CopyConformance, C
         vector_class: Class under test, called as ``vector_class(env_fns, **kwargs)``.
         vector_kwargs: Keyword arguments for every construction.
         in_process: True if the environments run in the calling process; skips what needs others.
+        env_error: Class as which exceptions of environments arrive, naming them in its text, if
+            they do not arrive as what they are.
     """
 
     def make_vector(self, env_fns: EnvFns, **kwargs: Any) -> Any:

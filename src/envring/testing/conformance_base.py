@@ -7,7 +7,7 @@ import copy
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 from unittest import SkipTest
@@ -83,6 +83,7 @@ class ConformanceBase:
     vector_class: ClassVar[type[VectorEnv] | None] = None
     vector_kwargs: ClassVar[dict[str, Any]] = {}
     in_process: ClassVar[bool] = False
+    env_error: ClassVar[type[Exception] | None] = None
 
     def make_vector(self, env_fns: EnvFns, **kwargs: Any) -> Any:
         """Make the vector environment under test."""
@@ -98,6 +99,16 @@ class ConformanceBase:
         """Skip the test where environments run in the caller's process."""
         if self.in_process:
             raise SkipTest("the environments run in the calling process")
+
+    def expect_env_error(
+        self, kind: type[Exception], match: str | None = None, text: str | None = None
+    ) -> AbstractContextManager[Raised]:
+        """Check that the block raises what an environment raised, or `env_error` naming it."""
+        if self.env_error is None:
+            return expect_error(kind, match=match, text=text)
+        pattern = "" if match is None else match.lstrip("^")
+        pattern = pattern if text is None else re.escape(text)
+        return expect_error(self.env_error, match=f"{kind.__name__}: .*{pattern}")
 
     @contextmanager
     def running(self, env_fns: EnvFns, **kwargs: Any) -> Iterator[Any]:

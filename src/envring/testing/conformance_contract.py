@@ -346,7 +346,8 @@ class ContractConformance(ConformanceBase):
     def test_step_before_reset(self) -> None:
         """Registered environments raise ResetNeeded."""
         fns = [lambda: gymnasium.make("CartPole-v1")] * 2
-        with quiet(), self.running(fns) as envs, expect_error(gymnasium.error.ResetNeeded):
+        needed = self.expect_env_error(gymnasium.error.ResetNeeded)
+        with quiet(), self.running(fns) as envs, needed:
             envs.step(np.array([0, 0]))
 
 

@@ -57,7 +57,7 @@ class ErrorConformance(ConformanceBase):
                 envs.reset()
                 envs.step(np.array([1, 1]))
             assert len(caught) == 0
-            with quiet() as caught, expect_error(ValueError, text="boom"):
+            with quiet() as caught, self.expect_env_error(ValueError, text="boom"):
                 envs.step(np.array([1, 1]))
             texts = [str(warning.message) for warning in caught]
             assert len(texts) == 3, texts
@@ -76,7 +76,7 @@ class ErrorConformance(ConformanceBase):
         ]
         with self.running(fns) as envs:
             envs.reset()
-            with quiet() as caught, expect_error(ValueError, match=r"^boom [12]$"):
+            with quiet() as caught, self.expect_env_error(ValueError, match=r"^boom [12]$"):
                 envs.step([0, 1, 2])
             texts = [str(warning.message) for warning in caught]
             assert len(texts) == 5, texts
@@ -96,7 +96,7 @@ class ErrorConformance(ConformanceBase):
         ]
         with self.running(fns) as envs:
             envs.reset()
-            with quiet() as caught, expect_error(ValueError, text="boom"):
+            with quiet() as caught, self.expect_env_error(ValueError, text="boom"):
                 envs.reset()
             assert len(caught) == 3
 
@@ -109,7 +109,7 @@ class ErrorConformance(ConformanceBase):
         with self.running(fns) as envs:
             envs.reset(seed=0)
             envs.step(np.array([1, 1]))
-            with quiet(), expect_error(ValueError):
+            with quiet(), self.expect_env_error(ValueError):
                 envs.step(np.array([1, 1]))
             assert_same_batch(envs.get_attr("index"), (0, 1))
             assert_same_batch(
@@ -141,9 +141,9 @@ class ErrorConformance(ConformanceBase):
         """A wrong name or a failing method raises and ends nothing."""
         with self.running([lambda: FailingEnv(lambda: ValueError("boom"), "add")] * 2) as envs:
             envs.reset()
-            with quiet(), expect_error(AttributeError, match="no_such_thing"):
+            with quiet(), self.expect_env_error(AttributeError, match="no_such_thing"):
                 envs.get_attr("no_such_thing")
-            with quiet(), expect_error(ValueError, text="boom"):
+            with quiet(), self.expect_env_error(ValueError, text="boom"):
                 envs.call("add", 1)
             assert_same_batch(envs.call("add", 1), (1, 1))
             assert_same_batch(envs.step(np.array([1, 1]))[1], np.array([0.125, 0.125]))
@@ -155,7 +155,7 @@ class ErrorConformance(ConformanceBase):
                 text = (
                     f"Trying to call function `{name}` with `call`, use `{name}` directly instead."
                 )
-                with quiet(), expect_error(ValueError, text=text):
+                with quiet(), self.expect_env_error(ValueError, text=text):
                     envs.call(name)
 
     def test_read_only_properties(self) -> None:

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: MIT
+"""The conformance suite of the workers at home, over workers that a launcher starts."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+import cloudpickle
+import pytest
+
+from envring import EnvSource, Python, RemoteEnvError, RingVectorEnv
+from envring.testing import AsyncVectorEnvConformance
+
+Observation = TypeVar("Observation")
+Action = TypeVar("Action")
+LOADER = Path(__file__).with_name("pickled.py")
+
+# What an interpreter that gets nothing but data cannot give. A test that passes all the same fails.
+_NO_DATA = "is no plain data"
+_SUBCLASS = "a subclass would not arrive as what it is"
+_CUSTOM = "nobody else knows such a space"
+KNOWN_DIFFERENT = {
+    "seeds": f"a generator {_NO_DATA}",
+    "call": f"a space that is an attribute {_NO_DATA}",
+    "attributes_through_wrappers": f"an environment {_NO_DATA}",
+    "exceptions_keep_their_arguments": "they arrive as text",
+    "action_space_graph": "a graph is no plain data on its way there",
+    "infos_object_array_nextstep": f"an array of objects {_NO_DATA}",
+    "infos_object_array_samestep": f"an array of objects {_NO_DATA}",
+    "infos_subclasses_nextstep": _SUBCLASS,
+    "infos_subclasses_samestep": _SUBCLASS,
+    "infos_int_then_subclass_nextstep": _SUBCLASS,
+    "infos_int_then_subclass_samestep": _SUBCLASS,
+    "infos_array_subclass_nextstep": _SUBCLASS,
+    "infos_array_subclass_samestep": _SUBCLASS,
+    "infos_nested_subclass_nextstep": _SUBCLASS,
+    "infos_nested_subclass_samestep": _SUBCLASS,
+    "observation_space_custom": _CUSTOM,
+    "action_space_custom": _CUSTOM,
+    "observation_space_mixed": _CUSTOM,
+    "action_space_mixed": _CUSTOM,
+    "copies_of_custom_observations": _CUSTOM,
+}
+
+
+class ForeignRing(RingVectorEnv[Any, Any], Generic[Observation, Action]):
+    """RingVectorEnv in workers of this interpreter that are started as if they were of another."""
+
+    @functools.wraps(RingVectorEnv.__init__)
+    def __init__(self, env_fns: Any, *args: Any, **kwargs: Any) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            sources = [
+                _source(fn, Path(folder, str(index))) if callable(fn) else fn
+                for index, fn in enumerate(env_fns)
+            ]
+            super().__init__(sources, *args, launcher=Python(sys.executable), **kwargs)
+        self.env_fns = env_fns
+
+
+def _source(fn: Callable[[], Any], path: Path) -> EnvSource:
+    path.write_bytes(cloudpickle.dumps(fn))
+    return EnvSource(f"{LOADER}:load", args=[str(path)])
+
+
+def _different(name: str, reason: str) -> Callable[..., Any]:
+    test = getattr(AsyncVectorEnvConformance, name)
+
+    def expected_to_fail(self: AsyncVectorEnvConformance) -> None:
+        try:
+            test(self)
+        except Exception as error:
+            text = repr(error)
+        else:
+            return
+        # Without the traceback, which would keep the vector environment alive.
+        pytest.fail(text)
+
+    return pytest.mark.xfail(reason=reason, strict=True)(expected_to_fail)
+
+
+class TestForeignWorkers(AsyncVectorEnvConformance):
+    vector_class = ForeignRing
+    env_error = RemoteEnvError
+    vector_kwargs: ClassVar[dict[str, Any]] = {"num_workers": 2}
+
+
+for _name, _reason in KNOWN_DIFFERENT.items():
+    setattr(TestForeignWorkers, f"test_{_name}", _different(f"test_{_name}", _reason))
