@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import hashlib
+import importlib.metadata
 import io
 import json
 import os
@@ -25,7 +26,16 @@ import foreign_prefixes
 from envring.prefixes import cache, lock
 
 PLACEHOLDER = "/placeholder".ljust(255, "_")
-VERSIONS = ("2.7", "3.8", "3.9", "3.11", "3.12")
+OWN = f"{sys.version_info[0]}.{sys.version_info[1]}"
+VERSIONS = tuple(dict.fromkeys(("2.7", "3.8", "3.9", "3.11", "3.12", OWN)))
+# of the interpreter that runs this, with what they need
+INSTALLED = {
+    "numpy": (),
+    "cloudpickle": (),
+    "typing_extensions": (),
+    "farama-notifications": (),
+    "gymnasium": ("numpy", "cloudpickle", "typing_extensions", "farama-notifications"),
+}
 SUBDIR = "linux-64" if os.uname().machine == "x86_64" else f"linux-{os.uname().machine}"
 BUILD_SECONDS = 240.0
 _LEFT_OUT = {"test", "tests", "__pycache__", "site-packages", "idlelib", "turtledemo", "ensurepip"}
@@ -229,6 +239,19 @@ def pip_packages(short: str, home: Path) -> Iterator[Package]:
         yield Package(name, version, build, files, depends, noarch=True, entry_points=scripts)
 
 
+def installed_packages() -> Iterator[Package]:
+    """Conda packages of some that are installed beside this very interpreter."""
+    for name, needed in INSTALLED.items():
+        distribution = importlib.metadata.distribution(name)
+        files: dict[str, bytes | Link] = {}
+        for each in distribution.files or ():
+            if each.parts[0] != ".." and not {"tests", "__pycache__"} & set(each.parts):
+                content = Path(str(each.locate())).read_bytes()
+                files[f"lib/python{OWN}/site-packages/{each}"] = content
+        depends = (f"python {OWN}.*", *needed)
+        yield Package(name, distribution.version, f"py{OWN.replace('.', '')}_0", files, depends)
+
+
 CORRIDOR = b'''"""A corridor: walk to its end. Needs neither gym nor numpy; any Python."""
 
 
@@ -303,7 +326,8 @@ def versions() -> dict[str, str]:
 
 def place() -> Path:
     """Where the channel is, or will be."""
-    content = [Path(__file__).read_text(), sorted(versions().items())]
+    own = [(name, importlib.metadata.version(name)) for name in INSTALLED]
+    content = [Path(__file__).read_text(), sorted(versions().items()), own]
     digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
     return foreign_prefixes.cache() / f"channel-{digest[:12]}"
 
@@ -321,7 +345,8 @@ def build() -> str:
                     write(package, channel)
                     for each in pip_packages(short, home):
                         write(each, channel)
-                for each in corridor_packages():
+                own = installed_packages() if OWN in versions() else ()
+                for each in (*corridor_packages(), *own):
                     write(each, channel)
                 write_index(channel)
                 ready.touch()

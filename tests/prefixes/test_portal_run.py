@@ -1,22 +1,24 @@
 # SPDX-License-Identifier: MIT
 """An env directory written for Portal-Env, run as it is."""
 
+import os
+
 import numpy as np
 import pytest
 
 import envring
 import local_channel
-from prefixes import kept
 
 SPEC = """
 name: ladder
 channels: [conda-forge]
 dependencies:
   - python=VERSION
+  - numpy
+  - gymnasium
   - pip
   - pip:
       - portal-env
-      - numpy
 """
 
 SETUP = """
@@ -60,18 +62,20 @@ if __name__ == "__main__":
 
 
 @pytest.fixture
-def directory(tmp_path, channel):
-    """With a Python that gymnasium can be installed for."""
-    versions = [each for each in local_channel.versions() if each in ("3.9", "3.11", "3.12")]
-    if not versions:
-        pytest.skip("no CPython 3.9, 3.11 or 3.12 is here: env directories stay untried")
+def directory(tmp_path, channel, monkeypatch):
+    """Nothing of it needs a network: conda-forge is the channel of local CPythons."""
+    if local_channel.OWN not in local_channel.versions():
+        pytest.skip(f"there is no Python {local_channel.OWN} to copy: env directories stay untried")
+    (tmp_path / "mirror").mkdir()
+    (tmp_path / "mirror/conda-forge").symlink_to(channel.removeprefix("file://"))
+    monkeypatch.setenv("CONDA_CHANNEL_ALIAS", (tmp_path / "mirror").as_uri())
+    monkeypatch.setenv("PATH", os.defpath)
     home = tmp_path / "ladder"
     home.mkdir()
-    (home / "spec.yml").write_text(SPEC.replace("VERSION", versions[-1]))
+    (home / "spec.yml").write_text(SPEC.replace("VERSION", local_channel.OWN))
     (home / "env_setup.py").write_text(SETUP)
     (home / "env_main.py").write_text(MAIN)
-    with kept.surroundings():
-        yield home
+    return home
 
 
 def test_make_opens_a_directory(directory):

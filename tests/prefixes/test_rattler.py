@@ -215,19 +215,37 @@ def test_packages_of_the_prefix_are_not_writable_through_it(launcher, python):
     assert shared.stat().st_nlink == 1  # rewritten for this prefix
 
 
-def test_env_of_such_a_prefix(launcher, python):
-    """The whole way: a spec, a prefix, workers, steps."""
-    made = launcher([python, "corridor"], ["numpy"])
-    source = envring.EnvSource("corridor:Corridor", kwargs={"length": 4})
-    envs = envring.RingVectorEnv([source] * 3, launcher=made, num_workers=2)
+@pytest.fixture
+def own():
+    """Packages of the version that runs the tests, of which the channel has NumPy."""
+    if local_channel.OWN not in local_channel.versions():
+        pytest.skip(f"there is no Python {local_channel.OWN} to copy: no env runs in a prefix")
+    return [f"python={local_channel.OWN}", "numpy"]
+
+
+def test_env_of_such_a_prefix(launcher, own):
+    """The whole way: a spec, a prefix, a worker, an episode."""
+    made = launcher([*own, "corridor"])
+    for _ in range(2):  # built, and from the cache
+        env = envring.make("corridor:Corridor", launcher=made, length=4)
+        try:
+            assert env.reset(seed=1) == (0, {})
+            walked = [env.step(action) for action in (1, 0, 1, 1, 1)]
+        finally:
+            env.close()
+        assert [step[0] for step in walked] == [1, 0, 1, 2, 3]
+        assert walked[-1] == (3, 1.0, True, False, {"at": 3})
+
+
+def test_vector_env_of_such_a_prefix(launcher, own):
+    made = launcher([*own, "corridor"])
+    envs = envring.make_vec("corridor:Corridor", num_envs=3, num_workers=2, launcher=made, length=4)
     try:
         observations, _ = envs.reset(seed=1)
         assert observations.tolist() == [0, 0, 0]
-        observations, rewards, terminated, _, infos = envs.step(np.array([1, 0, 1]))
-        assert observations.tolist() == [1, 0, 1]
-        assert infos["at"].tolist() == [1, 0, 1]
-        for _ in range(2):
-            observations, rewards, terminated, _, _ = envs.step(np.array([1, 0, 1]))
+        for _ in range(3):
+            observations, rewards, terminated, _, infos = envs.step(np.array([1, 0, 1]))
+        assert observations.tolist() == infos["at"].tolist() == [3, 0, 3]
         assert terminated.tolist() == [True, False, True]
         assert rewards.tolist() == [1.0, 0.0, 1.0]
     finally:

@@ -10,7 +10,8 @@ from prefixes import kept
 
 
 @pytest.mark.parametrize("recipe", kept.TESTED)
-def test_recipe_steps(recipe, kept_recipe):
+def test_recipe_steps(recipe, kept_recipe, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # ViZDoom writes its settings there
     source, _ = open_directory(f"recipe:{recipe}")
     env = envring.RingEnv(source, launcher=kept_recipe)
     try:
