@@ -60,6 +60,7 @@ class SegmentFile:
     def __init__(self, *, named: bool = False) -> None:
         """Makes the file: a memfd, or one that only this user may open."""
         self.path: str | None = None
+        self._maker = os.getpid()
         if named:
             self.path = f"/dev/shm/envring-{secrets.token_hex(8)}"
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -70,8 +71,10 @@ class SegmentFile:
     def unlink(self) -> None:
         """Takes the name away; whoever mapped the file keeps it."""
         if self.path is not None:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self.path)
+            # a forked copy of this process lets go of its own things only
+            if os.getpid() == self._maker:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self.path)
             self.path = None
 
     def take_fd(self) -> int:

@@ -161,6 +161,8 @@ class ForeignWorker(WorkerHandle):
         """Takes over a process that was just started."""
         super().__init__(env_ids, process, channel, errors, foreign=True)
         self.launch = launch
+        if launch.stop_argv is not None:
+            self.reaping = 10.0  # a container is taken away before the command ends
         self.facts: dict[str, Any] = {}
         self._argv = tuple(argv)
 

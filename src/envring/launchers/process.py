@@ -63,7 +63,10 @@ class WorkerHandle:
         channel: control channel.
         process: multiprocessing's process object, or one like it.
         foreign: whether it runs another interpreter, whose bytes are data and never unpickled.
+        reaping: seconds within which a process that fell silent is to end.
     """
+
+    reaping = 0.5
 
     def __init__(
         self,
@@ -96,7 +99,7 @@ class WorkerHandle:
     def death(self) -> WorkerDied:
         """The error that describes its death."""
         if self._death is None:
-            self.process.join(0.5)
+            self.process.join(self.reaping)
             code = self.process.exitcode
             tail = self.errors.drain() if self.errors.tail_fd >= 0 else ""
             signal = -code if code is not None and code < 0 else None
