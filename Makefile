@@ -15,10 +15,10 @@ WORKER := src/envring/_foreign
 # newer than 2.7 or 3.6, and used only where they are
 GUARDED := time.thread_time inspect.signature importlib.util.find_spec
 
-.PHONY: help run test check python types layers native worker spelling format ctest sanitize model soak fuzz bench wheel clean distclean
+.PHONY: help run test test-containers check python types layers native worker spelling format ctest sanitize model soak fuzz bench wheel clean distclean
 
 help: ## list what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@printf '\n  %s\n' 'PYTHON=python3.12 picks the interpreter of .venv, ARGS="..." is passed on by run, test and bench.'
 
 # -- environment ---------------------------------------------------------------------------------
@@ -59,6 +59,11 @@ run: $(VENV)/.run ## build, install into .venv and compare throughput with Gymna
 
 test: $(VENV)/.dev ## build and run every test, the wheel's included
 	$(BIN)/python -m pytest $(ARGS)
+
+test-containers: $(VENV)/.dev ## workers in containers, with podman and docker, as far as they are here
+	@command -v podman >/dev/null || command -v docker >/dev/null || { \
+	  echo "error: there is neither podman nor docker (Debian: apt-get install podman runc catatonit)" >&2; exit 1; }
+	ENVRING_CONTAINERS=1 $(BIN)/python -m pytest tests/containers $(ARGS)
 
 check: python types layers native worker spelling ## formatting, lint, types, import layers, spelling (-k: go on after a failure)
 

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: MIT
+"""Workers in containers, with each engine that this machine has; run by make test-containers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from containers import engines, image
+from envring import InterpreterError, RingVectorEnv
+from envring.launchers.base import Needs
+from envring.launchers.docker import Docker
+from faults.processes import wait_until
+from launchers.conformance import LauncherConformance, SandboxConformance, game
+
+if "ENVRING_CONTAINERS" not in os.environ:
+    pytest.skip("NO CONTAINER IS TRIED: that is make test-containers", allow_module_level=True)
+
+ENGINES = ("podman", "docker over podman", "docker")
+
+
+def _answers(command):
+    done = subprocess.run([*command.split(), "info"], capture_output=True, timeout=60, check=False)
+    return done.returncode == 0
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory):
+    return image.make(tmp_path_factory.mktemp("image"))
+
+
+@pytest.fixture(scope="session", params=ENGINES)
+def engine(request, archive, tmp_path_factory):
+    """An engine's command line; it has the image."""
+    program = request.param.split()[0]
+    if shutil.which(program) is None:
+        pytest.skip(f"WORKERS IN {request.param.upper()} ARE NOT TRIED: there is no {program}")
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "docker over podman":
+            if shutil.which("podman") is None:
+                pytest.skip("DOCKER'S COMMAND LINE OVER PODMAN IS NOT TRIED: there is no podman")
+            with engines.service(tmp_path_factory.mktemp("service")) as address:
+                patch.setenv("DOCKER_HOST", address)
+                engines.run("docker", "import", str(archive), image.NAME)
+                yield "docker"
+            return
+        command = engines.podman() if program == "podman" else "docker"
+        if not _answers(command):
+            pytest.skip(f"WORKERS IN {program.upper()} ARE NOT TRIED: {command} does not answer")
+        engines.run(command, "import", str(archive), image.NAME)
+        yield command
+
+
+@pytest.fixture(autouse=True)
+def told(engine, monkeypatch):
+    """Launchers know the engine; no container is left."""
+    monkeypatch.setenv(engines.COMMAND, engine)
+    yield
+    wait_until(lambda: not engines.containers(engine), 30, "containers are gone")
+
+
+class _Contained:
+    patience = 40.0
+
+    def told(self, code):
+        # docker's --rm waits for the removal, and podman's service forgets the code at that
+        forgets = engines.over_podman()
+        return (code, 128 + code, *([0] if forgets else []))
+
+
+class TestContainers(_Contained, LauncherConformance):
+    @pytest.fixture
+    def launcher(self, told):
+        return engines.plain()
+
+    def remade(self, request):
+        return "containers.engines", "plain"
+
+
+class TestSandboxedContainers(_Contained, SandboxConformance):
+    @pytest.fixture
+    def launcher(self, told):
+        return engines.boxed()
+
+    def remade(self, request):
+        return "containers.engines", "boxed"
+
+
+def test_an_image_that_there_is_not(engine):
+    launcher = Docker("localhost/envring-image-of-nobody", engine=engine.split())
+    with pytest.raises(InterpreterError, match="has no image localhost/envring-image-of-nobody"):
+        launcher.prepare(Needs())
+
+
+def test_an_interpreter_that_is_not_in_the_image(engine):
+    launcher = Docker(image.NAME, engine=engine.split(), python="python9", options=engines._OPTIONS)
+    with pytest.raises(Exception, match="python9") as caught:
+        RingVectorEnv([game()], launcher=launcher)
+    assert "image envring-test" in str(caught.value)
+
+
+def test_variables_can_be_removed(engine, monkeypatch):
+    options = (*engines._OPTIONS, "--env", "OF_THE_IMAGE=1")
+    launcher = Docker(image.NAME, engine=engine.split(), options=options)
+    envs = RingVectorEnv([game()], launcher=launcher, worker_env={"OF_THE_IMAGE": None})
+    try:
+        assert envs.call("variable", "OF_THE_IMAGE") == (None,)
+    finally:
+        envs.close()
