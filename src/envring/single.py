@@ -8,9 +8,10 @@ from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-from gymnasium import Env
+from gymnasium import Env, Space
+from gymnasium.spaces import Dict, Tuple
 
-from envring.errors import EnvFnError
+from envring.errors import ActionError, EnvFnError
 from envring.guard import Guarded
 from envring.hosting import EnvHost
 from envring.launchers.base import Launcher
@@ -21,6 +22,20 @@ from envring.reply import Reply
 from envring.spaces import resolve, understand
 
 _DISABLED = 2
+
+
+def _batch_of_one(space: Space[Any], action: Any) -> Any:
+    """A batch of which `gymnasium.vector.utils.iterate` makes the action again."""
+    try:
+        if isinstance(space, Dict):
+            return {key: _batch_of_one(child, action[key]) for key, child in space.items()}
+        if isinstance(space, Tuple):
+            return tuple(
+                _batch_of_one(child, item) for child, item in zip(space, action, strict=True)
+            )
+    except (LookupError, TypeError, ValueError) as error:
+        raise ActionError(f"{action!r:.200} is no action of {space}: {error}") from error
+    return np.asarray(action)[None] if isinstance(action, np.generic | np.ndarray) else [action]
 
 
 class RingEnv(Guarded, Env[Any, Any]):
@@ -116,7 +131,7 @@ class RingEnv(Guarded, Env[Any, Any]):
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Steps the env; see gymnasium.Env.step."""
-        batch = action[None] if type(action) is np.ndarray else [action]
+        batch = _batch_of_one(self.action_space, action)
         reply = self._run(lambda host: host.start_step(batch))
         rewards, terminations, truncations = self._running().outcomes()
         return (

@@ -73,7 +73,7 @@ def test_frozen_specs_are_specs(prefix):
 
 
 def test_what_is_no_prefix(prefix):
-    with pytest.raises(SolveError, match="is no conda prefix"):
+    with pytest.raises(SolveError, match="is no venv and no conda prefix"):
         freeze("game", prefix)
     (prefix / "conda-meta/broken.json").write_text("{")
     with pytest.raises(SolveError, match="broken.json' cannot be read"):
@@ -85,3 +85,12 @@ def test_records_of_other_kinds_are_passed_over(prefix):
     (prefix / "conda-meta/other.json").write_text('{"name": "other"}')
     (prefix / "conda-meta/list.json").write_text("[]")
     assert freeze("game", prefix).conda == (Package("a", "1", "0"),)
+
+
+def test_a_venv_becomes_requirements(tmp_path):
+    (tmp_path / "pyvenv.cfg").write_text("")
+    install(tmp_path, "gym", "0.21.0")
+    install(tmp_path, "numpy", "1.19")
+    found = freeze("game", tmp_path)
+    assert found.conda == ()
+    assert found.text() == "gym==0.21.0\nnumpy==1.19\n"

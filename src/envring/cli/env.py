@@ -157,10 +157,12 @@ def freeze_(name: str, explicit: bool, output: Path | None) -> None:
     """Write down what a prefix holds: a spec with exact versions."""
     entry, ready = _ready(_one(name))
     frozen = freeze(ready.name, entry.prefix)
+    if explicit and not frozen.conda:
+        raise click.ClickException(f"{entry.key} holds no conda packages: leave --explicit out")
     if explicit and frozen.pip:
         left_out = ", ".join(each.name for each in frozen.pip)
         click.echo(f"A lockfile cannot name what pip installed: {left_out}.", err=True)
-    text = frozen.explicit(this_platform()) if explicit else frozen.environment()
+    text = frozen.explicit(this_platform()) if explicit else frozen.text()
     if output is None:
         click.echo(text, nl=False)
     else:

@@ -33,6 +33,11 @@ class Package:
     checksum: str = ""
     channel: str = ""
 
+    @property
+    def pin(self) -> str:
+        """The line that makes pip install exactly this."""
+        return f"{self.name} @ {self.url}" if self.url else f"{self.name}=={self.version}"
+
 
 @dataclass(frozen=True)
 class Frozen:
@@ -41,6 +46,10 @@ class Frozen:
     name: str
     conda: tuple[Package, ...]
     pip: tuple[Package, ...]
+
+    def text(self) -> str:
+        """What it can be built from again: a spec, or requirements if conda has no part in it."""
+        return self.environment() if self.conda else "".join(f"{each.pin}\n" for each in self.pip)
 
     def environment(self) -> str:
         """A spec (YAML) with exact versions, pip's included."""
@@ -53,9 +62,7 @@ class Frozen:
         ]
         if self.pip:
             lines.append("- pip:")
-            for each in self.pip:
-                pinned = f"{each.name} @ {each.url}" if each.url else f"{each.name}=={each.version}"
-                lines.append(f"  - {json.dumps(pinned)}")
+            lines += [f"  - {json.dumps(each.pin)}" for each in self.pip]
         return "\n".join([*lines, ""])
 
     def explicit(self, platform: str) -> str:
@@ -71,14 +78,14 @@ def freeze(name: str, prefix: Path) -> Frozen:
 
     Args:
         name: for the new spec.
-        prefix: a conda prefix.
+        prefix: a conda prefix or a venv.
 
     Raises:
-        SolveError: if it is none.
+        SolveError: if it is neither.
     """
     records = list(_records(prefix))
-    if not records:
-        raise SolveError(f"'{prefix}' is no conda prefix, or an empty one.")
+    if not records and not (prefix / "pyvenv.cfg").is_file():
+        raise SolveError(f"'{prefix}' is no venv and no conda prefix, or an empty one.")
     conda = [
         Package(
             record["name"],

@@ -130,10 +130,10 @@ class AdaptedEnv(object):
         if (
             isinstance(result, (tuple, list))
             and len(result) == 2
-            and isinstance(result[1], dict)
+            and (isinstance(result[1], dict) or result[1] is None)
             and not self._is_observation(result)
         ):
-            return result
+            return result[0], result[1] or {}
         return result, {}
 
     def _returns_info_if_told(self):
@@ -287,6 +287,9 @@ class AdaptedSlice(EnvSlice):
         if isinstance(reward, np.ndarray) and reward.size == 1:
             reward = reward.reshape(())
         return EnvSlice.to_reward(self, i, reward)
+
+    def store_info(self, i, info, has_final=False):
+        EnvSlice.store_info(self, i, {} if info is None else info, has_final)
 
     def finish_ended(self, i, result):
         obs, reward, terminated, truncated, info = to_five(result)

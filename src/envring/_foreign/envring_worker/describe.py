@@ -3,6 +3,7 @@
 
 from __future__ import absolute_import, division, print_function
 
+import inspect
 import sys
 
 import numpy as np
@@ -84,7 +85,7 @@ def _spec(spec):
 
 def _library_of(env):
     """The library that an env's class comes from, with its version."""
-    for cls in type(env.env).__mro__:
+    for cls in inspect.getmro(env.env.__class__):
         library = cls.__module__.split(".")[0]
         if library in _LIBRARIES:
             return "%s %s" % (library, getattr(sys.modules[library], "__version__", "unknown"))

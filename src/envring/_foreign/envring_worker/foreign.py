@@ -19,7 +19,7 @@ from . import stderr
 from .bytecode import unwritten
 from .errors import Failed
 from .stream import Stream, StreamClosed
-from .text import as_text, headline, stack
+from .text import as_path, as_text, headline, stack
 from .watch import watch_caller
 
 
@@ -126,9 +126,15 @@ def _enable_faulthandler():
 def _run_on(cpu):
     """Keeps the process on one CPU, where this interpreter knows how."""
     try:
-        os.sched_setaffinity(0, [cpu])  # novm
-    except (AttributeError, OSError):
-        pass  # Python 2, or a CPU that this container does not have
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, [cpu])  # novm
+        else:  # Python 2, PyPy
+            import ctypes
+
+            mask = struct.pack("<Q", 1 << cpu % 64).rjust(8 * (cpu // 64 + 1), b"\0")
+            ctypes.CDLL(None).sched_setaffinity(0, ctypes.c_size_t(len(mask)), mask)
+    except (AttributeError, ImportError, OSError):
+        pass  # a CPU that this container does not have: a matter of speed only
 
 
 def _load_library(native, path):
@@ -136,7 +142,7 @@ def _load_library(native, path):
     if path is None:
         return None, u"the caller has no library"
     try:
-        return native.Library(path), u""
+        return native.Library(as_path(path)), u""
     except native.NativeUnavailable as error:
         return None, as_text(error)
 

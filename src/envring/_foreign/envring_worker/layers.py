@@ -29,7 +29,7 @@ def layers(env):
 
 def owns(layer, name):
     """Whether a layer has the attribute itself, without asking what it holds."""
-    return name in getattr(layer, "__dict__", ()) or hasattr(type(layer), name)
+    return name in getattr(layer, "__dict__", ()) or hasattr(layer.__class__, name)
 
 
 def takes(env, keyword, method="reset", deep=True):
@@ -111,7 +111,7 @@ def _finds(layer, name):
     """Whether a layer has the attribute, be it by a `__getattr__` that is not the library's."""
     if owns(layer, name):
         return True
-    for cls in type(layer).__mro__:
+    for cls in inspect.getmro(layer.__class__):  # Python 2 has classes without __mro__
         if "__getattr__" in vars(cls):
             # those of gymnasium's wrappers warn, and look where we look ourselves
             return cls.__module__.split(".")[0] not in _LIBRARIES and hasattr(layer, name)

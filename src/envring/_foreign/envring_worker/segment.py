@@ -10,6 +10,7 @@ import struct
 import numpy as np
 
 from .mapping import map_file
+from .text import as_path
 
 _MAGIC = b"ENVRING\0"
 _HEADER = struct.Struct("<8sI")  # magic and ABI version, which every version begins with
@@ -88,7 +89,7 @@ def _map(layout):
     fd, path, nbytes = layout["fd"], layout["path"], layout["bytes"]
     try:
         if path is not None:
-            fd = os.open(path, os.O_RDWR)
+            fd = os.open(as_path(path), os.O_RDWR)
         try:
             there = os.fstat(fd).st_size
             if there < nbytes:

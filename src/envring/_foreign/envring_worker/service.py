@@ -14,7 +14,7 @@ from .infos import InfoWriter
 from .obs import ObsWriter
 from .relay import RelayPort
 from .segment import Segment
-from .text import as_text, headline, stack
+from .text import as_path, as_text, headline, stack
 
 _HINT_MOSTLY_WAITING = 1
 
@@ -65,7 +65,7 @@ class Service(object):
         """The envs. Closes those built before if one fails, and says which one it was."""
         envs = []
         try:
-            for source in self.config["sources"]:
+            for source in map(_with_paths, self.config["sources"]):
                 sources.prepare([source])
                 envs.append(sources.make_env(source))
             return envs
@@ -146,6 +146,16 @@ class Service(object):
 
     def _receive(self):
         return codec.unpack(self.stream.receive())
+
+
+def _with_paths(source):
+    """The source with paths as they are written here."""
+    source = dict(source)
+    if source["env"].startswith("/"):
+        source["env"] = as_path(source["env"])
+    if source["setup"] is not None:
+        source["setup"] = as_path(source["setup"])
+    return source
 
 
 def _describe(envs, first_env):

@@ -272,8 +272,11 @@ def _check(env, name):
     for attribute in ("reset", "step", "observation_space", "action_space"):
         try:
             getattr(env, attribute)
-        except Exception:
+        except AttributeError:
             missing.append(attribute)
+        except Exception:
+            headline, trace = raised()
+            raise SourceError("env", "the %s of %s: %s" % (attribute, name, headline), trace)
     if missing:
         raise SourceError(
             "env", "%s made %.100r, which is no env: it has no %s" % (name, env, ", ".join(missing))

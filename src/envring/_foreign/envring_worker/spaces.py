@@ -20,6 +20,8 @@ A dtype is numpy's string for it, in native byte order.
 
 from __future__ import absolute_import, division, print_function
 
+import inspect
+
 import numpy as np
 
 MAX_DEPTH = 32  #: spaces within each other
@@ -47,7 +49,7 @@ class SpaceError(ValueError):
 
 def kind_of(space):
     """The kind of a space: a key of the table above, or None."""
-    for cls in type(space).__mro__:
+    for cls in inspect.getmro(space.__class__):  # Python 2 has classes without __mro__
         # `collections.abc.Sequence` is no space, `gymnasium.spaces.Sequence` is
         if cls.__module__ not in _ABSTRACT and cls.__name__ in _KINDS:
             return _KINDS[cls.__name__]

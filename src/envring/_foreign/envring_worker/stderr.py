@@ -9,6 +9,7 @@ being kept), just as envring.launchers.stderr has it.
 
 from __future__ import absolute_import, division, print_function
 
+import fcntl
 import io
 import os
 import struct
@@ -21,6 +22,8 @@ from .stream import retried
 TAIL_BYTES = 1 << 14
 _HEAD = struct.Struct("<Q")
 _INCOMING = _HEAD.size + TAIL_BYTES
+_F_SETPIPE_SZ = 1031
+_PIPE_BYTES = 1 << 20
 
 
 def _keep(shared, data):
@@ -37,6 +40,11 @@ def _keep(shared, data):
 
 def capture(read_fd, tail_fd, pass_on_fd):
     """Starts the thread; pass_on_fd -1 passes nothing on."""
+    try:
+        # C code that prints while it holds the interpreter's lock cannot wait for the thread.
+        fcntl.fcntl(2, _F_SETPIPE_SZ, _PIPE_BYTES)
+    except (OSError, IOError):
+        pass  # so many bytes are not granted to everybody
     shared = map_file(tail_fd, os.fstat(tail_fd).st_size)
     thread = threading.Thread(
         target=_run, args=(_reader(read_fd, shared), shared, pass_on_fd), name="envring-stderr"

@@ -3,6 +3,7 @@
 
 from __future__ import absolute_import, division, print_function
 
+import os
 import sys
 import traceback
 
@@ -18,7 +19,19 @@ def as_text(value):
         return message_of(value)
     if _PY2:
         return value
+    for errors in ("strict", "surrogateescape"):
+        try:
+            return value.encode("utf-8", errors).decode("utf-8", "replace")
+        except UnicodeEncodeError:
+            continue
     return value.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def as_path(path):
+    """The caller's path as this interpreter writes it, whatever the locale makes of names."""
+    if _PY2:
+        return path.encode("utf-8") if isinstance(path, _UNICODE) else path
+    return os.fsdecode(path.encode("utf-8", "surrogateescape"))  # novm
 
 
 def message_of(value):
