@@ -257,3 +257,16 @@ def test_record_of_what_was_installed(launcher, python):
     record = json.loads((entry.prefix / "conda-meta/corridor-1.0-py_0.json").read_text())
     assert record["name"] == "corridor"
     assert (entry.prefix / "conda-meta/history").exists()
+
+
+def test_env_in_a_sandbox(launcher, own):
+    """The prefix is all of the cache that is there, and read-only."""
+    if shutil.which("bwrap") is None:
+        pytest.skip("there is no bubblewrap here: such a prefix in a sandbox stays untried")
+    made = launcher([*own, "corridor"], sandbox=True)
+    env = envring.make("corridor:Corridor", launcher=made, length=4)
+    try:
+        assert env.reset(seed=1) == (0, {})
+        assert env.step(1) == (1, 0.0, False, False, {"at": 1})
+    finally:
+        env.close()
