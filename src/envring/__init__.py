@@ -36,7 +36,7 @@ from envring.errors import (
     WorkerDied,
     WorkerTimeout,
 )
-from envring.launchers.base import Launcher, Sandbox
+from envring.launchers.base import Launch, Launcher, Needs, Sandbox
 from envring.launchers.prefix import Prefix, Python
 from envring.registration import make, make_vec, register, register_all
 from envring.segment import SegmentMemoryError
@@ -62,11 +62,13 @@ __all__ = [
     "HandshakeError",
     "InfoError",
     "InterpreterError",
+    "Launch",
     "LaunchError",
     "Launcher",
     "LauncherError",
     "LayoutMismatch",
     "Micromamba",
+    "Needs",
     "ObservationError",
     "Prefix",
     "Python",

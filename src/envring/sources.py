@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from gymnasium import Env
+
 from envring.errors import SourceError
 
 if TYPE_CHECKING:
@@ -154,6 +156,8 @@ class EnvSource:
         data = self.data()
         try:
             sources.prepare([data])
-            return sources.make_env(data)
+            made = sources.make_env(data)
         except sources.SourceError as error:
             raise SourceError(str(error)) from error
+        # what is Gymnasium's already is handed out as it is
+        return made.env if isinstance(made.env, Env) and not self.portal else made
