@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 from envring_worker.adapt import AdaptedEnv, adapt, to_five
+from envring_worker.spaces import kind_of
 from plain_checks import main, raises, stderr
 from plain_spaces import Box, Dict, Discrete, Tuple
 
@@ -284,6 +285,11 @@ def check_an_observation_that_looks_like_a_pair():
 
     same_reset(adapt(List()).reset(), {"level": 3})
 
+    class Without(Modern):
+        info = None
+
+    same_reset(adapt(Without()).reset(), {})
+
 
 def check_seed_that_was_given():
     for kind in (Modern, Bare):
@@ -559,6 +565,44 @@ def check_attributes_through_wrappers():
             assert adapted.has_wrapper_attr(name)
         for name, expected in (("seed", True), ("gravity", False), ("nothing", False)):
             assert adapted.get_wrapper_attr("is_method")(name) is expected
+
+
+def check_classes_of_python_2():
+    class Classic:  # without a base it is of another kind there
+        observation_space = Box(-1, 1, (2,))
+        action_space = Discrete(2)
+        metadata = {"render.modes": ["rgb_array"]}
+
+        def __init__(self):
+            self.heard = []
+
+        def reset(self):
+            return np.ones(2, np.float32)
+
+        def seed(self, seed):
+            self.heard.append(seed)
+
+        def step(self, action):
+            return self.reset(), 1.0, True, None
+
+        def render(self, mode="human"):
+            return mode
+
+    env = Classic()
+    adapted = adapt(env)
+    same_reset(adapted.reset(seed=3), {})
+    assert env.heard == [3] and adapted.render() == "rgb_array"
+    assert adapted.is_method("step") and not adapted.is_method("observation_space")
+    assert to_five(adapted.step(0))[1:] == (1.0, True, False, None)
+
+    class Space:
+        n = 3
+
+    class Discrete_(Space):
+        pass
+
+    Discrete_.__name__ = "Discrete"
+    assert kind_of(Discrete_()) == "discrete" and kind_of(Space()) is None
 
 
 def check_attributes_by_the_envs_own_methods():

@@ -208,6 +208,20 @@ def check_rewards_of_old():
     assert len(failures) == 1 and "must be a number" in failures[0][3], failures
 
 
+def check_no_info_at_all():
+    class Silent(Env):
+        def step(self, action):
+            return Env.step(self, action)[:3] + (None,)
+
+    for mode in (NEXT_STEP, SAME_STEP):
+        envs, segment = attached([Silent()], mode=mode)
+        reset(envs)
+        results = [stepped(envs, segment, 1) for _ in range(3)]
+        assert [result[1] for result in results] == [[False], [False], [True]]
+        assert not any(result[4] for result in results)
+        assert results[0][3] == {} and segment.tids[0] == (0 if mode == NEXT_STEP else ODD)
+
+
 def check_steps_that_are_none():
     class Short(Env):
         def step(self, action):

@@ -211,6 +211,18 @@ def check_what_fails_when_called():
         assert "nonsense" in text and "in deep" in trace
         assert "SystemExit: bye" in refused("env", path + ":leaving")[0]
         assert "None, which is no env" in refused("env", path + ":nothing")[0]
+        broken = folder.write(
+            "broken.py",
+            """
+            class Broken(object):
+                reset = step = action_space = None
+                @property
+                def observation_space(self):
+                    raise ValueError("no camera")
+            """,
+        )
+        text, trace = refused("env", broken + ":Broken")
+        assert "the observation_space of" in text and "no camera" in text and "broken.py" in trace
         vector = folder.write(
             "vector.py",
             """
