@@ -62,6 +62,12 @@ NUMPY = {
 VERSIONS = tuple(NUMPY)
 
 MATRIX = {
+    # time limits that do not say that they ended an episode
+    "gym-0.10": Recipe(
+        "2.7",
+        ("numpy==1.16.6", "scipy==1.2.3", "six==1.17.0", "requests==2.27.1", "pyglet==1.3.2"),
+        legacy=("gym==0.10.11",),
+    ),
     "gym-0.16": Recipe("2.7", ("gym==0.16.0", "numpy==1.16.6")),
     "gym-0.17": Recipe("3.7", ("gym==0.17.3", "numpy==1.21.6")),
     "gym-0.18": Recipe(
@@ -72,6 +78,13 @@ MATRIX = {
     ),
     "gym-0.21": Recipe(
         "3.8", ("numpy==1.19.5", "cloudpickle==3.1.2"), legacy=("gym==0.21.0",), tools=OLD_TOOLS
+    ),
+    # reset(return_info=True)
+    "gym-0.25": Recipe(
+        "3.8",
+        ("numpy==1.23.5", "cloudpickle==3.1.2", "importlib-metadata==8.5.0", "gym-notices==0.1.0"),
+        legacy=("gym==0.25.2",),
+        tools=OLD_TOOLS,
     ),
     "gym-0.26": Recipe("3.10", ("gym==0.26.2", "numpy==1.26.4")),
     "gymnasium-0.29": Recipe("3.9", ("gymnasium==0.29.1", "numpy==1.26.4")),
