@@ -12,7 +12,9 @@ from pathlib import Path
 import gymnasium
 import numpy
 
+import local_channel
 from envring.launchers.base import Launcher, Sandbox
+from envring.launchers.micromamba import Micromamba
 from envring.launchers.prefix import Prefix, Python
 from envring.launchers.uv import Uv
 from launchers.running import link_python
@@ -63,6 +65,16 @@ def uv(sandbox: bool = False) -> Launcher:
             for name, text in files.items():
                 archive.writestr(name, text)
     return Uv([f"leads @ {wheel.as_uri()}"], python=sysconfig.get_python_version(), sandbox=sandbox)
+
+
+def micromamba() -> Launcher:
+    """A conda prefix out of the channel that the tests make of this interpreter."""
+    spec = Path(os.environ[FOLDER], "spec.yml")
+    if not spec.exists():
+        packages = f"[python={local_channel.OWN}, numpy, gymnasium]"
+        channel = f"channels: ['{local_channel.build()}']"
+        spec.write_text(f"name: places\n{channel}\ndependencies: {packages}\n")
+    return Micromamba(spec, solver="rattler")
 
 
 def boxed_prefix() -> Launcher:

@@ -3,6 +3,7 @@
 
 import pytest
 
+import local_channel
 from envring.errors import LauncherError
 from envring.launchers import sandbox
 from launchers import places
@@ -11,7 +12,14 @@ from launchers.conformance import LauncherConformance, SandboxConformance
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("places")
+    folder = tmp_path_factory.mktemp("places")
+    if local_channel.OWN in local_channel.versions():
+        local_channel.build()  # takes longer than a test may
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(places.FOLDER, str(folder))
+            patch.setenv("ENVRING_CACHE", str(folder / "cache"))
+            places.micromamba().obtain()
+    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -31,8 +39,10 @@ class _Named:
 
 
 class TestLaunchers(_Named, LauncherConformance):
-    @pytest.fixture(params=["prefix", "python", "conda", "uv"])
+    @pytest.fixture(params=["prefix", "python", "conda", "uv", "micromamba"])
     def name(self, request):
+        if request.param == "micromamba" and local_channel.OWN not in local_channel.versions():
+            pytest.skip(f"there is no Python {local_channel.OWN} to copy: no conda prefix is tried")
         return request.param
 
 

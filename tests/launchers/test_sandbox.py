@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import venv
-from pathlib import Path
 
 import pytest
 
@@ -366,43 +365,3 @@ def test_a_directory_of_programs_is_not_taken_for_a_prefix(works, tmp_path):
     private.touch()
     launcher = Python(tmp_path / "home/bin/python", sandbox=True)
     assert run_in(launcher, trying((private, "r"))) == ["FileNotFoundError"]
-
-
-@pytest.fixture
-def fake(tmp_path, monkeypatch):
-    """Puts another bwrap in the place of the real one."""
-
-    def make(text):
-        file = tmp_path / "fake/bwrap"
-        file.parent.mkdir()
-        file.write_text(text)
-        file.chmod(0o755)
-        monkeypatch.setenv("PATH", str(file.parent))
-
-    sandbox._bubblewrap.cache_clear()
-    yield make
-    sandbox._bubblewrap.cache_clear()
-
-
-def test_bubblewrap_is_missing(fake, venv_prefix, monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(LauncherError, match=r"there is no bwrap on PATH .*apt-get install"):
-        Prefix(venv_prefix, sandbox=True).prepare(Needs())
-
-
-def test_bubblewrap_may_not_be_used(fake, venv_prefix):
-    fake("#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2\nexit 1\n")
-    with pytest.raises(LauncherError, match="No permissions to create new namespace") as caught:
-        Prefix(venv_prefix, sandbox=True).prepare(Needs())
-    assert "user namespaces" in str(caught.value)
-
-
-def test_bubblewrap_cannot_be_run(fake, venv_prefix):
-    fake("no program")
-    with pytest.raises(LauncherError, match="bwrap fails: .*Exec format error"):
-        Prefix(venv_prefix, sandbox=True).prepare(Needs())
-
-
-def test_the_interpreter_is_looked_at_before_the_sandbox(fake, tmp_path):
-    with pytest.raises(Exception, match=f"^There is no prefix {Path(tmp_path)}/x"):
-        Prefix(tmp_path / "x", sandbox=True).prepare(Needs())

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from envring.errors import InterpreterError, LauncherError
 from envring.launchers.base import INTERPRETER_FLAGS, Launch, Launcher, Needs, Sandbox
+from envring.launchers.sandbox import check
 
 _TIMEOUT = 60.0  # seconds for an answer of the engine
 _INSIDE = "/envring"  # where files from outside are mounted
@@ -67,6 +68,7 @@ class Docker(Launcher):
             LauncherError: the engine is missing, does not answer, or runs on another machine.
             InterpreterError: the engine has no such image, or one for another machine.
         """
+        check(self.sandbox)
         engine = tuple(self.engine)
         rootless = _engine(engine)
         self._look_for_image(engine)

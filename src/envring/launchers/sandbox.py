@@ -50,6 +50,7 @@ def confine(launch: Launch, sandbox: bool | Sandbox, executable: str, needs: Nee
     Raises:
         LauncherError: there is no bubblewrap, it may not be used, or an opening does not exist.
     """
+    check(sandbox)
     if not sandbox:
         return launch
     openings = sandbox if isinstance(sandbox, Sandbox) else Sandbox()
@@ -84,6 +85,16 @@ def confine(launch: Launch, sandbox: bool | Sandbox, executable: str, needs: Nee
         description=f"{launch.description} in a sandbox",
         cwd="/",
     )
+
+
+def check(sandbox: object) -> None:
+    """Sees that what a launcher got for `sandbox` is one.
+
+    Raises:
+        LauncherError: it is none.
+    """
+    if not isinstance(sandbox, (bool, Sandbox)):
+        raise LauncherError(f"sandbox= is True, False or a Sandbox, not {sandbox!r}.")
 
 
 @functools.cache
