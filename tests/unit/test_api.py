@@ -15,12 +15,13 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
 import envring
 from envring import RingVectorEnv, errors
-from envring.testing import CountingEnv, assert_same_batch
+from envring.testing import CountingEnv, SpaceEnv, assert_same_batch, example_spaces
 from envring.testing.conformance_base import quiet
 
 NAMES = {
@@ -279,6 +280,44 @@ def test_make_one() -> None:
     finally:
         env.close()
         oracle.close()
+
+
+def as_row(value: Any) -> Any:
+    return value[()] if isinstance(value, np.ndarray) and value.shape == () else value
+
+
+@pytest.mark.parametrize("name", example_spaces())
+def test_one_environment_has_spaces_of_every_kind(name: str) -> None:
+    """Actions reach it as they are (the reward tells), observations come as they are.
+
+    But an array of shape () comes as the number that it holds, as rows of a batch do.
+    """
+    space = example_spaces()[name]
+    space.seed(5)
+    oracle = SpaceEnv(space, space)
+    env = envring.RingEnv(lambda: SpaceEnv(space, space))
+    try:
+        assert_same_batch(env.reset(seed=3)[0], as_row(oracle.reset(seed=3)[0]))
+        for _ in range(3):
+            action = as_row(space.sample())
+            actual, expected = env.step(action), oracle.step(action)
+            assert_same_batch(actual[0], as_row(expected[0]))
+            assert actual[1] == float(expected[1])
+    finally:
+        env.close()
+
+
+def test_one_environment_refuses_what_is_no_action() -> None:
+    space = spaces.Dict({"a": spaces.Discrete(2), "b": spaces.Tuple([spaces.Discrete(3)])})
+    env = envring.RingEnv(lambda: SpaceEnv(spaces.Discrete(2), space))
+    try:
+        env.reset(seed=0)
+        for action in ({"a": 1}, {"a": 1, "b": (1, 2)}, {"a": 1, "b": 2}, None, [1, 2]):
+            with pytest.raises(envring.ActionError, match="is no action of"):
+                env.step(action)
+        env.step({"a": 1, "b": (2,)})
+    finally:
+        env.close()
 
 
 def test_make_one_passes_the_checker() -> None:
