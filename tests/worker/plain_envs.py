@@ -3,6 +3,7 @@
 
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -205,6 +206,8 @@ class Surroundings(Counting):
     def look(self):
         child = subprocess.Popen(["ls", "/proc/self/fd"], stdout=subprocess.PIPE, close_fds=False)
         fds = child.communicate()[0].split()
+        with open("/proc/self/status") as file:
+            status = file.read()
         return {
             "path": [str(path) for path in sys.path],
             "argv": list(sys.argv),
@@ -215,7 +218,7 @@ class Surroundings(Counting):
             "stdin": os.readlink("/proc/self/fd/0"),
             "encoding": str(sys.stdout.encoding or ""),
             "threads": sorted(thread.name for thread in threading.enumerate()),
-            "cpus": sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+            "cpus": re.search(r"Cpus_allowed_list:\s*(\S+)", status).group(1),
         }
 
     def spawn(self):

@@ -158,9 +158,9 @@ def test_surroundings_are_those_of_a_program_of_its_own(python, version, tmp_pat
     assert seen["children's fds"] == [0, 1, 2, 3], "3 is the directory that ls lists"
     assert seen["sigint"] and seen["sigterm"] and seen["writes bytecode"]
     assert seen["stdin"] == "/dev/null"
+    assert seen["cpus"] == str(cpu)
     if version != "2.7":
         assert seen["encoding"] == "utf-8"
-        assert seen["cpus"] == [cpu]
     assert seen["threads"] == ["MainThread", "envring-stderr"]
 
 
@@ -182,6 +182,27 @@ def test_writes_nothing_beside_the_package(python, tmp_path):
         caller.close_envs()
         assert caller.wait() == 0
     assert sorted(home.rglob("*")) == before
+
+
+@OLD_NEW
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_paths_beyond_ascii(python, tmp_path, locale):
+    home = tmp_path / "gr\xf6\xdfe"
+    shutil.copytree(FOREIGN, home, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+    path, _, name = source("Counting")["env"].rpartition(":")
+    shutil.copy(path, home / "\xfcber.py")
+    there = {**source("Counting"), "env": f"{home / chr(0xFC)}ber.py:{name}"}
+    with Caller(
+        python,
+        [there],
+        home=home,
+        library=str(home / "libenvring.so"),
+        environ={"LC_ALL": locale, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    ) as caller:
+        assert caller.ready()["native"]
+        assert caller.attach(caller.lay_out(str(home / "segment"))) == ("attached",)
+        caller.step(4)
+        assert caller.rewards.tolist() == [4]
 
 
 @OLD_NEW

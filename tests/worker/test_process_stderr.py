@@ -12,7 +12,6 @@ from foreign_prefixes import VERSIONS
 from worker.caller import LIBRARY, Caller, source
 
 OLD_NEW = pytest.mark.parametrize("version", ["2.7", "3.6", "3.13"])
-BOTH = pytest.mark.parametrize("library", [LIBRARY, None], ids=["native", "relay"])
 LINES = sorted(
     ["print", "write gr\xf6\xdfe", "to stderr gr\xf6\xdfe", "descriptor", "a child", "from C"]
 )
@@ -24,15 +23,14 @@ def python(version, foreign_python) -> str:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@BOTH
 @pytest.mark.parametrize(
     ("captures", "locale"), [(True, "C"), (False, "C.UTF-8")], ids=["captured", "as it is"]
 )
-def test_prints_reach_stderr_and_not_the_channel(python, library, captures, locale):
+def test_prints_reach_stderr_and_not_the_channel(python, captures, locale):
     with Caller(
         python,
         [source("Printing")],
-        library=library,
+        library=LIBRARY if captures else None,
         captures=captures,
         environ={"LC_ALL": locale, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
     ) as caller:
