@@ -68,11 +68,11 @@ def test_variables_of_packages_come_first_and_the_owner_s_win(conda_prefix):
     folder = conda_prefix / "etc/conda/env_vars.d"
     folder.mkdir(parents=True)
     (folder / "a.json").write_text('{"A": "package", "B": "first", "E": "package"}')
-    (folder / "b.json").write_text('{"B": "second", "C": "caf\u00e9"}', encoding="utf-8")
+    (folder / "b.json").write_text('{"B": "second", "C": "\u00e9t\u00e9"}', encoding="utf-8")
     state = {"version": 1, "env_vars": {"A": "owner", "D": "4", "E": "***unset***"}}
     (conda_prefix / "conda-meta/state").write_text(json.dumps(state))
     found = activate(conda_prefix)
-    assert [found.get(name) for name in "ABCDE"] == ["owner", "second", "caf\u00e9", "4", None]
+    assert [found.get(name) for name in "ABCDE"] == ["owner", "second", "\u00e9t\u00e9", "4", None]
 
 
 def test_scripts_set_change_and_remove_variables(conda_prefix, script):

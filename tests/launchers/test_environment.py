@@ -148,6 +148,6 @@ def test_neighbours_with_the_same_beginning_stay():
 
 
 def test_undecodable_values_pass(venv_prefix, monkeypatch):
-    monkeypatch.setenv("GAME_TITLE", os.fsdecode(b"caf\xe9"))
+    monkeypatch.setenv("GAME_TITLE", os.fsdecode(b"\xe9t\xe9"))
     code = "import json, os; print(json.dumps(list(os.environb[b'GAME_TITLE'])))"
-    assert bytes(run_in(Prefix(venv_prefix), code)) == b"caf\xe9"
+    assert bytes(run_in(Prefix(venv_prefix), code)) == b"\xe9t\xe9"

@@ -74,7 +74,7 @@ def test_python_comes_before_its_other_names(tmp_path):
 
 
 def test_a_path_with_spaces_quotes_and_letters(tmp_path):
-    prefix = tmp_path / "an env 'of' \"mine\" $HOME caf\u00e9"
+    prefix = tmp_path / "an env 'of' \"mine\" $HOME \u00e9t\u00e9"
     link_python(prefix)
     assert run_in(Prefix(prefix), SEEN)["environ"]["PATH"].startswith(f"{prefix}/bin:")
 
