@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium.error import ClosedEnvironmentError
 
-from envring import Python, RemoteEnvError, RingVectorEnv, UnsendableError, WorkerDied
+from envring import Python, RemoteEnvError, RingEnv, RingVectorEnv, UnsendableError, WorkerDied
 from envring.launchers import foreign
 from envring.testing import assert_same_batch
 from envring.testing.conformance_base import quiet, same_results
-from foreign.home import both, in_order, plain, running
+from foreign.home import Home, both, in_order, plain, running
 from foreign.plain_envs import ACCENTED
 from foreign_prefixes import VERSIONS
 
@@ -111,6 +112,36 @@ def test_calls_and_attributes(version, there):
         assert_same_batch(envs.render(), frames)
         assert envs.metadata["render_modes"] == ["rgb_array"]
         assert envs.render_mode == "rgb_array"
+
+
+def test_single_env(version, there):
+    """A plain env: values as from a worker at home, attributes, frames, nothing after close()."""
+    kwargs = {"index": 2, "lengths": [2], "infos": "steady", "render_mode": "rgb_array"}
+    env = RingEnv(plain(**kwargs), launcher=there)
+    home = RingEnv(lambda: Home("Plain", **kwargs))
+    try:
+        assert env.observation_space == home.observation_space
+        assert_same(env.reset(seed=3), home.reset(seed=3), version)
+        for action in (5, np.int64(2)):
+            assert_same(env.step(action), home.step(action), version)
+        assert_same_batch(env.render(), np.full((2, 3, 3), 2, np.uint8))
+        assert env.metadata["render_fps"] == 30
+        assert env.get_wrapper_attr("gravity") == 9.8
+        env.set_wrapper_attr("gravity", {"x": [1, None]})
+        assert env.get_wrapper_attr("gravity") == {"x": [1, None]}
+        assert not env.has_wrapper_attr("no_such_thing")
+    finally:
+        env.close()
+        home.close()
+    env.close()
+    with pytest.raises(ClosedEnvironmentError):
+        env.step(1)
+
+
+def assert_same(actual: Any, expected: Any, version: str) -> None:
+    if version == "2.7":
+        actual, expected = in_order(actual), in_order(expected)
+    assert_same_batch(actual, expected)
 
 
 def test_split_calls(version, there):

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium.wrappers import PassiveEnvChecker
+from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
 import envring
 from envring import EnvSource, LauncherError, Prefix, Python, RingVectorEnv, WorkerDied
@@ -128,3 +130,38 @@ def test_different_spaces_at_home_and_abroad(foreign_python):
     there = Python(foreign_python("3.9"))
     with pytest.raises(RuntimeError, match="space"):
         RingVectorEnv([CountingEnv, abroad(there)], num_workers=2)
+
+
+def test_frames(matrix_prefix):
+    """Rendered frames cross the border, from a vector env and from a single one."""
+    launcher = Prefix(str(matrix_prefix("gymnasium-1.x")))
+    source = EnvSource("ALE/Pong-v5", kwargs={"render_mode": "rgb_array"}, imports=["ale_py"])
+    envs = RingVectorEnv([source] * 2, launcher=launcher, num_workers=2)
+    observations, _ = envs.reset(seed=1)
+    assert_same_batch(envs.render(), tuple(np.array(part) for part in observations))
+    assert envs.render_mode == "rgb_array"
+    envs.close()
+    env = envring.RingEnv(source, launcher=launcher)
+    observation, _ = env.reset(seed=1)
+    assert_same_batch(env.render(), observation)
+    env.close()
+
+
+@pytest.mark.parametrize("prefix", ["gym-0.16", "gym-0.21", "gym-0.26", "gymnasium-1.x"])
+def test_gymnasium_takes_it_for_an_env(prefix, matrix_prefix):
+    """Its checker finds nothing, and its vector wrappers count episodes."""
+    launcher = Prefix(str(matrix_prefix(prefix)))
+    env = PassiveEnvChecker(envring.make("CartPole-v1", launcher=launcher))
+    env.reset(seed=1)
+    for _ in range(8):
+        env.step(np.int64(1))
+    env.close()
+    envs = RecordEpisodeStatistics(envring.make_vec("CartPole-v1", 2, launcher=launcher))
+    envs.reset(seed=1)
+    lengths = []
+    for _ in range(60):
+        infos = envs.step([0, 0])[4]
+        lengths += [int(n) for n in infos.get("episode", {}).get("l", ()) if n]
+    assert lengths
+    assert set(lengths) <= {8, 9, 10, 11}
+    envs.close()
