@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The codec's bytes read a second time: slowly, plainly, as docs/codec.md has them."""
 
+import math
 import re
 import struct
 from collections import OrderedDict
@@ -10,7 +11,8 @@ import numpy as np
 MAX_DEPTH, DTYPE_DEPTH = 100, 40
 MAX_FIELDS, MAX_FIELD_DEPTH = 1024, 8
 DTYPE = re.compile(
-    r"[<>|](?:[biufc][0-9]{1,2}|[SUV][0-9]{1,9})|[<>][mM]8(?:\[[0-9]{0,9}(?:[YMWDhms]|[munpfa]s)\])?",
+    r"[<>|](?:[biufc][0-9]{1,2}|[SUV][0-9]{1,9})"
+    r"|[<>][mM]8(?:\[(?:[1-9][0-9]{0,8})?(?:[YMWDhms]|[munpfa]s)\])?",
     re.ASCII,
 )
 
@@ -202,6 +204,7 @@ def unique(made, items):
 
 def simple_dtype(text):
     expect(type(text) is str and DTYPE.fullmatch(text))
+    expect(text[1] != "U" or 4 * int(text[2:]) < 2**31)
     dtype = np.dtype(text)
     expect(dtype.itemsize)
     return dtype
@@ -210,26 +213,32 @@ def simple_dtype(text):
 def structured_dtype(data, depth, room):
     expect(type(data) is tuple and len(data) == 3)
     kind, itemsize, fields = data
-    expect(kind == "V" and type(itemsize) is int and type(fields) is tuple and depth)
+    expect(kind == "V" and is_length(itemsize) and type(fields) is tuple and depth)
     room[0] -= len(fields)
     expect(room[0] >= 0)
     names, formats, offsets = [], [], []
     for name, offset, inner in fields:
-        expect(type(name) is str and type(offset) is int and offset >= 0)
-        names.append(name)
-        offsets.append(offset)
+        expect(type(name) is str and is_length(offset))
         shape = ()
         if type(inner) is tuple and inner[0] == "A":
             _, inner, shape = inner
-            expect(type(shape) is tuple and all(type(length) is int for length in shape))
+            expect(type(shape) is tuple and all(is_length(length) for length in shape))
         if type(inner) is tuple:
             made = structured_dtype(inner, depth - 1, room)
         else:
             made = simple_dtype(inner)
+        sizes = [made.itemsize * math.prod(shape[:i]) for i in range(len(shape) + 1)]
+        expect(max(sizes) < 2**31 and offset + sizes[-1] <= itemsize)
+        names.append(name)
+        offsets.append(offset)
         formats.append(np.dtype((made, shape)) if shape else made)
     dtype = np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": itemsize})
     expect(dtype.names == tuple(names) and dtype.itemsize == itemsize > 0)
     return dtype
+
+
+def is_length(value):
+    return type(value) is int and 0 <= value < 2**31
 
 
 def check(array):

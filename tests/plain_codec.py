@@ -91,7 +91,9 @@ def arrays():
         np.array([odd_nan(0x7FF8000000000123), -0.0]), np.array([b"ab", b"", b"\xff\0c"]),
         np.array([u"ab", u"", u"\U0001f600\u20ac"]), np.array([u"ab\xe9"]).astype(">U4"),
         np.array(["2020-02-29", "NaT"], "M8[D]"), np.array([1, -5], "m8[ns]"),
-        np.array([3], "m8[25s]"), np.zeros(2, "m8"), np.array(["2021-01-01T00:00:01"], ">M8[us]"),
+        np.array([3], "m8[25s]"), np.zeros(2, "m8"),
+        np.ndarray((2,), ">m8", b"\0" * 7 + b"\1" * 9), np.ndarray((1,), ">M8", b"\1" * 8),
+        np.array(["2021-01-01T00:00:01"], ">M8[us]"),
         np.zeros((2,), "V5"), padded, padded[0:0], padded[1:2], boxes, boxes[::-1, 0],
         np.asfortranarray(boxes), np.array((1, 2.5), [("n", "<i8"), (str("f"), "<f8")]),
     ]  # fmt: skip

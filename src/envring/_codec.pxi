@@ -31,9 +31,11 @@ cdef enum:
     _MAX_DIMS = 64
     _MAX_SHARED = 16  # bytes of an interned string that may be the content of arrays
     _MAX_CACHED_DTYPES = 256
+    _MAX_ITEMSIZE = 0x7FFFFFFF
 
 cdef object _SIMPLE_DTYPE = re.compile(
-    "[<>|]([biufc][0-9]{1,2}|[SUV][0-9]{1,9})|[<>][mM]8(\\[[0-9]{0,9}([YMWDhms]|[munpfa]s)\\])?")
+    "[<>|]([biufc][0-9]{1,2}|[SUV][0-9]{1,9})"
+    "|[<>][mM]8(\\[([1-9][0-9]{0,8})?([YMWDhms]|[munpfa]s)\\])?")
 cdef dict _dtypes = {}
 cdef object _from_bytes = int.from_bytes
 
@@ -284,6 +286,7 @@ cdef class _Decoder:
         return out
 
     cdef array(self, bint fortran):
+        cdef cnp.ndarray out
         cdef cnp.dtype dtype = self.dtype()
         cdef cnp.npy_intp dims[_MAX_DIMS]
         cdef int nd = self.shape(dims)
@@ -305,7 +308,11 @@ cdef class _Decoder:
         if empty and itemsize > _MAX_ITEM_OF_NONE:
             self._fail("an array of no elements has elements of too many bytes")
         Py_INCREF(dtype)  # which is stolen
-        return self.filled(PyArray_Empty(nd, dims, dtype, fortran), content)
+        out = PyArray_Empty(nd, dims, dtype, fortran)
+        if <PyObject *>cnp.PyArray_DESCR(out) != <PyObject *>dtype:  # times without a unit, swapped
+            order = "F" if fortran else "C"
+            return np.ndarray([dims[i] for i in range(nd)], dtype, content, order=order).copy(order)
+        return self.filled(out, content)
 
     cdef filled(self, cnp.ndarray out, bytes content):
         cdef uint8_t *to = <uint8_t *>cnp.PyArray_DATA(out)
@@ -402,6 +409,8 @@ def _simple_dtype(text):
     """The dtype that a dtype's str names, and nothing else that numpy would understand."""
     if _SIMPLE_DTYPE.fullmatch(text) is None:
         raise ValueError(f"{text!r:.60} is no dtype")
+    if text.startswith("U", 1) and int(text[2:]) > _MAX_ITEMSIZE // 4:
+        raise ValueError("a dtype is too large")
     dtype = np.dtype(text)
     if not dtype.itemsize:
         raise ValueError("a dtype has no bytes")
@@ -414,12 +423,12 @@ def _structured_dtype(data, depth, room):
     if type(data) is not tuple:
         raise ValueError("a dtype is none")
     kind, itemsize, described = data
-    if kind != "V" or type(itemsize) is not int or type(described) is not tuple:
+    if kind != "V" or not _is_length(itemsize) or type(described) is not tuple:
         raise ValueError("a dtype is none")
     room[0] -= len(described)
     if not depth or room[0] < 0:
         raise ValueError("a dtype has too many fields")
-    fields = [_field(*field, depth - 1, room) for field in described]
+    fields = [_field(*field, itemsize, depth - 1, room) for field in described]
     names, offsets, formats = zip(*fields, strict=True) if fields else ((), (), ())
     dtype = np.dtype({
         "names": list(names), "formats": list(formats), "offsets": list(offsets),
@@ -429,17 +438,30 @@ def _structured_dtype(data, depth, room):
     return dtype
 
 
-def _field(name, offset, data, depth, room):
-    if type(name) is not str or type(offset) is not int or offset < 0:
-        raise ValueError("a field of a dtype is none")
+def _field(name, offset, data, end, depth, room):
+    """Its name, offset and dtype. That it ends within the element is checked here: numpy adds
+    offset and size as C ints, and reads where the sum leads."""
     shape = ()
     kind, *of = data  # no index: without bounds checks it would read beyond an empty tuple
     if kind == "A" and type(data) is tuple:
         data, shape = of
-        if type(shape) is not tuple or any(type(length) is not int for length in shape):
-            raise ValueError("a field of a dtype has no shape")
+    if type(name) is not str or not _is_length(offset) or type(shape) is not tuple:
+        raise ValueError("a field of a dtype is none")
     dtype = _structured_dtype(data, depth, room) if type(data) is tuple else _simple_dtype(data)
+    size = dtype.itemsize
+    for length in shape:
+        if not _is_length(length):
+            raise ValueError("a field of a dtype has no shape")
+        size *= length
+        if size > _MAX_ITEMSIZE:
+            raise ValueError("a dtype is too large")
+    if offset + size > end:
+        raise ValueError("a field of a dtype ends beyond its element")
     return name, offset, np.dtype((dtype, shape)) if shape else dtype
+
+
+def _is_length(value):
+    return type(value) is int and 0 <= value <= _MAX_ITEMSIZE
 
 
 def _clean(array):

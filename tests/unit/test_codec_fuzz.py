@@ -44,6 +44,8 @@ PIECES += [
 ]
 ITEMS = [b"N", b"T", b"i\1\0\0\0", b"(\0\0\0\0", b"[\0\0\0\0", b"{0", b"u\0\0\0\0", b"s\0\0\0\0"]
 ITEMS += [b"l\1\0\0\0\2\0", b"(\1\0\0\0N", b"u\1\0\0\0A", b"s\1\0\0\0a"]
+ITEMS += [b"i" + number.to_bytes(4, "little") for number in LENGTHS]
+ITEMS += [b"I" + (2**62).to_bytes(8, "little"), b"l\4\0\0\0\1\0\0\0\0\0\1\0"]
 # as Python 2 writes equal strings and small things
 INTERNED = (
     b"[\6\0\0\0t\1\0\0\0aR\0\0\0\0t\2\0\0\0\xc3\xa9R\1\0\0\0"

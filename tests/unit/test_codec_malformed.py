@@ -151,6 +151,19 @@ MALFORMED = {
     "a dtype that is an empty tuple": array(tuple_of()),
     "fields of another letter": array(tuple_of(text(b"W"), number(8), tuple_of(field()))),
     "fields beyond the element": structured(field(offset=9)),
+    "fields whose end wraps": structured(field(offset=2**31 - 1)),
+    "fields of fields whose end wraps": structured(
+        field(offset=2**31 - 1, dtype=fields(field(dtype=text(b"|b1")), itemsize=3))
+    ),
+    "a subarray that ends beyond the element": structured(
+        field(dtype=tuple_of(text(b"A"), text(b"<f4"), tuple_of(number(5)))),
+    ),
+    "a subarray of a long": structured(
+        field(dtype=tuple_of(text(b"A"), text(b"<f4"), tuple_of(b"l" + i4(9) + b"\1\0" * 9))),
+    ),
+    "an element of a long": array(
+        fields(itemsize=0).replace(number(0), b"l" + i4(3) + b"\1\0" * 3)
+    ),
     "fields before the element": structured(field(offset=-1)),
     "fields of no name": structured(tuple_of(number(1), number(0), text(b"<f8"))),
     "fields of one name": structured(field(), field(offset=8)),
@@ -195,7 +208,7 @@ def test_as_many_levels_of_fields_are_read_as_are_sent():
     assert differences(codec.loads(deep_dtype(8))["a"].dtype, dtype["a"]) == []
 
 
-DTYPES = """O |O f8,f8 <f8,<f8 (3,)<f8 <M8[ns/7] <M8[7] <M8[ns]ns <M8[] <i3 <f7 <V S U V f8 float64
+DTYPES = """O |O f8,f8 <f8,<f8 (3,)<f8 <M8[ns/7] <M8[7] <M8[ns]ns <M8[] <M8[0s] <m8[00ns] <m8[1234567890s] <i3 <f7 <V S U V f8 float64
 object datetime64 =f8 1f8 <f8\0 <U999999999999 |S9999999999 {'a':1} <c3 |b2 <b9 a5 <a5 |S0 <U0 |V0
 <T16 <O8 |i4f8 <f8[ns] <M4[s] p P g"""
 
