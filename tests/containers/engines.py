@@ -64,6 +64,16 @@ def service(folder: Path) -> Iterator[str]:
         process.wait(20)
 
 
+@contextlib.contextmanager
+def having(archive: Path, command: str) -> Iterator[None]:
+    """An engine has the tests' image for a while."""
+    run(command, "import", str(archive), image.NAME)
+    try:
+        yield
+    finally:
+        run(command, "rmi", "--force", image.NAME)
+
+
 def over_podman() -> bool:
     """Whether docker's command line speaks to podman's service now."""
     return os.environ.get("DOCKER_HOST", "").endswith("/podman.sock")

@@ -44,14 +44,14 @@ def engine(request, archive, tmp_path_factory):
                 pytest.skip("DOCKER'S COMMAND LINE OVER PODMAN IS NOT TRIED: there is no podman")
             with engines.service(tmp_path_factory.mktemp("service")) as address:
                 patch.setenv("DOCKER_HOST", address)
-                engines.run("docker", "import", str(archive), image.NAME)
-                yield "docker"
+                with engines.having(archive, "docker"):
+                    yield "docker"
             return
         command = engines.podman() if program == "podman" else "docker"
         if not _answers(command):
             pytest.skip(f"WORKERS IN {program.upper()} ARE NOT TRIED: {command} does not answer")
-        engines.run(command, "import", str(archive), image.NAME)
-        yield command
+        with engines.having(archive, command):
+            yield command
 
 
 @pytest.fixture(autouse=True)
