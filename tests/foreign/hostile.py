@@ -82,13 +82,24 @@ CASES = {
     "a space as large as the sea": lambda: describing(
         observation_spaces=([("multi_binary", (1 << 40, 1 << 40))], [0, 0])
     ),
+    "spaces that are a number": lambda: describing(action_spaces=5),
+    "fewer envs than it was given": lambda: describing(
+        observation_spaces=([("discrete", 2, 0, "<i8")], [0])
+    ),
+    "a space of less than nothing": lambda: describing(
+        action_spaces=([("discrete", -5, 0, "<i8")], [0, 0])
+    ),
     "a failure as a pickle": lambda: replying(
         failures=[(0, "exception", pickle.dumps(Trap()), "x", "y")]
     ),
+    "a failure without words": lambda: replying(failures=[(0, "exception", None, 5, None)]),
     "results that are too many": lambda: replying(results=[1, 2, 3]),
     "an info of another's env": lambda: replying(odd={7: {}}),
+    "an info that is none": lambda: replying(odd={0: 5}),
+    "a leaf that is no number": lambda: replying(dynamic={"x": {0: 1}}),
     "a leaf that is not there": lambda: replying(dynamic={-1: {0: 1}}),
     "finals that are no bytes": lambda: replying(finals={0: 1}),
+    "finals that are no value": lambda: replying(finals={0: b"garbage"}),
     "objects that are no list": lambda: replying(objects={0: 1}),
     "a reply without parts": lambda: twist_replies(lambda _: {}),
     "a reply that is a pickle": lambda: twist_replies(lambda _: pickle.dumps(Trap())),

@@ -23,7 +23,6 @@ from envring import (
     HandshakeError,
     InterpreterError,
     LauncherError,
-    LaunchError,
     LayoutMismatch,
     Prefix,
     Python,
@@ -162,9 +161,7 @@ def test_program_that_leaves_a_child(tmp_path):
 
 def test_program_that_talks_for_ever(tmp_path):
     launcher = Python(str(program(tmp_path, "exec yes")))
-    start = time.monotonic()
     fails(HandshakeError, [plain()], launcher, "Command:", start_timeout=2)
-    assert time.monotonic() - start < 10
 
 
 def test_noise_before_the_first_message(tmp_path, foreign_python, capfd):
@@ -211,42 +208,6 @@ def test_first_message_that_is_none(name, tmp_path, foreign_python):
         """,
     )
     fails(HandshakeError, [plain()], launcher, "env 0", "Command:", str(tmp_path))
-
-
-DESCRIPTIONS = {
-    "no dict": "5",
-    "empty": "{}",
-    "spaces": "dict(good, observation_spaces=5)",
-    "space kinds": "dict(good, observation_spaces=([('boxes', 1)], [0]))",
-    "which": "dict(good, observation_spaces=(good['observation_spaces'][0], [7]))",
-    "count": "dict(good, observation_spaces=(good['observation_spaces'][0], []))",
-    "negative": "dict(good, action_spaces=([('discrete', -5, 0, '<i8')], [0]))",
-    "huge": "dict(good, observation_spaces=([('box', 0.0, 1.0, '<f8', (2 ** 40,) * 3)], [0]))",
-}
-
-
-@pytest.mark.parametrize("name", DESCRIPTIONS)
-def test_description_that_is_none(name, tmp_path, foreign_python):
-    """A worker that lies of its envs is refused before anything is mapped by what it said."""
-    launcher = impostor(
-        tmp_path,
-        foreign_python("3.9"),
-        f"""
-        sys.path.insert(0, os.path.dirname(path))
-        sys.dont_write_bytecode = True
-        from envring_worker import codec
-        pack = codec.pack
-        def lie(value):
-            if type(value) is tuple and value and value[0] == "ready":
-                good = value[1]
-                value = (value[0], {DESCRIPTIONS[name]})
-            return pack(value)
-        codec.pack = lie
-        worker()
-        """,
-    )
-    error = fails(LaunchError if name in ("no dict", "empty") else Exception, [plain()], launcher)
-    assert isinstance(error, envring.EnvringError), repr(error)
 
 
 def test_worker_of_another_version(there, monkeypatch):
