@@ -256,10 +256,14 @@ class Caller:
             "action_bytes": config["action_bytes"],
         }
 
-    def attach(self, layout: dict[str, Any] | None = None) -> Any:
-        """Gives the worker its segment; what it says to it."""
+    def attach(
+        self,
+        layout: dict[str, Any] | None = None,
+        obs: tuple[Any, ...] = ("leaf", 0, "<f4", (2,)),
+    ) -> Any:
+        """Gives the worker its segment and the plan of observations; what it says to it."""
         layout = layout or self.lay_out()
-        plans = {"obs": ("leaf", 0, "<f4", (2,)), "action": ("leaf", 0, "<i8", ())}
+        plans = {"obs": obs, "action": ("leaf", 0, "<i8", ())}
         self.port = _core.CallerPort(self.segment, 1e-4, True, 4)
         if self.first_env:
             self.others = _core.WorkerPort(self.segment, 0, 0, self.first_env, 0.0, True, 4)

@@ -28,6 +28,15 @@ class Discrete(object):
         self.n = n
 
 
+class Text(object):
+    min_length, max_length, character_set = 0, 9, frozenset("ab")
+
+
+class Dict(object):
+    def __init__(self, spaces):
+        self.spaces = spaces
+
+
 class Foo(object):
     def __repr__(self):
         return "<a Foo>"
@@ -103,6 +112,24 @@ class Counting(object):
     def memory(self):
         with open("/proc/self/statm") as statm:
             return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+class Strange(Counting):
+    """What its steps return is other than its space says: `how` it is."""
+
+    def __init__(self, **kwargs):
+        Counting.__init__(self, **kwargs)
+        if self.how == "inner":
+            self.observation_space = Dict({"a": Text()})
+
+    def step(self, action):
+        result = Counting.step(self, action)
+        obs = result[0]
+        if self.how == "subclass":
+            obs = np.ma.array(obs)
+        elif self.how == "inner":
+            obs = {"a": [0, self.foo]}
+        return (obs,) + result[1:]
 
 
 class Printing(Counting):
