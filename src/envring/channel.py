@@ -168,7 +168,11 @@ class Channel:
         while not noise.endswith(mark):
             if len(noise) > _MOST_NOISE:
                 raise HandshakeError(f"{len(noise)} bytes came before any message")
-            noise += self._receive_all(1, deadline, on_slice)
+            # no more than is missing: behind the mark there is a message
+            missing = next(
+                n for n in range(1, len(mark) + 1) if noise.endswith(mark[: len(mark) - n])
+            )
+            noise += self._receive_all(missing, deadline, on_slice)
         return bytes(noise[: -len(mark)])
 
     def send_fd(self, fd: int) -> None:
