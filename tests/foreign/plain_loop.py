@@ -25,7 +25,9 @@ class Old(object):
 
     def step(self, action):
         observation, reward, done, info = self.env.step(action)
-        truncated = bool(done and info.get("TimeLimit.truncated", False))
+        # gym 0.10 does not say it: there only its outermost wrapper knows
+        past_limit = getattr(self.env, "_past_limit", lambda: False)()
+        truncated = bool(done and info.get("TimeLimit.truncated", past_limit))
         return observation, reward, bool(done and not truncated), truncated
 
 

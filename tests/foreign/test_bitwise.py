@@ -50,6 +50,8 @@ RETRO = Game("retro:make", 40, num_envs=2, shows="obs", kwargs={"game": "Airstri
 
 # (prefix, whether it has the old API, game)
 CASES = [
+    ("gym-0.10", True, CART_POLE),
+    ("gym-0.10", True, OLD_PENDULUM),
     ("gym-0.16", True, CART_POLE),
     ("gym-0.16", True, OLD_PENDULUM),
     ("gym-0.17", True, CART_POLE),
@@ -58,6 +60,8 @@ CASES = [
     ("gym-0.18", True, OLD_PENDULUM),
     ("gym-0.21", True, CART_POLE),
     ("gym-0.21", True, PENDULUM),
+    ("gym-0.25", True, CART_POLE),
+    ("gym-0.25", True, PENDULUM),
     ("gym-0.26", False, CART_POLE),
     ("gym-0.26", False, PENDULUM),
     ("gymnasium-0.29", False, CART_POLE),
