@@ -62,3 +62,4 @@ class _HangupWatch(object):
         self.cut = True
         time.sleep(self.grace)
         os.kill(os.getpid(), signal.SIGKILL)
+        os._exit(1)  # the first process of a container survives its own signals
