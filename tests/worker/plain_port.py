@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The port, and what cannot be used, in the interpreter that runs this: LIBRARY NAME.
+"""The port, and what cannot be used, in the interpreter that runs this: LIBRARY NAME...
 
-Each function without arguments is a test, and NAME one of them.
+Each function without arguments is a test, NAMEs are some of them.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -218,6 +218,19 @@ def segments_that_cannot_be_used():
     assert "ABI" in str(refusal(lambda: port_of(library, segment, 2), ValueError))
 
 
+class NoPyDLL(object):
+    """ctypes as PyPy has it."""
+
+    def __init__(self, real):
+        self.CDLL = real.CDLL
+
+
+def loops_need_cpython():
+    library = open_library()
+    library.ctypes = NoPyDLL(library.ctypes)
+    assert "CPython" in unavailable(library.python)
+
+
 def pythons_that_are_laid_out_otherwise():
     """Each probe refuses what it does not know, and the reason is told."""
     library = open_library()
@@ -266,4 +279,5 @@ def scalars_elsewhere_are_not_read():
 
 
 if __name__ == "__main__":
-    globals()[sys.argv[2]]()
+    for name in sys.argv[2:]:
+        globals()[name]()

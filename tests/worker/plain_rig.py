@@ -97,6 +97,7 @@ class Segment(object):
         self.info_area = self.array(self.header.off_infos, (1 << 16,), np.uint8)
         self.action_slab = self.array(self.header.off_actions, (action_bytes,), np.uint8)
         self.final_arrays = self._leaves(self.header.off_final)
+        self._slots = {}
 
     def array(self, offset, shape, dtype):
         nbytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
@@ -111,12 +112,15 @@ class Segment(object):
         ]
 
     def slot_arrays(self, slot):
+        if slot in self._slots:
+            return self._slots[slot]
         base = self.off_slots + slot * self.slot_bytes
         outcomes = [
             self.array(base + offset, (self.num_envs,), dtype)
             for offset, dtype in zip(self.outcome_offsets, (np.float64, np.uint8, np.uint8))
         ]
-        return [self._leaves(base)] + outcomes
+        arrays = self._slots[slot] = [self._leaves(base)] + outcomes
+        return arrays
 
 
 class OldSlice(EnvSlice):

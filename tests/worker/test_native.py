@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The library in every interpreter: each function without arguments of two scripts is a test."""
+"""The library in every interpreter: what is checked are the functions of two scripts."""
 
 from __future__ import annotations
 
@@ -16,19 +16,33 @@ from foreign_prefixes import VERSIONS
 
 HERE = Path(__file__).parent
 FOREIGN = Path(_foreign.__file__).parent
-CHECKS = [
-    (script, check)
-    for script in ("plain_native.py", "plain_port.py")
-    for check in re.findall(r"^def (\w+)\(\):", (HERE / script).read_text("utf-8"), re.MULTILINE)
-]
 FLAGS = ("-s", "-B", "-W", "ignore")  # numpy warns of odd observations
-CPYTHONS = [version for version in VERSIONS if version != "pypy"]
 
 
-def run(python: object, script: str, check: str) -> None:
+def checks(script: str) -> list[str]:
+    """Functions of a script that need no arguments."""
+    return re.findall(r"^def (\w+)\(\):", (HERE / script).read_text("utf-8"), re.MULTILINE)
+
+
+# one process each
+GROUPS = {
+    "loop": ("plain_native.py", [c for c in checks("plain_native.py") if "leave" not in c]),
+    "leaks": ("plain_native.py", [c for c in checks("plain_native.py") if "leave" in c]),
+    "port": ("plain_port.py", checks("plain_port.py")),
+}
+WITHOUT_LOOP = [
+    "commands_and_replies",
+    "waiting_lets_other_threads_run",
+    "libraries_that_cannot_be_used",
+    "segments_that_cannot_be_used",
+    "loops_need_cpython",
+]
+
+
+def run(python: object, script: str, names: list[str]) -> None:
     with deadline(55):
         ran = subprocess.run(
-            [str(python), *FLAGS, HERE / script, FOREIGN / "libenvring.so", check],
+            [str(python), *FLAGS, HERE / script, FOREIGN / "libenvring.so", *names],
             env={**os.environ, "PYTHONPATH": str(FOREIGN)},
             capture_output=True,
             text=True,
@@ -39,11 +53,18 @@ def run(python: object, script: str, check: str) -> None:
 
 
 def test_there_are_checks():
-    assert ("plain_native.py", "random_steps") in CHECKS
-    assert ("plain_port.py", "serve_steps") in CHECKS
+    found = {group: len(names) for group, (_, names) in GROUPS.items()}
+    assert found["loop"] > 7
+    assert found["leaks"] == 2
+    assert set(GROUPS["port"][1]) > set(WITHOUT_LOOP)
 
 
-@pytest.mark.parametrize(("script", "check"), CHECKS)
-@pytest.mark.parametrize("version", CPYTHONS)
-def test_native(version, script, check, foreign_python):
-    run(foreign_python(version), script, check)
+@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize("version", [version for version in VERSIONS if version != "pypy"])
+def test_native(version, group, foreign_python):
+    run(foreign_python(version), *GROUPS[group])
+
+
+@pytest.mark.parametrize("version", ["pypy"])
+def test_port_without_loop(version, foreign_python):
+    run(foreign_python(version), "plain_port.py", WITHOUT_LOOP)
