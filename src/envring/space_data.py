@@ -22,9 +22,51 @@ MAX_DEPTH = 32  # spaces within each other
 MAX_CHILDREN = 1 << 14  # of one space
 MAX_ELEMENTS = 1 << 28  # of one array
 MAX_TEXT = 1 << 24
+MAX_NAME = 1000
 
 _INT64 = np.iinfo(np.int64)
 _KEYS = (str, bytes, int, float, bool, tuple)
+
+
+class UnknownSpace(Space[Any]):
+    """Stands for a space of an env's own, of a class that only its interpreter has.
+
+    Values come as they are and are not checked; samples can only be taken over there.
+
+    Args:
+        name: of the class.
+    """
+
+    def __init__(self, name: str) -> None:
+        """Has neither shape nor dtype."""
+        super().__init__(None, None)
+        self.name = name
+
+    def sample(self, mask: Any = None, probability: Any = None) -> NoReturn:
+        """Says that it cannot.
+
+        Raises:
+            SpaceDataError: always.
+        """
+        raise SpaceDataError(
+            f"only the env's own interpreter can sample a {self.name}: call a method of the env"
+        )
+
+    def contains(self, x: Any) -> bool:
+        """True: nothing is known here."""
+        return True
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it stands for the same class."""
+        return isinstance(other, UnknownSpace) and other.name == self.name
+
+    def __hash__(self) -> int:
+        """By the name."""
+        return hash((UnknownSpace, self.name))
+
+    def __repr__(self) -> str:
+        """Shows the name."""
+        return f"UnknownSpace({self.name!r})"
 
 
 def build_space(data: Any) -> Space[Any]:
@@ -217,6 +259,12 @@ def _graph(depth: int, nodes: Any, edges: Any) -> Space[Any]:
     return spaces.Graph(_build(nodes, depth), None if edges is None else _build(edges, depth))
 
 
+def _other(depth: int, name: Any) -> Space[Any]:
+    if type(name) is not str or not 0 < len(name) <= MAX_NAME:
+        _refuse("a space of its own", name)
+    return UnknownSpace(name)
+
+
 _BUILDERS: dict[str, tuple[int, Callable[..., Space[Any]]]] = {
     "box": (4, _box),
     "discrete": (3, _discrete),
@@ -228,4 +276,5 @@ _BUILDERS: dict[str, tuple[int, Callable[..., Space[Any]]]] = {
     "dict": (1, _dict),
     "sequence": (2, _sequence),
     "graph": (2, _graph),
+    "other": (1, _other),
 }

@@ -121,6 +121,12 @@ def test_keys_keep_their_order():
         ("sequence", None, True),
         ("graph", None, None),
         ("graph", BOX, 3),
+        # names
+        ("other", ""),
+        ("other", None),
+        ("other", b"a.B"),
+        ("other", "a" * 2000),
+        ("other", "a.B", "more"),
     ],
 )
 def test_refused(data):

@@ -148,6 +148,42 @@ def check_info_is_asked_for_only_where_every_wrapper_expects_it():
     same_reset(adapt(Aware(Stacking(Between()))).reset(), {})
 
 
+def check_info_that_is_never_there():
+    class Ignoring(Bare):
+        """Has the parameter for the looks of it."""
+
+        def reset(self, seed=None, return_info=None):
+            self.heard.append((seed, return_info))
+            return self.obs()
+
+    class Checker(Wrapper):
+        """As gym's own, which looks at the first reset."""
+
+        __module__ = "gym.wrappers.env_checker"
+        checked = False
+
+        def reset(self, **kwargs):
+            result = self.env.reset(**kwargs)
+            if kwargs.get("return_info") and not self.checked:
+                self.checked = True
+                assert isinstance(result, tuple), "no tuple by `env.reset(return_info=True)`"
+            return result
+
+    same_reset(adapt(Ignoring()).reset(seed=2), {})
+    for seed in (None, 2):
+        env = Ignoring()
+        adapted = adapt(Checker(env))
+        same_reset(adapted.reset(seed=seed), {})
+        same_reset(adapted.reset(), {})
+        assert env.heard == [(seed, True), (seed, None), (None, None)], env.heard
+
+    class Failing(Between):
+        def reset(self, seed=None, return_info=False, options=None):
+            raise AssertionError("the level is broken")
+
+    assert "broken" in str(raises(AssertionError, adapt(Failing()).reset))
+
+
 def check_a_keyword_that_only_the_call_refuses():
     env = Swallowing()
     adapted = adapt(Wrapper(env))

@@ -242,7 +242,7 @@ def check_a_render_mode_that_is_refused():
         assert source["kwargs"] == {"render_mode": "rgb_array", "level": 2}
         source["env"] = path + ":Env"
         adapted = sources.make_env(source)
-        assert adapted.env.kwargs["render_mode"] == "rgb_array" and adapted.render_mode is None
+        assert adapted.env.kwargs["render_mode"] == adapted.render_mode == "rgb_array"
         text, _ = refused("kwargs", path + ":unaware", render_mode="x", nonsense=1)
         assert "nonsense" in text
 

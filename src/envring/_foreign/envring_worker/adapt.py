@@ -114,19 +114,16 @@ class AdaptedEnv(object):
         if self._takes is None:
             self._takes = dict((name, takes(self.env, name)) for name in ("seed", "options"))
             self._keywords = {"return_info": True} if self._returns_info_if_told() else {}
-        keywords = self._keywords
-        if seed is not None or options is not None:
-            keywords = self._keywords_for(seed, options)
-            while True:
-                try:
-                    result = self.env.reset(**keywords)
-                    break
-                except TypeError as error:
-                    if not self._drop_refused(keywords, error):
-                        raise
+        while True:
+            keywords = self._keywords
+            if seed is not None or options is not None:
                 keywords = self._keywords_for(seed, options)
-        else:
-            result = self.env.reset(**keywords)
+            try:
+                result = self.env.reset(**keywords)
+                break
+            except (AssertionError, TypeError) as error:
+                if not self._drop_refused(keywords, error):
+                    raise
         if (
             isinstance(result, (tuple, list))
             and len(result) == 2
@@ -164,8 +161,14 @@ class AdaptedEnv(object):
         return keywords
 
     def _drop_refused(self, keywords, error):
-        """Learns from a TypeError what reset does not take, where its parameters did not say."""
+        """Learns from an error what reset does not take, where its parameters did not say."""
         text = str(error)
+        if isinstance(error, AssertionError):
+            # gym 0.25's checker: the env has the parameter, and returns no pair all the same
+            refused = "return_info" in keywords and "return_info" in text
+            if refused:
+                self._keywords = {}
+            return refused
         if "keyword argument" not in text:
             return False
         refused = [

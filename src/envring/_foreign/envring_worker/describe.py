@@ -43,6 +43,7 @@ def _distinct(envs, name):
     for i, env in enumerate(envs):
         try:
             data = describe_space(getattr(env, name))
+            _refuse_own(data, name == "observation_space", False)
             key = codec.pack(data)
         except (SpaceError, codec.Unsendable) as error:
             text = "%s%s: %s" % (name.replace("_", " "), error.path, error.reason)
@@ -52,6 +53,29 @@ def _distinct(envs, name):
             kinds.append(data)
         which.append(seen[key])
     return kinds, which
+
+
+def _refuse_own(data, observed, within, path=()):
+    """Refuses spaces of the env's own, other than parts of an observation: those come as they are.
+
+    Raises:
+        SpaceError: there is one.
+    """
+    kind = data[0]
+    if kind == "other" and not (observed and within):
+        raise SpaceError(
+            path,
+            "a %s cannot be described to another interpreter. Use Box, Discrete, MultiBinary, "
+            "MultiDiscrete, Text, Tuple, Dict, Sequence, Graph or OneOf, or run the env in the "
+            "caller's own interpreter" % data[1],
+        )
+    if kind in ("sequence", "graph"):
+        for child in data[1:]:
+            if isinstance(child, tuple):
+                _refuse_own(child, observed, False, path + ("...",))
+    elif kind in ("dict", "tuple", "one_of"):
+        for step, child in data[1] if kind == "dict" else enumerate(data[1]):
+            _refuse_own(child, observed, kind != "one_of", path + (step,))
 
 
 def _is_sendable(value):

@@ -24,7 +24,7 @@ import sys
 from .adapt import adapt
 from .failures import SourceError, raised
 from .files import import_file, is_installed, run_script
-from .layers import owns
+from .layers import find_attribute, owns
 from .portal import factory_of
 
 _NAME = re.compile(r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")
@@ -65,6 +65,8 @@ def make_env(source):
     else:
         env, render_mode = _call(_find(name), args, kwargs, name)
     _check(env, name)
+    if render_mode is None and find_attribute(env, "render_mode") is None:
+        render_mode = kwargs.get("render_mode")  # it was told, and does not say so
     return adapt(env, render_mode, array_actions=bool(source.get("portal")))
 
 

@@ -13,6 +13,8 @@
 ``("dict", [(key, data), ...])``                       in the space's own order
 ``("sequence", data, stacked)``
 ``("graph", node data, edge data or None)``
+``("other", name of its class)``                       a space of the env's own; its values travel
+                                                       as they are
 =====================================================  ============================================
 
 A dtype is numpy's string for it, in native byte order.
@@ -70,12 +72,10 @@ def describe_space(space, path=()):
     if kind is None:
         if space is None:
             raise SpaceError(path, "the env has none (it is None)")
-        raise SpaceError(
-            path,
-            "a %s.%s cannot be described to another interpreter. Use Box, Discrete, MultiBinary, "
-            "MultiDiscrete, Text, Tuple, Dict, Sequence, Graph or OneOf, or run the env in the "
-            "caller's own interpreter" % (type(space).__module__, type(space).__name__),
-        )
+        name = "%s.%s" % (type(space).__module__, type(space).__name__)
+        if callable(getattr(space, "sample", None)) and callable(getattr(space, "contains", None)):
+            return ("other", name)
+        raise SpaceError(path, "a %s is no space: it has no sample() or no contains()" % name)
     if len(path) > MAX_DEPTH:
         raise SpaceError(path[:4], "spaces are nested deeper than %d levels" % MAX_DEPTH)
     try:

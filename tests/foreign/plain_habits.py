@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: MIT
+"""Envs with habits of real packages."""
+
+
+class Discrete(object):
+    def __init__(self, n):
+        self.n = n
+
+
+class Dict(object):
+    def __init__(self, spaces):
+        self.spaces = spaces
+
+
+class Mission(object):
+    """A kind of space that only this package has."""
+
+    def sample(self):
+        return "go somewhere"
+
+    def contains(self, value):
+        return value.startswith("go ")
+
+
+class Missions(object):
+    """An observation that holds a value of a space of the env's own."""
+
+    observation_space = Dict({"mission": Mission()})
+    action_space = Discrete(2)
+
+    def reset(self, seed=None, options=None):
+        self.steps = 0
+        return {"mission": "go to %d" % (seed or 0)}, {}
+
+    def step(self, action):
+        self.steps += 1
+        return {"mission": "go on %d" % self.steps}, 1.0, self.steps == 2, False, {}
+
+
+class Commands(Missions):
+    """Actions of such a space."""
+
+    action_space = Dict({"command": Mission()})
+
+
+class Alone(Missions):
+    """An observation that is of such a space, and nothing else."""
+
+    observation_space = Mission()
+
+
+class Several(Missions):
+    """Lists of them."""
+
+    class Sequence(object):
+        feature_space = Mission()
+
+    observation_space = Dict({"missions": Sequence()})

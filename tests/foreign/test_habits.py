@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: MIT
+"""What packages do that no interface says: it works in another interpreter all the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from envring import EnvSource, Python, RingEnv, RingVectorEnv
+from envring.errors import SpaceDataError
+from envring.space_data import UnknownSpace
+
+FILE = Path(__file__).with_name("plain_habits.py")
+VERSIONS = ("2.7", "3.8", "3.13")
+
+
+def source(name: str) -> EnvSource:
+    return EnvSource(f"{FILE}:{name}")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_spaces_of_the_envs_own(version, foreign_python):
+    launcher = Python(foreign_python(version))
+    env = RingEnv(source("Missions"), launcher=launcher)
+    try:
+        assert env.observation_space["mission"] == UnknownSpace("plain_habits.Mission")
+        observation, _ = env.reset(seed=3)
+        assert observation == {"mission": "go to 3"}
+        assert env.observation_space.contains(observation)
+        assert env.step(0)[0] == {"mission": "go on 1"}
+        with pytest.raises(SpaceDataError, match=r"plain_habits\.Mission"):
+            env.observation_space.sample()
+    finally:
+        env.close()
+    envs = RingVectorEnv(
+        [source("Missions")] * 2, launcher=launcher, num_workers=2, autoreset_mode="SameStep"
+    )
+    try:
+        assert envs.reset(seed=[5, 6])[0] == {"mission": ("go to 5", "go to 6")}
+        assert envs.step([0, 1])[0] == {"mission": ("go on 1", "go on 1")}
+        observations, _, terminations, _, infos = envs.step([0, 1])
+        assert terminations.all()
+        assert observations == {"mission": ("go to 0", "go to 0")}
+        assert list(infos["final_obs"]) == [{"mission": "go on 2"}] * 2
+    finally:
+        envs.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("Commands", r"action space\['command'\]"),
+        ("Alone", "observation space"),
+        ("Several", r"observation space\['missions'\]\['...'\]"),
+    ],
+)
+def test_spaces_of_the_envs_own_elsewhere(name, place, foreign_python):
+    with pytest.raises(SpaceDataError, match=place + r": a plain_habits\.Mission cannot be"):
+        RingEnv(source(name), launcher=Python(foreign_python("3.8")))
