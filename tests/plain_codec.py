@@ -147,7 +147,17 @@ def differences(a, b, path=""):
 
 
 def _sorted(items):
-    return sorted(items, key=lambda item: (str(type(item)), repr(item)))
+    return sorted(items, key=_shown)
+
+
+def _shown(value):
+    """Its repr, where that of a set does not depend on the order in which it was filled."""
+    kind = type(value)
+    if kind in (set, frozenset):
+        return "%s%s" % (kind, sorted(map(_shown, value)))
+    if kind is tuple:
+        return "%s%s" % (kind, list(map(_shown, value)))
+    return "%s%r" % (kind, value)
 
 
 def _item_differences(a, b, path):

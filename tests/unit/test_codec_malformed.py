@@ -208,9 +208,9 @@ def test_as_many_levels_of_fields_are_read_as_are_sent():
     assert differences(codec.loads(deep_dtype(8))["a"].dtype, dtype["a"]) == []
 
 
-DTYPES = """O |O f8,f8 <f8,<f8 (3,)<f8 <M8[ns/7] <M8[7] <M8[ns]ns <M8[] <M8[0s] <m8[00ns] <m8[1234567890s]
-<i3 <f7 <V S U V f8 float64
-object datetime64 =f8 1f8 <f8\0 <U999999999999 |S9999999999 {'a':1} <c3 |b2 <b9 a5 <a5 |S0 <U0 |V0
+DTYPES = """O |O f8,f8 <f8,<f8 (3,)<f8 <M8[ns/7] <M8[7] <M8[ns]ns <M8[] <M8[0s] <m8[00ns]
+<m8[1234567890s] <i3 <f7 <V S U V f8 float64 object datetime64 =f8 1f8 <f8\0
+<U999999999999 |S9999999999 {'a':1} <c3 |b2 <b9 a5 <a5 |S0 <U0 |V0
 <T16 <O8 |i4f8 <f8[ns] <M4[s] p P g"""
 
 
