@@ -239,6 +239,7 @@ def _run(argv: list[str], path: Path, log: int, lock: int) -> None:
             stdout=log,
             stderr=log,
             env=environ,
+            cwd=path.parent,  # this project's requirements are not theirs
             pass_fds=[lock],
             timeout=BUILD_SECONDS,
         )
