@@ -2,6 +2,9 @@
 """Envs with habits of real packages."""
 
 
+import collections
+
+
 class Discrete(object):
     def __init__(self, n):
         self.n = n
@@ -56,3 +59,31 @@ class Several(Missions):
         feature_space = Mission()
 
     observation_space = Dict({"missions": Sequence()})
+
+
+class Status(int):
+    """As a member of an IntEnum, which Python 2 does not have."""
+
+
+class Words(str):
+    """As a member of a class Words(str, Enum)."""
+
+    def __str__(self):
+        return "Words.A"
+
+
+Point = collections.namedtuple("Point", "x y")
+
+
+class Classes(Missions):
+    """Infos in classes of the package's own that are plain values all the same."""
+
+    at = Point(1, Status(2))
+
+    def step(self, action):
+        info = {"status": Status(3), "where": {"point": self.at, "seen": [Words("a")]}}
+        info["counts"] = collections.defaultdict(int, {"a": Status(1)})
+        if action:
+            info["status"] = object()
+        self.steps += 1
+        return {"mission": "go"}, 1.0, self.steps == 3, False, info

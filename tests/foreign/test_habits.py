@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from envring import EnvSource, Python, RingEnv, RingVectorEnv
+from envring import EnvSource, Python, RemoteEnvError, RingEnv, RingVectorEnv
 from envring.errors import SpaceDataError
 from envring.space_data import UnknownSpace
+from envring.testing.conformance_base import quiet
+from foreign.home import in_order
 
 FILE = Path(__file__).with_name("plain_habits.py")
 VERSIONS = ("2.7", "3.8", "3.13")
@@ -58,3 +60,34 @@ def test_spaces_of_the_envs_own(version, foreign_python):
 def test_spaces_of_the_envs_own_elsewhere(name, place, foreign_python):
     with pytest.raises(SpaceDataError, match=place + r": a plain_habits\.Mission cannot be"):
         RingEnv(source(name), launcher=Python(foreign_python("3.8")))
+
+
+INFO = {"status": 3, "where": {"point": (1, 2), "seen": ["a"]}, "counts": {"a": 1}}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_infos_in_classes_of_the_envs_own(version, foreign_python):
+    """They come as the plain values that they are, however often; what is none is named."""
+    launcher = Python(foreign_python(version))
+    env = RingEnv(source("Classes"), launcher=launcher)
+    try:
+        env.reset()
+        for _ in range(3):
+            assert repr(in_order(env.step(0)[4])) == repr(in_order(INFO))
+        assert repr(env.get_wrapper_attr("at")) == "(1, 2)"
+        with (
+            quiet(),
+            pytest.raises(RemoteEnvError, match=r"info\['status'\]: .* cannot cross"),
+        ):
+            env.step(1)
+    finally:
+        env.close()
+    envs = RingVectorEnv([source("Classes")] * 2, launcher=launcher, autoreset_mode="SameStep")
+    try:
+        envs.reset()
+        for _ in range(2):
+            assert list(envs.step([0, 0])[4]["status"]) == [3, 3]
+        infos = envs.step([0, 0])[4]
+        assert infos["final_info"]["where"]["point"].tolist() == [(1, 2), (1, 2)]
+    finally:
+        envs.close()

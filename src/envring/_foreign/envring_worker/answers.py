@@ -6,9 +6,38 @@ What cannot is an error of its env that names the place: "info['a']['b']: <class
 
 from __future__ import absolute_import, division, print_function
 
+from collections import OrderedDict
+
 from . import codec
 from .adapt import AdaptedSlice
 from .main import Server
+
+_MAX_DEPTH = 100  # the codec's
+_NUMBERS = (int, type(1 << 80), float, complex)  # and `long` in Python 2
+_TEXTS = (str, type(u""), bytes)
+
+
+def without_subclasses(value, depth=0):
+    """The value in plain types: members of an IntEnum as numbers, named tuples as tuples.
+
+    What is of no plain type stays as it is, and the codec refuses it by its place.
+    """
+    kind = type(value)
+    if depth > _MAX_DEPTH or kind is bool or kind.__module__ == "numpy":
+        return value
+    for base in _NUMBERS:
+        if isinstance(value, base):
+            return base.__pos__(value)
+    for base in _TEXTS:
+        if isinstance(value, base):
+            return base.__getitem__(value, slice(None))  # not str(): enums say their names there
+    if isinstance(value, dict):
+        items = [(key, without_subclasses(item, depth + 1)) for key, item in value.items()]
+        return (OrderedDict if isinstance(value, OrderedDict) else dict)(items)
+    for base in (list, tuple):
+        if isinstance(value, base):
+            return base(without_subclasses(item, depth + 1) for item in value)
+    return value
 
 
 def _dumps(value, check=False):
@@ -36,6 +65,18 @@ class ForeignSlice(AdaptedSlice):
 
 class ForeignServer(Server):
     """A server that says where in an info or a result the thing is that cannot travel."""
+
+    def encode(self, reply):
+        """The reply as bytes; infos and results come in plain types where they have to."""
+        try:
+            return self.dumps(reply)
+        except codec.Unsendable:
+            for part in ("objects", "odd"):
+                for env_id, value in reply[part].items():
+                    reply[part][env_id] = without_subclasses(value)
+            if reply["results"] is not None:
+                reply["results"] = without_subclasses(reply["results"])
+        return Server.encode(self, reply)
 
     def why_unsendable(self, part, leaf, env_id, value, error):
         if part == "objects":
