@@ -9,7 +9,7 @@ from foreign_prefixes import VERSIONS
 from worker.interpreters import run_checks
 
 
-@pytest.mark.parametrize("script", ["plain_adapt.py", "plain_slices.py"])
+@pytest.mark.parametrize("script", ["plain_adapt.py", "plain_attributes.py", "plain_slices.py"])
 @pytest.mark.parametrize("version", VERSIONS)
 def test_stand_ins(version, script, foreign_python):
     run_checks(foreign_python(version), script, PYTHONWARNINGS="error")

@@ -9,6 +9,7 @@ from foreign_prefixes import VERSIONS
 from worker.interpreters import run_checks
 
 
+@pytest.mark.parametrize("script", ["plain_sources.py", "plain_portals.py"])
 @pytest.mark.parametrize("version", VERSIONS)
-def test_files_and_modules(version, foreign_python):
-    run_checks(foreign_python(version), "plain_sources.py", PYTHONWARNINGS="error")
+def test_files_and_modules(version, script, foreign_python):
+    run_checks(foreign_python(version), script, PYTHONWARNINGS="error")
