@@ -154,9 +154,9 @@ def _shown(value):
     """Its repr, where that of a set does not depend on the order in which it was filled."""
     kind = type(value)
     if kind in (set, frozenset):
-        return "%s%s" % (kind, sorted(map(_shown, value)))
+        return "%s(%s)" % (kind, ", ".join(sorted(map(_shown, value))))
     if kind is tuple:
-        return "%s%s" % (kind, list(map(_shown, value)))
+        return "%s(%s)" % (kind, ", ".join(map(_shown, value)))
     return "%s%r" % (kind, value)
 
 
