@@ -41,8 +41,8 @@ class Needs:
 class Launch:
     """How to start one worker; valid until what it was prepared from changes.
 
-    The command is to lead a session of its own and to be ended through its process group: what it
-    names may be a wrapper, and the worker a child of that.
+    The command is to lead a process group of its own and to be ended through it: what it names may
+    be a wrapper, and the worker a child of that.
 
     Attributes:
         argv: command up to and including the interpreter's flags; the worker's path follows.
@@ -52,6 +52,9 @@ class Launch:
         stop_argv: command that ends what would outlive a SIGKILL of the first one, or None.
         description: for errors, "prefix /x (Python 3.9)".
         cwd: directory to start in; None: the caller's.
+        own_session: whether the command is to lead a session of its own, which keeps it from the
+            caller's terminal. That costs throughput: a kernel that groups processes by session
+            (autogroup) does not let caller and worker take turns on a CPU by yielding it.
     """
 
     argv: tuple[str, ...]
@@ -61,6 +64,7 @@ class Launch:
     shares_fds: bool = True
     stop_argv: tuple[str, ...] | None = None
     cwd: str | None = None
+    own_session: bool = False
 
 
 @dataclass(frozen=True)

@@ -271,9 +271,9 @@ def start(
             env=launch.environ,
             cwd=launch.cwd,
             pass_fds=pass_fds if launch.shares_fds else (),
-            # Ctrl-C is the caller's to hear, the terminal is not the env's to write to, and what
-            # the worker starts can be ended with it.
-            start_new_session=True,
+            # Ctrl-C is the caller's to hear, and what the worker starts can be ended with it.
+            process_group=None if launch.own_session else 0,
+            start_new_session=launch.own_session,
         )
     except OSError as error:
         ours.close()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A subprocess that leads a session of its own, ended with all that it started."""
+"""A subprocess that leads a process group, ended with all that it started."""
 
 from __future__ import annotations
 

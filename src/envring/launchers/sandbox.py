@@ -84,6 +84,7 @@ def confine(launch: Launch, sandbox: bool | Sandbox, executable: str, needs: Nee
         environ=environ,
         description=f"{launch.description} in a sandbox",
         cwd="/",
+        own_session=True,
     )
 
 
