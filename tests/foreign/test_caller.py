@@ -57,8 +57,11 @@ def test_killed_caller_while_an_env_hangs(version, foreign_python):
 @pytest.mark.parametrize("version", ["2.7", "3.9"])
 def test_interrupted_caller(version, foreign_python):
     """Ctrl-C in the terminal reaches the whole group; workers stay quiet and close() works."""
-    script = f"""{PRELUDE}{START}
+    script = f"""{PRELUDE}
+    envs = RingVectorEnv(sources, launcher=there, num_workers=2)
+    envs.reset()
     try:
+        print(*envs.call("pid"), flush=True)
         while True:
             envs.step([0, 0])
     except KeyboardInterrupt:
