@@ -227,7 +227,9 @@ class Plain(object):
                 np.array(numbers.floats(2)),
                 np.array([numbers.below(2) for _ in range(3)], np.int8),
             ),
-            "pixels": np.array([[self.index, self.episode], [self.t, action + 1]], np.uint8),
+            "pixels": np.array(
+                [[self.index, self.episode % 256], [self.t % 256, action + 1]], np.uint8
+            ),
         }
 
     def _pass(self, place):

@@ -58,6 +58,7 @@ def test_killed_caller_while_an_env_hangs(version, foreign_python):
 def test_interrupted_caller(version, foreign_python):
     """Ctrl-C in the terminal reaches the whole group; workers stay quiet and close() works."""
     script = f"""{PRELUDE}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests may run in the background
     envs = RingVectorEnv(sources, launcher=there, num_workers=2)
     envs.reset()
     try:
