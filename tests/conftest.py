@@ -2,6 +2,10 @@
 """What every test gets: a quiet display, repeatable hypothesis, and balanced books at the end."""
 
 import os
+import signal
+
+# who starts a test run in the background has it ignore Ctrl-C, and all that it starts with it
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # before pygame, matplotlib or a worker can be started
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")

@@ -16,7 +16,7 @@ PRELUDE = """
     from envring import Python, RingVectorEnv
     from foreign.home import plain
     there = Python(sys.argv[1])
-    sources = [plain(index=i, lengths=[10**6]) for i in range(2)]
+    sources = [plain(index=i, lengths=[200]) for i in range(2)]
 """
 START = """
     envs = RingVectorEnv(sources, launcher=there, num_workers=2)
