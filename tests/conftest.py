@@ -4,9 +4,6 @@
 import os
 import signal
 
-# who starts a test run in the background has it ignore Ctrl-C, and all that it starts with it
-signal.signal(signal.SIGINT, signal.default_int_handler)
-
 # before pygame, matplotlib or a worker can be started
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
@@ -19,6 +16,9 @@ import pytest
 from books import Books
 
 pytest_plugins = ["foreign_plugin"]
+
+# who starts a test run in the background has it ignore Ctrl-C, and all that it starts with it
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 hypothesis.settings.register_profile("search", deadline=None, print_blob=True)
