@@ -32,6 +32,8 @@ static er_object *call_env(er_object *callable, long env, er_object *argument) {
     return r;
 }
 
+static er_object *from_int64(int64_t value) { return python.int_from_long((long)value); }
+
 static er_object *dict_get(er_object *dict, er_object *key) {
     er_object *r = python.dict_get_item_with_error(dict, key);
     if (!r && python.err_occurred()) python.err_clear();
@@ -44,6 +46,7 @@ void er_foreign_bind(er_python_t *py, const er_foreign_api_t *api) {
     python = *api;
     py->call_one = api->vectorcall_dict ? call_one_by_vector : call_one;
     py->call_env = call_env;
+    py->from_int64 = from_int64;
     py->dict_get = dict_get;
     py->equal = equal;
 }
@@ -64,6 +67,8 @@ int er_foreign_layout(uint32_t *values, int room) {
         AT(err_occurred),
         AT(err_clear),
         AT(rich_compare_bool),
+        AT(save_thread),
+        AT(restore_thread),
 #undef STRUCT
 #define STRUCT er_python_t
         sizeof(STRUCT),
@@ -76,6 +81,7 @@ int er_foreign_layout(uint32_t *values, int room) {
         AT(is_true),
         AT(as_double),
         AT(as_int64),
+        AT(from_int64),
         AT(dict_size),
         AT(dict_next),
         AT(dict_get),
@@ -158,6 +164,7 @@ int er_foreign_layout(uint32_t *values, int room) {
         AT(to_result),
         AT(to_reward),
         AT(truncated_key),
+        AT(set_slot),
         AT(obs_plan),
         AT(templates),
         AT(num_templates),
@@ -166,8 +173,11 @@ int er_foreign_layout(uint32_t *values, int room) {
         AT(info_area),
         AT(action_cache),
         AT(slot),
+        AT(slot_number),
+        AT(called),
         AT(actions),
         AT(int_actions),
+        AT(python_ints),
         AT(at),
         AT(slow_rows),
 #undef STRUCT
@@ -180,6 +190,9 @@ int er_foreign_layout(uint32_t *values, int room) {
         AT(off_rewards),
         AT(off_terminations),
         AT(off_truncations),
+        AT(actions),
+        AT(numbers),
+        AT(ints),
 #undef STRUCT
 #define STRUCT er_command_t
         sizeof(STRUCT),
@@ -200,6 +213,9 @@ int er_foreign_layout(uint32_t *values, int room) {
         ER_INFO_SCALAR,
         ER_INFO_ARRAY,
         ER_INFO_DICT,
+        ER_ACTIONS_INTS,
+        ER_SERVED_COMMAND,
+        ER_SERVED_STEP,
     };
     int count = (int)(sizeof layout / sizeof *layout);
     for (int i = 0; i < count && i < room; i++) values[i] = layout[i];
@@ -238,7 +254,7 @@ void er_foreign_set_wait(er_foreign_port_t *port, uint32_t spin_ns, uint32_t ada
     wait->yield_every = yield_every ? yield_every : 1;
 }
 
-int64_t er_foreign_next(er_foreign_port_t *port, int64_t timeout_ns) {
+int er_foreign_next(er_foreign_port_t *port, int64_t timeout_ns) {
     int64_t start = er_park_now();
     int r = er_worker_next(&port->port, &port->command, start + timeout_ns);
     if (r < 0) return r;
@@ -246,15 +262,7 @@ int64_t er_foreign_next(er_foreign_port_t *port, int64_t timeout_ns) {
     er_stat_add(&stats(port)->wait_ns, (uint64_t)(port->since - start));
     er_stat_set(&stats(port)->spins, port->port.wait.spins);
     er_stat_set(&stats(port)->parks, port->port.wait.parks);
-    const er_command_t *command = &port->command;
-    int step = command->op == ER_OP_STEP && command->action == 0;
-    return (int64_t)command->slot << 2 | (step ? ER_GOT_STEP : ER_GOT_OTHER);
-}
-
-int64_t er_foreign_go_on(er_foreign_port_t *port, int64_t timeout_ns) {
-    er_foreign_finish(port, port->command.seq, 0, 0);
-    if (port->spreads) er_spread(&port->spread, port->port.segment, port->port.worker);
-    return er_foreign_next(port, timeout_ns);
+    return 0;
 }
 
 int64_t er_foreign_reply(er_foreign_port_t *port, const void *bytes, uint64_t count) {
@@ -290,6 +298,8 @@ int er_foreign_step(er_foreign_loop_t *foreign, er_foreign_port_t *port, uint32_
         memset(loop->tids + first, 0, n * sizeof *loop->tids);
         memset(foreign->final_marks + first, 0, n);
         loop->slot = to;
+        loop->slot_number = slot;
+        loop->called = 0;
     }
     if (er_steploop_run(loop) < 0) return -1;
     loop->at = 0;
@@ -301,4 +311,32 @@ int er_foreign_step(er_foreign_loop_t *foreign, er_foreign_port_t *port, uint32_
         er_stat_set(&stats(port)->slow_rows, loop->slow_rows);
     }
     return 0;
+}
+
+/* Points the loop to the actions of the command; 0 if Python has to read them. */
+static int find_actions(er_foreign_loop_t *foreign, const er_command_t *command) {
+    er_steploop_t *loop = &foreign->loop;
+    if (command->op != ER_OP_STEP) return 0;
+    loop->python_ints = command->action == ER_ACTIONS_INTS;
+    loop->int_actions = loop->python_ints ? foreign->ints : foreign->numbers;
+    loop->actions = foreign->actions;
+    if (loop->python_ints) return foreign->ints != NULL;
+    return command->action == ER_ACTIONS_SLAB && foreign->actions;
+}
+
+int er_foreign_serve(er_foreign_loop_t *foreign, er_foreign_port_t *port, int publish, int careful,
+                     int64_t timeout_ns) {
+    for (;; publish = 1) {
+        void *thread = python.save_thread();
+        if (publish) {
+            er_foreign_finish(port, port->command.seq, 0, 0);
+            if (port->spreads) er_spread(&port->spread, port->port.segment, port->port.worker);
+        }
+        int r = er_foreign_next(port, timeout_ns);
+        python.restore_thread(thread);
+        if (r < 0) return r;
+        if (!find_actions(foreign, &port->command)) return ER_SERVED_COMMAND;
+        if (er_foreign_step(foreign, port, port->command.slot) < 0) return -1;
+        if (careful || foreign->loop.called) return ER_SERVED_STEP;
+    }
 }

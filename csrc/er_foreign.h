@@ -2,10 +2,10 @@
  *
  * The core for an interpreter that it was not built for: what ctypes calls.
  *
- * A batch takes two calls. er_foreign_step steps the slice and must hold the interpreter's lock
- * (ctypes.PyDLL); er_foreign_go_on publishes it and waits for the next command without the lock
- * (ctypes.CDLL). The Python side fills in the structs, so it mirrors them: er_foreign_layout says
- * where this build has their fields, and a library that has them elsewhere is not used.
+ * er_foreign_step and er_foreign_serve touch objects: they are called with the interpreter's lock held
+ * (ctypes.PyDLL), and serving gives it up while it waits. All others do without it (ctypes.CDLL). The
+ * Python side fills in the structs, so it mirrors them: er_foreign_layout says where this build has
+ * their fields, and a library that has them elsewhere is not used.
  *
  * The functions of the step loop's table that no version of Python has under one name and signature
  * are put together here from those it has. They find them in one static table: a process has one
@@ -28,9 +28,11 @@ typedef struct {
     er_object *(*err_occurred)(void); /* borrowed */
     void (*err_clear)(void);
     int (*rich_compare_bool)(er_object *, er_object *, int);
+    void *(*save_thread)(void); /* lets go of the lock */
+    void (*restore_thread)(void *);
 } er_foreign_api_t;
 
-/* Fills in call_one, call_env, dict_get and equal; the rest of the table is the caller's. */
+/* Fills in call_one, call_env, from_int64, dict_get and equal; the rest is the caller's. */
 void er_foreign_bind(er_python_t *py, const er_foreign_api_t *api);
 
 /* sizeof and every offsetof of the structs that are mirrored, struct by struct, in the order of
@@ -58,14 +60,8 @@ int er_foreign_open(er_foreign_port_t *port, void *base, uint32_t worker, uint32
 void er_foreign_set_wait(er_foreign_port_t *port, uint32_t spin_ns, uint32_t adaptive,
                          uint32_t yield_every);
 
-/* What the next two return when it is no -errno: slot << 2 | one of these. */
-enum { ER_GOT_STEP = 1, ER_GOT_OTHER = 2 }; /* STEP: actions in the slab, in the space's dtypes */
-
-/* Waits for a command at most timeout_ns, and leaves it in port->command. */
-int64_t er_foreign_next(er_foreign_port_t *port, int64_t timeout_ns);
-
-/* Publishes the step under way, which has no reply, and waits for the next command. */
-int64_t er_foreign_go_on(er_foreign_port_t *port, int64_t timeout_ns);
+/* Waits for a command at most timeout_ns, and leaves it in port->command. 0 or -errno. */
+int er_foreign_next(er_foreign_port_t *port, int64_t timeout_ns);
 
 /* Hands over bytes of a reply; how many went, or -errno. */
 int64_t er_foreign_reply(er_foreign_port_t *port, const void *bytes, uint64_t count);
@@ -85,10 +81,27 @@ typedef struct {
     uint64_t off_rewards; /* these three: in a slot */
     uint64_t off_terminations;
     uint64_t off_truncations;
+    er_object *actions; /* the slab's slice as an array, if it holds a number per env, or NULL */
+    const int64_t *numbers; /* its numbers, if they are int64 */
+    const int64_t *ints; /* the slab's numbers where actions travel as ER_ACTIONS_INTS, or NULL */
 } er_foreign_loop_t;
 
 /* Steps the slice into a slot, from loop.at on, and leaves loop.at at 0. The time counts as the
  * port's unless that is NULL. 0, or -1 as er_steploop_run. */
 int er_foreign_step(er_foreign_loop_t *foreign, er_foreign_port_t *port, uint32_t slot);
+
+enum { ER_SERVED_COMMAND = 1, ER_SERVED_STEP = 2 };
+
+/* Steps and publishes as long as nobody has to look. Returns
+ *
+ *   -errno              of the wait
+ *   ER_SERVED_COMMAND   port->command is not for this loop: no step, or with other actions
+ *   ER_SERVED_STEP      a step is done and not yet published: Python was called on the way, or
+ *                       careful asks for each
+ *   -1, error set       as er_foreign_step; it is to be called again for the rest of the batch
+ *
+ * With `publish` it begins with publishing the step under way, which has no reply. */
+int er_foreign_serve(er_foreign_loop_t *foreign, er_foreign_port_t *port, int publish, int careful,
+                     int64_t timeout_ns);
 
 #endif

@@ -103,13 +103,16 @@ enum { ER_HINT_MOSTLY_WAITING = 1u };
 
 enum { ER_OP_STEP = 1u, ER_OP_MESSAGE = 2u };
 
+/* How the actions travel, by the worker's actions.py: in the slab, in the space's dtypes; or there as
+ * one int64 an env, to be handed over as ints of Python. Other codes are for Python to read. */
+enum { ER_ACTIONS_SLAB = 0u, ER_ACTIONS_INTS = 1u << 30 | 'i' << 8 | 8u };
+
 /* One record of a command ring. */
 typedef struct {
-    uint32_t op;   /* ER_OP_* */
-    uint32_t seq;  /* batch sequence to publish when done */
-    uint32_t slot; /* where the results go */
-    uint32_t
-        action; /* how the actions travel: 0 = slab in the space's dtypes, else a format code */
+    uint32_t op;     /* ER_OP_* */
+    uint32_t seq;    /* batch sequence to publish when done */
+    uint32_t slot;   /* where the results go */
+    uint32_t action; /* how the actions travel: ER_ACTIONS_* or another code */
 } er_command_t;
 
 _Static_assert(sizeof(er_bell_t) == ER_LINE, "a bell has its lines to itself");

@@ -25,6 +25,7 @@ typedef struct {
     int (*is_true)(er_object *);                                                /* -1 error */
     double (*as_double)(er_object *);                                           /* of a float */
     int64_t (*as_int64)(er_object *, int *overflow);                            /* of an int */
+    er_object *(*from_int64)(int64_t);                                          /* new */
     ptrdiff_t (*dict_size)(er_object *);
     int (*dict_next)(er_object *dict, ptrdiff_t *position, er_object **key, er_object **value);
     er_object *(*dict_get)(er_object *dict, er_object *key); /* borrowed; NULL without an error */

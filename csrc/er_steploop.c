@@ -1,9 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 #include "er_steploop.h"
 
-/* Calls back with (i, argument) and drops the result. 0 or -1. */
+/* Calls one of the six with (i, argument). A new reference. */
+static er_object *call(er_steploop_t *loop, er_object *function, uint32_t i, er_object *argument) {
+    const er_python_t *py = loop->py;
+    if (!loop->called && loop->set_slot) {
+        er_object *r = py->call_env(loop->set_slot, (long)loop->slot_number, py->false_);
+        if (!r) return NULL;
+        py->decref(r);
+    }
+    loop->called = 1;
+    return py->call_env(function, (long)i, argument);
+}
+
+/* The same, and drops the result. 0 or -1. */
 static int call_back(er_steploop_t *loop, er_object *function, uint32_t i, er_object *argument) {
-    er_object *r = loop->py->call_env(function, (long)i, argument);
+    er_object *r = call(loop, function, i, argument);
     if (!r) return -1;
     loop->py->decref(r);
     return 0;
@@ -14,6 +26,7 @@ static er_object *next_action(er_steploop_t *loop, uint32_t i) {
     const er_python_t *py = loop->py;
     if (!loop->int_actions) return py->get_item(loop->actions, i);
     int64_t value = loop->int_actions[i];
+    if (loop->python_ints) return py->from_int64(value);
     if (value < 0 || value >= ER_CACHED_ACTIONS) return py->get_item(loop->actions, i);
     er_object *action = loop->action_cache[value];
     if (!action) {
@@ -47,7 +60,7 @@ static int store_reward(er_steploop_t *loop, uint32_t i, er_object *reward) {
             return 0;
         }
     }
-    er_object *number = py->call_env(loop->to_reward, (long)i, reward);
+    er_object *number = call(loop, loop->to_reward, i, reward);
     if (!number) return -1;
     loop->rewards[i] = py->as_double(number);
     py->decref(number);
@@ -146,7 +159,7 @@ static int store_result(er_steploop_t *loop, uint32_t i, er_object *result) {
             if (r <= 0) return r;
         }
     }
-    er_object *tuple = py->call_env(loop->to_result, (long)i, result);
+    er_object *tuple = call(loop, loop->to_result, i, result);
     if (!tuple) return -1;
     int r = store_five(loop, i, tuple);
     py->decref(tuple);

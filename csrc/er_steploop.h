@@ -44,6 +44,9 @@ typedef struct {
      * had it; NULL where such a tuple is an error that to_result raises */
     er_object *truncated_key;
 
+    /* (slot, False): called before the first call of a batch to any of the six, or NULL */
+    er_object *set_slot;
+
     const er_obs_node_t *obs_plan; /* NULL: every observation goes through store_obs */
     er_info_template_t *templates;
     int num_templates;
@@ -55,10 +58,14 @@ typedef struct {
 
     /* this batch */
     uint8_t *slot;
-    er_object *actions; /* sequence over the slice */
-    const int64_t
-        *int_actions; /* or, for one int64 a env: the numbers, and `actions` for the rest */
-    uint32_t at;      /* env under way: where an error came from */
+    uint32_t slot_number; /* for set_slot */
+    int called;           /* whether any of the six was called */
+    er_object *actions;   /* sequence over the slice */
+    /* Or, for one int64 an env, the numbers: to be handed over as ints of Python, or as numpy's,
+     * of which the cached ones are made here and the rest by `actions`. */
+    const int64_t *int_actions;
+    int python_ints;
+    uint32_t at; /* env under way: where an error came from */
     uint64_t slow_rows;
 } er_steploop_t;
 

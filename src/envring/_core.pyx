@@ -13,6 +13,7 @@ from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.list cimport PyList_GET_ITEM
+from cpython.long cimport PyLong_AsLongLongAndOverflow
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 
@@ -44,6 +45,8 @@ cdef extern from "er_layout.h":
         ER_ABI
         ER_OP_STEP
         ER_OP_MESSAGE
+        ER_ACTIONS_SLAB
+        ER_ACTIONS_INTS
         ER_HINT_MOSTLY_WAITING
     ctypedef struct er_report_t:
         uint64_t reply_bytes

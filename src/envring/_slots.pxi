@@ -194,3 +194,40 @@ cdef class ActionSlab:
                 return False
         memcpy(self.data, cnp.PyArray_DATA(array), self.leaf.nbytes)
         return True
+
+
+cdef class IntSlab:
+    """The action slab, where it has room for an int64 per env.
+
+    Args:
+        slab: the whole slab, uint8.
+        num_envs: number of envs.
+    """
+
+    cdef object slab
+    cdef int64_t *data
+    cdef Py_ssize_t num_envs
+
+    def __init__(self, slab, Py_ssize_t num_envs):
+        cdef cnp.ndarray array = slab
+        if <Py_ssize_t>array.nbytes < num_envs * <Py_ssize_t>sizeof(int64_t):
+            raise ValueError("the slab is too small")
+        self.slab = slab
+        self.data = <int64_t *>cnp.PyArray_DATA(array)
+        self.num_envs = num_envs
+
+    def put(self, list actions not None):
+        """Stores one int of Python per env and returns True, or returns False."""
+        cdef Py_ssize_t i
+        cdef int overflow = 0
+        cdef object action
+        if len(actions) != self.num_envs:
+            return False
+        for i in range(self.num_envs):
+            action = actions[i]
+            if type(action) is not int:
+                return False
+            self.data[i] = PyLong_AsLongLongAndOverflow(action, &overflow)
+            if overflow:
+                return False
+        return True

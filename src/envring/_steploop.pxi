@@ -32,6 +32,9 @@ cdef extern from *:
     static int64_t er_home_as_int64(er_object *o, int *overflow) {
         return PyLong_AsLongLongAndOverflow((PyObject *)o, overflow);
     }
+    static er_object *er_home_from_int64(int64_t value) {
+        return (er_object *)PyLong_FromLongLong(value);
+    }
     static ptrdiff_t er_home_dict_size(er_object *d) { return PyDict_Size((PyObject *)d); }
     static int er_home_dict_next(er_object *d, ptrdiff_t *at, er_object **k, er_object **v) {
         Py_ssize_t position = *at;
@@ -61,6 +64,7 @@ cdef extern from *:
         py->is_true = er_home_is_true;
         py->as_double = er_home_as_double;
         py->as_int64 = er_home_as_int64;
+        py->from_int64 = er_home_from_int64;
         py->dict_size = er_home_dict_size;
         py->dict_next = er_home_dict_next;
         py->dict_get = er_home_dict_get;
@@ -129,6 +133,7 @@ cdef extern from *:
         uint8_t *slot
         er_object *actions
         const int64_t *int_actions
+        int python_ints
         uint64_t slow_rows
     int er_steploop_run(er_steploop_t *) except? -1
     void er_steploop_clear(er_steploop_t *)
@@ -181,7 +186,7 @@ cdef class StepLoop:
     cdef int num_nodes
     cdef uint64_t off_rewards, off_terminations, off_truncations
     cdef object action_view
-    cdef bint int_actions
+    cdef bint int_actions, takes_ints
     cdef list bound
     cdef cnp.ndarray pending, rewards, terminations, truncations
 
@@ -223,8 +228,9 @@ cdef class StepLoop:
         for i in range(n):
             loop.env_template[i] = -1
         self.action_view = None
-        self.int_actions = False
+        self.int_actions = self.takes_ints = False
         if action_scalars is not None:
+            self.takes_ints = slice.actions.slab.nbytes >= segment.num_envs * sizeof(int64_t)
             self.action_view = action_scalars[slice.first_env:slice.first_env + n]
             self.int_actions = action_scalars.dtype == np.int64
         if not slice.obs_writer.has_dynamic:
@@ -328,13 +334,18 @@ cdef class StepLoop:
         memset(loop.tids + loop.first_env, 0, n * sizeof(uint16_t))
         memset(self.segment.at(self.segment.off_final_marks)
                + loop.first_env, 0, n)
-        if action == 0 and self.action_view is not None:
+        loop.int_actions = NULL
+        loop.python_ints = action == ER_ACTIONS_INTS
+        if action == ER_ACTIONS_SLAB and self.action_view is not None:
             actions = self.action_view
-            loop.int_actions = (<const int64_t *>cnp.PyArray_DATA(<cnp.ndarray>actions)
-                                if self.int_actions else NULL)
+            if self.int_actions:
+                loop.int_actions = <const int64_t *>cnp.PyArray_DATA(<cnp.ndarray>actions)
+        elif loop.python_ints and self.takes_ints:
+            actions = self.action_view
+            loop.int_actions = (<const int64_t *>self.segment.at(self.segment.off_actions)
+                                + loop.first_env)
         else:
             actions = self.slice.actions.read(action)
-            loop.int_actions = NULL
         loop.actions = <er_object *><PyObject *>actions
         loop.slot = base
         loop.at = 0

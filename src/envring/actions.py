@@ -57,8 +57,10 @@ class ActionSender:
         self._send = send
         self._slab_code: int = codes.SLAB
         self._message_code: int = codes.MESSAGE
+        self._ints_code: int = codes.format_code(np.dtype(np.int64), python_numbers=True)
         self._leaf: Leaf | None = None
         self._exact: Callable[[Any], bool] | None = None
+        self._ints: Callable[[list[Any]], bool] | None = None
         self._shape: tuple[int, ...] = ()
         self._write_nested: Callable[[Any], bool] | None = None
         if layout.plan[0] == "leaf":
@@ -67,6 +69,8 @@ class ActionSender:
             self._shape = (num_envs, *leaf.shape)
             self._view = slab[: leaf.nbytes(num_envs)].view(leaf.dtype).reshape(self._shape)
             self._exact = _core.ActionSlab(self._view).put
+            if not leaf.shape and leaf.dtype.kind in "iu":
+                self._ints = _core.IntSlab(slab, num_envs).put
         else:
             self._write_nested = action_writer(layout, num_envs, slab)
 
@@ -78,6 +82,8 @@ class ActionSender:
         """
         if self._exact is not None and self._exact(actions):
             return self._slab_code
+        if self._ints is not None and type(actions) is list and self._ints(actions):
+            return self._ints_code
         if self._leaf is not None:
             return self._put_leaf(actions, self._leaf)
         if self._write_nested is not None and self._write_nested(actions):
@@ -115,15 +121,8 @@ class ActionSender:
 
     def _put_list(self, actions: Sequence[Any], leaf: Leaf) -> int:
         self._check_count(len(actions))
-        assert leaf.dtype is not None
-        if not leaf.shape and leaf.dtype.kind in "iu" and all(type(a) is int for a in actions):
-            try:
-                array = np.array(actions, np.int64)
-            except OverflowError:
-                pass
-            else:
-                self._slab[: array.nbytes].view(np.int64)[...] = array
-                return int(codes.format_code(array.dtype, python_numbers=True))
+        if self._ints is not None and self._ints(list(actions)):
+            return self._ints_code
         for env_id, action in enumerate(actions):
             value = np.asarray(action)
             self._check_rows(value.shape, leaf, [env_id])

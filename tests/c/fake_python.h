@@ -161,6 +161,10 @@ static inline int64_t fake_as_int64_(er_object *o, int *overflow) {
     return ((fake_t *)o)->u.integer;
 }
 
+static inline er_object *fake_from_int64_(int64_t value) {
+    return (er_object *)fake_int(&fake_int_type, value);
+}
+
 static inline ptrdiff_t fake_dict_size_(er_object *o) { return ((fake_t *)o)->size; }
 
 static inline int fake_dict_next_(er_object *o, ptrdiff_t *at, er_object **key, er_object **value) {
@@ -197,6 +201,7 @@ static inline er_python_t fake_python(void) {
         .is_true = fake_is_true_,
         .as_double = fake_as_double_,
         .as_int64 = fake_as_int64_,
+        .from_int64 = fake_from_int64_,
         .dict_size = fake_dict_size_,
         .dict_next = fake_dict_next_,
         .dict_get = fake_dict_get_,

@@ -51,6 +51,15 @@ int main(void) {
     CHECK_EQ(slice.loop.slow_rows, 0);
     CHECK(slice.loop.action_cache[5]);
 
+    /* ints of Python's own are made one by one */
+    action = 1000;
+    slice.loop.python_ints = 1;
+    fake_t *nothing = fake_holding(&fake_dict_type, 0, NULL);
+    fake_t *one = five(fake_array(numbers, shape), fake_float(1), &fake_false, nothing);
+    CHECK_EQ(fake_slice_step(&slice, one), 0);
+    slice.loop.python_ints = 0;
+    action = 5;
+
     /* all that fails on the way: a flag, an observation of another size, another info, no step */
     fake_t *empty = fake_holding(&fake_dict_type, 0, NULL);
     CHECK_EQ(fake_slice_step(&slice, five(fake_float(1), fake_float(1), fake_float(1), empty)), -1);

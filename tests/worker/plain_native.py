@@ -12,6 +12,8 @@ import random
 import sys
 
 import numpy as np
+from envring_worker.actions import format_code
+from envring_worker.flat import PYTHON_INTS
 from envring_worker.loop import EnvSlice
 from plain_odd import LEAF, PLANS, Informed, RandomEnv, Steady, Trouble
 from plain_rig import ACTIONS, Learner, OldSlice, attached, compiled, open_library, stored
@@ -154,16 +156,22 @@ def actions_arrive_as_they_should():
             if code == 1:
                 envs.actions.message = [7, 8]
 
+    def fill_slab(envs, numbers):
+        envs.segment.action_slab[:32].view(np.int64)[:] = numbers
+
     def scalars(values):
         return lambda envs: envs.actions.scalars().__setitem__(slice(None), values)
 
+    assert format_code(np.dtype(np.int64), python_numbers=True) == PYTHON_INTS
     steps(ACTIONS, scalars([0, 255, 256, 0]), 0)
     steps(ACTIONS, scalars([0, -1, (1 << 62), 0]), 0)
     steps(("leaf", 0, "<f4", ()), scalars([0, 0.5, -1, 0]), 0)
     steps(("leaf", 0, "<i4", ()), scalars([0, 3, 4, 0]), 0)
     steps(("leaf", 0, "<f4", (2,)), lambda envs: None, 0)
     steps(("tuple", [ACTIONS, ("leaf", 1, "<f4", (2,))]), lambda envs: None, 0)
-    steps(ACTIONS, lambda envs: None, ord("i") << 8 | 8 | 1 << 30)
+    for plan in (ACTIONS, ("leaf", 0, "|i1", ())):
+        for numbers in ([0, 7, 300, 0], [0, -1, 1 << 62, 0]):
+            steps(plan, lambda envs, numbers=numbers: fill_slab(envs, numbers), PYTHON_INTS)
     steps(ACTIONS, lambda envs: setattr(envs.actions, "message", ["x", None]), 1)
 
 

@@ -78,7 +78,7 @@ class Segment(object):
         for itemsize in (8, 1, 1):
             self.outcome_offsets.append(at)
             at += aligned(num_envs * itemsize)
-        action_bytes = room(action_plan, num_envs)[1]
+        action_bytes = max(room(action_plan, num_envs)[1], 16 * num_envs)
         sizes = (action_bytes, final_bytes, at, 1 << 16)
         config = Config(num_envs, num_workers, 2, 1024, 1024, *sizes)
         functions.er_segment_bytes.restype = ctypes.c_int64

@@ -36,6 +36,8 @@ _SHIMMED = {
     "err_occurred": ("PyErr_Occurred",),
     "err_clear": ("PyErr_Clear",),
     "rich_compare_bool": ("PyObject_RichCompareBool",),
+    "save_thread": ("PyEval_SaveThread",),
+    "restore_thread": ("PyEval_RestoreThread",),
 }
 
 

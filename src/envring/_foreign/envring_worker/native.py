@@ -2,7 +2,7 @@
 """libenvring.so in an interpreter that it was not built for, by ctypes.
 
 `Library` loads it, `NativePort` is a worker's end of a segment, `NativeLoop` the compiled step
-loop. What waits releases the interpreter's lock, what touches objects holds it.
+loop. What waits does without the interpreter's lock, what touches objects holds it.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -68,13 +68,13 @@ class Library(object):
             ("er_foreign_command", pointer, [pointer]),
             ("er_foreign_open", i32, [pointer, pointer, u32, u32, u32]),
             ("er_foreign_set_wait", None, [pointer, u32, u32, u32]),
-            ("er_foreign_next", i64, [pointer, i64]),
-            ("er_foreign_go_on", i64, [pointer, i64]),
+            ("er_foreign_next", i32, [pointer, i64]),
             ("er_foreign_reply", i64, [pointer, pointer, u64]),
             ("er_foreign_stall", i32, [pointer, i64]),
             ("er_foreign_finish", None, [pointer, u32, u32, u64]),
             ("er_foreign_count", None, [pointer, i64, u64]),
             ("er_foreign_step", i32, [pointer, pointer, u32]),
+            ("er_foreign_serve", i32, [pointer, pointer, i32, i32, i64]),
             ("er_steploop_clear", None, [pointer]),
             ("er_segment_check", i32, [pointer, u64]),
             ("er_lifeline_arm", i32, [i32, i64]),
@@ -176,14 +176,14 @@ class NativePort(object):
         """The next command (op, seq, slot, action), or None after `timeout` seconds or sooner."""
         return self.taken(self._next(self.at, int(timeout * 1e9)))
 
-    def taken(self, got):
+    def taken(self, r):
         """What `next` returns, from what the library returned."""
-        if got > 0:
+        if r >= 0:
             command = self.command
             return command.op, command.seq, command.slot, command.action
-        if got in (-errno.ETIMEDOUT, -errno.EINTR):
+        if r in (-errno.ETIMEDOUT, -errno.EINTR):
             return None
-        raise OSError(-got, os.strerror(-got))
+        raise OSError(-r, os.strerror(-r))
 
     def count_batch(self, busy_ns, env_steps):
         """Adds a batch to the worker's statistics."""

@@ -5,15 +5,15 @@ from __future__ import absolute_import, division, print_function
 
 import sys
 
-from .flat import INFO_KINDS, SCALAR_KINDS, flatten_entries, flatten_plan
+from .flat import INFO_KINDS, PYTHON_INTS, SCALAR_KINDS, flatten_entries, flatten_plan
 from .main import OP_STEP
+
+SLAB = 0  # actions travel in the slab, in the space's dtypes
 
 try:
     _intern = sys.intern
 except AttributeError:  # Python 2
     _intern = __import__("__builtin__").intern
-
-_GOT_STEP = 1  # in the low two bits of what er_foreign_next returns; the slot is above
 
 
 def _data(array):
@@ -32,8 +32,8 @@ class NativeLoop(object):
         library: the Library.
         envs: the EnvSlice, whose methods hold the semantics. If it has a true `four_tuples`, envs
             may return (obs, reward, done, info).
-        segment: its segment: `address`, `off_slots`, `slot_bytes` and the arrays `tids`,
-            `final_marks` and `info_area`.
+        segment: its segment: `address`, `num_envs`, `off_slots`, `slot_bytes` and the arrays
+            `tids`, `final_marks` and `info_area`.
         leaf_offsets: offset in a slot of each observation leaf.
         outcome_offsets: offsets in a slot of rewards, terminations and truncations.
         action_scalars: the action slab as an array (num_envs,) if it holds a number per env.
@@ -52,23 +52,16 @@ class NativeLoop(object):
         self._foreign = self._structs.ForeignLoop()
         self.loop = self._foreign.loop  # the same memory
         self._fill(envs, segment, outcome_offsets)
-        self._view = self._int_actions = None
-        if action_scalars is not None:
-            last = envs.first_env + envs.num_envs
-            self._view = action_scalars[envs.first_env : last]
-            if self._view.dtype == "int64":
-                self._int_actions = _data(self._view)
-        self._reading_view = False
         self._actions = None
+        if action_scalars is not None:
+            self._find_actions(action_scalars, envs.actions.slab)
         if not envs.obs_writer.has_dynamic:
             self._make_plan(envs.obs_writer.plan, leaf_offsets)
         self.rebind()
         # Called without declared arguments, which are already what C wants: half the time.
         self._step = locked["er_foreign_step"]
+        self._serve = locked["er_foreign_serve"]
         self._clear = locked["er_steploop_clear"]
-        self._go_on = library.unlocked["er_foreign_go_on"]
-        self._next = library.unlocked["er_foreign_next"]
-        self._go_on.restype = self._next.restype = self._ctypes.c_int64
         self._clear.restype = None
         self._at = self._ctypes.byref(self._foreign)
 
@@ -97,6 +90,7 @@ class NativeLoop(object):
             "to_reward",
         ):
             setattr(loop, name, self._hold(getattr(envs, name)))
+        loop.set_slot = self._hold(lambda slot, _: setattr(envs, "slot", slot))
         if getattr(envs, "four_tuples", False):
             loop.truncated_key = self._hold(_intern("TimeLimit.truncated"))
         loop.tids = _data(segment.tids)
@@ -111,6 +105,15 @@ class NativeLoop(object):
 
     def _shape(self, shape):
         return (self._ctypes.c_int64 * max(len(shape), 1))(*shape)
+
+    def _find_actions(self, scalars, slab):
+        foreign, first = self._foreign, self.envs.first_env
+        view = scalars[first : first + self.envs.num_envs]
+        foreign.actions = self._hold(view)
+        if view.dtype == "int64":
+            foreign.numbers = _data(view)
+        if slab.nbytes >= len(scalars) * 8:
+            foreign.ints = _data(slab) + first * 8
 
     def rebind(self):
         """Takes the slice's step methods as they are now."""
@@ -180,24 +183,30 @@ class NativeLoop(object):
         self._run(slot, action, None)
 
     def _run(self, slot, action, port):
-        if action != 0 or not self._reading_view:
-            self._read_actions(action)
-        self.envs.slot = slot
+        loop, foreign = self.loop, self._foreign
+        loop.python_ints = action == PYTHON_INTS and foreign.ints is not None
+        if loop.python_ints:
+            loop.int_actions, loop.actions = foreign.ints, foreign.actions
+        elif action == SLAB and foreign.actions is not None:
+            loop.int_actions, loop.actions = foreign.numbers, foreign.actions
+        else:
+            actions = self.envs.actions.read(action)
+            loop.int_actions, loop.actions = None, id(actions)
+            self._actions = actions  # only now may the old ones go
+        self._step_all(slot, port)
+
+    def _step_all(self, slot, port):
+        """Steps the envs from `loop.at` on; one that fails keeps none of the others from it."""
         while True:
             try:
                 self._step(self._at, port, slot)
                 return
             except Exception:
-                self.envs.fail(self.loop.at)
-                self.loop.at += 1
+                self._fail()
 
-    def _read_actions(self, action):
-        loop = self.loop
-        self._reading_view = action == 0 and self._view is not None
-        actions = self._view if self._reading_view else self.envs.actions.read(action)
-        loop.int_actions = self._int_actions if self._reading_view else None
-        loop.actions = id(actions)
-        self._actions = actions  # only now may the old ones go
+    def _fail(self):
+        self.envs.fail(self.loop.at)
+        self.loop.at += 1
 
     def serve(self, port, timeout):
         """Runs step commands until there is something else to do.
@@ -207,19 +216,23 @@ class NativeLoop(object):
         """
         at = self._ctypes.c_void_p(port.at)
         patience = self._ctypes.c_int64(int(timeout * 1e9))
-        envs, go_on, command = self.envs, self._go_on, port.command
-        got = self._next(at, patience)
-        while got > 0:
-            if got & 3 == _GOT_STEP:
-                self._run(got >> 2, 0, at)
-            elif command.op == OP_STEP:
+        envs, command = self.envs, port.command
+        served_step = self._structs.SERVED_STEP
+        publish = False
+        while True:
+            try:
+                r = self._serve(self._at, at, publish, envs.dirty, patience)
+            except Exception:
+                self._fail()
+                self._step_all(command.slot, at)
+                r = served_step
+            if r != served_step:
+                if r < 0 or command.op != OP_STEP:
+                    return port.taken(r)
                 self._run(command.slot, command.action, at)
-            else:
-                break
             if envs.dirty:
                 return (command.seq,)
-            got = go_on(at, patience)
-        return port.taken(got)
+            publish = True
 
     def close(self):
         """Lets go of the action objects that C holds."""

@@ -23,7 +23,9 @@ from ctypes import (
     sizeof,
 )
 
-from .flat import INFO_KINDS, OBS_DICT, OBS_LEAF, OBS_TUPLE, SCALAR_KINDS
+from .flat import INFO_KINDS, OBS_DICT, OBS_LEAF, OBS_TUPLE, PYTHON_INTS, SCALAR_KINDS
+
+SERVED_COMMAND, SERVED_STEP = 1, 2  # what er_foreign_serve returns
 
 CACHED_ACTIONS = 256
 
@@ -38,7 +40,7 @@ class Api(Structure):
     _fields_ = _fields(
         c_void_p,
         "call_function_obj_args vectorcall_dict int_from_long decref dict_get_item_with_error"
-        " err_occurred err_clear rich_compare_bool",
+        " err_occurred err_clear rich_compare_bool save_thread restore_thread",
     )
 
 
@@ -48,7 +50,7 @@ class PythonTable(Structure):
     _fields_ = _fields(
         c_void_p,
         "incref decref call_one call_env get_item list_set_item is_true as_double as_int64"
-        " dict_size dict_next dict_get equal"
+        " from_int64 dict_size dict_next dict_get equal"
         " type_tuple type_dict type_float type_int type_long type_str type_ndarray"
         " true_ false_ numpy_true numpy_false",
     ) + _fields(
@@ -109,13 +111,14 @@ class StepLoop(Structure):
         + [("pending", c_void_p), ("rewards", POINTER(c_double))]
         + _fields(POINTER(c_uint8), "terminations truncations")
         + _fields(c_void_p, "reset_ended finish_ended store_obs store_info to_result to_reward")
-        + [("truncated_key", c_void_p)]
+        + _fields(c_void_p, "truncated_key set_slot")
         + [("obs_plan", POINTER(ObsNode)), ("templates", POINTER(InfoTemplate))]
         + [("num_templates", c_int), ("env_template", POINTER(c_int))]
         + _fields(c_void_p, "tids info_area")
         + [("action_cache", c_void_p * CACHED_ACTIONS)]
-        + _fields(c_void_p, "slot actions int_actions")
-        + [("at", c_uint32), ("slow_rows", c_uint64)]
+        + [("slot", c_void_p), ("slot_number", c_uint32), ("called", c_int)]
+        + _fields(c_void_p, "actions int_actions")
+        + [("python_ints", c_int), ("at", c_uint32), ("slow_rows", c_uint64)]
     )
 
 
@@ -127,7 +130,9 @@ class ForeignLoop(Structure):
         ("slots", c_void_p),
         ("slot_bytes", c_uint64),
         ("final_marks", c_void_p),
-    ] + _fields(c_uint64, "off_rewards off_terminations off_truncations")
+    ]
+    _fields_ += _fields(c_uint64, "off_rewards off_terminations off_truncations")
+    _fields_ += _fields(c_void_p, "actions numbers ints")
 
 
 class Command(Structure):
@@ -158,6 +163,7 @@ def layout():
     values += [OBS_LEAF, OBS_DICT, OBS_TUPLE]
     values += [SCALAR_KINDS[kind] for kind in "iuf"]
     values += [INFO_KINDS[kind] for kind in "fibnad"]
+    values += [PYTHON_INTS, SERVED_COMMAND, SERVED_STEP]
     return values
 
 

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+
+#include "er_foreign.h"
+#include "fake_slice.h"
+#include "rig.h"
+
+static er_foreign_port_t port;
+static int errors_cleared, locked = 1, slot_set;
+static float numbers[1] = {4};
+static intptr_t shape[1] = {1};
+static const int64_t space_shape[1] = {1};
+
+static er_object *call_function_obj_args(er_object *callable, ...) {
+    (void)callable;
+    return NULL;
+}
+static er_object *vectorcall_dict(er_object *callable, er_object *const *arguments, size_t count,
+                                  er_object *keywords) {
+    CHECK(count == (1 | (size_t)1 << 63));
+    CHECK(!keywords);
+    ((er_object **)(uintptr_t)arguments)[-1] = callable; /* a bound method may */
+    return fake_call_env_(callable, -1, arguments[0]);
+}
+static er_object *err_occurred(void) { return fake_error ? (er_object *)&fake_none : NULL; }
+static void err_clear(void) {
+    fake_error = 0;
+    errors_cleared++;
+}
+static er_object *dict_get_item(er_object *dict, er_object *key) {
+    fake_error = ((fake_t *)key)->u.text[0] == '!';
+    return fake_error ? NULL : fake_dict_get_(dict, key);
+}
+static int rich_compare_bool(er_object *a, er_object *b, int how) {
+    CHECK_EQ(how, 2); /* Py_EQ */
+    return fake_equal_(a, b);
+}
+
+static void *save_thread(void) {
+    CHECK(locked);
+    locked = 0;
+    return &locked;
+}
+static void restore_thread(void *thread) {
+    CHECK(thread == &locked && !locked);
+    locked = 1;
+}
+static er_object *int_from_long(long number) {
+    return (er_object *)fake_int(&fake_int_type, number);
+}
+
+static void bind(er_python_t *py, int with_vectorcall) {
+    er_foreign_api_t api = {
+        .call_function_obj_args = call_function_obj_args,
+        .vectorcall_dict = with_vectorcall ? vectorcall_dict : NULL,
+        .decref = fake_decref_,
+        .dict_get_item_with_error = dict_get_item,
+        .err_occurred = err_occurred,
+        .err_clear = err_clear,
+        .rich_compare_bool = rich_compare_bool,
+        .int_from_long = int_from_long,
+        .save_thread = save_thread,
+        .restore_thread = restore_thread,
+    };
+    er_foreign_bind(py, &api);
+}
+
+static fake_t *result(double reward) {
+    return FAKE_TUPLE(fake_array(numbers, shape), fake_float(reward), &fake_true, &fake_false,
+                      fake_holding(&fake_dict_type, 0, NULL));
+}
+
+static int64_t action_seen;
+static fake_t *step(fake_t *self, long env, fake_t *action) {
+    CHECK(locked);
+    action_seen = action->u.integer;
+    CHECK(action->type == &fake_int_type);
+    return fake_step_(self, env, action);
+}
+
+static fake_t *set_slot(fake_t *self, long slot, fake_t *argument) {
+    (void)self, (void)argument;
+    slot_set = (int)slot;
+    return &fake_none;
+}
+
+static uint32_t post(rig_t *rig, uint32_t op, uint32_t slot, uint32_t action) {
+    er_command_t command = {.op = op, .slot = slot, .action = action};
+    command.seq = er_caller_begin(&rig->caller, 1);
+    CHECK_EQ(er_caller_post(&rig->caller, 0, &command), 0);
+    return command.seq;
+}
+
+static int serve(er_foreign_loop_t *foreign, int publish, int careful, int64_t timeout) {
+    int r = er_foreign_serve(foreign, &port, publish, careful, timeout);
+    CHECK(locked);
+    return r;
+}
+
+int main(void) {
+    rig_t rig;
+    rig_open(&rig, RIG_PRIVATE, 1, 1);
+    er_segment_t *segment = rig.segment;
+    er_stats_t *stats = &er_worker(segment, 0)->stats;
+    er_report_t *report = &er_worker(segment, 0)->report;
+    CHECK(er_foreign_port_bytes() == sizeof port);
+    CHECK_EQ(er_foreign_abi(), ER_ABI);
+    CHECK_EQ(er_foreign_open(&port, segment, 1, 0, 1), -EINVAL);
+    CHECK_EQ(er_foreign_open(&port, segment, 0, 0, 1), 0);
+    er_foreign_set_wait(&port, 0, 0, 0);
+    CHECK_EQ(er_foreign_next(&port, 0), -ETIMEDOUT);
+
+    fake_slice_t slice;
+    fake_slice_open(&slice, ER_DISABLED);
+    bind(&slice.python, 1);
+    slice.python.call_env = fake_call_env_;
+    slice.functions[0] = fake_function(step);
+    slice.functions[6] = fake_function(set_slot);
+    slice.loop.set_slot = (er_object *)&slice.functions[6];
+    er_obs_node_t plan = {
+        .kind = ER_OBS_LEAF,
+        .dtype = (er_object *)&fake_dtype,
+        .ndim = 1,
+        .shape = space_shape,
+        .offset = 24,
+        .nbytes = sizeof numbers,
+    };
+    slice.loop.obs_plan = &plan;
+    er_foreign_loop_t foreign = {
+        .loop = slice.loop,
+        .slots = er_slot(segment, 0),
+        .slot_bytes = segment->slot_bytes,
+        .final_marks = er_at(segment, segment->off_final_marks),
+        .off_rewards = 0,
+        .off_terminations = 16,
+        .off_truncations = 17,
+        .ints = er_at(segment, segment->off_actions),
+    };
+    *(int64_t *)er_at(segment, segment->off_actions) = 700;
+
+    /* a step that calls nothing: stored, published, and waited for the next */
+    post(&rig, ER_OP_STEP, 1, ER_ACTIONS_INTS);
+    fake_result = result(0.5);
+    foreign.final_marks[0] = 9;
+    slice.tid = 9;
+    CHECK_EQ(serve(&foreign, 0, 0, 0), -ETIMEDOUT);
+    CHECK_EQ(er_caller_wait(&rig.caller, generous()), 0);
+    CHECK_EQ(slice.tid, 0);
+    CHECK_EQ(foreign.final_marks[0], 0);
+    CHECK_EQ(action_seen, 700);
+    const uint8_t *stored = er_slot(segment, 1);
+    CHECK(*(const double *)stored == 0.5);
+    CHECK_EQ(stored[16], 1);
+    CHECK_EQ(stored[17], 0);
+    CHECK_EQ(memcmp(stored + 24, numbers, sizeof numbers), 0);
+    CHECK_EQ(foreign.loop.slow_rows, 0);
+    CHECK_EQ(er_load_relaxed(&stats->batches), 1);
+    CHECK_EQ(er_load_relaxed(&stats->env_steps), 1);
+
+    /* one at which Python was called is published by the next call, when it has been looked at */
+    uint32_t seq = post(&rig, ER_OP_STEP, 1, ER_ACTIONS_INTS);
+    shape[0] = 2;
+    fake_result = result(0);
+    CHECK_EQ(serve(&foreign, 0, 0, 0), ER_SERVED_STEP);
+    CHECK_EQ(fake_called[STORE_OBS], 1);
+    CHECK_EQ(slot_set, 1);
+    CHECK_EQ(er_foreign_command(&port)->seq, seq);
+    CHECK_EQ(er_caller_collect(&rig.caller), 1);
+    CHECK_EQ(serve(&foreign, 1, 0, 0), -ETIMEDOUT);
+    CHECK_EQ(er_caller_wait(&rig.caller, generous()), 0);
+    shape[0] = 1;
+    post(&rig, ER_OP_STEP, 0, ER_ACTIONS_INTS);
+    fake_result = result(0);
+    CHECK_EQ(serve(&foreign, 0, 1, 0), ER_SERVED_STEP);
+    CHECK_EQ(serve(&foreign, 1, 1, 0), -ETIMEDOUT);
+    CHECK_EQ(er_caller_wait(&rig.caller, generous()), 0);
+    CHECK_EQ(fake_called[STORE_OBS], 1);
+
+    /* an env that fails: the batch goes on behind it */
+    post(&rig, ER_OP_STEP, 0, ER_ACTIONS_INTS);
+    fake_result = NULL;
+    CHECK_EQ(serve(&foreign, 0, 0, 0), -1);
+    CHECK_EQ(foreign.loop.at, 0);
+    foreign.loop.at++;
+    slice.tid = 3; /* of this batch: not cleared again */
+    fake_error = 0;
+    CHECK_EQ(er_foreign_step(&foreign, NULL, 0), 0);
+    CHECK_EQ(slice.tid, 3);
+    CHECK_EQ(foreign.loop.at, 0);
+    er_foreign_finish(&port, er_foreign_command(&port)->seq, 5, 0);
+    CHECK_EQ(er_caller_wait(&rig.caller, generous()), 0);
+    CHECK_EQ(report->hints, 5);
+    CHECK_EQ(er_load_relaxed(&stats->batches), 3); /* who steps without the port counts himself */
+
+    /* what is not for the loop */
+    post(&rig, ER_OP_STEP, 1, 1234);
+    CHECK_EQ(serve(&foreign, 0, 0, 0), ER_SERVED_COMMAND);
+    CHECK_EQ(er_foreign_command(&port)->action, 1234);
+    post(&rig, ER_OP_STEP, 1, ER_ACTIONS_SLAB); /* no numbers there */
+    CHECK_EQ(serve(&foreign, 0, 0, 0), ER_SERVED_COMMAND);
+    post(&rig, ER_OP_MESSAGE, 1, ER_ACTIONS_INTS);
+    CHECK_EQ(serve(&foreign, 0, 0, 0), ER_SERVED_COMMAND);
+    CHECK_EQ(er_foreign_reply(&port, "0123456789", 10), 10);
+    CHECK_EQ(er_foreign_stall(&port, 0), -ETIMEDOUT);
+    er_foreign_finish(&port, er_foreign_command(&port)->seq, 0, 10);
+    CHECK_EQ(er_caller_wait(&rig.caller, generous()), 0);
+    CHECK_EQ(report->reply_bytes, 10);
+
+    /* a key whose comparison fails is one that is not there */
+    fake_t *dict = FAKE_DICT(fake_str("a"), fake_float(1)), *bad = fake_str("!");
+    CHECK(!slice.python.dict_get((er_object *)dict, (er_object *)bad));
+    CHECK_EQ(errors_cleared, 1);
+    bind(&slice.python, 0);
+    CHECK(!slice.python.call_one((er_object *)bad, (er_object *)dict));
+    fake_drop(dict);
+    fake_drop(bad);
+    slice.loop = foreign.loop;
+    fake_slice_close(&slice);
+    rig_close(&rig);
+    return PASS;
+}
