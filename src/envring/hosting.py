@@ -218,16 +218,12 @@ class EnvHost:
     def single_observation(self, reply: Reply | None) -> Any:
         """Env 0's observation alone, copied."""
         slot = self._take_slot()
-        arrays, *_ = self.segment.slot_arrays(slot)
+        arrays = self.segment.slot_arrays(slot)[0]
         if reply is not None:
             self._take_dynamic(reply)
-        row = self._obs.row(
-            [
-                self._dynamic[leaf.index] if array is None else array
-                for leaf, array in zip(self._obs.leaves, arrays, strict=True)
-            ],
-            0,
-        )
+        if self._dynamic:
+            arrays = self._leaf_values(arrays)
+        row = self._obs.row(arrays, 0)
         self.slots.give_back(slot)
         return row
 

@@ -110,12 +110,9 @@ class Layout:
 
     def row(self, arrays: Sequence[Any], env_id: int) -> Any:
         """One env's value, copied out of the leaves' arrays."""
-        return self.build(
-            [
-                array[env_id].copy() if getattr(array, "ndim", 0) > 1 else array[env_id]
-                for array in arrays
-            ]
-        )
+        if self._single:
+            return _copy_row(arrays[0], env_id)
+        return _build(self.plan, [_copy_row(array, env_id) for array in arrays])
 
     def empty_dynamic(self, num_envs: int) -> dict[int, Any]:
         """What a batch of each dynamic leaf is before any reset."""
@@ -128,6 +125,10 @@ class Layout:
     def batch_dynamic(self, index: int, values: Sequence[Any], out: Any) -> Any:
         """A dynamic leaf's values as Gymnasium batches them."""
         return concatenate(self.leaves[index].space, values, out)
+
+
+def _copy_row(array: Any, env_id: int) -> Any:
+    return array[env_id].copy() if getattr(array, "ndim", 0) > 1 else array[env_id]
 
 
 def _storable(space: Space[Any]) -> bool:

@@ -113,6 +113,7 @@ class RingEnv(Guarded, Env[Any, Any]):
             spaces = resolve(hellos, "same", type(self).__name__)
             self.observation_space = spaces.single_observation_space
             self.action_space = spaces.single_action_space
+            self._nested = isinstance(self.action_space, Dict | Tuple)
             self.metadata = hello["metadata"]
             self.render_mode = hello["render_mode"]
             self.spec = hello["spec"]
@@ -131,14 +132,16 @@ class RingEnv(Guarded, Env[Any, Any]):
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Steps the env; see gymnasium.Env.step."""
-        batch = _batch_of_one(self.action_space, action)
+        plain = type(action) is int and not self._nested
+        batch = [action] if plain else _batch_of_one(self.action_space, action)
         reply = self._run(lambda host: host.start_step(batch))
-        rewards, terminations, truncations = self._running().outcomes()
+        host = self._running()
+        rewards, terminations, truncations = host.outcomes()
         return (
-            self._take_observation(reply),
-            float(rewards[0]),
-            bool(terminations[0]),
-            bool(truncations[0]),
+            host.single_observation(reply),
+            rewards.item(0),
+            terminations.item(0),
+            truncations.item(0),
             self._take_info(reply),
         )
 
@@ -227,7 +230,9 @@ class RingEnv(Guarded, Env[Any, Any]):
 
     def _take_info(self, reply: Reply | None) -> dict[str, Any]:
         self._info = {}
-        self._running().infos(reply)
+        host = self._running()
+        if host.pool.any_info:
+            host.infos(reply)
         return self._info
 
     def _take_observation(self, reply: Reply | None) -> Any:
