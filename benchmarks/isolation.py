@@ -1,0 +1,335 @@
+# SPDX-License-Identifier: MIT
+"""Envs in other interpreters against their goals, in one run: ``python benchmarks/isolation.py``.
+
+Every figure is a ratio (or a difference) within a round, in which all take their turns; the table
+shows medians with quartiles. The exit status is 1 when a goal is missed. Prefixes are built first,
+once, into the tests' cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from envring import Micromamba
+from envring.bench import machine
+from envring.bench.stats import Spread, paired_ratios, spread
+from envring.cpus import allowed_cpus
+from envring.launchers import environment
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "tests"))
+
+import foreign_prefixes  # noqa: E402
+import local_channel  # noqa: E402
+from foreign_prefixes import Recipe  # noqa: E402
+
+PEER = str(HERE / "isolation_peer.py")
+BOX = f"{HERE / 'isolation_env' / 'env_main.py'}:make"
+CARTPOLE = "CartPole-v1"
+RECIPES = {
+    "gymnasium-0.29": Recipe("3.9", ("gymnasium==0.29.1", "numpy==1.26.4")),
+    "portal-server": Recipe("3.9", ("gymnasium==0.29.1", "numpy==1.26.4", "portal-env==0.9.0")),
+    "portal-client": Recipe("3.9", ("gymnasium==0.29.1", "numpy==1.26.4", "portal-env==0.9.0")),
+}
+CORES = 2
+ROUNDS, SLICE_SECONDS, START_TRIALS = 11, 0.4, 9
+READY_SECONDS, ANSWER_SECONDS = 60.0, 30.0
+
+
+class PeerFailed(Exception):
+    """A peer raised, died or did not answer."""
+
+
+class Process:
+    """A peer in its process.
+
+    Args:
+        argv: the command.
+        frozen: whether it is stopped while it is not asked, because it never rests by itself.
+    """
+
+    def __init__(self, argv: Sequence[str], frozen: bool = False) -> None:
+        self.argv = argv
+        self.frozen = frozen
+        self._buffer = b""
+        self.log = tempfile.TemporaryFile()  # noqa: SIM115 (kill closes it)
+        self.process = subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            env=environment.clean(os.environ),
+            start_new_session=True,
+        )
+
+    def signal(self, number: signal.Signals) -> None:
+        """Reaches all its processes that lead no session of their own."""
+        os.killpg(self.process.pid, number)
+
+    def ask(self, line: str) -> dict[str, float]:
+        """Sends a line and waits for the answer."""
+        self.send(line)
+        return self.answer(ANSWER_SECONDS)
+
+    def send(self, line: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line.encode() + b"\n")
+        self.process.stdin.flush()
+
+    def answer(self, timeout: float) -> dict[str, float]:
+        """What it says next.
+
+        Raises:
+            PeerFailed: it says nothing in time, or has ended.
+        """
+        assert self.process.stdout is not None
+        fd = self.process.stdout.fileno()
+        deadline = time.monotonic() + timeout
+        while b"\n" not in self._buffer:
+            left = max(deadline - time.monotonic(), 0.0)
+            chunk = os.read(fd, 65536) if select.select([fd], [], [], left)[0] else b""
+            if not chunk:
+                text = os.pread(self.log.fileno(), 1 << 20, 0).decode(errors="replace")
+                raise PeerFailed(f"no answer from {' '.join(self.argv)}\n{text[-2000:]}")
+            self._buffer += chunk
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return dict(json.loads(line))
+
+    def close(self) -> None:
+        """Lets it end by itself, then makes sure that it has."""
+        if self.frozen:
+            self.signal(signal.SIGKILL)
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        try:
+            self.process.wait(10.0)
+        except subprocess.TimeoutExpired:
+            self.signal(signal.SIGKILL)
+            self.process.wait()
+        self.process.stdout.close()
+        self.log.close()
+
+
+@dataclass
+class Rates:
+    """Steps in a second by peer and round, and what was noted on the way."""
+
+    by_peer: dict[str, dict[int, float]] = field(default_factory=dict)
+    outside: list[float] = field(default_factory=list)
+
+    def ratio(self, over: str, under: str, scale: float = 1.0) -> Spread | None:
+        """How `over` compares with `scale` times `under`, each round in itself."""
+        pairs = paired_ratios(self.by_peer[over], self.by_peer[under])
+        return spread(each / scale for each in pairs)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A goal and what was measured for it."""
+
+    what: str
+    figure: Spread | None
+    unit: str = ""
+    goal: float | None = None
+    at_most: bool = False
+
+    @property
+    def passed(self) -> bool:
+        """Whether it is met; True where there is none."""
+        if self.goal is None or self.figure is None:
+            return self.goal is None
+        median = self.figure.median
+        return median <= self.goal if self.at_most else median >= self.goal
+
+    def __str__(self) -> str:
+        """A line of the table."""
+        if self.figure is None:
+            return f"{'-':>10}  {self.what}"
+        low, high = self.figure.low, self.figure.high
+        shown = f"{self.figure.median:>10.3g}{self.unit:2} ({low:.3g} to {high:.3g})"
+        sign = "<=" if self.at_most else ">="
+        aim = "" if self.goal is None else f"{sign} {self.goal:g}{self.unit}"
+        verdict = "" if self.goal is None else "PASS" if self.passed else "MISS"
+        return f"{shown:34} {aim:10} {verdict:5} {self.what}"
+
+
+def build(names: Sequence[str]) -> dict[str, str]:
+    """Builds the prefixes; returns their paths."""
+    for name in names:
+        foreign_prefixes.RECIPES[name] = RECIPES[name]
+    failed = foreign_prefixes.build_all(list(names))
+    for name, error in failed.items():
+        raise SystemExit(f"{name}: {error}")
+    return {name: str(foreign_prefixes.place(name)) for name in names}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def commands(paths: dict[str, str], port: int) -> dict[str, list[str]]:
+    """How each peer is started, in the order of their turns."""
+    own = paths["gymnasium-0.29"]
+    inside = [f"{own}/bin/python", "-s", PEER]
+    here = [sys.executable, PEER]
+    client = f"{paths['portal-client']}/bin/python"
+    return {
+        "bare x 64": [*inside, "bare", CARTPOLE, "64"],
+        "ring x 64": [*here, "ring", CARTPOLE, own, "64"],
+        "bare x 1": [*inside, "bare", CARTPOLE, "1"],
+        "ring x 1": [*here, "single", CARTPOLE, own],
+        "box, ring": [*here, "single", BOX, own],
+        "box, portal": [client, "-s", PEER, "portal", "box", str(port)],
+    }
+
+
+def take_turns(rounds: int, seconds: float, advanced: Callable[[int], None]) -> Rates:
+    """Measures every peer once a round."""
+    paths = build(["gymnasium-0.29", "portal-server", "portal-client"])
+    port = free_port()
+    rates = Rates()
+    with ExitStack() as stack:
+        script = BOX.partition(":")[0]
+        server = Process([f"{paths['portal-server']}/bin/python", "-s", script, str(port)], True)
+        stack.callback(server.close)
+        peers = {}
+        for name, argv in commands(paths, port).items():
+            peers[name] = Process(argv, frozen=name == "box, portal")
+            stack.callback(peers[name].close)
+        second = Process(commands(paths, port)["bare x 64"])
+        stack.callback(second.close)
+        for each in (*peers.values(), second):
+            each.answer(READY_SECONDS)
+        frozen = (server, peers["box, portal"])
+        for each in frozen:
+            each.signal(signal.SIGSTOP)
+        for number in range(rounds):
+            for name, peer in peers.items():
+                with thawed(frozen if peer.frozen else ()):
+                    note(rates, name, number, peer.ask(str(seconds)))
+            pair = (peers["bare x 64"], second)
+            for each in pair:
+                each.send(str(seconds))
+            both = [each.answer(ANSWER_SECONDS) for each in pair]
+            total = sum(each["steps"] / each["seconds"] for each in both)
+            rates.by_peer.setdefault("both bare x 64", {})[number] = total
+            advanced(number)
+    return rates
+
+
+@contextmanager
+def thawed(peers: Sequence[Process]) -> Iterator[None]:
+    """Lets frozen peers run for a while."""
+    for peer in peers:
+        peer.signal(signal.SIGCONT)
+    yield
+    for peer in peers:
+        peer.signal(signal.SIGSTOP)
+
+
+def note(rates: Rates, name: str, number: int, answer: dict[str, float]) -> None:
+    rates.by_peer.setdefault(name, {})[number] = answer["steps"] / answer["seconds"]
+
+
+def start_times(trials: int, advanced: Callable[[int], None]) -> dict[str, list[float]]:
+    """Seconds until the first observation: of a cached spec, and of the prefix it stands for."""
+    if local_channel.OWN not in local_channel.versions():
+        raise SystemExit(f"a channel needs a CPython {local_channel.OWN} to copy: none found")
+    folder = foreign_prefixes.cache() / "isolation"
+    os.environ["ENVRING_CACHE"] = str(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    spec = folder / "spec.yml"
+    lines = ["name: isolation", "channels:", f"  - {local_channel.build()}", "dependencies:"]
+    lines += [f"  - python={local_channel.OWN}", "  - numpy", "  - gymnasium"]
+    spec.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    _, ready = Micromamba(str(spec)).obtain()
+    launchers = {"spec": f"micromamba:{spec}", "prefix": f"prefix:{ready.prefix}"}
+    times: dict[str, list[float]] = {name: [] for name in launchers}
+    for number in range(trials + 1):
+        for name in sorted(launchers, reverse=bool(number % 2)):
+            process = Process([sys.executable, PEER, "start", CARTPOLE, launchers[name]])
+            try:
+                process.answer(READY_SECONDS)
+                seconds = process.ask("go")["seconds"]
+            finally:
+                process.close()
+            if number:  # the first ones fill the system's caches
+                times[name].append(seconds)
+        advanced(number)
+    return times
+
+
+def judge(rates: Rates | None, times: dict[str, list[float]] | None) -> Iterator[Verdict]:
+    """A verdict for each figure."""
+    if rates is not None:
+        ceiling = "of 2 x the bare loop, 64 CartPoles, 2 workers (Python 3.9)"
+        yield Verdict(ceiling, rates.ratio("ring x 64", "bare x 64", CORES), goal=0.75)
+        together = "of two bare loops that run at the same time"
+        yield Verdict(together, rates.ratio("ring x 64", "both bare x 64"))
+        one = "of the bare loop, one env step by step"
+        yield Verdict(one, rates.ratio("ring x 1", "bare x 1"), goal=0.4)
+        peer = "Portal-Env 0.9.0, one env step by step"
+        yield Verdict(peer, rates.ratio("box, ring", "box, portal"), "x", 50.0)
+    if times is not None:
+        pairs = zip(times["spec"], times["prefix"], strict=True)
+        added = spread((spec - prefix) * 1000 for spec, prefix in pairs)
+        yield Verdict("added by a cached spec to a start", added, "ms", 50.0, at_most=True)
+        yield Verdict("a start in the bare prefix", spread(t * 1000 for t in times["prefix"]), "ms")
+
+
+def main() -> int:
+    """Measures, prints a verdict for each goal; returns 1 when one is missed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("parts", nargs="*", help="of steps, start (default: both)")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--seconds", type=float, default=SLICE_SECONDS, help="of a slice")
+    parser.add_argument("--trials", type=int, default=START_TRIALS, help="of the start")
+    parser.add_argument("--json", type=Path, metavar="PATH", help="write every sample to this file")
+    options = parser.parse_args()
+    parts = options.parts or ["steps", "start"]
+    if unknown := set(parts) - {"steps", "start"}:
+        parser.error(f"no part {', '.join(sorted(unknown))}; choose from steps, start")
+    os.sched_setaffinity(0, allowed_cpus()[:CORES])
+    load = machine.load_average()
+
+    def advanced(number: int) -> None:
+        print(f"\rround {number + 1} ", end="", file=sys.stderr, flush=True)
+
+    steps, start = "steps" in parts, "start" in parts
+    rates = take_turns(options.rounds, options.seconds, advanced) if steps else None
+    times = start_times(options.trials, advanced) if start else None
+    print(file=sys.stderr)
+    verdicts = list(judge(rates, times))
+    for verdict in verdicts:
+        print(verdict)
+    for name, by_round in (rates.by_peer if rates is not None else {}).items():
+        each = spread(by_round.values())
+        if each is not None:
+            print(f"{each.median:>12,.0f} steps/s ({each.low:,.0f} to {each.high:,.0f}) {name}")
+    print(f"load {load} to {machine.load_average()}")
+    if options.json:
+        goals = [asdict(each) | {"passed": each.passed} for each in verdicts]
+        samples = {"rates": rates.by_peer if rates else {}, "seconds": times or {}}
+        hardware = machine.describe()
+        options.json.write_text(json.dumps({"goals": goals, "machine": hardware} | samples))
+    return 0 if all(verdict.passed for verdict in verdicts) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
