@@ -13,6 +13,7 @@ import threading
 
 import numpy as np
 from envring_worker import cpython, native, nativestructs
+from envring_worker.flat import PYTHON_INTS
 from envring_worker.main import OP_MESSAGE, OP_STEP
 from envring_worker.native import NativeLoop, NativePort, NativeUnavailable
 from plain_odd import LEAF, Steady
@@ -172,6 +173,40 @@ def serve_steps():
     assert envs.actions.message is None
     seq = caller.post(OP_MESSAGE)
     assert served() == (OP_MESSAGE, seq, 0, 0)
+
+
+class Taker(Steady):
+    """Keeps its action."""
+
+    def step(self, action):
+        self.action = action
+        return Steady.step(self, action)
+
+
+def actions_are_found_while_serving():
+    """However they travel: read in C, or by the reader that is also the reference."""
+    library = open_library()
+    ints = ("leaf", 0, "<i8", ())
+    for plan, code in (
+        (ints, 0),
+        (ints, PYTHON_INTS),
+        (ints, ord("f") << 8 | 4),
+        (("leaf", 0, "<f4", ()), 0),
+        (("leaf", 0, "<i4", ()), 0),
+        (("leaf", 0, "<i4", ()), PYTHON_INTS),
+        (("leaf", 0, "<f4", (2,)), 0),
+        (("tuple", [ints, ("leaf", 1, "<f4", (2,))]), 0),
+    ):
+        envs = attached(library, [Taker(), Taker()], LEAF, action_plan=plan)
+        envs.segment.action_slab.view(np.int64)[:] = 5  # narrower ones read 5, 0, 5, 0
+        loop = compiled(library, envs)
+        port, caller = port_of(library, envs.segment, 2), Caller(library, envs.segment, 2)
+        expected = envs.actions.read(code)
+        caller.post(OP_STEP, 0, code)
+        assert loop.serve(port, 0.0) is None
+        caller.wait()
+        for env, wanted in zip(envs.envs, expected):
+            assert (type(env.action), repr(env.action)) == (type(wanted), repr(wanted))
 
 
 # -- what cannot be used --------------------------------------------------------------------------
