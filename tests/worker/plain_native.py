@@ -262,7 +262,8 @@ def assert_no_growth(work, observation=None):
         added.append(dict((name, after[name] - before[name]) for name in before))
         before = after
     least = dict((name, min((each[name] for each in added), key=abs)) for name in before)
-    slack = {"blocks": 60, "pages": 20}
+    # ctypes and caches let go of some None without any loop; a loop that did would by the hundred
+    slack = {"blocks": 60, "pages": 20, "None": 40, "observation": 40 if observation is None else 6}
     assert all(abs(count) <= slack.get(name, 6) for name, count in least.items()), least
 
 
