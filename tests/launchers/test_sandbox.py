@@ -66,7 +66,7 @@ def test_without_a_sandbox_nothing_changes(venv_prefix):
 def test_files_outside_are_not_there(boxed, tmp_path):
     secret = tmp_path / "secret"
     secret.write_text("key")
-    places = [secret, "/root/.bashrc", "/home", "/run", "/var/log", "/etc/shadow", "/boot"]
+    places = [secret, os.path.expanduser("~/.bashrc"), "/run", "/var/log", "/etc/shadow", "/boot"]
     code = (
         f"import json, os; print(json.dumps([os.path.exists(p) for p in {list(map(str, places))}]))"
     )
