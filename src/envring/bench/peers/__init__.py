@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: MIT
+"""The contestants, one file for each package, which is imported in the peer's own process only."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import importlib.util
+import itertools
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from envring.bench.peers import bare, gymnasium_vector, ring
+from envring.bench.peers.base import Adapter, Peer, VectorPeer, draw_actions
+from envring.bench.workloads import Workload
+
+__all__ = [
+    "TITLES",
+    "Adapter",
+    "Peer",
+    "VectorPeer",
+    "adapters",
+    "build",
+    "draw_actions",
+    "find",
+    "installed",
+    "measure_slice",
+]
+
+
+@functools.cache
+def adapters() -> dict[str, Adapter]:
+    """Every contestant by name, installed or not, in the order in which tables show them."""
+    modules = (ring, gymnasium_vector, bare)
+    return {each.name: each for each in itertools.chain(*(module.ADAPTERS for module in modules))}
+
+
+TITLES = {name: adapter.title for name, adapter in adapters().items()}
+
+
+def find(name: str) -> Adapter:
+    """The contestant called ``name``.
+
+    Raises:
+        ValueError: if there is no such peer.
+    """
+    try:
+        return adapters()[name]
+    except KeyError:
+        known = ", ".join(adapters())
+        raise ValueError(f"no peer {name!r}; use one of {known}") from None
+
+
+def installed(adapter: Adapter) -> str | None:
+    """The version of what ``adapter`` measures, or None where it is not installed.
+
+    Nothing is imported to find out.
+    """
+    if adapter.package is None:
+        return _version(adapter.requirement or "envring")
+    if importlib.util.find_spec(adapter.package) is None:
+        return None
+    return _version(adapter.requirement)
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown version"
+
+
+def build(name: str, workload: Workload, num_envs: int, options: Mapping[str, Any]) -> Peer:
+    """Construct and reset the peer called ``name``; imports are no part of its construction time.
+
+    Args:
+        name: A key of `adapters`.
+        workload: What it steps.
+        num_envs: How many envs.
+        options: Keyword arguments of its constructor; they go before those of its preset.
+
+    Raises:
+        ValueError: if there is no such peer.
+    """
+    adapter = find(name)
+    return adapter.build(workload, num_envs, {**adapter.preset, **options})
+
+
+def measure_slice(peer: Peer, seconds: float) -> dict[str, float]:
+    """Step ``peer`` for about ``seconds`` and count what it did.
+
+    The first tenth goes untimed: it wakes what slept and tells how often to look at the clock.
+
+    Returns:
+        ``seconds`` of wall time, ``batches``, ``resets`` and ``steps`` (env steps without resets).
+    """
+    clock = time.perf_counter
+    warm, start = 0, clock()
+    while warm < 2 or clock() - start < seconds / 10:
+        peer.advance(1)
+        warm += 1
+    per_batch = (clock() - start) / warm
+    chunk = max(1, int(min(seconds / 50, 0.005) / per_batch))
+    peer.take_resets()
+    batches, start = 0, clock()
+    while True:
+        peer.advance(chunk)
+        batches += chunk
+        elapsed = clock() - start
+        if elapsed >= seconds:
+            break
+    resets = peer.take_resets()
+    return {
+        "seconds": elapsed,
+        "batches": batches,
+        "resets": resets,
+        "steps": batches * peer.num_envs - resets,
+    }
