@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from envring.bench import machine
 from envring.bench.__main__ import exit_on_signals, require_extra
+from envring.bench.cells import Cell, CellResult
 from envring.bench.process import PeerFailed, PeerProcess
-from envring.bench.runner import Cell, CellResult, run_cell
+from envring.bench.runner import run_cell
 from envring.bench.stats import Spread, spread
 from envring.cpus import allowed_cpus, usable_cpus
 
@@ -87,7 +88,7 @@ class ThroughputRow:
 
 
 def _cell(workload: str, num_envs: int, peers: tuple[str, ...]) -> Cell:
-    return Cell(workload, num_envs, peers, {"envring": RING})
+    return Cell.of(workload, num_envs, peers, {"envring": RING})
 
 
 THROUGHPUT = {

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from envring.bench import machine, workloads
-from envring.bench.runner import Cell, CellResult, run_cell
+from envring.bench.cells import Cell, CellResult
+from envring.bench.runner import run_cell
 
 PEERS = ("envring", "async", "sync", "bare")
 MARGIN_SECONDS = 4.0  # for closing, tables and the picture
@@ -94,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     rounds, slice_seconds = (3, 0.1) if options.quick else (9, 0.3)
     own = {} if options.workers is None else {"num_workers": options.workers}
-    cells = [Cell(name, options.envs, PEERS, {"envring": own}) for name in options.workload]
+    cells = [Cell.of(name, options.envs, PEERS, {"envring": own}) for name in options.workload]
     console = Console()
     hardware = machine.describe() | {"load_before": machine.load_average()}
     end = begun + options.seconds - MARGIN_SECONDS

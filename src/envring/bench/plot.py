@@ -13,9 +13,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from envring.bench.cells import CellResult
 from envring.bench.peers import TITLES
 from envring.bench.report import heading, machine_line, short, times
-from envring.bench.runner import CellResult
 
 _COLOURS = {"envring": "#0b7a4b", "async": "#c2410c", "sync": "#b08900", "bare": "#6b7280"}
 _INK = "#1f2933"

@@ -16,8 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from envring.bench import workloads
+from envring.bench.cells import QUIET, CellResult
 from envring.bench.peers import TITLES
-from envring.bench.runner import QUIET, CellResult
 from envring.bench.stats import Spread
 
 MISSING = "-"

@@ -4,115 +4,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import replace
 
+from envring.bench.cells import QUIET, Cell, CellResult, Sample
 from envring.bench.process import PeerFailed, PeerProcess
-from envring.bench.stats import Spread, paired_ratios, spread
 
-QUIET = 0.15  # processors busy with other things, up to which a slice counts as undisturbed
 GRACE_SECONDS = 8.0
 CONSTRUCT_SECONDS = 30.0
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One workload at one number of envs, for some peers.
-
-    Attributes:
-        workload: The name of the workload.
-        num_envs: How many envs each peer has.
-        peers: Keys of `envring.bench.peers.TITLES`, in the order in which they take their turns.
-        options: Per peer the keyword arguments of its constructor.
-    """
-
-    workload: str
-    num_envs: int
-    peers: tuple[str, ...]
-    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Sample:
-    """What one peer did in one slice.
-
-    Attributes:
-        peer: Whose slice it was.
-        round: The round, counted from 0.
-        steps: Env steps, resets not among them.
-        resets: Env steps that were spent on resets.
-        batches: Steps of the whole vector environment.
-        seconds: Wall time.
-        outside: Processors that were busy with anything else meanwhile; None where unknown.
-        kept: False when the slice was disturbed and a repetition replaced it.
-    """
-
-    peer: str
-    round: int
-    steps: int
-    resets: int
-    batches: int
-    seconds: float
-    outside: float | None = None
-    kept: bool = True
-
-    @property
-    def rate(self) -> float:
-        """Env steps in a second."""
-        return self.steps / self.seconds
-
-
-@dataclass
-class CellResult:
-    """Every sample of a cell, and what went wrong.
-
-    Attributes:
-        cell: What was measured.
-        cores: Usable processors: the ceiling is so many times the rate of the bare loop.
-        samples: All slices in the order in which they were taken.
-        failures: What went wrong, by peer; a peer may have samples from before its failure.
-    """
-
-    cell: Cell
-    cores: int
-    samples: list[Sample] = field(default_factory=list)
-    failures: dict[str, str] = field(default_factory=dict)
-
-    def rates(self, peer: str) -> dict[int, float]:
-        """Env steps in a second of ``peer``, by round."""
-        return {each.round: each.rate for each in self.samples if each.peer == peer and each.kept}
-
-    def rate(self, peer: str) -> Spread | None:
-        """Median rate of ``peer`` over the rounds."""
-        return spread(self.rates(peer).values())
-
-    def ratio(self, peer: str, base: str) -> Spread | None:
-        """How many times as fast as ``base`` ``peer`` was, each round compared in itself."""
-        return spread(paired_ratios(self.rates(peer), self.rates(base)))
-
-    def of_ceiling(self, peer: str) -> Spread | None:
-        """The fraction of the ceiling that ``peer`` reached, each round compared in itself."""
-        ratios = paired_ratios(self.rates(peer), self.rates("bare"))
-        return spread(ratio / self.cores for ratio in ratios)
-
-    def outside(self) -> Spread | None:
-        """Processors busy with other things during the slices that count."""
-        return spread(
-            each.outside for each in self.samples if each.kept and each.outside is not None
-        )
-
-    def as_json(self) -> dict[str, Any]:
-        """Everything, for a JSON file."""
-        return {
-            "workload": self.cell.workload,
-            "num_envs": self.cell.num_envs,
-            "cores": self.cores,
-            "options": {peer: dict(options) for peer, options in self.cell.options.items()},
-            "samples": [asdict(each) | {"rate": each.rate} for each in self.samples],
-            "failures": self.failures,
-        }
 
 
 def run_cell(
@@ -181,10 +81,10 @@ def _start(
 ) -> dict[str, PeerProcess]:
     """Start all peers at once, so that they construct side by side, and keep those that do."""
     started = {}
-    for peer in cell.peers:
-        process = PeerProcess(peer, cell.workload, cell.num_envs, cell.options.get(peer, {}))
+    for each in cell.contestants:
+        process = PeerProcess(each.peer, cell.workload, cell.num_envs, each.options)
         stack.callback(process.kill)
-        started[peer] = process
+        started[each.label] = process
     until = time.monotonic() + timeout
     running = {}
     for peer, process in started.items():
@@ -225,7 +125,7 @@ def _take(
             break
     best = quietest(attempts)
     for index, attempt in enumerate(attempts):
-        yield attempt if index == best else Sample(**{**asdict(attempt), "kept": False})
+        yield attempt if index == best else replace(attempt, kept=False)
 
 
 def quietest(attempts: Sequence[Sample]) -> int:

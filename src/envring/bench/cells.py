@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: MIT
+"""What is measured, and what was found: plain data, no processes and no clocks here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from envring.bench.stats import Spread, paired_ratios, spread
+
+QUIET = 0.15  # processors busy with other things, up to which a slice counts as undisturbed
+BARE = "bare"  # the peer whose rate times the cores is the ceiling
+BARE_ALL = "bare-all"  # bare loops on all cores at once: what the cores truly give
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One entry of a cell: a peer with its options.
+
+    Attributes:
+        label: What samples and tables call it; no two of a cell have the same.
+        peer: The name of an adapter in `envring.bench.peers`.
+        options: Keyword arguments of the peer's constructor, over the adapter's own.
+    """
+
+    label: str
+    peer: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One workload at one number of envs, for some contestants.
+
+    Attributes:
+        workload: The name of the workload.
+        num_envs: How many envs each contestant has.
+        contestants: In the order in which they take their turns.
+        num_workers: Worker processes of the peers that let one choose; None: what they choose.
+        think: Seconds for which the caller computes after each step, as a policy would.
+    """
+
+    workload: str
+    num_envs: int
+    contestants: tuple[Contestant, ...]
+    num_workers: int | None = None
+    think: float = 0.0
+
+    def __post_init__(self) -> None:
+        if len(set(self.peers)) < len(self.contestants):
+            raise ValueError(f"two contestants have the same label: {', '.join(self.peers)}")
+
+    @classmethod
+    def of(
+        cls,
+        workload: str,
+        num_envs: int,
+        peers: Iterable[str],
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+        *,
+        num_workers: int | None = None,
+        think: float = 0.0,
+    ) -> Cell:
+        """A cell of peers that are labelled with their own names.
+
+        Args:
+            workload: The name of the workload.
+            num_envs: How many envs each peer has.
+            peers: Names of adapters.
+            options: Per peer the keyword arguments of its constructor.
+            num_workers: As in the class.
+            think: As in the class.
+        """
+        options = options or {}
+        contestants = tuple(Contestant(peer, peer, options.get(peer, {})) for peer in peers)
+        return cls(workload, num_envs, contestants, num_workers, think)
+
+    @property
+    def peers(self) -> tuple[str, ...]:
+        """The contestants' labels, in the order of their turns."""
+        return tuple(each.label for each in self.contestants)
+
+    @property
+    def key(self) -> tuple[str, int, int | None, float]:
+        """What tells this cell from the others of a run: the same in another run."""
+        return self.workload, self.num_envs, self.num_workers, self.think
+
+
+@dataclass(frozen=True)
+class Latency:
+    """How long the steps of the whole vector environment took, in seconds.
+
+    Attributes:
+        p50: The median.
+        p90: Nine of ten took no longer.
+        p99: 99 of 100 took no longer.
+        longest: The longest one.
+        batches: Steps per reading of the clock: more than 1 where a step is so short that reading
+            the clock for each would count; figures are then means over so many.
+    """
+
+    p50: float
+    p90: float
+    p99: float
+    longest: float
+    batches: int = 1
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What one contestant did in one slice.
+
+    Attributes:
+        peer: The contestant's label.
+        round: The round, counted from 0.
+        steps: Env steps, resets not among them.
+        resets: Env steps that were spent on resets.
+        batches: Steps of the whole vector environment.
+        seconds: Wall time.
+        outside: Processors that were busy with anything else meanwhile; None where unknown.
+        kept: False when the slice was disturbed and a repetition replaced it.
+        cpu: CPU seconds that all processes of the peer used meanwhile; None where unknown.
+        voluntary: Context switches of all its threads that gave way themselves; None where unknown.
+        involuntary: Context switches that the kernel forced; None where unknown.
+        latency: How long its batches took; None where not measured.
+    """
+
+    peer: str
+    round: int
+    steps: int
+    resets: int
+    batches: int
+    seconds: float
+    outside: float | None = None
+    kept: bool = True
+    cpu: float | None = None
+    voluntary: int | None = None
+    involuntary: int | None = None
+    latency: Latency | None = None
+
+    @property
+    def rate(self) -> float:
+        """Env steps in a second."""
+        return self.steps / self.seconds
+
+    @property
+    def cores(self) -> float | None:
+        """Processors in use on average."""
+        return None if self.cpu is None else self.cpu / self.seconds
+
+    @property
+    def switches(self) -> int | None:
+        """Context switches of both kinds."""
+        if self.voluntary is None or self.involuntary is None:
+            return None
+        return self.voluntary + self.involuntary
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, for a JSON file."""
+        return asdict(self) | {"rate": self.rate}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Sample:
+        """What `as_json` wrote."""
+        found = {key: value for key, value in fields.items() if key != "rate"}
+        if found.get("latency") is not None:
+            found["latency"] = Latency(**found["latency"])
+        return cls(**found)
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What a contestant costs apart from its steps.
+
+    Attributes:
+        construct_seconds: To construct it, imports not among it.
+        close_seconds: To close it; None when it did not come to that.
+        memory_bytes: Of all its processes, each shared page once (PSS); None where unknown.
+        processes: How many processes it has, the caller's among them.
+    """
+
+    construct_seconds: float
+    close_seconds: float | None = None
+    memory_bytes: int | None = None
+    processes: int = 1
+
+
+@dataclass
+class CellResult:
+    """Every sample of a cell, and what went wrong.
+
+    Attributes:
+        cell: What was measured.
+        cores: Usable processors: the ceiling is so many times the rate of the bare loop.
+        samples: All slices in the order in which they were taken.
+        failures: What went wrong, by label; a peer may have samples from before its failure.
+        footprints: Start, end and memory, by label.
+        refusals: Why a peer was not measured in this cell though it is installed, by label.
+        breakdowns: Where the time of a step goes, by label, as `Breakdown.as_json` writes it.
+    """
+
+    cell: Cell
+    cores: int
+    samples: list[Sample] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+    footprints: dict[str, Footprint] = field(default_factory=dict)
+    refusals: dict[str, str] = field(default_factory=dict)
+    breakdowns: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def of(self, peer: str) -> list[Sample]:
+        """The slices of ``peer`` that count, in the order of the rounds."""
+        return [each for each in self.samples if each.peer == peer and each.kept]
+
+    def rates(self, peer: str) -> dict[int, float]:
+        """Env steps in a second of ``peer``, by round."""
+        return {each.round: each.rate for each in self.of(peer)}
+
+    def rate(self, peer: str) -> Spread | None:
+        """Median rate of ``peer`` over the rounds."""
+        return spread(self.rates(peer).values())
+
+    def ratios(self, peer: str, base: str) -> list[float]:
+        """How many times as fast as ``base`` ``peer`` was, in each round that both have."""
+        return paired_ratios(self.rates(peer), self.rates(base))
+
+    def ratio(self, peer: str, base: str) -> Spread | None:
+        """How many times as fast as ``base`` ``peer`` was, each round compared in itself."""
+        return spread(self.ratios(peer, base))
+
+    def ceiling_fractions(self, peer: str) -> list[float]:
+        """The fraction of the ceiling that ``peer`` reached, in each round that both have."""
+        return [ratio / self.cores for ratio in self.ratios(peer, BARE)]
+
+    def of_ceiling(self, peer: str) -> Spread | None:
+        """The fraction of the ceiling that ``peer`` reached, each round compared in itself."""
+        return spread(self.ceiling_fractions(peer))
+
+    def of_cores(self, peer: str) -> Spread | None:
+        """The fraction of what bare loops on all cores at once reached, where they were run."""
+        return self.ratio(peer, BARE_ALL)
+
+    def cores_used(self, peer: str) -> Spread | None:
+        """Processors that ``peer`` kept busy."""
+        return spread(each.cores for each in self.of(peer) if each.cores is not None)
+
+    def switches(self, peer: str) -> Spread | None:
+        """Context switches of ``peer`` per 1000 env steps."""
+        return spread(
+            1000 * each.switches / each.steps
+            for each in self.of(peer)
+            if each.switches is not None and each.steps
+        )
+
+    def latency(self, peer: str) -> dict[str, Spread] | None:
+        """Median over the rounds of each quantile of a batch's seconds, by its name."""
+        found = [each.latency for each in self.of(peer) if each.latency is not None]
+        spreads = {
+            name: spread(getattr(each, name) for each in found)
+            for name in ("p50", "p90", "p99", "longest")
+        }
+        return {name: each for name, each in spreads.items() if each is not None} or None
+
+    def outside(self) -> Spread | None:
+        """Processors busy with other things during the slices that count."""
+        return spread(
+            each.outside for each in self.samples if each.kept and each.outside is not None
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, for a JSON file."""
+        return {
+            "workload": self.cell.workload,
+            "num_envs": self.cell.num_envs,
+            "num_workers": self.cell.num_workers,
+            "think": self.cell.think,
+            "contestants": [
+                {"label": each.label, "peer": each.peer, "options": dict(each.options)}
+                for each in self.cell.contestants
+            ],
+            "cores": self.cores,
+            "samples": [each.as_json() for each in self.samples],
+            "failures": self.failures,
+            "footprints": {label: asdict(each) for label, each in self.footprints.items()},
+            "refusals": self.refusals,
+            "breakdowns": self.breakdowns,
+        }
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> CellResult:
+        """What `as_json` wrote."""
+        cell = Cell(
+            fields["workload"],
+            fields["num_envs"],
+            tuple(Contestant(**each) for each in fields["contestants"]),
+            fields["num_workers"],
+            fields["think"],
+        )
+        return cls(
+            cell,
+            fields["cores"],
+            samples=[Sample.from_json(each) for each in fields["samples"]],
+            failures=dict(fields["failures"]),
+            footprints={label: Footprint(**each) for label, each in fields["footprints"].items()},
+            refusals=dict(fields["refusals"]),
+            breakdowns=dict(fields["breakdowns"]),
+        )
