@@ -37,6 +37,7 @@ cdef extern from "numpy/arrayobject.h":
 
 
 cdef extern from "er_park.h":
+    int64_t ER_FOREVER
     int64_t er_park_now() nogil
 
 
@@ -52,10 +53,14 @@ cdef extern from "er_layout.h":
         uint64_t reply_bytes
         uint32_t infos
         uint32_t hints
+    ctypedef struct er_atomic32_t:
+        pass
     ctypedef struct er_atomic64_t:
         pass
     ctypedef struct er_stats_t:
         er_atomic64_t batches, env_steps, busy_ns, wait_ns, spins, parks, slow_rows
+        er_atomic64_t env_ns, began_ns, ended_ns
+        er_atomic64_t finished_ns[2]
     ctypedef struct er_worker_t:
         er_report_t report
         er_stats_t stats
@@ -64,6 +69,7 @@ cdef extern from "er_layout.h":
         uint64_t total_bytes, slot_bytes, info_bytes, action_bytes, final_bytes
         uint64_t off_workers, off_tids, off_final_marks
         uint64_t off_actions, off_final, off_slots, off_infos
+        er_atomic32_t timed
     ctypedef struct er_command_t:
         uint32_t op, seq, slot, action
 
@@ -72,6 +78,8 @@ cdef extern from "er_stats.h":
     void er_stat_add(er_atomic64_t *, uint64_t)
     void er_stat_set(er_atomic64_t *, uint64_t)
     uint64_t er_load_relaxed(er_atomic64_t *)
+    uint32_t er_load_relaxed_32 "er_load_relaxed"(er_atomic32_t *)
+    void er_store_relaxed_32 "er_store_relaxed"(er_atomic32_t *, uint32_t)
 
 
 cdef extern from "er_segment.h":
@@ -181,6 +189,7 @@ cdef class Segment:
     cdef readonly uint64_t slot_bytes, info_bytes, total_bytes
     cdef readonly uint64_t off_actions, off_final, off_slots, off_infos
     cdef readonly uint64_t off_tids, off_final_marks
+    cdef readonly bint timed
     cdef uint64_t off_workers
 
     def __init__(self, buffer, config=None):
@@ -258,7 +267,17 @@ cdef class Segment:
             "spins": er_load_relaxed(&s.spins),
             "parks": er_load_relaxed(&s.parks),
             "slow_rows": er_load_relaxed(&s.slow_rows),
+            "env_ns": er_load_relaxed(&s.env_ns),
+            "began_ns": er_load_relaxed(&s.began_ns),
+            "ended_ns": er_load_relaxed(&s.ended_ns),
+            "finished_ns": max(er_load_relaxed(&s.finished_ns[0]),
+                               er_load_relaxed(&s.finished_ns[1])),
         }
+
+    def set_timed(self, bint timed):
+        """Has workers and caller take the time of what they do, from the next batch on."""
+        self.timed = timed
+        er_store_relaxed_32(&self.base.timed, timed)
 
 
 cdef void _set_wait(er_wait_t *wait, double spin, bint adaptive, uint32_t yield_every):
@@ -284,6 +303,9 @@ cdef class CallerPort:
     cdef uint64_t *counted
     cdef uint32_t num_workers
     cdef readonly bint in_flight  # a batch was started and not yet seen complete
+    # of the last batch while the segment is timed, by er_park_now's clock
+    cdef int64_t posted_ns, rung_ns, complete_ns
+    cdef public bint uncollected  # a batch was started and its replies not yet read
 
     def __cinit__(self, Segment segment, double spin, bint adaptive, uint32_t yield_every):
         cdef uint32_t n = segment.num_workers
@@ -330,7 +352,12 @@ cdef class CallerPort:
             r = er_caller_post(&self.caller, w, &command)
             if r < 0:
                 _raise_errno(r)
+        if not (seq and self.segment.timed):  # moments are those of a batch
+            er_caller_ring(&self.caller)
+            return
+        self.posted_ns = er_park_now()
         er_caller_ring(&self.caller)
+        self.rung_ns = er_park_now()
 
     def ring(self):
         """Wakes the workers."""
@@ -352,6 +379,8 @@ cdef class CallerPort:
             r = er_caller_wait(&self.caller, until)
         if r == 0:
             self.in_flight = False
+            if self.segment.timed:
+                self.complete_ns = er_park_now()
             return 0
         if r == 1:
             return 1
@@ -393,6 +422,34 @@ cdef class CallerPort:
                 break
             parts.append(out[:n])
         return b"".join(parts)
+
+    def moments(self, cnp.ndarray into):
+        """Stores the moments of the last batch, if the segment is timed, in ns of time.monotonic.
+
+        Args:
+            into: int64 (4 + 4 * num_workers,), contiguous: the batch's sequence, when its commands
+                were posted, when workers were rung, when it was seen complete; then by worker its
+                env time so far, when its first env's turn came, when its results were stored,
+                and when the batch *before* was published and the caller rung.
+
+        Raises:
+            ValueError: an array of another form.
+        """
+        cdef uint32_t w
+        cdef er_stats_t *stats
+        if (into.ndim != 1 or into.shape[0] != 4 + 4 * self.num_workers
+                or into.descr.type_num != cnp.NPY_INT64 or not cnp.PyArray_IS_C_CONTIGUOUS(into)):
+            raise ValueError(f"moments need int64 ({4 + 4 * self.num_workers},)")
+        cdef int64_t *at = <int64_t *>cnp.PyArray_DATA(into)
+        at[0], at[1] = self.caller.seq, self.posted_ns
+        at[2], at[3] = self.rung_ns, self.complete_ns
+        for w in range(self.num_workers):
+            at += 4
+            stats = &self.segment.worker(w).stats
+            at[0] = er_load_relaxed(&stats.env_ns)
+            at[1] = er_load_relaxed(&stats.began_ns)
+            at[2] = er_load_relaxed(&stats.ended_ns)
+            at[3] = er_load_relaxed(&stats.finished_ns[(self.caller.seq - 1) & 1])
 
     def wait_stats(self):
         """(waits that ended spinning, waits that slept, mean wait in ns) of the caller."""
@@ -476,9 +533,13 @@ cdef class WorkerPort:
                         return False
         with nogil:
             er_worker_finish(&self.port, seq)
+        if er_load_relaxed_32(&self.segment.base.timed):
+            er_stat_set(&self.segment.worker(self.port.worker).stats.finished_ns[seq & 1],
+                        er_park_now())
         return True
 
 
 include "_codec.pxi"
 include "_slots.pxi"
+include "_steppath.pxi"
 include "_steploop.pxi"

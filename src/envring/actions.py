@@ -34,6 +34,9 @@ def slab_bytes(layout: Layout, num_envs: int) -> int:
 class ActionSender:
     """Stores batches of actions where workers find them.
 
+    Attributes:
+        exact: takes batches of the space's dtype and shape; None where actions are nested.
+
     Args:
         layout: of the single action space.
         batched: the batched action space.
@@ -59,7 +62,7 @@ class ActionSender:
         self._message_code: int = codes.MESSAGE
         self._ints_code: int = codes.format_code(np.dtype(np.int64), python_numbers=True)
         self._leaf: Leaf | None = None
-        self._exact: Callable[[Any], bool] | None = None
+        self.exact: _core.ActionSlab | None = None
         self._ints: Callable[[list[Any]], bool] | None = None
         self._shape: tuple[int, ...] = ()
         self._write_nested: Callable[[Any], bool] | None = None
@@ -68,7 +71,7 @@ class ActionSender:
             assert leaf.dtype is not None
             self._shape = (num_envs, *leaf.shape)
             self._view = slab[: leaf.nbytes(num_envs)].view(leaf.dtype).reshape(self._shape)
-            self._exact = _core.ActionSlab(self._view).put
+            self.exact = _core.ActionSlab(self._view)
             if not leaf.shape and leaf.dtype.kind in "iu":
                 self._ints = _core.IntSlab(slab, num_envs).put
         else:
@@ -80,7 +83,7 @@ class ActionSender:
         Raises:
             ActionError: the batch does not fit the action space; nothing was sent.
         """
-        if self._exact is not None and self._exact(actions):
+        if self.exact is not None and self.exact.put(actions):
             return self._slab_code
         if self._ints is not None and type(actions) is list and self._ints(actions):
             return self._ints_code

@@ -163,6 +163,12 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
         """Waits for a step; see `step` and `reset_wait` for returns and exceptions."""
         host = self._enter()
         try:
+            if timeout is None and self._state is _STEPPING and host.step_is_done():
+                self._state = _IDLE
+                results = host.take_step()
+                if results is not None:
+                    return *results, {}
+                self._state = _STEPPING
             reply = self._await(host, _STEPPING, "step", timeout)
             rewards, terminations, truncations = host.outcomes()
             observations = host.observations(reply)

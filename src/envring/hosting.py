@@ -21,7 +21,7 @@ from envring.errors import InfoError, ObservationError, RemoteEnvError, RemoteTr
 from envring.infos import InfoAssembler
 from envring.inline import InlinePool
 from envring.layout import ALIGNMENT, Layout
-from envring.pool import WorkerPool
+from envring.pool import COMPLETE, RANG, WorkerPool
 from envring.reply import Reply, remote_error, type_name
 from envring.segment import (
     COMMAND_RING_BYTES,
@@ -95,9 +95,19 @@ class EnvHost:
         self._restores = self._obs.has_dynamic and any(w.foreign for w in pool.workers)
         # Without processes between them, caller and envs would hold the same objects.
         self._detach_dynamic = copy and isinstance(pool, InlinePool)
+        self._path = self._short_path()
         self._slot = 0
         # What copy=False hands out: always the same objects.
         self._shared_obs = self._obs.build(self._leaf_values(self.segment.slot_arrays(0)[0]))
+
+    def _short_path(self) -> _core.StepPath | None:
+        """The short way through a step, where envs and caller leave room for one."""
+        pool = self.pool
+        if isinstance(pool, InlinePool) or pool.relayed or self._dynamic or self._add_info:
+            return None
+        assert pool.port is not None
+        exact = self.actions.exact
+        return _core.StepPath(pool.port, self.slots, self._reader, exact, self._leases)
 
     def _lay_out(self, obs: Layout, action: Layout, slots: int | None) -> SegmentSpec:
         n = self.num_envs
@@ -137,9 +147,38 @@ class EnvHost:
         Raises:
             ActionError: the actions do not fit; nothing was started.
         """
+        if self._path is not None:
+            slot = self._path.start(actions)
+            if slot >= 0:
+                self._slot = slot
+                return
         code = self.actions.put(actions)
         self._slot = slot = self.slots.take() if self._leases else 0
         self.pool.start_step(slot, code)
+
+    def step_is_done(self) -> bool:
+        """Whether the step under way is complete. False: `wait` knows more."""
+        if self._path is None:
+            return False
+        state = self._path.wait()
+        if state == RANG:
+            self.pool.drain()  # type: ignore[union-attr]
+        return state == COMPLETE
+
+    def take_step(self) -> tuple[Any, Any, Any, Any] | None:
+        """Observations, rewards, terminations and truncations of a complete step.
+
+        None where there is more to it: then `collect` has it all.
+        """
+        if self._path is None:
+            return None
+        outcomes = self._path.take(self._slot)
+        if outcomes is None:
+            return None
+        if not self.copy:
+            return self._shared_obs, *outcomes
+        arrays = self._reader.observations(self._take_slot())
+        return self._obs.build(arrays), *outcomes
 
     def start_reset(
         self, seeds: Sequence[int | None], options: Any, mask: np.ndarray[Any, Any] | None

@@ -24,7 +24,7 @@ from envring.segment import MappedSegment, SegmentFile
 from envring.starting import Placement
 
 _NEVER = 1 << 62  # ns
-_COMPLETE, _RANG = 0, 1  # of CallerPort.wait
+COMPLETE, RANG = 0, 1  # of CallerPort.wait
 _SLICE = 0.05  # seconds between two looks for deaths
 _REPLIES, _INFOS = 1, 2  # of CallerPort.attention
 
@@ -37,7 +37,7 @@ class WorkerPool:
 
     Attributes:
         hellos: what each worker says of its envs (see launchers/child.py, describe).
-        any_info: whether any env had an info in the batch collected last.
+        any_info: whether any env had an info in the batch that `collect` was called for last.
         workers: the processes.
     """
 
@@ -65,7 +65,6 @@ class WorkerPool:
         self.options = options
         self.port: _core.CallerPort | None = None
         self.segment: MappedSegment | None = None
-        self._uncollected = False  # a batch was started and its replies not yet read
         self._parts: dict[int, bytearray] = {}
         self._poll = select.poll()
         self._dead: EnvringError | None = None
@@ -108,10 +107,11 @@ class WorkerPool:
         """Has every env stepped into a slot; `action` says how the actions travel."""
         if self._dead is not None:
             raise self._dead
-        if self._uncollected:
+        assert self.port is not None
+        if self.port.uncollected:
             self._drop_replies()
-        self._uncollected = True
-        self.port.start_step(slot, action)  # type: ignore[union-attr]
+        self.port.uncollected = True
+        self.port.start_step(slot, action)
         if self._relays:
             self._forward()
 
@@ -120,9 +120,10 @@ class WorkerPool:
         if self._dead is not None:
             raise self._dead
         encoded = self._encode_all(messages)
-        if self._uncollected:
+        assert self.port is not None
+        if self.port.uncollected:
             self._drop_replies()
-        self._uncollected = True
+        self.port.uncollected = True
         self._send(encoded, answered=True)
 
     def tell(self, messages: Sequence[tuple[Any, ...]]) -> None:
@@ -157,9 +158,11 @@ class WorkerPool:
         except BaseException:
             # Cut off among the messages (Ctrl-C): no worker can make sense of the next.
             if self._dead is None:
-                self._dead = EnvringError(
-                    f"A message to {format_env_ids(range(self.num_envs))} was interrupted. "
-                    "Close this vector env and make a new one."
+                self._end(
+                    EnvringError(
+                        f"A message to {format_env_ids(range(self.num_envs))} was interrupted. "
+                        "Close this vector env and make a new one."
+                    )
                 )
             raise
 
@@ -195,14 +198,14 @@ class WorkerPool:
             return False
         while True:
             state = port.wait(until)
-            if state == _COMPLETE:
+            if state == COMPLETE:
                 return True
-            if state == _RANG:
-                self._drain()
+            if state == RANG:
+                self.drain()
                 continue
             self._look_for_deaths()
             if deadline is not None and time.monotonic() >= deadline:
-                return port.wait(0) == _COMPLETE
+                return port.wait(0) == COMPLETE
 
     def _wait_for_relays(self, deadline: float | None) -> bool:
         """Waits for the workers that answer over their channels; False when time was up."""
@@ -220,7 +223,7 @@ class WorkerPool:
                         raise
             if not readable:
                 self._look_for_deaths()
-                self._drain()  # the others must not wait for room meanwhile
+                self.drain()  # the others must not wait for room meanwhile
                 if deadline is not None and time.monotonic() >= deadline:
                     return False
         return True
@@ -229,12 +232,12 @@ class WorkerPool:
         """What workers say of the batch that is complete; None if it is all in the arrays."""
         port = self.port
         assert port is not None
-        attention = port.attention() if self._uncollected else 0
+        attention = port.attention() if port.uncollected else 0
         if self._relays and any(r.reply is not None for r in self._relays.values()):
             attention |= _REPLIES
         self.any_info = attention & _INFOS != 0
         if not attention & _REPLIES:
-            self._uncollected = False
+            port.uncollected = False
             return None
         reply = Reply()
         self.hints = 0
@@ -247,7 +250,7 @@ class WorkerPool:
             if data is not None:
                 part = self._read_reply(worker, data)
                 reply.add(worker.env_ids[0], part, worker.channel.wire.loads)
-        self._uncollected = False
+        port.uncollected = False
         return reply
 
     def _take_reply(self, w: int, nbytes: int) -> bytes:
@@ -283,7 +286,7 @@ class WorkerPool:
         for w in range(len(self.workers)):
             self.port.drain(w)
 
-    def _drain(self) -> None:
+    def drain(self) -> None:
         """Makes room in the reply rings and lets waiting workers go on."""
         assert self.port is not None
         for w in range(len(self.workers)):
@@ -294,17 +297,28 @@ class WorkerPool:
 
     # -- death and the end ------------------------------------------------------------------
 
+    def _end(self, error: EnvringError) -> EnvringError:
+        """Has every call from now on raise the error."""
+        self._dead = error
+        if self.port is not None:
+            self.port.uncollected = True  # and none takes the short way, which does not look
+        return error
+
     def _look_for_deaths(self) -> None:
         if not self._poll.poll(0):
             return
         for worker in self.workers:
             if worker.is_dead():
-                self._dead = worker.death()
-                raise self._dead
+                raise self._end(worker.death())
 
     @property
     def _busy(self) -> bool:
         return self.port is not None and self.port.in_flight
+
+    @property
+    def relayed(self) -> bool:
+        """Whether a worker gets its commands by its channel."""
+        return bool(self._relays)
 
     @property
     def broken(self) -> bool:

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: MIT
+# A whole step of the caller, where nothing is out of the ordinary. Part of _core.pyx.
+
+
+cdef class StepPath:
+    """The short way through a step: what pool, reader and slots do, without Python in between.
+
+    Every call answers whether the short way can be taken; where it cannot, nothing was changed and
+    the long way goes on from there.
+
+    Args:
+        port: the caller's port.
+        slots: the slots.
+        reader: hands out batches.
+        actions: the action slab for batches of the space's dtype and shape, or None.
+        leases: whether batches are handed out in place.
+    """
+
+    cdef CallerPort port
+    cdef SlotPool slots
+    cdef BatchReader reader
+    cdef ActionSlab actions
+    cdef bint leases
+
+    def __init__(self, CallerPort port not None, SlotPool slots not None,
+                 BatchReader reader not None, ActionSlab actions, bint leases):
+        self.port = port
+        self.slots = slots
+        self.reader = reader
+        self.actions = actions
+        self.leases = leases
+
+    def start(self, actions):
+        """Starts a step and returns its slot, or -1 for the long way."""
+        cdef uint32_t slot = 0
+        if self.port.uncollected or self.actions is None or not self.actions.put(actions):
+            return -1
+        if self.leases:
+            slot = self.slots.take()
+        self.port.uncollected = True
+        self.port.start_step(slot, ER_ACTIONS_SLAB)
+        return slot
+
+    def wait(self):
+        """As CallerPort.wait, without a deadline."""
+        return self.port.wait(ER_FOREVER)
+
+    def take(self, uint32_t slot):
+        """(rewards, terminations, truncations) of a complete batch, or None for the long way."""
+        if self.port.attention():
+            return None
+        self.port.uncollected = False
+        return self.reader.outcomes(slot)
