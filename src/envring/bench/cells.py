@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from envring.bench.stats import Spread, paired_ratios, spread
+from envring.bench.stats import Interval, Spread, interval, paired_ratios, spread
 
 QUIET = 0.15  # processors busy with other things, up to which a slice counts as undisturbed
 BARE = "bare"  # the peer whose rate times the cores is the ceiling
@@ -22,11 +22,13 @@ class Contestant:
         label: What samples and tables call it; no two of a cell have the same.
         peer: The name of an adapter in `envring.bench.peers`.
         options: Keyword arguments of the peer's constructor, over the adapter's own.
+        num_envs: How many envs, where it is not the cell's number.
     """
 
     label: str
     peer: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    num_envs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -220,6 +222,11 @@ class CellResult:
         """Median rate of ``peer`` over the rounds."""
         return spread(self.rates(peer).values())
 
+    def interval(self, peer: str) -> Interval | None:
+        """Median rate of ``peer`` with its 95 % interval."""
+        rates = self.rates(peer)
+        return interval([rates[number] for number in sorted(rates)])
+
     def ratios(self, peer: str, base: str) -> list[float]:
         """How many times as fast as ``base`` ``peer`` was, in each round that both have."""
         return paired_ratios(self.rates(peer), self.rates(base))
@@ -228,6 +235,10 @@ class CellResult:
         """How many times as fast as ``base`` ``peer`` was, each round compared in itself."""
         return spread(self.ratios(peer, base))
 
+    def ratio_interval(self, peer: str, base: str) -> Interval | None:
+        """What `ratio` gives, with its 95 % interval."""
+        return interval(self.ratios(peer, base))
+
     def ceiling_fractions(self, peer: str) -> list[float]:
         """The fraction of the ceiling that ``peer`` reached, in each round that both have."""
         return [ratio / self.cores for ratio in self.ratios(peer, BARE)]
@@ -235,6 +246,10 @@ class CellResult:
     def of_ceiling(self, peer: str) -> Spread | None:
         """The fraction of the ceiling that ``peer`` reached, each round compared in itself."""
         return spread(self.ceiling_fractions(peer))
+
+    def of_ceiling_interval(self, peer: str) -> Interval | None:
+        """What `of_ceiling` gives, with its 95 % interval."""
+        return interval(self.ceiling_fractions(peer))
 
     def of_cores(self, peer: str) -> Spread | None:
         """The fraction of what bare loops on all cores at once reached, where they were run."""
@@ -275,8 +290,7 @@ class CellResult:
             "num_workers": self.cell.num_workers,
             "think": self.cell.think,
             "contestants": [
-                {"label": each.label, "peer": each.peer, "options": dict(each.options)}
-                for each in self.cell.contestants
+                asdict(each) | {"options": dict(each.options)} for each in self.cell.contestants
             ],
             "cores": self.cores,
             "samples": [each.as_json() for each in self.samples],

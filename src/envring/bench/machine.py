@@ -60,6 +60,41 @@ def cpu_seconds(pids: Iterable[int]) -> float:
     return total
 
 
+def context_switches(pids: Iterable[int]) -> tuple[int, int] | None:
+    """Voluntary and involuntary context switches of all threads of ``pids`` so far.
+
+    One that is gone counts as 0. None where the system does not tell.
+    """
+    voluntary = involuntary = 0
+    known = False
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for task in (_PROC / str(pid) / "task").iterdir():
+                with contextlib.suppress(OSError):
+                    _, found, counts = (task / "status").read_text().rpartition("\nvoluntary_")
+                    if found:
+                        fields = counts.split()
+                        voluntary += int(fields[1])
+                        involuntary += int(fields[3])
+                        known = True
+    return (voluntary, involuntary) if known else None
+
+
+def memory_bytes(pids: Iterable[int]) -> int | None:
+    """Memory of ``pids`` in RAM, a page that several processes map split between them (PSS).
+
+    None where the system does not tell.
+    """
+    total = None
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for line in (_PROC / str(pid) / "smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    total = (total or 0) + 1024 * int(line.split()[1])
+                    break
+    return total
+
+
 def busy_seconds() -> float | None:
     """CPU time spent by anybody on the processors this process may use, stolen time included."""
     try:
@@ -97,8 +132,13 @@ def family(pid: int) -> set[int]:
     return found
 
 
-def kill(pids: Iterable[int]) -> None:
-    """SIGKILL every process of ``pids`` that still exists."""
+def send(number: signal.Signals, pids: Iterable[int]) -> None:
+    """Send a signal to every process of ``pids`` that still exists."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, number)
+
+
+def kill(pids: Iterable[int]) -> None:
+    """SIGKILL every process of ``pids`` that still exists."""
+    send(signal.SIGKILL, pids)

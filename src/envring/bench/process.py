@@ -28,17 +28,26 @@ class PeerFailed(Exception):
 class PeerProcess:
     """One peer, constructed in a fresh process in a session of its own.
 
-    The constructor only starts it: `ready` waits until it is constructed. Between requests the
-    process is blocked on its pipe and its workers wait for it.
+    The constructor only starts it: `load` waits until it has imported what it needs, `construct`
+    has the environments built, and `ready` does both. Between requests the process is blocked on
+    its pipe; what its workers do then is up to the peer, unless it is stopped with `pause`.
 
     Args:
-        peer: A key of `envring.bench.peers.TITLES`.
+        peer: The name of an adapter.
         workload: The name of a workload.
         num_envs: How many envs.
         options: Keyword arguments of the vector environment's constructor.
+        think: Seconds for which the caller computes after each step.
     """
 
-    def __init__(self, peer: str, workload: str, num_envs: int, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        peer: str,
+        workload: str,
+        num_envs: int,
+        options: Mapping[str, Any],
+        think: float = 0.0,
+    ) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (kill closes it)
         self._replies, write_end = os.pipe()
         self._buffer = b""
@@ -59,18 +68,68 @@ class PeerProcess:
             os.close(write_end)
         self._family = {self._process.pid}
         self._send(
-            {"peer": peer, "workload": workload, "num_envs": num_envs, "options": dict(options)}
+            {
+                "peer": peer,
+                "workload": workload,
+                "num_envs": num_envs,
+                "options": dict(options),
+                "think": think,
+            }
         )
 
-    def ready(self, timeout: float) -> float:
-        """Wait until the peer is constructed and reset; returns the seconds of its construction.
+    @property
+    def pid(self) -> int:
+        """The process's number, which is that of its session, too."""
+        return self._process.pid
+
+    @property
+    def processes(self) -> int:
+        """How many processes the peer had when they were counted last."""
+        return len(self._family)
+
+    def load(self, timeout: float) -> None:
+        """Wait until the peer has imported what it needs.
 
         Raises:
             PeerFailed: if it raised, died, or took longer than ``timeout`` seconds.
         """
+        self._receive(timeout, "import")
+
+    def construct(self, timeout: float) -> float:
+        """Have the peer constructed and reset; returns the seconds of its construction.
+
+        Raises:
+            PeerFailed: if it raised, died, or took longer than ``timeout`` seconds.
+        """
+        self._send({"op": "construct"})
         seconds = float(self._receive(timeout, "construct")["seconds"])
-        self._family |= machine.family(self._process.pid)
+        self._family = machine.family(self._process.pid)
         return seconds
+
+    def ready(self, timeout: float) -> float:
+        """`load` and `construct`; returns the seconds of its construction.
+
+        Raises:
+            PeerFailed: if it raised, died, or took longer than ``timeout`` seconds.
+        """
+        until = time.monotonic() + timeout
+        self.load(timeout)
+        return self.construct(max(0.0, until - time.monotonic()))
+
+    def pause(self) -> None:
+        """Stop all processes of the peer, so that it disturbs nobody, however it waits."""
+        machine.send(signal.SIGSTOP, self._family)
+        # Who is stopped forks no more: these are all.
+        self._family = machine.family(self._process.pid)
+        machine.send(signal.SIGSTOP, self._family)
+
+    def resume(self) -> None:
+        """Let the peer go on after `pause`."""
+        machine.send(signal.SIGCONT, self._family)
+
+    def memory_bytes(self) -> int | None:
+        """Memory of all processes of the peer, each page once; None where unknown."""
+        return machine.memory_bytes(self._family)
 
     def ask(self, timeout: float, **request: Any) -> dict[str, Any]:
         """Send a request and wait for its answer.

@@ -6,13 +6,45 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
-from envring.bench.cells import QUIET, Cell, CellResult, Sample
+from envring.bench import peers, workloads
+from envring.bench.cells import QUIET, Cell, CellResult, Contestant, Footprint, Latency, Sample
+from envring.bench.guard import Guard
 from envring.bench.process import PeerFailed, PeerProcess
 
 GRACE_SECONDS = 8.0
 CONSTRUCT_SECONDS = 30.0
+SHORTEST_SLICE = 0.05
+_WARM_UP = 1.1  # what a slice takes, its untimed start included
+_TURN_SECONDS = 0.02  # to stop one peer, wake the next and read its counters
+_CLOSING_SHARE = 0.06  # of a cell's time, for closing and for reading the memory
+_TICKS = 0.02  # the kernel counts the processors' busy time in ticks: seconds it may be wrong by
+
+
+@dataclass(frozen=True)
+class _Pace:
+    """How long things may take.
+
+    Attributes:
+        rounds: How often each peer gets a slice, time allowing.
+        slice_seconds: Length of a slice.
+        repeats: How often a disturbed slice is taken again.
+        grace: How much longer than a slice a peer may take, in seconds.
+        end: The `time.monotonic` moment by which the last round is over.
+    """
+
+    rounds: int
+    slice_seconds: float
+    repeats: int
+    grace: float
+    end: float
+
+    def patience(self) -> float:
+        """How long to wait for a peer that has begun now: less and less when time is over."""
+        late = max(0.0, time.monotonic() - self.end)
+        return self.slice_seconds + max(0.5, self.grace - late)
 
 
 def run_cell(
@@ -29,103 +61,215 @@ def run_cell(
 ) -> CellResult:
     """Measure every peer of ``cell`` in its own process, slice by slice in turn.
 
+    All import at once, then each is constructed while the others rest. All processes of a peer are
+    stopped while it is not its turn, so that one that spins disturbs only itself. Every other round
+    goes backwards: a machine that becomes ever slower favours no place in the order.
+
     A peer that raises, dies or hangs is reported in ``failures`` and takes no further turn; the
-    others go on. No process is left, whatever happens.
+    others go on. One that is not installed, or cannot do this workload, is reported in
+    ``refusals``. No process is left, whatever happens, not even when the caller is killed.
 
     Args:
         cell: What to measure.
         cores: Usable processors.
         rounds: How often each peer gets a slice, time allowing.
-        slice_seconds: Length of a slice.
-        deadline: The `time.monotonic` moment after which no further round is begun.
+        slice_seconds: Length of a slice; shorter, down to `SHORTEST_SLICE`, where there is not
+            enough time for all rounds.
+        deadline: The `time.monotonic` moment by which all is to be over. Hung peers may delay it by
+            about ``grace``.
         repeats: How often a slice that was disturbed from outside is taken again, as long as the
             rounds are ahead of the deadline.
-        construct_seconds: How long a peer may take to be constructed.
+        construct_seconds: How long all peers together may take to be imported and constructed.
         grace: How much longer than a slice a peer may take before it counts as hung, in seconds.
         advanced: Called after each slice.
 
     Returns:
-        The samples and the failures.
+        The samples, the footprints and the failures.
+
+    Raises:
+        ValueError: if there is no such workload or peer.
     """
     result = CellResult(cell, cores)
-    patience = slice_seconds + grace
     with ExitStack() as stack:
-        running = _start(cell, result, stack, min(construct_seconds, deadline - time.monotonic()))
-        first = time.monotonic()
-        for number in range(rounds):
-            begun = time.monotonic()
-            # A noisy machine gets its rounds, too: only time that is to spare goes into repeats.
-            due = first + (deadline - first) * (number + 1) / rounds
-            for peer in list(running):
-                try:
-                    for sample in _take(
-                        running[peer], peer, number, slice_seconds, patience, repeats, due
-                    ):
-                        result.samples.append(sample)
-                except PeerFailed as failure:
-                    result.failures[peer] = str(failure)
-                    running.pop(peer).kill()
-                advanced()
-            if not running or 2 * time.monotonic() - begun > deadline:
-                break
-        for peer, process in running.items():
+        begun = time.monotonic()
+        running = _start(cell, result, stack, min(construct_seconds, max(0.0, deadline - begun)))
+        closing = _CLOSING_SHARE * (deadline - begun)
+        pace = _pace(len(running), rounds, slice_seconds, repeats, grace, deadline - closing)
+        _take_turns(running, result, pace, advanced)
+        for label, process in running.items():
+            if not result.of(label):
+                result.failures[label] = "not measured: the others left no time for it"
+            memory = process.memory_bytes()
+            result.footprints[label] = replace(
+                result.footprints[label], memory_bytes=memory, processes=process.processes
+            )
+        for label, process in running.items():
+            process.resume()
             try:
-                process.close(patience)
+                seconds = process.close(pace.patience())
             except PeerFailed as failure:
-                result.failures[peer] = str(failure)
+                result.failures[label] = str(failure)
+            else:
+                result.footprints[label] = replace(result.footprints[label], close_seconds=seconds)
     return result
+
+
+def ask_alone(cell: Cell, label: str, *, timeout: float, **request: Any) -> dict[str, Any]:
+    """Ask one contestant of ``cell`` one thing in a fresh process, where nothing was constructed.
+
+    Args:
+        cell: Whose contestant it is.
+        label: Which one.
+        timeout: Seconds for the imports, and again for the answer.
+        request: ``op`` and its arguments: ``op="breakdown", seconds=2.0``, or ``op="trace"`` with
+            a ``path``.
+
+    Returns:
+        The answer.
+
+    Raises:
+        PeerFailed: if it raised, died, or took longer.
+        StopIteration: if there is no such contestant.
+    """
+    contestant = next(each for each in cell.contestants if each.label == label)
+    with ExitStack() as stack:
+        process = _launch(cell, contestant, stack, stack.enter_context(Guard()))
+        process.load(timeout)
+        answer = process.ask(timeout, **request)
+        process.close(timeout)
+    return answer
+
+
+def _launch(cell: Cell, contestant: Contestant, stack: ExitStack, guard: Guard) -> PeerProcess:
+    options = dict(contestant.options)
+    if cell.num_workers is not None and peers.find(contestant.peer).takes_workers:
+        options.setdefault("num_workers", cell.num_workers)
+    num_envs = contestant.num_envs or cell.num_envs
+    process = PeerProcess(contestant.peer, cell.workload, num_envs, options, cell.think)
+    stack.callback(guard.forget, process.pid)
+    stack.callback(process.kill)
+    guard.watch(process.pid)
+    return process
+
+
+def _refusal(cell: Cell, contestant: Contestant) -> str | None:
+    adapter = peers.find(contestant.peer)
+    if peers.installed(adapter) is None:
+        return f"not installed: pip install {adapter.requirement}"
+    return adapter.refuses(workloads.find(cell.workload), contestant.num_envs or cell.num_envs)
 
 
 def _start(
     cell: Cell, result: CellResult, stack: ExitStack, timeout: float
 ) -> dict[str, PeerProcess]:
-    """Start all peers at once, so that they construct side by side, and keep those that do."""
-    started = {}
-    for each in cell.contestants:
-        process = PeerProcess(each.peer, cell.workload, cell.num_envs, each.options)
-        stack.callback(process.kill)
-        started[each.label] = process
+    """Have all peers import side by side, then construct one after the other; keep who can."""
+    guard = stack.enter_context(Guard())
     until = time.monotonic() + timeout
-    running = {}
-    for peer, process in started.items():
+    started: dict[str, PeerProcess] = {}
+    for each in cell.contestants:
+        reason = _refusal(cell, each)
+        if reason is None:
+            started[each.label] = _launch(cell, each, stack, guard)
+        else:
+            result.refusals[each.label] = reason
+    running: dict[str, PeerProcess] = {}
+    for label, process in started.items():
+        # One that hangs leaves half of the time to those behind it.
         try:
-            process.ready(max(1.0, until - time.monotonic()))
-            running[peer] = process
+            process.load(_half(until))
         except PeerFailed as failure:
-            result.failures[peer] = str(failure)
+            result.failures[label] = str(failure)
             process.kill()
+        else:
+            process.pause()
+            running[label] = process
+    for label, process in list(running.items()):
+        process.resume()
+        try:
+            seconds = process.construct(_half(until))
+        except PeerFailed as failure:
+            result.failures[label] = str(failure)
+            running.pop(label).kill()
+        else:
+            process.pause()
+            result.footprints[label] = Footprint(seconds)
     return running
 
 
+def _half(until: float) -> float:
+    return max(2.0, (until - time.monotonic()) / 2)
+
+
+def _pace(
+    peers_left: int, rounds: int, seconds: float, repeats: int, grace: float, end: float
+) -> _Pace:
+    """Shorten the slices so that all rounds find their place."""
+    turn = (end - time.monotonic()) / (rounds * max(1, peers_left))
+    fitting = (turn - _TURN_SECONDS) / _WARM_UP
+    return _Pace(rounds, min(seconds, max(SHORTEST_SLICE, fitting)), repeats, grace, end)
+
+
+def _take_turns(
+    running: dict[str, PeerProcess],
+    result: CellResult,
+    pace: _Pace,
+    advanced: Callable[[], None],
+) -> None:
+    """Take the rounds; drops from ``running`` whoever fails."""
+    first = time.monotonic()
+    for number in range(pace.rounds):
+        begun = time.monotonic()
+        # A noisy machine gets its rounds, too: only time that is to spare goes into repeats.
+        due = first + (pace.end - first) * (number + 1) / pace.rounds
+        for label in list(running) if number % 2 == 0 else list(reversed(running)):
+            if time.monotonic() > pace.end + pace.grace:
+                return
+            process = running[label]
+            process.resume()
+            try:
+                for sample in _take(process, label, number, pace, due):
+                    result.samples.append(sample)
+            except PeerFailed as failure:
+                result.failures[label] = str(failure)
+                running.pop(label).kill()
+            else:
+                process.pause()
+            advanced()
+        if not running or 2 * time.monotonic() - begun > pace.end:
+            return
+
+
 def _take(
-    process: PeerProcess,
-    peer: str,
-    number: int,
-    seconds: float,
-    patience: float,
-    repeats: int,
-    due: float,
+    process: PeerProcess, label: str, number: int, pace: _Pace, due: float
 ) -> Iterator[Sample]:
     """Take one slice, and again while it is disturbed and not ``due``; keep the quietest."""
     attempts: list[Sample] = []
-    for _ in range(1 + repeats):
-        answer = process.ask(patience, op="slice", seconds=seconds)
-        attempts.append(
-            Sample(
-                peer,
-                number,
-                steps=int(answer["steps"]),
-                resets=int(answer["resets"]),
-                batches=int(answer["batches"]),
-                seconds=float(answer["seconds"]),
-                outside=answer["outside"],
-            )
-        )
-        if (attempts[-1].outside or 0.0) <= QUIET or time.monotonic() + seconds > due:
+    for _ in range(1 + pace.repeats):
+        answer = process.ask(pace.patience(), op="slice", seconds=pace.slice_seconds)
+        attempts.append(_sample(label, number, answer))
+        noise = (attempts[-1].outside or 0.0) - _TICKS / attempts[-1].seconds
+        if noise <= QUIET or time.monotonic() + pace.slice_seconds > due:
             break
     best = quietest(attempts)
     for index, attempt in enumerate(attempts):
         yield attempt if index == best else replace(attempt, kept=False)
+
+
+def _sample(label: str, number: int, answer: dict[str, Any]) -> Sample:
+    found = answer["latency"]
+    return Sample(
+        label,
+        number,
+        steps=int(answer["steps"]),
+        resets=int(answer["resets"]),
+        batches=int(answer["batches"]),
+        seconds=float(answer["seconds"]),
+        outside=answer["outside"],
+        cpu=answer["cpu"],
+        voluntary=answer["voluntary"],
+        involuntary=answer["involuntary"],
+        latency=None if found is None else Latency(**found),
+    )
 
 
 def quietest(attempts: Sequence[Sample]) -> int:

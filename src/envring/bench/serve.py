@@ -4,30 +4,19 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 import json
 import os
 import signal
 import sys
 import time
 import traceback
+from collections.abc import Mapping
 from typing import Any, TextIO
 
-from envring.bench import machine, peers, workloads
+from envring.bench import measure, peers, workloads
 
 _PR_SET_PDEATHSIG = 1
-
-
-def measure_idle(peer: peers.Peer, after: float, until: float) -> dict[str, float]:
-    """CPU time of this process's children from ``after`` to ``until`` seconds past a step."""
-    children = machine.family(os.getpid()) - {os.getpid()}
-    peer.advance(50)
-    start = time.perf_counter()
-    time.sleep(max(0.0, start + after - time.perf_counter()))
-    used = machine.cpu_seconds(children)
-    begin = time.perf_counter()
-    time.sleep(max(0.0, start + until - time.perf_counter()))
-    used = machine.cpu_seconds(children) - used
-    return {"cpu_seconds": used, "seconds": time.perf_counter() - begin, "children": len(children)}
 
 
 def _die_with_parent() -> None:
@@ -44,21 +33,38 @@ def _answer(replies: TextIO, **fields: Any) -> None:
     replies.flush()
 
 
+def _load(request: Mapping[str, Any]) -> workloads.Workload:
+    """Find the workload, and import what the peer needs, so that neither counts as construction."""
+    package = peers.find(request["peer"]).package
+    if package is not None:
+        importlib.import_module(package)
+    return workloads.find(request["workload"])
+
+
 def _serve(replies: TextIO) -> None:
-    request = json.loads(sys.stdin.readline())
-    workload = workloads.find(request["workload"])
-    peer = peers.build(request["peer"], workload, request["num_envs"], request["options"])
-    _answer(replies, seconds=peer.construct_seconds)
+    first: dict[str, Any] = json.loads(sys.stdin.readline())
+    name, num_envs, options = first["peer"], first["num_envs"], first["options"]
+    think: float = first["think"]
+    workload = _load(first)
+    _answer(replies, loaded=True)
+    peer: peers.Peer | None = None
     for line in sys.stdin:
         request = json.loads(line)
-        if request["op"] == "slice":
-            _answer(replies, **peers.measure_slice(peer, request["seconds"]))
-        elif request["op"] == "idle":
-            _answer(replies, **measure_idle(peer, request["after"], request["until"]))
-        elif request["op"] == "close":
+        operation = request["op"]
+        if operation == "close":
             break
+        if operation == "construct":
+            peer = peers.build(name, workload, num_envs, options)
+            _answer(replies, seconds=peer.construct_seconds)
+        elif peer is None:
+            raise ValueError(f"{operation} before construct")
+        elif operation == "slice":
+            _answer(replies, **measure.measure_slice(peer, request["seconds"], think))
+        elif operation == "idle":
+            _answer(replies, **measure.measure_idle(peer, request["after"], request["until"]))
     start = time.perf_counter()
-    peer.close()
+    if peer is not None:
+        peer.close()
     _answer(replies, seconds=time.perf_counter() - start)
 
 
