@@ -10,12 +10,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 NATIVE := $(wildcard csrc/*.[ch] src/envring/*.px[di] src/envring/*.pyx)
 RECIPE := pyproject.toml setup.py
-C_SOURCES = $(wildcard csrc/*.[ch] tests/c/*.[ch])
+C_SOURCES = $(wildcard csrc/*.[ch] tests/c/*.[ch] benchmarks/*.c)
 WORKER := src/envring/_foreign
 # newer than 2.7 or 3.6, and used only where they are
 GUARDED := time.thread_time inspect.signature importlib.util.find_spec
 
-.PHONY: help run test test-containers check python types layers native worker spelling format ctest sanitize model soak fuzz bench wheel clean distclean
+.PHONY: help run test test-containers check python types layers native worker spelling format ctest sanitize model soak fuzz bench bench-compare bench-baseline bench-peers wheel clean distclean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -83,6 +83,7 @@ native: $(VENV)/.dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cython-lint src
 	$(BIN)/clang-format --dry-run -Werror $(C_SOURCES)
 	$${CC:-cc} -std=c11 -Wall -Wextra -Werror -fsyntax-only $(wildcard csrc/*.c)
+	$${CC:-cc} -std=c11 -Wall -Wextra -Werror -D_GNU_SOURCE -Icsrc -fsyntax-only $(wildcard benchmarks/*.c)
 
 worker: $(VENV)/.dev
 	$(BIN)/vermin --quiet --no-tips --violations -t=2.7- -t=3.6- $(addprefix --exclude ,$(GUARDED)) $(WORKER)
@@ -117,8 +118,21 @@ SECONDS ?= 60
 fuzz: $(VENV)/.dev ## SECONDS (60) of mutated messages for the decoder of what workers send
 	ENVRING_FUZZ=$(SECONDS) $(BIN)/python -m pytest -o faulthandler_timeout=0 -s tests/unit/test_codec_fuzz.py $(ARGS)
 
-bench: $(VENV)/.dev ## micro-benchmarks (pytest-benchmark)
-	$(BIN)/python -m pytest benchmarks $(ARGS)
+# -- measure -------------------------------------------------------------------------------------
+
+SHOWN := --benchmark-columns=median,iqr,min,max,rounds --benchmark-sort=name --benchmark-group-by=group
+
+bench: $(VENV)/.dev ## micro-benchmarks beside AsyncVectorEnv and others, by turns
+	$(BIN)/python -m pytest benchmarks $(SHOWN) $(ARGS)
+
+bench-compare: $(VENV)/.dev ## the same against the stored ratios of such machines: fails on a clear loss
+	$(BIN)/python benchmarks/baseline.py compare $(ARGS)
+
+bench-baseline: $(VENV)/.dev ## store this machine's ratios; leave it alone meanwhile
+	$(BIN)/python benchmarks/baseline.py store $(ARGS)
+
+bench-peers: $(VENV)/.dev ## install every peer that can be measured into .venv: torch and more
+	$(PIP) install -r benchmarks/peers.txt
 
 # -- release -------------------------------------------------------------------------------------
 

@@ -1,18 +1,107 @@
 # SPDX-License-Identifier: MIT
-"""The two vector environments that the micro-benchmarks compare."""
+"""How the groups are measured: all sides of one by turns, each reported by a test of its own."""
 
-import gymnasium
+import os
+from dataclasses import dataclass, field
+
 import pytest
 
-import envring
-
-VECTOR_ENVS = {
-    "envring": envring.RingVectorEnv,
-    "async": gymnasium.vector.AsyncVectorEnv,
-}
+from envring.cpus import allowed_cpus
+from interleaved import Samples, measure
+from ratios import of_samples
 
 
-@pytest.fixture(params=VECTOR_ENVS)
-def build(request):
-    """The class under measurement; give it a list of functions that build envs."""
-    return VECTOR_ENVS[request.param]
+class Replay:
+    """A clock for pytest-benchmark that moves only by what was measured before."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+    def rewind(self):
+        self.now = 0.0
+
+    def play(self, seconds):
+        self.now += seconds
+
+
+REPLAY = Replay()
+MEASURED = pytest.StashKey()
+
+
+@dataclass
+class Group:
+    """A group as this session measured it."""
+
+    samples: Samples
+    ratios: dict = field(default_factory=dict)
+
+
+def pytest_addoption(parser):
+    options = parser.getgroup("envring benchmarks")
+    options.addoption("--rounds", type=int, default=21, help="slices of each side")
+    options.addoption("--slice", type=float, default=0.02, help="seconds of a slice")
+    options.addoption("--cores", type=int, default=2, help="processors to use at most")
+
+
+def pytest_configure(config):
+    config.stash[MEASURED] = {}
+    # what two workers do on two processors is what ratios of one machine class stand for
+    os.sched_setaffinity(0, allowed_cpus()[: config.getoption("cores")])
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "interleaved" in item.fixturenames:
+            item.add_marker(pytest.mark.benchmark(timer=REPLAY))
+            item.add_marker(pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"))
+
+
+@pytest.fixture
+def interleaved(benchmark, request):
+    """Measures a group, all sides by turns, when the first of its tests runs; reports one side.
+
+    Call it with the side to report, the group's name, the `Side` of each name, and what one
+    operation is.
+    """
+    config = request.config
+    measured = config.stash[MEASURED]
+
+    def report(side, group, sides, operation="a batch", rounds=None):
+        if group not in measured:
+            rounds = rounds or config.getoption("rounds")
+            if not benchmark.enabled:
+                rounds = 1
+            samples = measure(sides, rounds, config.getoption("slice"))
+            measured[group] = Group(samples, of_samples(samples.seconds))
+        found = measured[group]
+        benchmark.group = group
+        benchmark.extra_info |= {
+            "side": side,
+            "sides": list(sides),
+            "operation": operation,
+            "outside": found.samples.outside,
+        }
+        seconds = found.samples.seconds[side]
+        left = iter(seconds)
+        benchmark.pedantic(
+            lambda: REPLAY.play(next(left)), setup=REPLAY.rewind, rounds=len(seconds)
+        )
+
+    return report
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    measured = config.stash[MEASURED]
+    quiet = config.getoption("benchmark_disable") or config.getoption("benchmark_quiet")
+    if not measured or quiet:
+        return
+    terminalreporter.section("how many times as fast, with 95 % intervals")
+    for group, found in measured.items():
+        ours = next(iter(found.samples.seconds))
+        for base, ratio in found.ratios.items():
+            reach = f"{ratio.low:.3g} to {ratio.high:.3g}"
+            line = f"{ratio.median:8.3g}x {reach:18} {group}: {ours} against {base}"
+            terminalreporter.line(line)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Infos as bytes and back: the codec beside marshal and pickle, which cannot be used for it."""
 
+import contextlib
 import functools
 import marshal
 import pickle
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from envring import codec
+from interleaved import repeated
 
 EIGHT = {"lives": 3, "reward": 1.0, "ok": True, "none": None, "name": "xyz", "speed": 3.5}
 INFOS = {
@@ -25,16 +27,21 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("info", INFOS)
-@pytest.mark.parametrize("way", WAYS)
-def test_dumps(benchmark, way, info):
-    benchmark.group = f"dumps, {info}"
-    benchmark(WAYS[way][0], INFOS[info])
+def sides(operation):
+    """Of each way: `operation` of its two functions."""
+    takes = {name: repeated(operation(*way)) for name, way in WAYS.items()}
+    return {name: functools.partial(contextlib.nullcontext, take) for name, take in takes.items()}
 
 
+@pytest.mark.parametrize("side", WAYS)
 @pytest.mark.parametrize("info", INFOS)
-@pytest.mark.parametrize("way", WAYS)
-def test_loads(benchmark, way, info):
-    benchmark.group = f"loads, {info}"
-    dumps, loads = WAYS[way]
-    benchmark(loads, dumps(INFOS[info]))
+def test_dumps(interleaved, side, info):
+    ways = sides(lambda dumps, loads: functools.partial(dumps, INFOS[info]))
+    interleaved(side, f"dumps, {info}", ways, "an info")
+
+
+@pytest.mark.parametrize("side", WAYS)
+@pytest.mark.parametrize("info", INFOS)
+def test_loads(interleaved, side, info):
+    ways = sides(lambda dumps, loads: functools.partial(loads, dumps(INFOS[info])))
+    interleaved(side, f"loads, {info}", ways, "an info")

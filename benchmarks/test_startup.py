@@ -4,33 +4,20 @@
 import pytest
 
 from envring.bench import workloads
+from sides import VECTOR_ENVS, closing, starting
 
-ROUNDS = 5
+ROUNDS = 9
 
 
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("side", VECTOR_ENVS)
 @pytest.mark.parametrize("num_envs", [8, 64])
-def test_start(benchmark, build, num_envs):
-    benchmark.group = f"start, cartpole x {num_envs}"
-    make = [workloads.find("cartpole").make] * num_envs
-    built = []
-    benchmark.pedantic(
-        lambda: built.append(build(make)),
-        teardown=lambda: built.pop().close(),
-        rounds=ROUNDS,
-    )
-    assert not built
+def test_start(interleaved, side, num_envs):
+    sides = starting(workloads.find("cartpole").make, num_envs)
+    interleaved(side, f"start, cartpole x {num_envs}", sides, "a start", rounds=ROUNDS)
 
 
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("side", VECTOR_ENVS)
 @pytest.mark.parametrize("num_envs", [8, 64])
-def test_close(benchmark, build, num_envs):
-    benchmark.group = f"close, cartpole x {num_envs}"
-    make = [workloads.find("cartpole").make] * num_envs
-
-    def ready():
-        envs = build(make)
-        envs.reset(seed=1)
-        return (envs,), {}
-
-    benchmark.pedantic(lambda envs: envs.close(), setup=ready, rounds=ROUNDS)
+def test_close(interleaved, side, num_envs):
+    sides = closing(workloads.find("cartpole").make, num_envs)
+    interleaved(side, f"close, cartpole x {num_envs}", sides, "a close", rounds=ROUNDS)

@@ -1,20 +1,17 @@
 # SPDX-License-Identifier: MIT
 """One step of a whole batch, by the number of envs."""
 
-import numpy as np
 import pytest
 
 from envring.bench import workloads
+from sides import STEPPERS, stepping
+
+CELLS = [("null", 1), ("null", 2), ("null", 8), ("null", 64)]
+CELLS += [("cartpole", 1), ("cartpole", 8), ("cartpole", 64)]
 
 
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-@pytest.mark.parametrize("num_envs", [1, 8, 64])
-@pytest.mark.parametrize("name", ["null", "cartpole"])
-def test_step(benchmark, build, name, num_envs):
-    benchmark.group = f"step, {name} x {num_envs}"
-    envs = build([workloads.find(name).make] * num_envs)
-    try:
-        envs.reset(seed=1)
-        benchmark(envs.step, np.zeros(num_envs, np.int64))
-    finally:
-        envs.close()
+@pytest.mark.parametrize("side", STEPPERS)
+@pytest.mark.parametrize(("name", "num_envs"), CELLS)
+def test_step(interleaved, side, name, num_envs):
+    sides = stepping(workloads.find(name), num_envs)
+    interleaved(side, f"step, {name} x {num_envs}", sides, "an env step")

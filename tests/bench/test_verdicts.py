@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: MIT
+"""The micro-benchmarks' machinery: sides by turns, ratios of runs, and what is called a loss."""
+
+import contextlib
+import functools
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import interleaved
+import verdicts
+from envring.bench.stats import Interval
+from ratios import Runs, of_samples
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def ratio(median, reach=0.02):
+    return Interval(median, median * math.exp(-reach), median * math.exp(reach), 21)
+
+
+def runs(*medians, reach=0.02):
+    return Runs(tuple(ratio(each, reach) for each in medians))
+
+
+def test_sides_take_turns_and_each_begins_as_often():
+    order = []
+
+    def side(name):
+        def take(seconds):
+            order.append(name)
+            return seconds
+
+        return functools.partial(contextlib.nullcontext, take)
+
+    found = interleaved.measure({"a": side("a"), "b": side("b")}, rounds=4, seconds=0.25)
+
+    assert "".join(order) == "ab" + "abba" * 2  # the first two are not counted
+    assert found.seconds == {"a": [0.25] * 4, "b": [0.25] * 4}
+
+
+def test_every_side_is_closed_when_one_fails():
+    closed = []
+
+    @contextlib.contextmanager
+    def good():
+        yield lambda seconds: seconds
+        closed.append("never")
+
+    @contextlib.contextmanager
+    def closing():
+        try:
+            yield lambda seconds: seconds
+        finally:
+            closed.append("closed")
+
+    def fail(seconds):
+        raise ZeroDivisionError
+
+    bad = functools.partial(contextlib.nullcontext, fail)
+    with pytest.raises(ZeroDivisionError):
+        interleaved.measure({"a": closing, "b": good, "c": bad}, rounds=2, seconds=0.1)
+    assert closed == ["closed"]
+
+
+def test_a_repeated_operation_is_timed_by_the_call():
+    calls = []
+    seconds = interleaved.repeated(lambda: calls.append(1))(0.01)
+    assert 0 < seconds < 0.01
+    assert len(calls) > 2
+
+
+def test_a_ratio_says_how_many_times_as_fast_the_first_side_is():
+    found = of_samples({"ours": [1.0, 2.0, 1.0], "slow": [3.0, 6.0, 3.0], "fast": [0.5, 1.0, 0.5]})
+    assert found["slow"].median == pytest.approx(3.0)
+    assert found["fast"].median == pytest.approx(0.5)
+
+
+def test_an_interval_holds_what_runs_differ_by():
+    quiet, restless = runs(10.0, 10.1, 9.9), runs(10.0, 14.0, 7.0)
+    assert quiet.overall.median == restless.overall.median == 10.0
+    assert quiet.overall.high / quiet.overall.low < 1.1
+    assert restless.overall.high / restless.overall.low > 2.0
+
+
+def test_runs_that_agree_by_chance_are_not_surer_than_their_rounds():
+    alike = runs(10.0, 10.0, 10.0, reach=0.1).overall
+    assert alike.high / alike.low > 1.1
+
+
+def test_repeated_runs_of_the_same_show_no_difference_in_most_cases():
+    random, seen = np.random.default_rng(3), 0
+    for _ in range(400):
+        medians = np.exp(random.normal(0.0, 0.1, 6))
+        seen += (
+            verdicts.Verdict(
+                "g", "b", ratio(1), ratio(1), runs(*medians[5:]).over(runs(*medians[:5]))
+            ).text
+            != "no difference seen"
+        )
+    assert seen / 400 < 0.08  # 0.05 is promised
+
+
+@pytest.mark.parametrize(
+    ("now", "text", "lost"),
+    [
+        ((10.1, 9.9), "no difference seen", False),
+        ((9.6, 9.5), "slower", False),  # but by less than what stops anybody
+        ((8.0, 8.1), "slower", True),
+        ((12.0, 12.1), "faster", False),
+    ],
+)
+def test_verdicts(now, text, lost):
+    then = {("step", "bare"): runs(10.0, 10.05, 9.95, 10.0, 10.0, reach=0.01)}
+    (verdict,) = verdicts.compare(then, {("step", "bare"): runs(*now, reach=0.01)})
+    assert (verdict.text, verdict.lost) == (text, lost)
+
+
+def test_a_side_that_became_faster_is_not_our_loss():
+    then = {("step", "async"): runs(100.0, 101.0, 99.0), ("step", "bare"): runs(0.5, 0.5, 0.5)}
+    now = {
+        ("step", "async"): runs(80.0, 81.0, reach=0.05),
+        ("step", "bare"): runs(0.5, 0.5, reach=0.01),
+    }
+    found = {each.base: each for each in verdicts.compare(then, now)}
+    assert found["async"].text == "slower"
+    assert not found["async"].lost
+    assert found["bare"].decides
+
+
+def test_a_baseline_is_read_as_it_was_written():
+    found = {("step", "async"): runs(10.0, 11.0), ("step", "bare"): runs(0.5)}
+    assert verdicts.from_json(json.loads(json.dumps(verdicts.as_json(found)))) == {
+        key: Runs(
+            tuple(
+                Interval(*(float(f"{x:.4g}") for x in (run.median, run.low, run.high)), run.count)
+                for run in each.each
+            )
+        )
+        for key, each in found.items()
+    }
+
+
+def test_machines_of_one_class_have_the_same_processor_and_cores():
+    one = {"kernel": "Linux 6.1 x86_64", "cpu": "AMD EPYC 9R14", "cores_usable": 2}
+    assert verdicts.machine_class(one) == "x86_64-amd-epyc-9r14-2-cores"
+    assert verdicts.machine_class(one | {"cores_usable": 4}) != verdicts.machine_class(one)
+    assert verdicts.machine_class(one | {"kernel": "Linux 6.9 x86_64"}) == (
+        verdicts.machine_class(one)
+    )
+
+
+def test_a_group_is_measured_and_reported(tmp_path):
+    report = tmp_path / "report.json"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "benchmarks"]
+    command += ["-k", "test_step and null-8", "--rounds=3", "--slice=0.005"]
+    ran = subprocess.run(
+        [*command, f"--benchmark-json={report}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    run = verdicts.read_run(json.loads(report.read_text()))
+    assert set(run.ratios) == {("step, null x 8", "async"), ("step, null x 8", "bare")}
+    assert run.ratios["step, null x 8", "async"].overall.median > 1.0
+    assert "step, null x 8: envring against async" in ran.stdout
+
+
+def test_no_baseline_for_this_machine_is_told(tmp_path):
+    command = [sys.executable, "benchmarks/baseline.py", "compare"]
+    ran = subprocess.run(
+        [*command, "--file", tmp_path / "none.json"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert ran.returncode == 2
+    assert "baseline.py store" in ran.stderr
