@@ -3,15 +3,24 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import importlib.metadata
 import importlib.util
 import itertools
-import time
 from collections.abc import Mapping
 from typing import Any
 
-from envring.bench.peers import bare, gymnasium_vector, ring
+from envring.bench.peers import (
+    bare,
+    envpool,
+    gymnasium_vector,
+    pufferlib,
+    ring,
+    sb3,
+    tianshou,
+    torchrl,
+)
 from envring.bench.peers.base import Adapter, Peer, VectorPeer, draw_actions
 from envring.bench.workloads import Workload
 
@@ -25,14 +34,13 @@ __all__ = [
     "draw_actions",
     "find",
     "installed",
-    "measure_slice",
 ]
 
 
 @functools.cache
 def adapters() -> dict[str, Adapter]:
     """Every contestant by name, installed or not, in the order in which tables show them."""
-    modules = (ring, gymnasium_vector, bare)
+    modules = (ring, gymnasium_vector, sb3, tianshou, pufferlib, torchrl, envpool, bare)
     return {each.name: each for each in itertools.chain(*(module.ADAPTERS for module in modules))}
 
 
@@ -48,8 +56,10 @@ def find(name: str) -> Adapter:
     try:
         return adapters()[name]
     except KeyError:
-        known = ", ".join(adapters())
-        raise ValueError(f"no peer {name!r}; use one of {known}") from None
+        known = list(adapters())
+        close = difflib.get_close_matches(name, known, 3)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"use one of {', '.join(known)}"
+        raise ValueError(f"no peer {name!r}; {hint}") from None
 
 
 def installed(adapter: Adapter) -> str | None:
@@ -85,35 +95,3 @@ def build(name: str, workload: Workload, num_envs: int, options: Mapping[str, An
     """
     adapter = find(name)
     return adapter.build(workload, num_envs, {**adapter.preset, **options})
-
-
-def measure_slice(peer: Peer, seconds: float) -> dict[str, float]:
-    """Step ``peer`` for about ``seconds`` and count what it did.
-
-    The first tenth goes untimed: it wakes what slept and tells how often to look at the clock.
-
-    Returns:
-        ``seconds`` of wall time, ``batches``, ``resets`` and ``steps`` (env steps without resets).
-    """
-    clock = time.perf_counter
-    warm, start = 0, clock()
-    while warm < 2 or clock() - start < seconds / 10:
-        peer.advance(1)
-        warm += 1
-    per_batch = (clock() - start) / warm
-    chunk = max(1, int(min(seconds / 50, 0.005) / per_batch))
-    peer.take_resets()
-    batches, start = 0, clock()
-    while True:
-        peer.advance(chunk)
-        batches += chunk
-        elapsed = clock() - start
-        if elapsed >= seconds:
-            break
-    resets = peer.take_resets()
-    return {
-        "seconds": elapsed,
-        "batches": batches,
-        "resets": resets,
-        "steps": batches * peer.num_envs - resets,
-    }

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: MIT
+"""The vector environments of PufferLib, through its emulation of Gymnasium's envs."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import tempfile
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from envring.bench.peers.base import Adapter, Peer, VectorPeer
+from envring.bench.workloads import Workload
+from envring.cpus import usable_cpus
+
+JOIN_SECONDS = 5.0
+
+
+class PufferPeer(VectorPeer):
+    """A PufferLib vector environment; it spends the step after an episode's end on the reset."""
+
+    def close(self) -> None:
+        """Close it and wait for its workers, which it only tells to end."""
+        self.envs.close()
+        for process in getattr(self.envs, "processes", ()):
+            process.join(JOIN_SECONDS)
+
+
+def _import() -> tuple[Callable[..., Any], Callable[..., Any]]:
+    # PufferLib links its resources into the current directory when it is imported.
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        from pufferlib.emulation import GymnasiumPufferEnv
+        from pufferlib.vector import make
+    return make, GymnasiumPufferEnv
+
+
+def build_serial(workload: Workload, num_envs: int, options: Mapping[str, Any]) -> Peer:
+    """``Serial``: every env in this process."""
+    make, emulate = _import()
+    creator = functools.partial(emulate, env_creator=workload.make)
+    return PufferPeer(
+        lambda: make(creator, backend="Serial", num_envs=num_envs, **options), workload, num_envs
+    )
+
+
+def build_workers(workload: Workload, num_envs: int, options: Mapping[str, Any]) -> Peer:
+    """``Multiprocessing``: by default as many workers as there are cores and as divide the envs."""
+    import psutil
+
+    make, emulate = _import()
+    options = dict(options)
+    if options.get("num_workers") is None:
+        cores = min(usable_cpus(), psutil.cpu_count(logical=False) or 1)
+        options["num_workers"] = largest_divisor(num_envs, cores)
+    else:
+        options["overwork"] = True  # more workers than cores are refused unless they are asked for
+    creator = functools.partial(emulate, env_creator=workload.make)
+    return PufferPeer(
+        lambda: make(creator, backend="Multiprocessing", num_envs=num_envs, **options),
+        workload,
+        num_envs,
+    )
+
+
+def largest_divisor(number: int, limit: int) -> int:
+    """The largest divisor of ``number`` that is not above ``limit``."""
+    return next(each for each in range(min(number, limit), 0, -1) if number % each == 0)
+
+
+def _adapter(name: str, title: str, **more: Any) -> Adapter:
+    return Adapter(name=name, title=title, package="pufferlib", requirement="pufferlib", **more)
+
+
+ADAPTERS = (
+    _adapter("pufferlib-serial", "PufferLib Serial", where="process", build=build_serial),
+    _adapter(
+        "pufferlib",
+        "PufferLib Multiprocessing",
+        where="workers",
+        takes_workers=True,
+        build=build_workers,
+    ),
+    _adapter(
+        "pufferlib-1",
+        "PufferLib Multiprocessing, 1 worker",
+        where="workers",
+        preset={"num_workers": 1},
+        build=build_workers,
+    ),
+)
