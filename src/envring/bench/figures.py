@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: MIT
+"""How figures, cells and peers are put into words and columns; tables and pictures share it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from envring.bench.cells import BARE, BARE_ALL, QUIET, Cell, CellResult, Footprint
+from envring.bench.peers import adapters
+from envring.bench.results import Document
+from envring.bench.stats import Interval, Spread, interval
+from envring.bench.workloads import WORKLOADS
+
+MISSING = "-"
+OURS = "envring"
+_MOVED = ("image", "image210")
+
+
+def short(value: float) -> str:
+    """Three figures with a unit: 1234567 becomes '1.23 M'."""
+    for limit, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if value >= limit * 0.9995:
+            figures = ".3g" if value < limit * 999.5 else ".0f"
+            return f"{value / limit:{figures}}{unit}"
+    return f"{value:.3g}"
+
+
+def between(low: float, high: float) -> str:
+    """A range such as '127 to 130 k', the unit once where both share it."""
+    first, second = short(low), short(high)
+    if first == second:
+        return first
+    number, _, unit = first.partition(" ")
+    return f"{number if second.endswith(' ' + unit) else first} to {second}"
+
+
+def times(found: Spread | Interval | None) -> str:
+    """A ratio such as '27.1x'."""
+    if found is None:
+        return MISSING
+    return f"{found.median:.3g}x" if found.median < 999.5 else f"{found.median:.0f}x"
+
+
+def fraction(found: Spread | Interval | None) -> str:
+    """A fraction such as '0.76', with as many figures as it needs to be seen at all."""
+    if found is None:
+        return MISSING
+    return f"{found.median:.2f}" if found.median >= 0.095 else f"{found.median:.2g}"
+
+
+def rate(found: Spread | Interval | None) -> str:
+    """Env steps in a second such as '278 k'."""
+    return MISSING if found is None else short(found.median)
+
+
+def reach(found: Interval | None) -> str:
+    """The ends of an interval such as '25.9 to 28.3'."""
+    if found is None:
+        return MISSING
+    # One round alone has no interval.
+    return between(found.low, found.high) if found.count > 1 else MISSING
+
+
+def ratio_reach(found: Interval | None) -> str:
+    """The ends of a ratio's interval with trailing zeros, such as '0.980 to 1.00'."""
+    if found is None or found.count < 2:
+        return MISSING
+    ends = (found.low, found.high)
+    return " to ".join(f"{each:#.3g}" if each < 99.95 else f"{each:.0f}" for each in ends)
+
+
+def duration(seconds: float | None) -> str:
+    """A time such as '1.2 s', '20 ms' or '7.6 us'."""
+    if seconds is None:
+        return MISSING
+    for limit, unit in ((1.0, "s"), (1e-3, "ms")):
+        if seconds >= limit * 0.9995:
+            return f"{seconds / limit:.3g} {unit}"
+    return f"{seconds * 1e6:.3g} us"
+
+
+def size(count: int | None) -> str:
+    """Bytes as '312 MB'."""
+    if count is None:
+        return MISSING
+    return f"{count / 1e6:.0f} MB" if count < 0.9995e9 else f"{count / 1e9:.3g} GB"
+
+
+def heading(cell: Cell) -> str:
+    """What was measured, in a few words."""
+    known = WORKLOADS.get(cell.workload)  # not find: a caller's own env need not be importable here
+    title = known.title if known else cell.workload
+    parts = [f"{title} x {cell.num_envs} env{'s' if cell.num_envs != 1 else ''}"]
+    if cell.num_workers is not None:
+        parts.append(f"{cell.num_workers} worker{'s' if cell.num_workers != 1 else ''}")
+    if cell.think:
+        parts.append(f"the caller busy {duration(cell.think)} after each step")
+    return ", ".join(parts)
+
+
+def peer_title(cell: Cell, label: str) -> str:
+    """What tables call a contestant: its adapter's title, or its label where that is its own."""
+    for each in cell.contestants:
+        if each.label == label and each.peer == label and label in adapters():
+            return adapters()[label].title
+    return label
+
+
+def brief(label: str) -> str:
+    """The name of a peer in the heading of a column: 'Async' for AsyncVectorEnv."""
+    known = adapters().get(label)
+    plain = known is not None and known.title.endswith("VectorEnv") and " " not in known.title
+    return known.title.removesuffix("VectorEnv") if known is not None and plain else label
+
+
+def steps_python(label: str) -> bool:
+    """Whether a peer steps Python envs through a vector env, as we do: not a loop, not C++ envs."""
+    known = adapters().get(label)
+    return known is None or known.where in ("process", "workers")
+
+
+def rate_interval(result: CellResult, peer: str) -> Interval | None:
+    """Env steps in a second."""
+    return interval(list(result.rates(peer).values()))
+
+
+def ratio_interval(result: CellResult, peer: str, base: str) -> Interval | None:
+    """How many times as fast as ``base``."""
+    return interval(result.ratios(peer, base))
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a cell's table.
+
+    Attributes:
+        title: Its heading.
+        text: What stands in it for a contestant.
+        wide: Whether it is shown only where everything is.
+    """
+
+    title: str
+    text: Callable[[CellResult, str], str]
+    wide: bool = False
+
+
+def _footprint(
+    write: Callable[[Footprint], str],
+) -> Callable[[CellResult, str], str]:
+    def text(result: CellResult, peer: str) -> str:
+        found = result.footprints.get(peer)
+        return MISSING if found is None else write(found)
+
+    return text
+
+
+def _latency(name: str) -> Callable[[CellResult, str], str]:
+    def text(result: CellResult, peer: str) -> str:
+        found = (result.latency(peer) or {}).get(name)
+        return MISSING if found is None else duration(found.median)
+
+    return text
+
+
+def _ratio(base: str) -> Iterable[Column]:
+    def ratio(result: CellResult, peer: str) -> str:
+        return times(ratio_interval(result, peer, base))
+
+    def ends(result: CellResult, peer: str) -> str:
+        return MISSING if peer == base else ratio_reach(ratio_interval(result, peer, base))
+
+    yield Column(f"x {brief(base)}", ratio)
+    yield Column("95 %", ends, wide=True)
+
+
+def _rounded(find: Callable[[CellResult, str], Spread | None]) -> Callable[[CellResult, str], str]:
+    def text(result: CellResult, peer: str) -> str:
+        found = find(result, peer)
+        return MISSING if found is None else short(found.median)
+
+    return text
+
+
+def columns(baseline: str) -> list[Column]:
+    """The columns of a cell's table behind the peer's name, the most telling ones first."""
+    return [
+        Column("env steps/s", lambda result, peer: rate(result.rate(peer))),
+        Column("95 %", lambda result, peer: reach(rate_interval(result, peer))),
+        *_ratio(baseline),
+        *(() if baseline == "sync" else _ratio("sync")),
+        Column("of ceiling", lambda result, peer: fraction(result.of_ceiling(peer))),
+        Column("of loops", lambda result, peer: fraction(result.of_cores(peer)), wide=True),
+        Column("cores", _cores),
+        Column("switches", _rounded(CellResult.switches)),
+        Column("memory", _footprint(lambda each: size(each.memory_bytes))),
+        Column("start", _footprint(lambda each: duration(each.construct_seconds))),
+        Column("close", _footprint(lambda each: duration(each.close_seconds))),
+        Column("processes", _footprint(lambda each: str(each.processes)), wide=True),
+        Column("batch p50", _latency("p50"), wide=True),
+        Column("p90", _latency("p90"), wide=True),
+        Column("p99", _latency("p99"), wide=True),
+        Column("longest", _latency("longest"), wide=True),
+    ]
+
+
+def _cores(result: CellResult, peer: str) -> str:
+    found = result.cores_used(peer)
+    return MISSING if found is None else f"{found.median:.2f}"
+
+
+def rows(
+    result: CellResult, shown: Sequence[Column]
+) -> tuple[list[Column], list[tuple[str, list[str]]]]:
+    """The texts of a cell's table.
+
+    Returns:
+        The columns that say anything about anybody, and for each contestant its label and texts.
+    """
+    texts = {peer: [each.text(result, peer) for each in shown] for peer in result.cell.peers}
+    kept = [
+        index
+        for index in range(len(shown))
+        if any(row[index] != MISSING for row in texts.values()) or index == 0
+    ]
+    return [shown[index] for index in kept], [
+        (peer, [row[index] for index in kept]) for peer, row in texts.items()
+    ]
+
+
+def notes(result: CellResult) -> list[str]:
+    """What a reader of a cell's figures has to know, line by line: failures are among it."""
+    lines = []
+    bare, loops = result.rate(BARE), result.rate(BARE_ALL)
+    if bare is not None:
+        ceiling = short(bare.median * result.cores)
+        lines.append(f"ceiling: {result.cores} cores x the Python loop = {ceiling} env steps/s")
+        if loops is not None:
+            lines[-1] += f"; loops on all cores at once reached {short(loops.median)}"
+        if result.cell.workload in _MOVED:
+            lines.append("(the loop moves no observation; who does cannot come near it)")
+    counts = {len(result.of(peer)) for peer in result.cell.peers if result.of(peer)}
+    if counts:
+        lines.append(f"medians over {_span(counts)} rounds; ratios are taken within each round")
+    outside = result.outside()
+    if outside is not None and outside.median > QUIET:
+        lines.append(
+            f"DISTURBED: other programs held {outside.median:.2f} cores (median over the slices)"
+        )
+    cell = result.cell
+    lines += [f"{peer_title(cell, peer)}: {text}" for peer, text in result.failures.items()]
+    lines += [
+        f"{peer_title(cell, peer)} not measured: {text}" for peer, text in result.refusals.items()
+    ]
+    return lines
+
+
+def _span(counts: set[int]) -> str:
+    low, high = min(counts), max(counts)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def machine_line(machine: Mapping[str, Any]) -> str:
+    """Hardware and versions in one line."""
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    cores = f"{machine['cores_usable']} of {machine['cores_total']} cores"
+    return f"{machine['cpu']}, {cores}, {machine['kernel']}; {versions}"
+
+
+def load_line(machine: Mapping[str, Any]) -> str:
+    """How busy the machine was, by its load averages of 1, 5 and 15 minutes."""
+    load = (machine.get("load_before"), machine.get("load_after"))
+    texts = [" ".join(f"{each:g}" for each in part) if part else "unknown" for part in load]
+    return f"load average before {texts[0]}, after {texts[1]}"
+
+
+def absent_lines(document: Document) -> list[str]:
+    """A line for each command that would add peers, naming them."""
+    by_command: dict[str, list[str]] = {}
+    for peer, command in document.absent.items():
+        known = adapters().get(peer)
+        by_command.setdefault(command, []).append(known.title if known else peer)
+    return [f"not installed: {', '.join(them)} ({how})" for how, them in by_command.items()]

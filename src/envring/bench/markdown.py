@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: MIT
+"""The tables of a run in Markdown, for READMEs and pages of results."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+
+from envring.bench import figures, summary
+from envring.bench.cells import CellResult
+from envring.bench.compare import COLUMNS, Verdict, conclusion
+from envring.bench.results import Document
+
+_FOLDED_FROM = 4  # so many cells are shown behind a line to click on
+
+
+def document(found: Document, baseline: str = "async") -> str:
+    """A whole run: all cells in one table, where we lose, each cell, and what it was run on."""
+    parts = []
+    if len(found.cells) > 1:
+        parts += [overview(found, baseline), losses(found)]
+    tables = [cell(result, baseline) for result in found.cells]
+    if len(tables) >= _FOLDED_FROM:
+        body = "\n\n".join(tables)
+        parts.append(f"<details>\n<summary>Every figure</summary>\n\n{body}\n\n</details>")
+    else:
+        parts += tables
+    parts += [_text(text) for text in figures.absent_lines(found)]
+    parts.append(f"{_text(figures.machine_line(found.machine))}.")
+    command = f" Repeat with `{shlex.join(found.argv)}`." if found.argv else ""
+    parts.append(f"Measured {found.when}, {figures.load_line(found.machine)}.{command}")
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def overview(found: Document, base: str = "async", peers: Sequence[str] | None = None) -> str:
+    """All cells in one table: how many times as fast as ``base`` each peer is.
+
+    Args:
+        found: The run.
+        base: The label of the peer that all are divided by.
+        peers: The labels of those to be shown (default: all that have figures).
+    """
+    peers = list(summary.peers(found) if peers is None else peers)
+    rows = [
+        [_text(figures.heading(result.cell)), *(_entry(each) for each in entries)]
+        for result, entries in summary.table(found, base, peers)
+    ]
+    ours = figures.brief(figures.OURS)
+    legend = (
+        f"Times as fast as {figures.brief(base)}, medians of ratios within rounds. "
+        f"**Bold**: ahead of {ours}. ≈: no difference to {ours} seen. "
+        "*Italic*: no rival, but a plain loop or C++ envs."
+    )
+    return f"{_table(['', *map(figures.brief, peers)], rows)}\n\n{legend}"
+
+
+def _entry(entry: summary.Entry) -> str:
+    if entry.failed:
+        return "failed"
+    text = figures.times(entry.ratio)
+    if entry.ratio is None:
+        return text
+    marks = {"ahead": f"**{text}**", "even": f"≈ {text}", "apart": f"*{text}*"}
+    return marks.get(entry.standing, text)
+
+
+def losses(found: Document) -> str:
+    """A line for each rival that is ahead of us for sure; a sentence where there is none."""
+    lost = summary.losses(found)
+    if not lost:
+        return "No peer that steps Python envs is ahead in any of these cells."
+    lines = [
+        f"- {_text(each.heading)}: `{each.peer}` is {figures.times(each.ratio)} as fast "
+        f"(95 %: {figures.ratio_reach(each.ratio)})"
+        for each in lost
+    ]
+    return "Where others are ahead:\n\n" + "\n".join(lines)
+
+
+def cell(result: CellResult, baseline: str = "async", wide: bool = False) -> str:
+    """One cell: a row for each contestant, and below the table what there is to know."""
+    shown = [each for each in figures.columns(baseline) if wide or not each.wide]
+    columns, rows = figures.rows(result, shown)
+    texts = []
+    for peer, row in rows:
+        title = _text(figures.peer_title(result.cell, peer))
+        texts.append([f"**{title}**" if peer == figures.OURS else title, *row])
+    heads = ["peer", *(column.title for column in columns)]
+    parts = [f"### {_text(figures.heading(result.cell))}", _table(heads, texts)]
+    parts.append("\n".join(f"- {_text(note)}" for note in figures.notes(result)))
+    return "\n\n".join(part for part in parts if part)
+
+
+def comparison(verdicts: Sequence[Verdict], warnings: Sequence[str] = ()) -> str:
+    """Two runs: a table with a row for each peer in each cell, and the sum of it."""
+    rows = []
+    notes = []
+    for each in verdicts:
+        texts = each.texts()
+        if each.word in ("faster", "slower"):
+            texts[-1] = f"**{each.word}**"
+        rows.append([_text(each.heading), _text(each.title), *texts])
+        if each.note:
+            notes.append(f"- {_text(each.heading)}, {_text(each.title)}: {_text(each.note)}")
+    parts = [f"- Warning: {_text(text)}" for text in warnings]
+    body = _table(["cell", "peer", *COLUMNS], rows, left=2)
+    found = ["\n".join(parts), body, "\n".join(notes), f"{conclusion(verdicts)}."]
+    return "\n\n".join(part for part in found if part) + "\n"
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
+    """A table whose first ``left`` columns are aligned to the left, the others to the right."""
+    rules = ["---"] * left + ["---:"] * (len(heads) - left)
+    return "\n".join(f"| {' | '.join(row)} |" for row in (heads, rules, *rows))
+
+
+def _text(text: str) -> str:
+    """``text`` as it is, whatever Markdown makes of its characters; one line."""
+    for character in "\\`*_[]<>|":
+        text = text.replace(character, "\\" + character)
+    return " ".join(text.split())

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: MIT
+"""All cells of a run in one table: who is how many times as fast as whom, and where we lose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from envring.bench import figures
+from envring.bench.cells import CellResult
+from envring.bench.peers import adapters
+from envring.bench.results import Document
+from envring.bench.stats import Interval
+
+Standing = Literal["ahead", "even", "behind", "own", "apart"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One peer in one cell.
+
+    Attributes:
+        ratio: Its rate over that of the table's base; None when it was not measured.
+        standing: Whether it is ahead of `figures.OURS` there, behind, or no difference is seen.
+            "own" for our own modes, "apart" for what is no rival: plain loops and C++ envs.
+        failed: Whether it raised, died or hung.
+    """
+
+    ratio: Interval | None
+    standing: Standing
+    failed: bool = False
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A peer that is ahead of ours in a cell.
+
+    Attributes:
+        heading: The cell.
+        peer: The peer's label.
+        ratio: Its rate over ours.
+    """
+
+    heading: str
+    peer: str
+    ratio: Interval
+
+
+def peers(document: Document) -> list[str]:
+    """Whoever has figures, in the order in which tables show them; strangers come last."""
+    found = {each.peer for cell in document.cells for each in cell.samples}
+    order = [name for name in adapters() if name in found]
+    return order + sorted(found - set(order))
+
+
+def standing(result: CellResult, peer: str) -> Standing:
+    """How ``peer`` stands against ours, as far as the rounds tell."""
+    if peer.startswith(figures.OURS):
+        return "own"
+    ratio = figures.ratio_interval(result, peer, figures.OURS)
+    if ratio is None or not figures.steps_python(peer):
+        return "apart"
+    return "ahead" if ratio.low > 1 else "behind" if ratio.high < 1 else "even"
+
+
+def table(
+    document: Document, base: str, shown: list[str] | None = None
+) -> Iterator[tuple[CellResult, list[Entry]]]:
+    """A row for each cell with an entry for each of ``shown`` (default: `peers`)."""
+    shown = peers(document) if shown is None else shown
+    for result in document.cells:
+        yield (
+            result,
+            [
+                Entry(
+                    figures.ratio_interval(result, peer, base),
+                    standing(result, peer),
+                    peer in result.failures,
+                )
+                for peer in shown
+            ],
+        )
+
+
+def losses(document: Document) -> list[Loss]:
+    """Every cell in which a rival is ahead of ours for sure, the worst first."""
+    found = []
+    for result in document.cells:
+        for peer in result.cell.peers:
+            ratio = figures.ratio_interval(result, peer, figures.OURS)
+            if ratio is not None and standing(result, peer) == "ahead":
+                found.append(Loss(figures.heading(result.cell), peer, ratio))
+    return sorted(found, key=lambda each: -each.ratio.median)
