@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from envring.bench.cells import CellResult
+from envring.bench.cells import Cell, CellResult, Sample
 
 FORMAT = 2
 
@@ -60,8 +60,11 @@ class Document:
         Raises:
             ValueError: if it is no document of a format known here.
         """
+        if fields.get("format") == 1:
+            return cls(**_from_first(fields))
         if fields.get("format") != FORMAT:
-            raise ValueError(f"format {fields.get('format')!r} is not known, only {FORMAT}")
+            known = f"this envring reads 1 to {FORMAT}"
+            raise ValueError(f"format {fields.get('format')!r} is not known; {known}")
         return cls(
             machine=dict(fields["machine"]),
             cells=[CellResult.from_json(cell) for cell in fields["cells"]],
@@ -86,6 +89,36 @@ def read(path: Path) -> Document:
 
     Raises:
         OSError: if the file cannot be read.
-        ValueError: if it is no document of a format known here.
+        ValueError: if it is no document of a format known here; the text names the file.
     """
-    return Document.from_json(json.loads(path.read_text(encoding="utf-8")))
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    if not isinstance(fields, dict) or "format" not in fields:
+        raise ValueError(f"{path} holds no results of envring's benchmark")
+    try:
+        return Document.from_json(fields)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    except (AttributeError, KeyError, TypeError) as error:
+        text = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{path} is damaged, or was written by another version: {text}") from error
+
+
+def _from_first(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a document out of one of format 1, which had less to say."""
+    own = ("format", "when", "machine", "cells")
+    return {
+        "machine": dict(fields["machine"]),
+        "cells": [_cell_from_first(cell) for cell in fields["cells"]],
+        "when": fields["when"],
+        "more": {key: value for key, value in fields.items() if key not in own},
+    }
+
+
+def _cell_from_first(fields: Mapping[str, Any]) -> CellResult:
+    samples = [Sample.from_json(each) for each in fields["samples"]]
+    labels = dict.fromkeys([*(each.peer for each in samples), *fields["failures"]])
+    cell = Cell.of(fields["workload"], fields["num_envs"], labels, fields["options"])
+    return CellResult(cell, fields["cores"], samples, dict(fields["failures"]))

@@ -220,7 +220,7 @@ def _take_turns(
     for number in range(pace.rounds):
         begun = time.monotonic()
         # A noisy machine gets its rounds, too: only time that is to spare goes into repeats.
-        due = first + (pace.end - first) * (number + 1) / pace.rounds
+        due = first + (pace.end - first) * (number + 0.9) / pace.rounds
         for label in list(running) if number % 2 == 0 else list(reversed(running)):
             if time.monotonic() > pace.end + pace.grace:
                 return

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: MIT
+"""Which peers are installed here, in which versions, and what would add the others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from envring.bench import machine, peers
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python, envring and every peer that is installed, by distribution."""
+    found: dict[str, str] = dict(machine.describe()["versions"])
+    for adapter in peers.adapters().values():
+        version = peers.installed(adapter)
+        if version is not None and adapter.requirement:
+            found.setdefault(adapter.requirement, version)
+    return found
+
+
+def absent() -> dict[str, str]:
+    """What would install each peer that is not here, by the peer's name."""
+    return {
+        name: f"pip install {adapter.requirement}"
+        for name, adapter in peers.adapters().items()
+        if peers.installed(adapter) is None
+    }
+
+
+def describe() -> dict[str, Any]:
+    """What `machine.describe` says, with the versions of all peers."""
+    return machine.describe() | {"versions": versions()}

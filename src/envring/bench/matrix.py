@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: MIT
+"""Which cells are measured, for how long each, and one run over all of them."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from envring.bench import peers, workloads
+from envring.bench.cells import Cell, CellResult
+from envring.bench.process import PeerFailed
+from envring.bench.runner import GRACE_SECONDS, ask_alone, run_cell
+from envring.cpus import usable_cpus
+
+PEERS = ("envring", "async", "sync", "bare")
+BARE_LOOPS = ("bare", "bare-all")
+_SERIAL = ("sb3-dummy", "pufferlib-serial")
+_WORKERS = ("sb3-subproc", "tianshou-shmem", "pufferlib", "pufferlib-1", "torchrl")
+_EVERY = ("envring", "envring-pinned", "async", *_WORKERS, "sync", *_SERIAL, "envpool", "bare")
+_MORE = ("tianshou-subproc", "tianshou-dummy", "torchrl-serial", "bare-all")
+_MODES = ("envring-nocopy", "envring-1", "envring-0", "async-nocopy")
+_FEW = (
+    "envring",
+    "envring-pinned",
+    "async",
+    "pufferlib-1",
+    "sync",
+    "sb3-dummy",
+    "bare",
+    "bare-all",
+)
+
+_LEAST_SECONDS = 2.0  # for a cell
+_BREAKDOWN_SECONDS = 2.0
+_BREAKDOWN_START = 1.0
+_TURNS_SECONDS = 2.2  # of one peer in a cell of a full matrix: its slices of all rounds
+_IMPORT_SECONDS = {"stable_baselines3": 1.6, "tianshou": 1.6, "torchrl": 2.0}  # with torch
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A cell and how much of the time it gets.
+
+    Attributes:
+        cell: What to measure.
+        share: Its part of the time, in any unit that all cells of a plan have in common.
+    """
+
+    cell: Cell
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A plan with a name.
+
+    Attributes:
+        name: What the command line calls it.
+        cells: What is measured, in this order.
+        seconds: How long it takes by default.
+        rounds: How often each peer gets a slice.
+        slice_seconds: Length of a slice.
+    """
+
+    name: str
+    cells: tuple[Planned, ...]
+    seconds: float
+    rounds: int
+    slice_seconds: float
+
+
+def plan(cell: Cell) -> Planned:
+    """``cell`` with a share that fits what its peers cost to be started and stepped."""
+    seconds = 0.0
+    for each in cell.contestants:
+        adapter = peers.find(each.peer)
+        seconds += _TURNS_SECONDS + _IMPORT_SECONDS.get(adapter.package or "", 0.3)
+        if adapter.where == "workers":
+            seconds += 0.015 * (each.num_envs or cell.num_envs)  # processes to start and to end
+    return Planned(cell, seconds)
+
+
+def grid(
+    environments: Iterable[str],
+    num_envs: Iterable[int],
+    names: Sequence[str] = PEERS,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    num_workers: Iterable[int | None] = (None,),
+    think: Iterable[float] = (0.0,),
+) -> tuple[Planned, ...]:
+    """Every combination, as cells of the peers called ``names``.
+
+    Args:
+        environments: Names of workloads.
+        num_envs: Numbers of envs.
+        names: Names of adapters.
+        options: Per peer the keyword arguments of its constructor.
+        num_workers: Numbers of workers; None: what each peer chooses.
+        think: Seconds for which the caller computes after each step.
+    """
+    return tuple(
+        plan(Cell.of(workload, count, names, options, num_workers=workers, think=thought))
+        for workload, count, workers, thought in itertools.product(
+            environments, num_envs, num_workers, think
+        )
+    )
+
+
+def _quick() -> Matrix:
+    cells = (
+        *grid(["cartpole"], [64], (*PEERS, "sb3-subproc", "tianshou-shmem", "pufferlib-1")),
+        *grid(["cartpole"], [8]),
+        *grid(["null", "image"], [64]),
+    )
+    return Matrix("quick", cells, seconds=45.0, rounds=7, slice_seconds=0.2)
+
+
+def _full() -> Matrix:
+    small = (1, 2)
+    cells = (
+        *grid(["null", "cartpole"], small, _FEW),
+        *grid(["null", "cartpole"], [8], (*_EVERY, *_MORE)),
+        *grid(["null", "cartpole"], [64], (*_EVERY, *_MORE, *_MODES)),
+        *grid(["null", "cartpole"], [256], (*_FEW, "pufferlib")),
+        *grid(["image", "image210", "dict5", "info5"], [8], _EVERY),
+        *grid(["image", "image210", "dict5", "info5"], [64], (*_EVERY, "envring-nocopy")),
+        *grid(["spin100"], [2], _FEW),
+        *grid(["spin20", "spin100", "spin1000"], [8, 64], (*_EVERY, "bare-all")),
+        *grid(["tail"], [8, 64], (*_EVERY, "bare-all")),
+        *grid(["tailsleep"], [8, 64], (*_EVERY, "envring-wide")),
+        *grid(["pong", "mujoco"], [8, 64], (*_EVERY, "bare-all")),
+        *grid(["null", "cartpole"], [64], ("envring", *PEERS[1:]), num_workers=[1, 2, 4]),
+        *grid(["spin100"], [64], ("envring", *PEERS[1:]), num_workers=[1, 4]),
+        *grid(["cartpole"], [8, 64], _FEW, think=[300e-6, 3e-3]),
+        *grid(["spin100"], [64], _FEW, think=[3e-3]),
+    )
+    return Matrix("full", cells, seconds=1650.0, rounds=9, slice_seconds=0.3)
+
+
+def _default() -> Matrix:
+    return Matrix(
+        "default", grid(["cartpole", "image"], [64]), seconds=41.0, rounds=9, slice_seconds=0.3
+    )
+
+
+MATRICES: dict[str, Callable[[], Matrix]] = {"default": _default, "quick": _quick, "full": _full}
+
+
+def named(name: str) -> Matrix:
+    """The matrix called ``name``: ``"default"``, ``"quick"`` or ``"full"``.
+
+    Only with the peers and workloads whose packages are installed: `envring.bench.inventory` has
+    the others.
+
+    Raises:
+        ValueError: if there is no such matrix.
+    """
+    if name not in MATRICES:
+        raise ValueError(f"no matrix {name!r}; use one of {', '.join(MATRICES)}")
+    matrix = MATRICES[name]()
+    here = [each for each, adapter in peers.adapters().items() if peers.installed(adapter)]
+    cells = tuple(each for each in matrix.cells if _is_here(each.cell.workload))
+    return replace(matrix, cells=only(cells, here))
+
+
+def _is_here(workload: str) -> bool:
+    try:
+        workloads.find(workload)
+    except ValueError:
+        return False
+    return True
+
+
+def only(planned: Iterable[Planned], names: Sequence[str]) -> tuple[Planned, ...]:
+    """``planned`` with none but the peers called ``names``; cells without any are left out."""
+    kept = []
+    for each in planned:
+        few = tuple(one for one in each.cell.contestants if one.peer in names)
+        if few:
+            kept.append(plan(replace(each.cell, contestants=few)))
+    return tuple(kept)
+
+
+def run(
+    planned: Sequence[Planned],
+    *,
+    seconds: float,
+    rounds: int,
+    slice_seconds: float,
+    cores: int | None = None,
+    breakdown: bool = False,
+    began: Callable[[int, Cell], None] = lambda index, cell: None,
+    advanced: Callable[[], None] = lambda: None,
+    finished: Callable[[CellResult], None] = lambda result: None,
+) -> list[CellResult]:
+    """Measure every cell, one after the other.
+
+    Time that one cell does not need is there for those behind it, and what one took too long they
+    lack. A cell for which nothing is left is not begun, and says so.
+
+    Args:
+        planned: The cells and their shares.
+        seconds: For all of them together; what hangs in the last one may add a few seconds.
+        rounds: How often each peer gets a slice, time allowing.
+        slice_seconds: Length of a slice; shorter where time is short.
+        cores: Usable processors; by default those of this process.
+        breakdown: Whether to find out where the time of a step goes, for each of our own peers.
+        began: Called with the cell's index before each.
+        advanced: Called after each slice.
+        finished: Called after each cell.
+
+    Returns:
+        A result for each cell.
+    """
+    cores = cores or usable_cpus()
+    end = time.monotonic() + seconds
+    results: list[CellResult] = []
+    for index, each in enumerate(planned):
+        began(index, each.cell)
+        now = time.monotonic()
+        share = (end - now) * each.share / sum(later.share for later in planned[index:])
+        share = max(_LEAST_SECONDS, share)
+        if index and now >= end:
+            result = CellResult(each.cell, cores)
+            result.failures = dict.fromkeys(each.cell.peers, "not measured: no time was left")
+        else:
+            result = _measure(each.cell, cores, share, rounds, slice_seconds, breakdown, advanced)
+        results.append(result)
+        finished(result)
+    return results
+
+
+def _measure(
+    cell: Cell,
+    cores: int,
+    share: float,
+    rounds: int,
+    slice_seconds: float,
+    breakdown: bool,
+    advanced: Callable[[], None],
+) -> CellResult:
+    """One cell, within about ``share`` seconds."""
+    deadline = time.monotonic() + share
+    ours = [each.label for each in cell.contestants if each.peer.startswith("envring")]
+    looking = min(_BREAKDOWN_SECONDS, 0.05 * share)
+    reserve = breakdown * len(ours) * (looking + _BREAKDOWN_START)
+    try:
+        result = run_cell(
+            cell,
+            cores=cores,
+            rounds=rounds,
+            slice_seconds=slice_seconds,
+            deadline=deadline - min(reserve, share / 2),
+            construct_seconds=share / 2,
+            grace=min(GRACE_SECONDS, max(2.0, share / 4)),
+            advanced=advanced,
+        )
+    except ValueError as error:  # a workload that needs a package which is not here
+        result = CellResult(cell, cores)
+        result.refusals = dict.fromkeys(cell.peers, str(error))
+        return result
+    for label in ours if breakdown else ():
+        if result.of(label) and label not in result.failures:
+            try:
+                answer = ask_alone(
+                    cell, label, timeout=looking + 10, op="breakdown", seconds=looking
+                )
+            except PeerFailed as failure:
+                result.failures[label] = str(failure)
+            else:
+                result.breakdowns[label] = answer["breakdown"]
+    return result
