@@ -171,6 +171,8 @@ int er_foreign_layout(uint32_t *values, int room) {
         AT(env_template),
         AT(tids),
         AT(info_area),
+        AT(timed),
+        AT(stats),
         AT(action_cache),
         AT(slot),
         AT(slot_number),
@@ -180,6 +182,9 @@ int er_foreign_layout(uint32_t *values, int room) {
         AT(python_ints),
         AT(at),
         AT(slow_rows),
+        AT(timing),
+        AT(began_ns),
+        AT(env_ns),
 #undef STRUCT
 #define STRUCT er_foreign_loop_t
         sizeof(STRUCT),
@@ -279,6 +284,9 @@ void er_foreign_finish(er_foreign_port_t *port, uint32_t seq, uint32_t hints,
     report->reply_bytes = reply_bytes;
     report->hints = hints;
     er_worker_finish(&port->port, seq);
+    if (er_load_relaxed(&port->port.segment->timed)) {
+        er_stat_set(&stats(port)->finished_ns[seq & 1], (uint64_t)er_park_now());
+    }
 }
 
 void er_foreign_count(er_foreign_port_t *port, int64_t busy_ns, uint64_t env_steps) {
@@ -289,12 +297,18 @@ void er_foreign_count(er_foreign_port_t *port, int64_t busy_ns, uint64_t env_ste
 
 /* -- loop ------------------------------------------------------------------------------------- */
 
+void er_foreign_count_for(er_foreign_loop_t *foreign, const er_foreign_port_t *port) {
+    foreign->loop.timed = &port->port.segment->timed;
+    foreign->loop.stats = stats(port);
+}
+
 int er_foreign_step(er_foreign_loop_t *foreign, er_foreign_port_t *port, uint32_t slot) {
     er_steploop_t *loop = &foreign->loop;
     uint32_t first = loop->first_env;
     uint32_t n = loop->num_envs;
     uint8_t *to = foreign->slots + slot * foreign->slot_bytes;
     if (loop->at == 0) {
+        er_steploop_begin(loop);
         memset(loop->tids + first, 0, n * sizeof *loop->tids);
         memset(foreign->final_marks + first, 0, n);
         loop->slot = to;
@@ -306,6 +320,7 @@ int er_foreign_step(er_foreign_loop_t *foreign, er_foreign_port_t *port, uint32_
     memcpy(to + foreign->off_rewards + first * sizeof(double), loop->rewards, n * sizeof(double));
     memcpy(to + foreign->off_terminations + first, loop->terminations, n);
     memcpy(to + foreign->off_truncations + first, loop->truncations, n);
+    er_steploop_end(loop);
     if (port) {
         er_foreign_count(port, er_park_now() - port->since, n);
         er_stat_set(&stats(port)->slow_rows, loop->slow_rows);

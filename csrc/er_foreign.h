@@ -86,6 +86,9 @@ typedef struct {
     const int64_t *ints; /* the slab's numbers where actions travel as ER_ACTIONS_INTS, or NULL */
 } er_foreign_loop_t;
 
+/* The loop's times count as the port's worker's from now on. */
+void er_foreign_count_for(er_foreign_loop_t *foreign, const er_foreign_port_t *port);
+
 /* Steps the slice into a slot, from loop.at on, and leaves loop.at at 0. The time counts as the
  * port's unless that is NULL. 0, or -1 as er_steploop_run. */
 int er_foreign_step(er_foreign_loop_t *foreign, er_foreign_port_t *port, uint32_t slot);

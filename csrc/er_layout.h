@@ -20,7 +20,7 @@
 #include "er_atomic.h"
 
 #define ER_MAGIC UINT64_C(0x474e4952564e45) /* "ENVRING" read as a little-endian word */
-#define ER_ABI 1u
+#define ER_ABI 2u
 #define ER_LINE 128u /* two cache lines: adjacent-line prefetch makes 64 too little */
 #define ER_PAGE 4096u
 #define ER_MAX_ENVS (1u << 20)
@@ -47,6 +47,14 @@ typedef struct {
     er_atomic64_t spins;     /* waits that ended while spinning */
     er_atomic64_t parks;     /* waits that went to sleep */
     er_atomic64_t slow_rows; /* env results that left the compiled fast path */
+
+    /* Written only while the segment is timed; moments are er_park_now's. */
+    er_atomic64_t env_ns;         /* in the envs' step, and in resets that follow an end */
+    er_atomic64_t began_ns;       /* the last batch: its first env's turn came, */
+    er_atomic64_t ended_ns;       /* its results were stored, */
+    er_atomic64_t finished_ns[2]; /* published, the caller rung: after which it is too late to
+                                   * publish this too, so there is one for odd batches and one for
+                                   * even ones, to be read when the next is complete */
 } er_stats_t;
 
 /* What a worker says of the batch it has just finished; plain words, published by its sequences. */
@@ -94,6 +102,7 @@ typedef struct {
     uint64_t off_slots;
     uint64_t off_infos;
     er_atomic32_t sealed; /* ER_ABI, stored last: the segment may be used */
+    er_atomic32_t timed;  /* whether workers take the time of what they do; the caller's word */
     _Alignas(ER_LINE) er_bell_t command_bell;
     er_bell_t caller_bell;
     er_progress_t progress;
@@ -119,10 +128,13 @@ _Static_assert(sizeof(er_bell_t) == ER_LINE, "a bell has its lines to itself");
 _Static_assert(sizeof(er_ring_t) == 2 * ER_LINE, "each position has its lines to itself");
 _Static_assert(sizeof(er_worker_t) == 6 * ER_LINE, "worker block");
 _Static_assert(offsetof(er_worker_t, stats) == ER_LINE, "worker block: stats");
+_Static_assert(offsetof(er_stats_t, finished_ns) == 80, "statistics: last");
+_Static_assert(sizeof(er_stats_t) == ER_LINE, "statistics have their lines to themselves");
 _Static_assert(offsetof(er_worker_t, commands) == 2 * ER_LINE, "worker block: commands");
 _Static_assert(offsetof(er_worker_t, replies) == 4 * ER_LINE, "worker block: replies");
 _Static_assert(offsetof(er_segment_t, off_workers) == 72, "header: first offset");
 _Static_assert(offsetof(er_segment_t, sealed) == 160, "header: seal");
+_Static_assert(offsetof(er_segment_t, timed) == 164, "header: timed");
 _Static_assert(offsetof(er_segment_t, command_bell) == 256, "header: command bell");
 _Static_assert(offsetof(er_segment_t, caller_bell) == 384, "header: caller bell");
 _Static_assert(offsetof(er_segment_t, progress) == 512, "header: progress");

@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "er_steploop.h"
 
+#include "er_park.h"
+#include "er_stats.h"
+
+/* For what runs for each env, in two loops: one by the clock, and one that pays nothing for it. */
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
 /* Calls one of the six with (i, argument). A new reference. */
 static er_object *call(er_steploop_t *loop, er_object *function, uint32_t i, er_object *argument) {
     const er_python_t *py = loop->py;
@@ -21,8 +27,17 @@ static int call_back(er_steploop_t *loop, er_object *function, uint32_t i, er_ob
     return 0;
 }
 
+/* The same, for one that resets the env: what the reference implementation stores of the reset
+ * counts as the env's time too. */
+static int call_reset(er_steploop_t *loop, er_object *function, uint32_t i, er_object *argument) {
+    int64_t start = loop->timing ? er_park_now() : 0;
+    int r = call_back(loop, function, i, argument);
+    if (loop->timing) loop->env_ns += er_park_now() - start;
+    return r;
+}
+
 /* The action of env i, a new reference. */
-static er_object *next_action(er_steploop_t *loop, uint32_t i) {
+ALWAYS_INLINE er_object *next_action(er_steploop_t *loop, uint32_t i) {
     const er_python_t *py = loop->py;
     if (!loop->int_actions) return py->get_item(loop->actions, i);
     int64_t value = loop->int_actions[i];
@@ -119,7 +134,7 @@ static int store_five(er_steploop_t *loop, uint32_t i, er_object *result) {
     int truncated = terminated < 0 ? -1 : truth(py, items[3]);
     if (truncated < 0 || store_reward(loop, i, items[1]) < 0) return -1;
     if ((terminated || truncated) && loop->autoreset_mode == ER_SAME_STEP) {
-        if (call_back(loop, loop->finish_ended, i, result) < 0) return -1;
+        if (call_reset(loop, loop->finish_ended, i, result) < 0) return -1;
     } else if (store_step(loop, i, items[0], items[4]) < 0) {
         return -1;
     }
@@ -128,7 +143,7 @@ static int store_five(er_steploop_t *loop, uint32_t i, er_object *result) {
 }
 
 /* Stores a tuple of four. 0 or -1, or 1 for what to_result should look at first. */
-static int store_four(er_steploop_t *loop, uint32_t i, er_object *result) {
+ALWAYS_INLINE int store_four(er_steploop_t *loop, uint32_t i, er_object *result) {
     const er_python_t *py = loop->py;
     er_object **items = er_tuple_items(py, result);
     int done = truth(py, items[2]);
@@ -149,7 +164,7 @@ static int store_four(er_steploop_t *loop, uint32_t i, er_object *result) {
 }
 
 /* Stores what `step` returned. 0 or -1. */
-static int store_result(er_steploop_t *loop, uint32_t i, er_object *result) {
+ALWAYS_INLINE int store_result(er_steploop_t *loop, uint32_t i, er_object *result) {
     const er_python_t *py = loop->py;
     if (er_type(py, result) == py->type_tuple) {
         ptrdiff_t size = er_tuple_size(py, result);
@@ -166,19 +181,21 @@ static int store_result(er_steploop_t *loop, uint32_t i, er_object *result) {
     return r;
 }
 
-static int step_env(er_steploop_t *loop, uint32_t i) {
+ALWAYS_INLINE int step_env(er_steploop_t *loop, uint32_t i, int timing) {
     const er_python_t *py = loop->py;
     loop->rewards[i] = 0.0;
     loop->terminations[i] = 0;
     loop->truncations[i] = 0;
     if (loop->pending[i]) {
-        if (call_back(loop, loop->reset_ended, i, py->false_) < 0) return -1;
+        if (call_reset(loop, loop->reset_ended, i, py->false_) < 0) return -1;
         loop->pending[i] = 0;
         return 0;
     }
     er_object *action = next_action(loop, i);
     if (!action) return -1;
+    int64_t start = timing ? er_park_now() : 0;
     er_object *result = py->call_one(loop->steps[i], action);
+    if (timing) loop->env_ns += er_park_now() - start;
     py->decref(action);
     if (!result) return -1;
     int r = store_result(loop, i, result);
@@ -186,9 +203,32 @@ static int step_env(er_steploop_t *loop, uint32_t i) {
     return r;
 }
 
-int er_steploop_run(er_steploop_t *loop) {
+void er_steploop_begin(er_steploop_t *loop) {
+    loop->at = 0;
+    loop->timing = loop->timed && er_load_relaxed(loop->timed);
+    if (!loop->timing) return;
+    loop->env_ns = 0;
+    loop->began_ns = er_park_now();
+}
+
+void er_steploop_end(er_steploop_t *loop) {
+    if (!loop->timing) return;
+    er_stat_add(&loop->stats->env_ns, (uint64_t)loop->env_ns);
+    er_stat_set(&loop->stats->began_ns, (uint64_t)loop->began_ns);
+    er_stat_set(&loop->stats->ended_ns, (uint64_t)er_park_now());
+}
+
+static __attribute__((noinline)) int run_timed(er_steploop_t *loop) {
     for (; loop->at < loop->num_envs; loop->at++) {
-        if (step_env(loop, loop->at) < 0) return -1;
+        if (step_env(loop, loop->at, 1) < 0) return -1;
+    }
+    return 0;
+}
+
+int er_steploop_run(er_steploop_t *loop) {
+    if (loop->timing) return run_timed(loop);
+    for (; loop->at < loop->num_envs; loop->at++) {
+        if (step_env(loop, loop->at, 0) < 0) return -1;
     }
     return 0;
 }

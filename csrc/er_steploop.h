@@ -14,6 +14,7 @@
 #define ER_STEPLOOP_H
 
 #include "er_infos.h"
+#include "er_layout.h"
 #include "er_obs.h"
 
 enum { ER_NEXT_STEP, ER_SAME_STEP, ER_DISABLED };
@@ -54,6 +55,10 @@ typedef struct {
     uint16_t *tids;    /* per global env */
     uint8_t *info_area;
 
+    /* the segment's word and the worker's block, or NULL: then nothing is timed */
+    const er_atomic32_t *timed;
+    er_stats_t *stats;
+
     er_object *action_cache[ER_CACHED_ACTIONS]; /* numpy int64 0 .. 255 */
 
     /* this batch */
@@ -67,11 +72,20 @@ typedef struct {
     int python_ints;
     uint32_t at; /* env under way: where an error came from */
     uint64_t slow_rows;
+    int timing; /* whether this batch is timed */
+    int64_t began_ns;
+    int64_t env_ns; /* of this batch */
 } er_steploop_t;
+
+/* Begins a batch: its first env is next. */
+void er_steploop_begin(er_steploop_t *loop);
 
 /* Steps envs from loop->at on. 0: done. -1: a Python error is set, env loop->at raised it; the
  * caller records it, adds one to loop->at and calls again. */
 int er_steploop_run(er_steploop_t *loop);
+
+/* Ends a batch whose results are stored: says in the statistics how long it took, if it is timed. */
+void er_steploop_end(er_steploop_t *loop);
 
 /* Lets go of the cached action objects. */
 void er_steploop_clear(er_steploop_t *loop);

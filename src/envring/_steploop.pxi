@@ -130,11 +130,16 @@ cdef extern from *:
         int *env_template
         uint16_t *tids
         uint8_t *info_area
+        const er_atomic32_t *timed
+        er_stats_t *stats
         uint8_t *slot
         er_object *actions
         const int64_t *int_actions
         int python_ints
         uint64_t slow_rows
+        int timing
+    void er_steploop_begin(er_steploop_t *)
+    void er_steploop_end(er_steploop_t *)
     int er_steploop_run(er_steploop_t *) except? -1
     void er_steploop_clear(er_steploop_t *)
     void er_home_fill(er_python_t *, object, object, object)
@@ -247,6 +252,11 @@ cdef class StepLoop:
         free(self.loop.templates)
         free(self.plan)
 
+    def count_for(self, WorkerPort port):
+        """Lets the times that the loop takes count as those of the port's worker."""
+        self.loop.timed = &self.segment.base.timed
+        self.loop.stats = &self.segment.worker(port.port.worker).stats
+
     def rebind(self):
         """Takes the slice's step methods as they are now."""
         cdef list steps = list(self.slice.steps)
@@ -330,6 +340,7 @@ cdef class StepLoop:
         cdef uint32_t n = loop.num_envs
         cdef uint8_t *base = self.segment.slot(slot)
         cdef int r
+        er_steploop_begin(loop)
         self.slice.slot = slot
         memset(loop.tids + loop.first_env, 0, n * sizeof(uint16_t))
         memset(self.segment.at(self.segment.off_final_marks)
@@ -348,7 +359,6 @@ cdef class StepLoop:
             actions = self.slice.actions.read(action)
         loop.actions = <er_object *><PyObject *>actions
         loop.slot = base
-        loop.at = 0
         while True:
             try:
                 er_steploop_run(loop)
@@ -361,6 +371,7 @@ cdef class StepLoop:
                n * sizeof(double))
         memcpy(base + self.off_terminations + loop.first_env, loop.terminations, n)
         memcpy(base + self.off_truncations + loop.first_env, loop.truncations, n)
+        er_steploop_end(loop)
 
     def step(self, uint32_t slot, uint32_t action):
         """Steps the slice into a slot; `action` says how the actions travel."""
@@ -405,5 +416,7 @@ cdef class StepLoop:
             report.reply_bytes = 0
             report.hints = 0
             er_worker_finish(&port.port, command.seq)
+            if self.loop.timing:
+                er_stat_set(&stats.finished_ns[command.seq & 1], er_park_now())
             if self.spreads:
                 er_spread(&self.spread, self.segment.base, port.port.worker)

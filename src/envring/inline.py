@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from envring import _core
 from envring._foreign.envring_worker.loop import EnvSlice
 from envring.channel import dumps
 from envring.launchers import child, process
@@ -40,6 +41,9 @@ class InlinePool:
         """Gives the envs their arrays."""
         self.segment = segment
         self._loop = child.attach_slice(self.envs, segment, plans, self.options.compiled)
+        if self._loop is not None:
+            port = _core.WorkerPort(segment.core, 0, 0, self.num_envs, 0.0, False, 1)
+            self._loop.count_for(port)  # its times alone: nobody rings anybody here
 
     def start_step(self, slot: int, action: int) -> None:
         """Steps every env."""

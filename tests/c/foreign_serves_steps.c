@@ -137,6 +137,7 @@ int main(void) {
         .ints = er_at(segment, segment->off_actions),
     };
     *(int64_t *)er_at(segment, segment->off_actions) = 700;
+    er_foreign_count_for(&foreign, &port);
 
     /* a step that calls nothing: stored, published, and waited for the next */
     post(&rig, ER_OP_STEP, 1, ER_ACTIONS_INTS);
@@ -156,9 +157,25 @@ int main(void) {
     CHECK_EQ(foreign.loop.slow_rows, 0);
     CHECK_EQ(er_load_relaxed(&stats->batches), 1);
     CHECK_EQ(er_load_relaxed(&stats->env_steps), 1);
+    CHECK_EQ(er_load_relaxed(&stats->ended_ns), 0); /* not asked for */
+    CHECK_EQ(er_load_relaxed(&stats->finished_ns[1]), 0);
+
+    /* with the time that it took */
+    er_store_relaxed(&segment->timed, 1);
+    uint64_t start = (uint64_t)er_park_now();
+    uint32_t seq = post(&rig, ER_OP_STEP, 1, ER_ACTIONS_INTS);
+    fake_result = result(0.5);
+    CHECK_EQ(serve(&foreign, 0, 0, 0), -ETIMEDOUT);
+    CHECK_EQ(er_caller_wait(&rig.caller, generous()), 0);
+    CHECK(er_load_relaxed(&stats->began_ns) >= start);
+    CHECK(er_load_relaxed(&stats->ended_ns) >=
+          er_load_relaxed(&stats->began_ns) + er_load_relaxed(&stats->env_ns));
+    CHECK(er_load_relaxed(&stats->finished_ns[seq & 1]) >= er_load_relaxed(&stats->ended_ns));
+    CHECK_EQ(er_load_relaxed(&stats->finished_ns[~seq & 1]), 0);
+    er_store_relaxed(&segment->timed, 0);
 
     /* one at which Python was called is published by the next call, when it has been looked at */
-    uint32_t seq = post(&rig, ER_OP_STEP, 1, ER_ACTIONS_INTS);
+    seq = post(&rig, ER_OP_STEP, 1, ER_ACTIONS_INTS);
     shape[0] = 2;
     fake_result = result(0);
     CHECK_EQ(serve(&foreign, 0, 0, 0), ER_SERVED_STEP);
@@ -190,7 +207,7 @@ int main(void) {
     er_foreign_finish(&port, er_foreign_command(&port)->seq, 5, 0);
     CHECK_EQ(er_caller_wait(&rig.caller, generous()), 0);
     CHECK_EQ(report->hints, 5);
-    CHECK_EQ(er_load_relaxed(&stats->batches), 3); /* who steps without the port counts himself */
+    CHECK_EQ(er_load_relaxed(&stats->batches), 4); /* who steps without the port counts himself */
 
     /* what is not for the loop */
     post(&rig, ER_OP_STEP, 1, 1234);

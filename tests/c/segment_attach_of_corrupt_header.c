@@ -90,7 +90,7 @@ int main(void) {
     CHECK_EQ(property((const uint8_t[]){1}, 1), -ERANGE);
     CHECK_EQ(property((const uint8_t[]){255}, 1), -EBADMSG);
     CHECK_EQ(patched(0, 0), -EBADMSG);
-    CHECK_EQ(patched(offsetof(er_segment_t, abi), 2), -EPROTO);
+    CHECK_EQ(patched(offsetof(er_segment_t, abi), ER_ABI + 1), -EPROTO);
     CHECK_EQ(patched(offsetof(er_segment_t, sealed), 0), -EAGAIN);
     CHECK_EQ(patched(offsetof(er_segment_t, num_envs), 0), -ERANGE);
     CHECK_EQ(patched(offsetof(er_segment_t, num_envs) + 3, 0xff), -ERANGE);

@@ -65,7 +65,7 @@ class Server(object):
         receive: returns the next message of the channel.
         dumps: turns a reply into bytes.
         gone: whether the caller is gone.
-        loop: a compiled step loop (step, serve, rebind, add_template), or None.
+        loop: a compiled step loop (step, serve, rebind, add_template, count_for), or None.
         waiting_hint: hint to raise when envs mostly wait.
     """
 
@@ -78,6 +78,8 @@ class Server(object):
         self.loop = loop
         self.watch = WaitWatch()
         self.waiting_hint = waiting_hint
+        if loop is not None:
+            loop.count_for(port)
 
     def run(self):
         while not self.gone():

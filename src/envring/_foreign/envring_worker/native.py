@@ -73,6 +73,7 @@ class Library(object):
             ("er_foreign_stall", i32, [pointer, i64]),
             ("er_foreign_finish", None, [pointer, u32, u32, u64]),
             ("er_foreign_count", None, [pointer, i64, u64]),
+            ("er_foreign_count_for", None, [pointer, pointer]),
             ("er_foreign_step", i32, [pointer, pointer, u32]),
             ("er_foreign_serve", i32, [pointer, pointer, i32, i32, i64]),
             ("er_steploop_clear", None, [pointer]),

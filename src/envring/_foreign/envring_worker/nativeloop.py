@@ -61,6 +61,7 @@ class NativeLoop(object):
         # Called without declared arguments, which are already what C wants: half the time.
         self._step = locked["er_foreign_step"]
         self._serve = locked["er_foreign_serve"]
+        self._count_for = library.unlocked.er_foreign_count_for
         self._clear = locked["er_steploop_clear"]
         self._clear.restype = None
         self._at = self._ctypes.byref(self._foreign)
@@ -114,6 +115,10 @@ class NativeLoop(object):
             foreign.numbers = _data(view)
         if slab.nbytes >= len(scalars) * 8:
             foreign.ints = _data(slab) + first * 8
+
+    def count_for(self, port):
+        """Lets the times that the loop takes count as those of the port's worker."""
+        self._count_for(self._at, port.at)
 
     def rebind(self):
         """Takes the slice's step methods as they are now."""

@@ -114,11 +114,12 @@ class StepLoop(Structure):
         + _fields(c_void_p, "truncated_key set_slot")
         + [("obs_plan", POINTER(ObsNode)), ("templates", POINTER(InfoTemplate))]
         + [("num_templates", c_int), ("env_template", POINTER(c_int))]
-        + _fields(c_void_p, "tids info_area")
+        + _fields(c_void_p, "tids info_area timed stats")
         + [("action_cache", c_void_p * CACHED_ACTIONS)]
         + [("slot", c_void_p), ("slot_number", c_uint32), ("called", c_int)]
         + _fields(c_void_p, "actions int_actions")
         + [("python_ints", c_int), ("at", c_uint32), ("slow_rows", c_uint64)]
+        + [("timing", c_int), ("began_ns", c_int64), ("env_ns", c_int64)]
     )
 
 
