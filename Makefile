@@ -131,8 +131,14 @@ bench-compare: $(VENV)/.dev ## the same against the stored ratios of such machin
 bench-baseline: $(VENV)/.dev ## store this machine's ratios; leave it alone meanwhile
 	$(BIN)/python benchmarks/baseline.py store $(ARGS)
 
+# Of PufferLib only what is pure Python: its games would be downloaded and compiled for minutes.
+# Without them its setup.py misses a name, which it is given here.
 bench-peers: $(VENV)/.dev ## install every peer that can be measured into .venv: torch and more
 	$(PIP) install -r benchmarks/peers.txt
+	mkdir -p build/pufferlib
+	echo 'import builtins; builtins.c_extension_paths = []' > build/pufferlib/sitecustomize.py
+	NO_OCEAN=1 NO_TRAIN=1 PYTHONPATH=$(CURDIR)/build/pufferlib \
+	  $(PIP) install --no-deps --no-build-isolation pufferlib==3.0.0
 
 # -- release -------------------------------------------------------------------------------------
 
