@@ -33,21 +33,42 @@ class Samples:
 
 
 def repeated(operation: Callable[[], object]) -> Take:
-    """Takes slices by calling ``operation`` again and again; its first calls go untimed."""
+    """Takes slices by calling ``operation`` again and again."""
+
+    def advance(times: int) -> None:
+        for _ in range(times):
+            operation()
+
+    return advancing(advance)
+
+
+def advancing(
+    advance: Callable[[int], None],
+    begin: Callable[[], object] = lambda: None,
+    count: Callable[[int], int] = lambda times: times,
+) -> Take:
+    """Takes slices by advancing many times at once.
+
+    Args:
+        advance: Goes on so many times; the first ones of a slice are not timed: they wake what
+            slept.
+        begin: Called between those and the timed ones.
+        count: How many operations so many timed ones were.
+    """
     clock = time.perf_counter
 
     def take(seconds: float) -> float:
-        calls, start = 0, clock()
-        while calls < 2 or clock() - start < seconds / 10:
-            operation()
-            calls += 1
-        chunk = range(max(1, int(seconds / 20 * calls / (clock() - start))))
-        calls, start = 0, clock()
+        times, start = 0, clock()
+        while times < 2 or clock() - start < seconds / 10:
+            advance(1)
+            times += 1
+        chunk = max(1, int(seconds / 20 * times / (clock() - start)))
+        begin()
+        times, start = 0, clock()
         while (elapsed := clock() - start) < seconds:
-            for _ in chunk:
-                operation()
-            calls += len(chunk)
-        return elapsed / calls
+            advance(chunk)
+            times += chunk
+        return elapsed / count(times)
 
     return take
 

@@ -11,9 +11,9 @@ from typing import Any
 import gymnasium
 
 import envring
-from envring.bench import measure, peers
+from envring.bench import peers
 from envring.bench.workloads import Workload
-from interleaved import Side, Take, repeated
+from interleaved import Side, Take, advancing, repeated
 
 VECTOR_ENVS: Mapping[str, Callable[..., gymnasium.vector.VectorEnv[Any, Any, Any]]] = {
     "envring": envring.RingVectorEnv,
@@ -30,12 +30,11 @@ def stepping(workload: Workload, num_envs: int) -> dict[str, Side]:
         def opened() -> Iterator[Take]:
             peer = peers.build(name, workload, num_envs, {})
 
-            def take(seconds: float) -> float:
-                slice_ = measure.measure_slice(peer, seconds)
-                return float(slice_["seconds"] / slice_["steps"])
+            def count(batches: int) -> int:
+                return batches * num_envs - peer.take_resets()
 
             try:
-                yield take
+                yield advancing(peer.advance, peer.take_resets, count)
             finally:
                 peer.close()
 
