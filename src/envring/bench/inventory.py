@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from envring.bench import machine, peers
+from envring.bench import machine, peers, workloads
 
 
 def versions() -> dict[str, str]:
@@ -19,12 +19,16 @@ def versions() -> dict[str, str]:
 
 
 def absent() -> dict[str, str]:
-    """What would install each peer that is not here, by the peer's name."""
-    return {
+    """What would install each peer and each workload that is not here, by its name."""
+    lines = {
         name: f"pip install {adapter.requirement}"
         for name, adapter in peers.adapters().items()
         if peers.installed(adapter) is None
     }
+    for name, workload in workloads.WORKLOADS.items():
+        if workload.absent is not None:
+            lines[name] = workload.absent
+    return lines
 
 
 def describe() -> dict[str, Any]:

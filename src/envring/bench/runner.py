@@ -92,7 +92,7 @@ def run_cell(
     result = CellResult(cell, cores)
     with ExitStack() as stack:
         begun = time.monotonic()
-        running = _start(cell, result, stack, min(construct_seconds, max(0.0, deadline - begun)))
+        running = _start(cell, result, stack, construct_seconds, deadline)
         closing = _CLOSING_SHARE * (deadline - begun)
         pace = _pace(len(running), rounds, slice_seconds, repeats, grace, deadline - closing)
         _take_turns(running, result, pace, advanced)
@@ -160,11 +160,11 @@ def _refusal(cell: Cell, contestant: Contestant) -> str | None:
 
 
 def _start(
-    cell: Cell, result: CellResult, stack: ExitStack, timeout: float
+    cell: Cell, result: CellResult, stack: ExitStack, seconds: float, deadline: float
 ) -> dict[str, PeerProcess]:
     """Have all peers import side by side, then construct one after the other; keep who can."""
     guard = stack.enter_context(Guard())
-    until = time.monotonic() + timeout
+    patience = _Patience(seconds, time.monotonic() + seconds, deadline)
     started: dict[str, PeerProcess] = {}
     for each in cell.contestants:
         reason = _refusal(cell, each)
@@ -174,9 +174,8 @@ def _start(
             result.refusals[each.label] = reason
     running: dict[str, PeerProcess] = {}
     for label, process in started.items():
-        # One that hangs leaves half of the time to those behind it.
         try:
-            process.load(_half(until))
+            process.load(patience.left())
         except PeerFailed as failure:
             result.failures[label] = str(failure)
             process.kill()
@@ -186,7 +185,7 @@ def _start(
     for label, process in list(running.items()):
         process.resume()
         try:
-            seconds = process.construct(_half(until))
+            seconds = process.construct(patience.left())
         except PeerFailed as failure:
             result.failures[label] = str(failure)
             running.pop(label).kill()
@@ -196,8 +195,25 @@ def _start(
     return running
 
 
-def _half(until: float) -> float:
-    return max(2.0, (until - time.monotonic()) / 2)
+@dataclass(frozen=True)
+class _Patience:
+    """How long a peer may take to start, so that one that hangs leaves time to those behind it.
+
+    Attributes:
+        seconds: What all of them together should need at most.
+        until: The `time.monotonic` moment when that is over.
+        deadline: The moment when the whole cell is to be over.
+    """
+
+    seconds: float
+    until: float
+    deadline: float
+
+    def left(self) -> float:
+        """Seconds for a peer that has begun now: half of what is left, but never very few."""
+        now = time.monotonic()
+        fair = max(0.3 * self.seconds, (self.until - now) / 2)
+        return max(2.0, min(fair, self.deadline - now))
 
 
 def _pace(

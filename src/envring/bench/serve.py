@@ -35,10 +35,11 @@ def _answer(replies: TextIO, **fields: Any) -> None:
 
 def _load(request: Mapping[str, Any]) -> workloads.Workload:
     """Find the workload, and import what the peer needs, so that neither counts as construction."""
-    package = peers.find(request["peer"]).package
-    if package is not None:
-        importlib.import_module(package)
-    return workloads.find(request["workload"])
+    workload = workloads.find(request["workload"])
+    for package in (peers.find(request["peer"]).package, workload.needs):
+        if package is not None:
+            importlib.import_module(package)
+    return workload
 
 
 def _serve(replies: TextIO) -> None:
