@@ -15,11 +15,11 @@ WORKER := src/envring/_foreign
 # newer than 2.7 or 3.6, and used only where they are
 GUARDED := time.thread_time inspect.signature importlib.util.find_spec
 
-.PHONY: help run test test-containers check python types layers native worker spelling format ctest sanitize model soak fuzz bench bench-compare bench-baseline bench-peers wheel clean distclean
+.PHONY: help run test test-containers check python types layers native worker spelling format ctest sanitize model soak fuzz bench bench-compare bench-baseline bench-full bench-peers wheel clean distclean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@printf '\n  %s\n' 'PYTHON=python3.12 picks the interpreter of .venv, ARGS="..." is passed on by run, test and bench.'
+	@printf '\n  %s\n' 'PYTHON=python3.12 picks the interpreter of .venv, ARGS="..." is passed on by run, test and bench*.'
 
 # -- environment ---------------------------------------------------------------------------------
 
@@ -53,7 +53,7 @@ $(VENV)/.dev: $(VENV)/.build $(RECIPE) $(NATIVE)
 # -- use -----------------------------------------------------------------------------------------
 
 run: $(VENV)/.run ## build, install into .venv and compare throughput with Gymnasium's vector environments
-	$(BIN)/python -m envring.bench $(ARGS)
+	$(BIN)/python -m envring.bench --plot envring-throughput.png $(ARGS)
 
 # -- test ----------------------------------------------------------------------------------------
 
@@ -130,6 +130,10 @@ bench-compare: $(VENV)/.dev ## the same against the stored ratios of such machin
 
 bench-baseline: $(VENV)/.dev ## store this machine's ratios; leave it alone meanwhile
 	$(BIN)/python benchmarks/baseline.py store $(ARGS)
+
+bench-full: $(VENV)/.dev ## half an hour: every installed peer in every cell, into docs/benchmarks.md
+	$(BIN)/envring bench --full --json docs/benchmarks.json $(ARGS)
+	$(BIN)/python benchmarks/page.py docs/benchmarks.json
 
 # Of PufferLib only what is pure Python: its games would be downloaded and compiled for minutes.
 # Without them its setup.py misses a name, which it is given here.

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: MIT
+"""The page of results takes in what a run found, and keeps what people wrote."""
+
+import pytest
+
+import page
+from envring.bench.cells import Cell, CellResult, Sample
+from envring.bench.results import Document
+
+
+@pytest.fixture
+def found():
+    cell = CellResult(Cell.of("cartpole", 8, ("envring", "async")), 2)
+    for number in range(3):
+        for peer, steps in (("envring", 9000 + number), ("async", 1000)):
+            cell.samples.append(Sample(peer, number, steps, 0, steps // 8, 1.0))
+    machine = {
+        "cpu": "a processor",
+        "cores_usable": 2,
+        "cores_total": 2,
+        "kernel": "Linux 6.1 x86_64",
+        "versions": {"python": "3.11.7", "envring": "0.1.0"},
+        "load_before": [0.1, 0.1, 0.1],
+        "load_after": [0.1, 0.1, 0.1],
+    }
+    return Document(machine, [cell], argv=["envring", "bench"])
+
+
+def test_tables_take_the_place_of_older_ones(found):
+    once = page.filled(page.PAGE.read_text(), found, "picture.png")
+    assert "9x" in once or "9.0" in once
+    assert "](picture.png)" in once
+    assert "a processor" in once
+    assert once.endswith(page.PAGE.read_text().split("<!-- /measured -->")[1])
+    assert page.filled(once, found, "picture.png") == once
+
+
+@pytest.mark.parametrize("text", ["", "<!-- measured -->\n", "<!-- /measured -->"])
+def test_a_page_without_a_place_is_refused(found, text):
+    with pytest.raises(ValueError, match="measured"):
+        page.filled(text, found, "picture.png")
