@@ -16,12 +16,13 @@ CORES = 2
 class Machine:
     """Measures nothing: the speed of each candidate is given, and drifts from round to round."""
 
-    def __init__(self, speed, *, busy=1.0, bare=1000.0, noise=0.01, seed=0):
+    def __init__(self, speed, *, busy=1.0, bare=1000.0, noise=0.01, voluntary=0):
         self.speed = speed
         self.busy = busy
         self.bare = bare
         self.noise = noise
-        self.random = np.random.default_rng(seed)
+        self.voluntary = voluntary
+        self.random = np.random.default_rng(0)
         self.cells = []
 
     def __call__(self, cell, seconds):
@@ -39,7 +40,15 @@ class Machine:
                 rate *= drift * math.exp(self.random.normal(0, self.noise))
                 result.samples.append(
                     Sample(
-                        each.label, number, round(1000 * rate), 0, 1, 1000.0, cpu=1e3 * self.busy
+                        each.label,
+                        number,
+                        steps=round(1000 * rate),
+                        resets=0,
+                        batches=1,
+                        seconds=1000.0,
+                        cpu=1e3 * self.busy,
+                        voluntary=self.voluntary,
+                        involuntary=100,
                     )
                 )
         return result
@@ -81,10 +90,14 @@ def test_the_defaults_stay_where_nothing_is_surely_faster():
 
 
 def test_sleeping_envs_get_a_worker_each():
-    found = search(Machine(sleeping, busy=0.1))
+    found = search(Machine(sleeping, busy=0.1, voluntary=1000))
     assert found.sleeps
     assert found.settings == Settings(num_workers=64)
     assert found.lead.low > 10
+
+
+def test_envs_whose_processor_is_taken_away_do_not_sleep():
+    assert not search(Machine(computing, busy=0.4)).sleeps
 
 
 def test_two_options_are_not_taken_where_one_does():

@@ -20,6 +20,7 @@ import gymnasium
 
 from envring.bench import workloads
 from envring.bench.cells import BARE, Cell, CellResult, Contestant
+from envring.bench.runner import GRACE_SECONDS, run_cell
 from envring.bench.stats import Interval, interval
 
 SIZES = (8, 16, 32, 64, 128, 256)
@@ -32,6 +33,8 @@ FINALISTS = 2
 PROBE_ENVS = 4
 SIZE_SECONDS = 0.1  # sizes are not tried whose batch takes longer in a bare loop
 IN_PROCESS = 0
+LEAST_SLICE, MOST_SLICE = 0.1, 0.3  # seconds
+ROUNDS = 9
 # What part of the time goes where; the rest is the final.
 PROBE_SHARE, SIZES_SHARE, WORKERS_SHARE, WAITING_SHARE = 0.05, 0.15, 0.2, 0.2
 
@@ -82,8 +85,7 @@ class Tried:
         label: The arguments.
         num_envs: Envs in a batch.
         rate: Env steps in a second, None where it could not be measured.
-        of_defaults: How many times as fast as the part's reference it was: the defaults, or among
-            sizes the smallest one.
+        ratio: How many times as fast as the defaults it was; of sizes, the fraction of the ceiling.
         failure: What went wrong, if anything did.
     """
 
@@ -91,7 +93,7 @@ class Tried:
     label: str
     num_envs: int
     rate: Interval | None
-    of_defaults: Interval | None
+    ratio: Interval | None
     failure: str | None = None
 
 
@@ -208,7 +210,11 @@ class Search:
         if rate is None:
             raise NothingMeasured(found.failures.get(BARE) or "not one slice was in time")
         self._step_seconds = 1 / rate.median
-        outcome.sleeps = busy is not None and busy.median < SLEEPS
+        samples = found.of(BARE)
+        gave_way = sum(each.voluntary or 0 for each in samples)
+        # Whoever only computes is idle, too, where others hold the processor: by force.
+        forced = sum(each.involuntary or 0 for each in samples)
+        outcome.sleeps = busy is not None and busy.median < SLEEPS and gave_way > forced
 
     def _best_size(self, seconds: float) -> int:
         """The smallest batch beyond which larger ones bring little."""
@@ -220,8 +226,8 @@ class Search:
             contestants = (_contestant(settings), Contestant(BARE, BARE))
             cell = Cell(outcome.target, size, contestants, think=outcome.think)
             result = self._measure(cell, seconds / len(sizes))
-            rate, of_bare = result.rates(settings.label), result.ratios(settings.label, BARE)
-            share = interval(of_bare)
+            rate = result.rates(settings.label)
+            share = interval(result.ceiling_fractions(settings.label))
             outcome.tried.append(
                 Tried(
                     "size",
@@ -240,7 +246,7 @@ class Search:
     def _halve(self, part: str, candidates: Iterable[Settings], seconds: float) -> list[Settings]:
         """Measure all, drop the worse half, and so on until `FINALISTS` are left."""
         left = list(dict.fromkeys(candidates))
-        passes = max(1, math.ceil(math.log2(max(len(left), 1) / FINALISTS)))
+        passes = max(1, int(math.log2(max(len(left), 1) / FINALISTS)))
         for number in range(passes):
             if len(left) <= FINALISTS and number:
                 break
@@ -298,6 +304,24 @@ class Search:
         outcome.in_process = interval(_ratios(result, inside, best))
         fraction = result.of_ceiling(best.label)
         outcome.of_ceiling = None if fraction is None else fraction.median
+
+
+def measure_for(
+    cell: Cell, seconds: float, *, cores: int, advanced: Callable[[], None] = lambda: None
+) -> CellResult:
+    """Measure a cell for about so many seconds: with short slices, where that makes more rounds."""
+    count = len(cell.contestants)
+    slice_seconds = min(MOST_SLICE, max(LEAST_SLICE, seconds / (count * ROUNDS)))
+    return run_cell(
+        cell,
+        cores=cores,
+        rounds=max(3, int(seconds / (count * slice_seconds * 1.3))),
+        slice_seconds=slice_seconds,
+        deadline=time.monotonic() + seconds,
+        construct_seconds=seconds / 2,
+        grace=min(GRACE_SECONDS, max(1.0, seconds / 4)),
+        advanced=advanced,
+    )
 
 
 def worker_counts(num_envs: int, cores: int, sleeps: bool) -> list[int]:

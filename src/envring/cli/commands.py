@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import click
@@ -11,9 +12,21 @@ import envring
 from envring.cli.env import env
 from envring.errors import EnvringError
 
+# Commands whose modules are imported only by those who use them, or ask for help.
+_LATER = {"bench": "envring.bench.command", "tune": "envring.bench.command"}
+
 
 class _Group(click.Group):
     """Shows this package's errors as they are, without a traceback."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *_LATER])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _LATER:
+            found: click.Command = getattr(importlib.import_module(_LATER[cmd_name]), cmd_name)
+            return found
+        return super().get_command(ctx, cmd_name)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: MIT
+"""One run of ``envring bench``: from what was asked for to cells, and from results to files."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from envring.bench import inventory, machine, matrix, peers, report, results
+from envring.bench.cells import BARE, Cell, CellResult
+from envring.bench.matrix import Matrix, Planned
+from envring.bench.process import PeerFailed
+from envring.bench.results import Document
+from envring.bench.runner import ask_alone
+
+MARGIN_SECONDS = 4.0  # for closing, tables and the picture
+TRACE_SECONDS = 60.0  # a trace that takes longer does not come
+ALL = "all"
+_PLAIN = ("cartpole", "image")  # what the default matrix is made of
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the command line asked for.
+
+    Attributes:
+        targets: Names of workloads.
+        matrix: The name of a matrix, None for the default.
+        peers: Names of adapters, or "all"; empty for the usual ones.
+        baseline: Whom the others are compared with, None for the usual one.
+        envs: Numbers of envs.
+        workers: Numbers of workers.
+        think: Seconds for which the caller computes after each step.
+        seconds: Time budget of the whole run.
+        rounds: How often each peer has its turn.
+        breakdown: Whether to find out where the time of a step goes.
+        trace: Where to write a trace.
+        as_json: Where to write every sample.
+        plot: Where to draw a picture.
+        markdown: Where to write tables.
+        wide: Whether to show every column.
+        quick: Whether a look is enough.
+    """
+
+    targets: tuple[str, ...] = ()
+    matrix: str | None = None
+    peers: tuple[str, ...] = ()
+    baseline: str | None = None
+    envs: tuple[int, ...] = ()
+    workers: tuple[int, ...] = ()
+    think: tuple[float, ...] = ()
+    seconds: float | None = None
+    rounds: int | None = None
+    breakdown: bool = False
+    trace: Path | None = None
+    as_json: Path | None = None
+    plot: Path | None = None
+    markdown: Path | None = None
+    wide: bool = False
+    quick: bool = False
+
+
+def plan(wish: Wish) -> Matrix:
+    """The cells that were asked for, with the time for them.
+
+    Raises:
+        click.UsageError: if what was asked for does not go together.
+    """
+    if wish.targets and wish.matrix:
+        raise click.UsageError("name targets or a matrix, not both")
+    name = wish.matrix or ("quick" if wish.quick else "default")
+    found = matrix.named("default" if wish.targets else name)
+    axes = wish.envs or wish.workers or wish.think
+    if axes and not wish.targets and name != "default":
+        raise click.UsageError("--envs, --workers and --think go with targets, not with a matrix")
+    cells, seconds = found.cells, found.seconds
+    rounds, slice_seconds = found.rounds, found.slice_seconds
+    if wish.targets or axes:
+        cells = matrix.grid(
+            wish.targets or _PLAIN,
+            wish.envs or [64],
+            _names(wish) or matrix.PEERS,
+            num_workers=wish.workers or [None],
+            think=wish.think or [0.0],
+        )
+        if wish.quick:
+            rounds, slice_seconds, seconds = 3, 0.1, 8.0
+        # Shares are about the seconds that a cell needs for all of its rounds.
+        needed = sum(each.share for each in cells) * (rounds * slice_seconds / 2.7 + 0.2)
+        seconds = max(seconds, needed)
+    elif wish.peers:
+        cells = matrix.only(cells, _names(wish))
+    if wish.seconds is not None:
+        seconds = max(1.0, wish.seconds - MARGIN_SECONDS)
+    return Matrix(name, cells, seconds, wish.rounds or rounds, slice_seconds)
+
+
+def _names(wish: Wish) -> tuple[str, ...]:
+    """The peers that were asked for; the baseline and the bare loop come along."""
+    if not wish.peers:
+        return ()
+    here = [name for name, adapter in peers.adapters().items() if peers.installed(adapter)]
+    names = [each for name in wish.peers for each in (here if name == ALL else [name])]
+    names += [wish.baseline] if wish.baseline else []
+    return tuple(dict.fromkeys([*names, BARE]))
+
+
+def run(wish: Wish) -> int:
+    """Measure, print the tables, write what was asked for; returns 1 when a peer failed.
+
+    Raises:
+        click.UsageError: if what was asked for does not go together.
+    """
+    found = plan(wish)
+    baseline = wish.baseline or "async"
+    console = Console()
+    hardware = inventory.describe() | {"load_before": machine.load_average()}
+    cells = _measure(console, found, wish, baseline)
+    hardware["load_after"] = machine.load_average()
+    document = Document(
+        hardware,
+        cells,
+        absent=inventory.absent(),
+        argv=[Path(sys.argv[0]).name, *sys.argv[1:]],
+        more={"matrix": found.name, "baseline": baseline},
+    )
+    if wish.as_json:  # first of all: nothing that comes later may lose it
+        results.write(wish.as_json, document)
+    report.show(console, document, baseline=baseline, wide=wish.wide)
+    failed = any(result.failures for result in cells)
+    if wish.trace:
+        failed |= not _trace(console, found.cells, wish.trace)
+    _write(console, wish, document, baseline)
+    return 1 if failed else 0
+
+
+def _measure(console: Console, found: Matrix, wish: Wish, baseline: str) -> list[CellResult]:
+    """Every cell, with a progress bar that moves as slices are taken."""
+    total = sum(each.share for each in found.cells)
+    with report.progress(console) as progress:
+        task = progress.add_task("", total=total)
+        slice_share = 0.0
+
+        def began(index: int, cell: Cell) -> None:
+            nonlocal slice_share
+            done = sum(each.share for each in found.cells[:index])
+            slice_share = found.cells[index].share / (found.rounds * len(cell.contestants))
+            title = f"{index + 1}/{len(found.cells)} {cell.workload} x {cell.num_envs}"
+            progress.update(task, description=title, completed=done, refresh=True)
+
+        def advanced() -> None:
+            progress.update(task, advance=slice_share, refresh=True)
+
+        def finished(result: CellResult) -> None:
+            if len(found.cells) > len(_PLAIN):
+                progress.console.print(Text(report.line(result, baseline)), soft_wrap=True)
+
+        cells = matrix.run(
+            found.cells,
+            seconds=found.seconds,
+            rounds=found.rounds,
+            slice_seconds=found.slice_seconds,
+            breakdown=wish.breakdown,
+            began=began,
+            advanced=advanced,
+            finished=finished,
+        )
+        progress.update(task, completed=total, refresh=True)
+    return cells
+
+
+def _trace(console: Console, planned: Sequence[Planned], path: Path) -> bool:
+    """Write a trace of the first of our own peers, in the first cell that has one."""
+    for each in planned:
+        for one in each.cell.contestants:
+            if one.peer.startswith("envring"):
+                try:
+                    ask_alone(
+                        each.cell,
+                        one.label,
+                        timeout=TRACE_SECONDS,
+                        op="trace",
+                        path=str(path.absolute()),
+                    )
+                except PeerFailed as failure:
+                    console.print(Text(f"trace: {one.label} {failure}", style="red"))
+                    return False
+                console.print(Text(f"trace: {path}"))
+                return True
+    console.print(Text("trace: none of the peers is RingVectorEnv", style="red"))
+    return False
+
+
+def _write(console: Console, wish: Wish, document: Document, baseline: str) -> None:
+    if wish.as_json:
+        console.print(Text(f"samples: {wish.as_json}"))
+    if wish.markdown:
+        from envring.bench import markdown
+
+        wish.markdown.write_text(markdown.document(document, baseline=baseline), encoding="utf-8")
+        console.print(Text(f"tables: {wish.markdown}"))
+    if wish.plot:
+        from envring.bench import plot
+
+        plot.draw(wish.plot, document, baseline=baseline)
+        console.print(Text(f"picture: {wish.plot}"))
