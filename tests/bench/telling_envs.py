@@ -35,6 +35,16 @@ class Telling(gymnasium.Env):
         return np.zeros(1, np.float32), 0.0, done and odd, done and not odd, {}
 
 
+class Ends(Telling):
+    """Ends its process in its first step."""
+
+    def __init__(self):
+        super().__init__("", 1)
+
+    def step(self, action):
+        os._exit(3)
+
+
 def telling(folder, shortest=1):
     """A function that builds an env which tells in `folder`."""
     return functools.partial(Telling, str(folder), shortest)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Every peer that is installed counts its steps and not its resets, and gets the same actions."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -8,7 +9,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from bench.telling_envs import Telling, telling
+from bench.telling_envs import Ends, Telling, telling
 from envring.bench import peers, workloads
 from envring.bench.peers import base, pufferlib
 from envring.cpus import usable_cpus
@@ -93,6 +94,16 @@ def test_native_envs_count_their_own_steps():
         peer.close()
 
 
+def test_a_dead_loop_is_told(told):
+    workload = dataclasses.replace(told[0], make=Ends)
+    peer = peers.build("bare-all", workload, 2, {})
+    try:
+        with pytest.raises(RuntimeError, match="a loop's process ended"):
+            peer.advance(1)
+    finally:
+        peer.close()
+
+
 def test_a_batch_is_counted_across_calls():
     ends = [(b"\1\0\0", b"\0\0\1"), (b"\0\0\0", b"\0\0\0"), (b"\1\1\0", b"\0\1\0")]
     assert base.count_resets(ends) == (2, 2)
@@ -131,6 +142,7 @@ def test_a_peer_without_its_package_is_absent(monkeypatch):
     adapter = peers.find("envpool")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert peers.installed(adapter) is None
+    assert adapter.requirement == "envpool"
     assert peers.installed(peers.find("sync")) == gymnasium.__version__
 
 

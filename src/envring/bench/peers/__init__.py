@@ -71,7 +71,7 @@ def installed(adapter: Adapter) -> str | None:
         return _version(adapter.requirement or "envring")
     if importlib.util.find_spec(adapter.package) is None:
         return None
-    return _version(adapter.requirement)
+    return _version(adapter.package)
 
 
 def _version(distribution: str) -> str:

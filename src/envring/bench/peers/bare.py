@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import multiprocessing
 import os
@@ -111,7 +112,8 @@ class BareCoresPeer:
     def close(self) -> None:
         """End the loops and wait for their processes."""
         for pipe in self._pipes:
-            pipe.send(None)
+            with contextlib.suppress(BrokenPipeError):
+                pipe.send(None)
         for pipe, process in zip(self._pipes, self._processes, strict=True):
             process.join(JOIN_SECONDS)
             pipe.close()

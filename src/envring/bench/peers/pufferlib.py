@@ -68,7 +68,14 @@ def largest_divisor(number: int, limit: int) -> int:
 
 
 def _adapter(name: str, title: str, **more: Any) -> Adapter:
-    return Adapter(name=name, title=title, package="pufferlib", requirement="pufferlib", **more)
+    return Adapter(
+        name=name,
+        title=title,
+        package="pufferlib",
+        # Its own requirements would bring back numpy 1 and an old gymnasium.
+        requirement="--no-deps pufferlib gym==0.23.0 gym-notices psutil",
+        **more,
+    )
 
 
 ADAPTERS = (
