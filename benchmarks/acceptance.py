@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envring.bench import machine
-from envring.bench.__main__ import exit_on_signals, require_extra
 from envring.bench.cells import Cell, CellResult
 from envring.bench.process import PeerFailed, PeerProcess
 from envring.bench.runner import run_cell
+from envring.bench.start import leaving_on_signals, require_extra
 from envring.bench.stats import Spread, spread
 from envring.cpus import allowed_cpus, usable_cpus
 
@@ -249,11 +249,10 @@ def main() -> int:
     rows = [row for row in ROWS if not options.rows or row in options.rows]
     if unknown := set(options.rows) - set(ROWS):
         parser.error(f"no row {', '.join(sorted(unknown))}; choose from {', '.join(ROWS)}")
-    require_extra()
-    exit_on_signals()
+    require_extra("rich")
     from rich.console import Console
 
-    from envring.bench import report
+    from envring.bench import figures, report, results
 
     use_two_processors()
     console = Console()
@@ -266,16 +265,18 @@ def main() -> int:
             following = rows[rows.index(row) + 1 :] or [row]
             progress.update(task, advance=by, description=following[0], refresh=True)
 
-        verdicts, results = measure(rows, end, advanced)
+        verdicts, cells = measure(rows, end, advanced)
     hardware["load_after"] = machine.load_average()
     show(console, verdicts)
-    console.print(report.machine_line(hardware), style="dim", highlight=False)
+    console.print(figures.machine_line(hardware), style="dim", highlight=False)
     console.print(f"load {hardware['load_before']} to {hardware['load_after']}", highlight=False)
     if options.json:
         goals = [asdict(each) | {"passed": each.passed} for each in verdicts]
-        report.write_json(options.json, results, hardware, goals=goals)
+        document = results.Document(hardware, cells, argv=sys.argv, more={"goals": goals})
+        results.write(options.json, document)
     return 0 if all(each.passed for each in verdicts) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with leaving_on_signals():
+        sys.exit(main())

@@ -72,7 +72,7 @@ def test_a_contestant_with_options_of_its_own_keeps_its_label():
 
 
 def test_columns_that_say_nothing_are_left_out(result):
-    columns, rows = figures.rows(result, figures.columns("async"))
+    columns, rows = figures.rows(result, figures.columns(result, "async"))
     assert [each.title for each in columns[:3]] == ["env steps/s", "95 %", "x Async"]
     assert "memory" not in [each.title for each in columns]
     assert [peer for peer, _ in rows] == ["envring", "async", "sync", "bare"]
@@ -87,7 +87,7 @@ def test_every_figure_of_a_cell_has_its_column(sample):
         result.samples.append(sample("envring", number, 12000, latency=quantiles, **more))
         result.samples.append(sample("bare-all", number, 16000))
     result.footprints["envring"] = Footprint(0.2, 0.03, 250_000_000, 3)
-    columns, rows = figures.rows(result, figures.columns("bare-all"))
+    columns, rows = figures.rows(result, figures.columns(result, "bare-all"))
     texts = dict(zip([each.title for each in columns], rows[0][1], strict=True))
     texts.pop("95 %")
     assert texts == {
@@ -105,6 +105,13 @@ def test_every_figure_of_a_cell_has_its_column(sample):
         "p99": "3 ms",
         "longest": "4 ms",
     }
+
+
+def test_a_baseline_that_has_no_figure_is_replaced(result):
+    result.samples = [each for each in result.samples if each.peer != "async"]
+    titles = [each.title for each in figures.columns(result, "async")]
+    assert "x bare" in titles
+    assert "x Async" not in titles
 
 
 def test_failures_and_refusals_are_noted(result):
@@ -131,3 +138,20 @@ def test_absent_peers_are_named_by_the_command_that_adds_them(hardware):
 def test_the_load_is_told_or_said_to_be_unknown(hardware):
     assert figures.load_line(hardware) == "load average before 0, after 0.5"
     assert figures.load_line({}) == "load average before unknown, after unknown"
+
+
+def test_a_breakdown_is_told_in_shares_of_a_step_without_the_recording(result, hardware):
+    parts = {"env": 0.6, "waiting": 0.3, "caller": 0.06, "unattributed": 0.04}
+    result.breakdowns["envring"] = parts | {"recording": 0.5, "wall": 1.5, "batches": 1000}
+    heads, ((title, *texts),) = figures.breakdown_table(Document(hardware, [result]))
+    assert title == "CartPole-v1 x 64 envs: RingVectorEnv"
+    assert dict(zip(heads[1:], texts, strict=True)) == {
+        "a step": "1 ms",
+        "env": "60.0 %",
+        "imbalance": "0.0 %",
+        "copying": "0.0 %",
+        "signalling": "0.0 %",
+        "waiting": "30.0 %",
+        "caller": "6.0 %",
+        "unattributed": "4.0 %",
+    }

@@ -31,11 +31,10 @@ def rows(text):
 
 def test_a_cell_is_a_table_whose_rows_have_as_many_cells_as_its_head(run):
     found = rows(markdown.cell(run.cells[0]))
-    assert found[0] == ["peer", "env steps/s", "95 %", "x Async", "x Sync", "of ceiling"]
+    assert found[0] == ["peer", "env steps/s", "x Async", "95 %", "x Sync", "of ceiling"]
     assert {len(row) for row in found} == {6}
     assert found[2][0] == "**RingVectorEnv**"
-    assert found[2][1] == "600 k"
-    assert found[2][3:] == ["30x", "2x", "0.75"]
+    assert found[2][1:] == ["600 k", "30x", "29.4 to 30.6", "2x", "0.75"]
 
 
 def test_a_run_of_one_cell_has_no_overview(run):
@@ -89,3 +88,11 @@ def test_a_comparison_names_the_cell_in_each_row(run):
     assert {row[-1] for row in table[2:]} == {"no difference seen"}
     assert text.startswith("- Warning: another machine\n")
     assert text.endswith("4 no difference seen.\n")
+
+
+def test_a_breakdown_has_a_table_of_its_own(run):
+    run.cells[0].breakdowns["envring"] = {"env": 1.5, "wall": 2.0, "batches": 1000}
+    found = rows(markdown.document(run))
+    (place,) = [i for i, each in enumerate(found) if each[0] == "where the time of a step goes"]
+    assert found[place + 2][:3] == ["CartPole-v1 x 64 envs: RingVectorEnv", "2 ms", "75.0 %"]
+    assert len({len(each) for each in found[place:]}) == 1

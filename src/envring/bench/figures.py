@@ -10,12 +10,21 @@ from typing import Any
 from envring.bench.cells import BARE, BARE_ALL, QUIET, Cell, CellResult, Footprint
 from envring.bench.peers import adapters
 from envring.bench.results import Document
-from envring.bench.stats import Interval, Spread, interval
+from envring.bench.stats import DRIFT, Interval, Spread, interval
 from envring.bench.workloads import WORKLOADS
 
 MISSING = "-"
 OURS = "envring"
 _MOVED = ("image", "image210")
+PARTS = {
+    "env": "env code",
+    "imbalance": "slower workers waited for",
+    "copying": "copying",
+    "signalling": "signalling",
+    "waiting": "waiting to run",
+    "caller": "caller",
+    "unattributed": "unattributed",
+}
 
 
 def short(value: float) -> str:
@@ -122,8 +131,8 @@ def steps_python(label: str) -> bool:
 
 
 def rate_interval(result: CellResult, peer: str) -> Interval | None:
-    """Env steps in a second."""
-    return interval(list(result.rates(peer).values()))
+    """Env steps in a second; the machine's own speed, which changes with the hour, is in it."""
+    return interval(list(result.rates(peer).values()), unseen=DRIFT)
 
 
 def ratio_interval(result: CellResult, peer: str, base: str) -> Interval | None:
@@ -164,7 +173,7 @@ def _latency(name: str) -> Callable[[CellResult, str], str]:
     return text
 
 
-def _ratio(base: str) -> Iterable[Column]:
+def _ratio(base: str, wide: bool = False) -> Iterable[Column]:
     def ratio(result: CellResult, peer: str) -> str:
         return times(ratio_interval(result, peer, base))
 
@@ -172,7 +181,7 @@ def _ratio(base: str) -> Iterable[Column]:
         return MISSING if peer == base else ratio_reach(ratio_interval(result, peer, base))
 
     yield Column(f"x {brief(base)}", ratio)
-    yield Column("95 %", ends, wide=True)
+    yield Column("95 %", ends, wide)
 
 
 def _rounded(find: Callable[[CellResult, str], Spread | None]) -> Callable[[CellResult, str], str]:
@@ -183,13 +192,18 @@ def _rounded(find: Callable[[CellResult, str], Spread | None]) -> Callable[[Cell
     return text
 
 
-def columns(baseline: str) -> list[Column]:
-    """The columns of a cell's table behind the peer's name, the most telling ones first."""
+def columns(result: CellResult, baseline: str) -> list[Column]:
+    """The columns of a cell's table behind the peer's name, the most telling ones first.
+
+    Where ``baseline`` has no figure, the bare loop, or whoever has one, takes its place.
+    """
+    measured = [peer for peer in (baseline, BARE, *result.cell.peers) if result.rates(peer)]
+    base = measured[0] if measured else baseline
     return [
         Column("env steps/s", lambda result, peer: rate(result.rate(peer))),
-        Column("95 %", lambda result, peer: reach(rate_interval(result, peer))),
-        *_ratio(baseline),
-        *(() if baseline == "sync" else _ratio("sync")),
+        Column("95 %", lambda result, peer: reach(rate_interval(result, peer)), wide=True),
+        *_ratio(base),
+        *(() if base == "sync" else _ratio("sync", wide=True)),
         Column("of ceiling", lambda result, peer: fraction(result.of_ceiling(peer))),
         Column("of loops", lambda result, peer: fraction(result.of_cores(peer)), wide=True),
         Column("cores", _cores),
@@ -259,6 +273,45 @@ def notes(result: CellResult) -> list[str]:
 def _span(counts: set[int]) -> str:
     low, high = min(counts), max(counts)
     return str(low) if low == high else f"{low} to {high}"
+
+
+def shares(breakdown: Mapping[str, Any]) -> dict[str, float]:
+    """The fraction of a step's time by the names of `PARTS`, recording it left out.
+
+    Args:
+        breakdown: As `envring.bench.breakdown.Breakdown.as_json` writes it.
+    """
+    whole = float(breakdown["wall"]) - float(breakdown.get("recording", 0.0))
+    return {name: float(breakdown.get(name, 0.0)) / whole for name in PARTS}
+
+
+def batch_seconds(breakdown: Mapping[str, Any]) -> float:
+    """Seconds of one step of all envs, recording it left out."""
+    whole = float(breakdown["wall"]) - float(breakdown.get("recording", 0.0))
+    return whole / max(1, int(breakdown["batches"]))
+
+
+def breakdowns(document: Document) -> list[tuple[str, dict[str, Any]]]:
+    """What was broken down, and into what, in the order of the cells."""
+    return [
+        (f"{heading(result.cell)}: {peer_title(result.cell, peer)}", found)
+        for result in document.cells
+        for peer, found in result.breakdowns.items()
+        if found.get("batches")
+    ]
+
+
+def breakdown_table(document: Document) -> tuple[list[str], list[list[str]]]:
+    """Heads and rows of a table of where the time of a step goes; no rows where unknown."""
+    rows = [
+        [
+            title,
+            duration(batch_seconds(found)),
+            *(f"{100 * share:.1f} %" for share in shares(found).values()),
+        ]
+        for title, found in breakdowns(document)
+    ]
+    return ["where the time of a step goes", "a step", *PARTS], rows
 
 
 def machine_line(machine: Mapping[str, Any]) -> str:

@@ -25,6 +25,9 @@ def document(found: Document, baseline: str = "async") -> str:
         parts.append(f"<details>\n<summary>Every figure</summary>\n\n{body}\n\n</details>")
     else:
         parts += tables
+    heads, rows = figures.breakdown_table(found)
+    if rows:
+        parts.append(_table(heads, [[_text(title), *texts] for title, *texts in rows]))
     parts += [_text(text) for text in figures.absent_lines(found)]
     parts.append(f"{_text(figures.machine_line(found.machine))}.")
     command = f" Repeat with `{shlex.join(found.argv)}`." if found.argv else ""
@@ -79,7 +82,7 @@ def losses(found: Document) -> str:
 
 def cell(result: CellResult, baseline: str = "async", wide: bool = False) -> str:
     """One cell: a row for each contestant, and below the table what there is to know."""
-    shown = [each for each in figures.columns(baseline) if wide or not each.wide]
+    shown = [each for each in figures.columns(result, baseline) if wide or not each.wide]
     columns, rows = figures.rows(result, shown)
     texts = []
     for peer, row in rows:

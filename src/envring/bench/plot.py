@@ -3,119 +3,148 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from envring.bench import figures, panels, summary
 from envring.bench.cells import CellResult
-from envring.bench.peers import TITLES
-from envring.bench.report import heading, machine_line, short, times
+from envring.bench.results import Document
 
-_COLOURS = {"envring": "#0b7a4b", "async": "#c2410c", "sync": "#b08900", "bare": "#6b7280"}
-_INK = "#1f2933"
-_GREY = "#52606d"
-_LEGEND = (
-    "Point: median over rounds. Thick line: quartiles. Ratios: medians of those within each round."
+_WIDTH = 9.6
+_ROW = 0.27  # inches for a line of text
+_LATENCIES = 4  # panels of latencies; a big run has more cells than anybody wants to look at
+_POINTS = (
+    "Point: median over rounds. Thick line or band: quartiles. Ratios: medians of those within "
+    "each round, with 95 % intervals. Dashed: the ceiling, usable cores x the Python loop. Resets "
+    "take time but are no steps."
 )
 
 
-def draw(path: Path, results: Sequence[CellResult], machine: Mapping[str, Any]) -> None:
-    """Save a picture: a panel for each cell, a point for each peer's median with its quartiles.
+@dataclass(frozen=True)
+class _Section:
+    """A part of the picture: its heading, its height in inches, and what draws it."""
 
-    The axis is logarithmic; points, not bars, since a bar has no foot on such an axis.
+    title: str
+    height: float
+    draw: Callable[[SubFigure], None]
+
+
+def draw(path: Path, document: Document, baseline: str = "async") -> None:
+    """Save a picture of a run.
+
+    It shows throughput (by the number of envs where a workload was run with several, else a panel
+    for each cell), how long steps take, and, where it was measured, what their time goes into.
+
+    Args:
+        path: Where to; the ending tells the format, as matplotlib knows it.
+        document: The run.
+        baseline: The label of the peer that ratios are taken to.
     """
-    rows = [len(result.cell.peers) for result in results]
-    figure = Figure(figsize=(8.6, 1.0 + sum(0.4 * count + 0.75 for count in rows)), dpi=160)
+    sections = _sections(document, baseline)
+    caption = textwrap.fill(f"{_POINTS} {figures.machine_line(document.machine)}", 185)
+    foot = 0.13 * (caption.count("\n") + 1) + 0.1
+    heights = [each.height for each in sections]
+    layout = ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.07)
+    figure = Figure(figsize=(_WIDTH, sum(heights) + foot), dpi=150, layout=layout)
     FigureCanvasAgg(figure)
-    ratios = {"height_ratios": rows}
-    panels = figure.subplots(len(results), 1, squeeze=False, gridspec_kw=ratios)[:, 0]
-    for axes, result in zip(panels, results, strict=True):
-        _panel(axes, result)
-    panels[-1].set_xlabel(
-        "env steps per second, log scale (resets take time but are no steps)", fontsize=9
-    )
-    caption = f"{_LEGEND} {machine_line(machine)}"
-    figure.text(0.015, 0.01, textwrap.fill(caption, 150), fontsize=6.8, color=_GREY, va="bottom")
-    foot = 0.45 / figure.get_figheight()
-    figure.tight_layout(rect=(0, foot, 0.99, 1), h_pad=1.4)
+    parts = figure.subfigures(len(sections) + 1, 1, squeeze=False, height_ratios=[*heights, foot])
+    for part, section in zip(parts[:, 0], sections, strict=False):
+        if section.title:
+            part.suptitle(section.title, x=0.01, ha="left", fontsize=12, color=panels.INK)
+        section.draw(part)
+    parts[-1, 0].text(0.012, 0.5, caption, fontsize=6.8, color=panels.GREY, va="center")
     figure.savefig(path, facecolor="white")
 
 
-def _panel(axes: Axes, result: CellResult) -> None:
-    peers = result.cell.peers
-    axes.set_title(heading(result), loc="left", fontsize=10.5, fontweight="bold", color=_INK)
-    medians = []
-    for row, peer in enumerate(peers):
-        rate = result.rate(peer)
-        colour = _COLOURS.get(peer, _INK)
-        if rate is None:
-            axes.text(
-                0.5,
-                row,
-                "no figure",
-                transform=axes.get_yaxis_transform(),
-                color=colour,
-                va="center",
-            )
-            continue
-        medians.append(rate.median)
-        axes.plot(
-            [rate.low, rate.high],
-            [row, row],
-            color=colour,
-            linewidth=7,
-            alpha=0.3,
-            solid_capstyle="butt",
-        )
-        axes.plot([rate.median], [row], "o", color=colour, markersize=7)
-        ratio = "" if peer == "async" else times(result.ratio(peer, "async"))
-        weight = "bold" if peer == "envring" else "normal"
-        for place, text in ((1.085, short(rate.median)), (1.19, ratio)):
-            axes.text(
-                place,
-                row,
-                text,
-                transform=axes.get_yaxis_transform(),
-                ha="right",
-                va="center",
-                fontsize=9,
-                fontweight=weight,
-                color=_INK,
-            )
-    for place, text in ((1.085, "steps/s"), (1.19, "vs Async")):
-        axes.text(place, 1.03, text, transform=axes.transAxes, ha="right", fontsize=8, color=_GREY)
-    bare = result.rate("bare")
-    if bare is not None:
-        ceiling = bare.median * result.cores
-        medians.append(ceiling)
-        axes.axvline(ceiling, color=_COLOURS["bare"], linestyle="--", linewidth=1)
-        axes.text(
-            ceiling,
-            1.03,
-            f"{result.cores} cores x Python loop",
-            transform=axes.get_xaxis_transform(),
-            ha="right",
-            fontsize=8,
-            color=_GREY,
-        )
-    axes.set_yticks(range(len(peers)), [TITLES[peer] for peer in peers], fontsize=9, color=_INK)
-    axes.set_ylim(len(peers) - 0.45, -0.55)
-    axes.set_xscale("log")
-    if medians:
-        axes.set_xlim(min(medians) / 1.6, max(medians) * 1.25)
-    axes.xaxis.set_major_locator(LogLocator(10))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.tick_params(axis="x", which="minor", length=2.5, color="#cbd2d9")
-    axes.grid(axis="x", color="#e4e7eb", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.tick_params(axis="both", which="major", length=0, labelcolor=_INK, labelsize=8.5)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color("#cbd2d9")
+def _sections(document: Document, baseline: str) -> list[_Section]:
+    families: dict[Any, list[CellResult]] = {}
+    for result in document.cells:
+        cell = result.cell
+        families.setdefault((cell.workload, cell.num_workers, cell.think), []).append(result)
+    lines = [each for each in families.values() if len({one.cell.num_envs for one in each}) > 1]
+    single = [each for family in families.values() if family not in lines for each in family]
+    timed = _timed(list(families.values()))
+    several = len([group for group in (lines, single, timed) if group]) > 1
+    sections = []
+    if lines:
+        labels = summary.peers(document)
+        sections.append(_scaling("Throughput by number of envs (env steps/s)", lines, labels))
+    if single:
+        title = "Throughput (env steps/s)" if several else ""
+        sections.append(_grid(title, single, lambda axes, each: panels.rates(axes, each, baseline)))
+    if timed:
+        title = "How long a step of all envs takes (point: p50, to p90, to p99; tick: longest)"
+        sections.append(_grid(title, timed, panels.latency))
+    if found := figures.breakdowns(document):
+        sections.append(_parts(found))
+    return sections
+
+
+def _timed(families: list[list[CellResult]]) -> list[CellResult]:
+    """Cells whose latencies are shown: all, or of a big run one of each of the first workloads."""
+    timed = [
+        [each for each in family if any(each.latency(peer) for peer in each.cell.peers)]
+        for family in families
+    ]
+    if sum(map(len, timed)) > _LATENCIES:
+        usual = (min(each, key=lambda one: abs(one.cell.num_envs - 64)) for each in timed if each)
+        return list(usual)[:_LATENCIES]
+    return [each for family in timed for each in family]
+
+
+def _scaling(title: str, families: list[list[CellResult]], labels: list[str]) -> _Section:
+    across = min(3, len(families))
+    down = math.ceil(len(families) / across)
+
+    def draw(part: SubFigure) -> None:
+        axes = list(part.subplots(down, across, squeeze=False).flat)
+        for each, family in zip(axes, families, strict=False):
+            panels.scaling(each, family, labels)
+        for each in axes[len(families) :]:
+            each.set_visible(False)
+        _legend(part, panels.keys(labels))
+
+    return _Section(title, 0.4 + 2.9 * down + _ROW * math.ceil(len(labels) / 4), draw)
+
+
+def _grid(
+    title: str, results: Sequence[CellResult], panel: Callable[[Any, CellResult], None]
+) -> _Section:
+    """Panels with a row for each contestant, one below the other."""
+    rows = [len(each.cell.peers) for each in results]
+
+    def draw(part: SubFigure) -> None:
+        ratios = [count + 2.2 for count in rows]
+        axes = part.subplots(len(rows), 1, squeeze=False, height_ratios=ratios)[:, 0]
+        for each, result in zip(axes, results, strict=True):
+            panel(each, result)
+
+    return _Section(title, 0.3 + sum(_ROW * count + 0.7 for count in rows), draw)
+
+
+def _parts(found: list[tuple[str, dict[str, Any]]]) -> _Section:
+    def draw(part: SubFigure) -> None:
+        wrapped = [(title.replace(": ", "\n"), parts) for title, parts in found]
+        panels.parts(part.subplots(), wrapped)
+        _legend(part, panels.part_keys())
+
+    return _Section("Where the time of a step goes", 1.1 + 0.45 * len(found), draw)
+
+
+def _legend(part: SubFigure, keys: list[Any]) -> None:
+    part.legend(
+        handles=keys,
+        loc="outside lower left",
+        ncols=4,
+        frameon=False,
+        fontsize=8,
+        labelcolor=panels.INK,
+    )

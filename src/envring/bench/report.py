@@ -1,26 +1,27 @@
 # SPDX-License-Identifier: MIT
-"""Tables for people and JSON for programs; needs rich."""
+"""Tables for people at a terminal; needs rich."""
 
 from __future__ import annotations
 
-import datetime
-import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from envring.bench import workloads
-from envring.bench.cells import QUIET, CellResult
-from envring.bench.peers import TITLES
-from envring.bench.stats import Spread
+from envring.bench import figures, summary
+from envring.bench.cells import CellResult
+from envring.bench.compare import COLUMNS, Verdict, conclusion
+from envring.bench.results import Document
 
-MISSING = "-"
+_GAP = 2  # blanks between two columns
+_ENDLESS = 1000
+_PADDING = (0, 1, 0, 0)
+_MARKS = {"ahead": "bold red", "even": "yellow", "behind": "", "apart": "dim", "own": ""}
+_WORDS = {"faster": "bold green", "slower": "bold red"}
 
 
 def progress(console: Console) -> Progress:
@@ -29,8 +30,8 @@ def progress(console: Console) -> Progress:
     A thread that refreshed it would compete with what is measured.
     """
     return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
@@ -39,130 +40,152 @@ def progress(console: Console) -> Progress:
     )
 
 
-def short(value: float) -> str:
-    """Three figures with a unit: 1234567 becomes '1.23 M'."""
-    for limit, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if value >= limit * 0.9995:
-            return (
-                f"{value / limit:.3g}{unit}"
-                if value < limit * 999.5
-                else f"{value / limit:.0f}{unit}"
-            )
-    return f"{value:.3g}"
+def line(result: CellResult, baseline: str = "async") -> str:
+    """One line about a cell that is done, to be printed while the next one runs."""
+    ours = result.rate(figures.OURS)
+    parts = []
+    if ours is not None:
+        title = figures.peer_title(result.cell, figures.OURS)
+        parts.append(f"{title} {figures.short(ours.median)} env steps/s")
+        if (ratio := figures.ratio_interval(result, figures.OURS, baseline)) is not None:
+            parts.append(f"{figures.times(ratio)} {figures.brief(baseline)}")
+        if (ceiling := result.of_ceiling(figures.OURS)) is not None:
+            parts.append(f"{figures.fraction(ceiling)} of the ceiling")
+    parts += [f"{peer} FAILED" for peer in result.failures]
+    return f"{figures.heading(result.cell)}: {', '.join(parts) or 'no figure'}"
 
 
-def between(low: float, high: float) -> str:
-    """A range such as '127 to 130 k', the unit once where both share it."""
-    first, second = short(low), short(high)
-    if first == second:
-        return first
-    number, _, unit = first.partition(" ")
-    return f"{number if second.endswith(' ' + unit) else first} to {second}"
+def table(
+    result: CellResult, baseline: str = "async", width: int = 100, wide: bool = False
+) -> Table:
+    """The rich table of one cell: a row for each contestant, of as many columns as fit.
 
-
-def times(spread: Spread | None) -> str:
-    """A ratio such as '27.1x'."""
-    return (
-        MISSING
-        if spread is None
-        else f"{spread.median:.3g}x"
-        if spread.median < 999.5
-        else f"{spread.median:.0f}x"
-    )
-
-
-def fraction(spread: Spread | None) -> str:
-    """A fraction such as '0.76', with as many figures as it needs to be seen at all."""
-    if spread is None:
-        return MISSING
-    return f"{spread.median:.2f}" if spread.median >= 0.095 else f"{spread.median:.2g}"
-
-
-def heading(result: CellResult) -> str:
-    """What was measured, in a few words."""
-    return f"{workloads.find(result.cell.workload).title} x {result.cell.num_envs} envs"
-
-
-def table(result: CellResult) -> Table:
-    """The rich table of one cell: a row for each peer, a failed one with what happened to it."""
+    Args:
+        result: The cell.
+        baseline: The peer whose rate the others are divided by.
+        width: How many characters the table may take; the last columns are left out.
+        wide: Whether to show every column, however wide that is.
+    """
+    shown = [each for each in figures.columns(result, baseline) if wide or not each.wide]
+    columns, rows = figures.rows(result, shown)
+    titles = {peer: figures.peer_title(result.cell, peer) for peer, _ in rows}
     # Text, not str: an error may hold brackets, which are markup in a str.
     found = Table(
-        title=Text(heading(result), style="bold"),
+        title=Text(figures.heading(result.cell), style="bold"),
         title_justify="left",
-        caption=Text(_caption(result), style="dim"),
+        caption=Text("\n".join(figures.notes(result)), style="dim"),
         caption_justify="left",
         box=SIMPLE_HEAD,
+        padding=_PADDING,
         pad_edge=False,
     )
     found.add_column("peer", no_wrap=True)
-    for column in ("env steps/s", "quartiles", "x Async", "x Sync", "of ceiling"):
-        found.add_column(column, justify="right", no_wrap=True)
-    for peer in result.cell.peers:
-        rate = result.rate(peer)
-        style = "bold green" if peer == "envring" else None
-        if rate is not None:
-            found.add_row(
-                TITLES[peer],
-                short(rate.median),
-                between(rate.low, rate.high),
-                times(result.ratio(peer, "async")),
-                times(result.ratio(peer, "sync")),
-                fraction(result.of_ceiling(peer)),
-                style=style,
-            )
-        else:
-            found.add_row(TITLES[peer], *[MISSING] * 5, style=style)
+    room = width - max(map(cell_len, ("peer", *titles.values()))) - 2
+    kept = 0
+    for index, column in enumerate(columns):
+        room -= _GAP + max(map(cell_len, (column.title, *(texts[index] for _, texts in rows))))
+        if room < 0 and not wide:
+            break
+        found.add_column(column.title, justify="right", no_wrap=True)
+        kept += 1
+    for peer, texts in rows:
+        style = "bold green" if peer == figures.OURS else None
+        found.add_row(Text(titles[peer]), *texts[:kept], style=style)
     return found
 
 
-def _caption(result: CellResult) -> str:
-    bare = result.rate("bare")
-    lines = []
-    if bare is not None:
-        ceiling = short(bare.median * result.cores)
-        lines.append(f"ceiling: {result.cores} cores x the Python loop = {ceiling} env steps/s")
-        if result.cell.workload == "image":
-            lines.append("(the loop moves no observation; who does cannot come near it)")
-        lines.append(f"medians over {bare.count} rounds; ratios are taken within each round")
-    outside = result.outside()
-    if outside is not None and outside.median > QUIET:
-        lines.append(
-            f"DISTURBED: other programs held {outside.median:.2f} cores (median over the slices)"
-        )
-    lines += [f"{TITLES[peer]}: {text}" for peer, text in result.failures.items()]
-    return "\n".join(lines)
-
-
-def machine_line(machine: Mapping[str, Any]) -> str:
-    """Hardware and versions in one line."""
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    cores = f"{machine['cores_usable']} of {machine['cores_total']} cores"
-    return f"{machine['cpu']}, {cores}, {machine['kernel']}; {versions}"
-
-
-def show(console: Console, results: Sequence[CellResult], machine: Mapping[str, Any]) -> None:
-    """Print every cell's table, then the machine."""
-    for result in results:
-        console.print(table(result))
-        console.print()
-    console.print(machine_line(machine), style="dim", highlight=False)
-    load = machine.get("load_before"), machine.get("load_after")
-    console.print(
-        f"load average before {load[0]}, after {load[1]}",
-        style="dim",
-        highlight=False,
+def overview(document: Document, base: str, peers: Sequence[str]) -> Table:
+    """All cells in one table: how many times as fast as ``base`` each of ``peers`` is."""
+    found = Table(
+        title=Text(f"times as fast as {figures.brief(base)}", style="bold"),
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=_PADDING,
+        pad_edge=False,
     )
+    found.add_column("", no_wrap=True)
+    for peer in peers:
+        found.add_column(figures.brief(peer), justify="right")
+    for result, entries in summary.table(document, base, list(peers)):
+        texts = [Text(_entry(each), style=_MARKS[each.standing]) for each in entries]
+        found.add_row(Text(figures.heading(result.cell)), *texts)
+    return found
 
 
-def write_json(
-    path: Path, results: Sequence[CellResult], machine: Mapping[str, Any], **more: Any
+def breakdown(document: Document) -> Table | None:
+    """Where the time of a step goes; None where it was not measured."""
+    heads, rows = figures.breakdown_table(document)
+    found = Table(box=SIMPLE_HEAD, padding=_PADDING, pad_edge=False)
+    for index, head in enumerate(heads):
+        found.add_column(head, justify="right" if index else "left", no_wrap=True)
+    for title, *texts in rows:
+        found.add_row(Text(title), *texts)
+    return found if rows else None
+
+
+def _entry(entry: summary.Entry) -> str:
+    return "failed" if entry.failed else figures.times(entry.ratio)
+
+
+def show(console: Console, document: Document, baseline: str = "async", wide: bool = False) -> None:
+    """Print every cell's table, where ours loses, who is not installed, and the machine."""
+    for result in document.cells:
+        _print(console, table(result, baseline, console.width, wide))
+        console.print()
+    if (parts := breakdown(document)) is not None:
+        _print(console, parts)
+        console.print()
+    for text in _losses(document):
+        console.print(Text(text, style="bold red"))
+    for text in figures.absent_lines(document):
+        console.print(Text(text, style="dim"))
+    console.print(Text(figures.machine_line(document.machine), style="dim"))
+    console.print(Text(figures.load_line(document.machine), style="dim"))
+
+
+def _print(console: Console, found: Table) -> None:
+    """Print a table whole, however wide the terminal is: its lines wrap there, nothing is lost."""
+    width = console.width
+    needed = console.measure(found, options=console.options.update(width=_ENDLESS)).maximum
+    try:
+        console.width = max(width, needed)
+        console.print(found)
+    finally:
+        console.width = width
+
+
+def _losses(document: Document) -> list[str]:
+    return [
+        f"behind in {each.heading}: {each.peer} is {figures.times(each.ratio)} as fast "
+        f"({figures.ratio_reach(each.ratio)})"
+        for each in summary.losses(document)
+    ]
+
+
+def show_comparison(
+    console: Console, verdicts: Sequence[Verdict], warnings: Sequence[str] = ()
 ) -> None:
-    """Write every sample, the machine and the versions to ``path``."""
-    document = {
-        "format": 1,
-        "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "machine": dict(machine),
-        "cells": [result.as_json() for result in results],
-        **more,
-    }
-    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    """Print a line for each verdict, by cell, then how many there are of each."""
+    for text in warnings:
+        console.print(Text(f"WARNING {text}", style="bold yellow"))
+    for heading in dict.fromkeys(each.heading for each in verdicts):
+        found = Table(
+            title=Text(heading, style="bold"),
+            title_justify="left",
+            box=SIMPLE_HEAD,
+            padding=_PADDING,
+            pad_edge=False,
+        )
+        for column in ("peer", *COLUMNS):
+            side = "left" if column in ("peer", "verdict") else "right"
+            found.add_column(column, justify=side, no_wrap=True)  # type: ignore[arg-type]
+        notes = []
+        for each in (verdict for verdict in verdicts if verdict.heading == heading):
+            found.add_row(Text(each.title), *each.texts(), style=_WORDS.get(each.word))
+            if each.note:
+                notes.append(f"{each.title}: {each.note}")
+        found.caption = Text("\n".join(notes), style="dim")
+        found.caption_justify = "left"
+        console.print(found)
+        console.print()
+    console.print(Text(conclusion(verdicts), style="bold"))

@@ -12,7 +12,8 @@ rounds say, and adds what no single run can see:
   correlation, corrected for the bias that it has in short series);
 - the scatter of the medians of the first, middle and last third, which sees a slow drift;
 - `UNSEEN`: two runs of one thing differ by more than their rounds show, since each has processes,
-  addresses and placements of its own, which stay the same for all of its rounds.
+  addresses and placements of its own, which stay the same for all of its rounds. That goes for
+  ratios within rounds. Plain rates follow the machine (`DRIFT`); compare them within a run only.
 
 A bootstrap of the rounds would be narrower, and wrong: it covers 95 % only of what is independent.
 """
@@ -29,6 +30,7 @@ from numpy.typing import NDArray
 
 # What two runs of the same differ by beyond what their rounds show: half of a 95 % interval.
 UNSEEN = 0.02
+DRIFT = 0.15  # the same for plain rates: a shared machine is that much faster an hour later
 _PARTS = 3
 _MOST_ALIKE = 0.8
 # fmt: off
