@@ -33,7 +33,7 @@ class Machine:
             for each in cell.contestants:
                 rate = self.bare
                 if each.peer != "bare":
-                    rate = self.speed(cell.num_envs, each.options)
+                    rate = self.speed(each.num_envs or cell.num_envs, each.options)
                 if rate is None:
                     result.failures[each.label] = "crashed"
                     continue
@@ -116,7 +116,8 @@ def test_the_size_is_the_smallest_that_larger_ones_hardly_beat():
 def test_sizes_whose_batch_takes_long_are_not_tried():
     machine = Machine(computing, bare=200.0)
     assert search(machine, num_envs=None).num_envs == 16
-    assert max(cell.num_envs for cell, _ in machine.cells) == 16
+    sizes = [each.num_envs for each in machine.cells[1][0].contestants]
+    assert sizes == [8, 16]
 
 
 def test_the_time_is_shared_out():

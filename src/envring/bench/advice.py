@@ -6,13 +6,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from envring.bench import figures
-from envring.bench.tune import DEFAULTS, Outcome, Tried
+from envring.bench.tune import DEFAULTS, SIZES, Outcome, Tried
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 _PARTS = {
-    "size": "envs in a batch, of the ceiling",
+    "size": "envs in a batch",
     "workers": "number of workers",
     "waiting": "spinning and pinning",
     "final": "the best two and the defaults, anew",
@@ -65,7 +65,7 @@ def show(console: Console, outcome: Outcome) -> None:
             pad_edge=False,
         )
         found.add_column("tried", no_wrap=True)
-        base = "of ceiling" if part == "size" else "x defaults"
+        base = f"x {SIZES[0]} envs" if part == "size" else "x defaults"
         for column in ("envs", "env steps/s", base, "95 %"):
             found.add_column(column, justify="right", no_wrap=True)
         for each in (tried for tried in outcome.tried if tried.part == part):
@@ -82,10 +82,9 @@ def show(console: Console, outcome: Outcome) -> None:
 
 
 def _figures(tried: Tried) -> list[str]:
-    write = figures.fraction if tried.part == "size" else figures.times
     return [
         str(tried.num_envs),
         figures.rate(tried.rate),
-        write(tried.ratio),
+        figures.times(tried.ratio),
         figures.ratio_reach(tried.ratio),
     ]

@@ -13,7 +13,7 @@ import functools
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import gymnasium
@@ -28,6 +28,7 @@ GAIN = 1.05  # a larger batch has to bring so much more than a smaller one
 PRICE = 1.02  # and each argument so much, to be worth writing down
 SLEEPS = 0.8  # cores that a bare loop keeps busy, below which its envs sleep or wait
 MOST_WORKERS = 256
+MOST_SLEEPERS = 128  # the largest size that is tried with a process for each env
 LONG_SPIN = 1e-3  # seconds
 FINALISTS = 2
 PROBE_ENVS = 4
@@ -85,7 +86,7 @@ class Tried:
         label: The arguments.
         num_envs: Envs in a batch.
         rate: Env steps in a second, None where it could not be measured.
-        ratio: How many times as fast as the defaults it was; of sizes, the fraction of the ceiling.
+        ratio: How many times as fast as the defaults it was, or, among sizes, as the smallest.
         failure: What went wrong, if anything did.
     """
 
@@ -193,7 +194,9 @@ class Search:
         variants = [each for some in best for each in waiting_variants(some, outcome.sleeps)]
         best = self._halve("waiting", variants, seconds * WAITING_SHARE)
         self._tell("the best two and the defaults")
-        self._final(best, end - time.monotonic())
+        # The best one's number alone, lest luck adds an argument that brings nothing.
+        plain = Settings(best[0].num_workers) if best else DEFAULTS
+        self._final(list(dict.fromkeys([*best, plain])), end - time.monotonic())
         return outcome
 
     def _with_workers(self, number: int) -> Settings:
@@ -218,29 +221,35 @@ class Search:
 
     def _best_size(self, seconds: float) -> int:
         """The smallest batch beyond which larger ones bring little."""
-        outcome, found = self._outcome, {}
-        sizes = [size for size in SIZES if size * self._step_seconds <= SIZE_SECONDS]
-        for size in sizes:
+        outcome = self._outcome
+        contestants = {}
+        for size in SIZES:
+            if size > SIZES[0] and size * self._step_seconds > SIZE_SECONDS:
+                break
             # Envs that sleep gain from a larger batch only if each has a worker.
-            settings = Settings(num_workers=min(size, MOST_WORKERS)) if outcome.sleeps else DEFAULTS
-            contestants = (_contestant(settings), Contestant(BARE, BARE))
-            cell = Cell(outcome.target, size, contestants, think=outcome.think)
-            result = self._measure(cell, seconds / len(sizes))
-            rate = result.rates(settings.label)
-            share = interval(result.ceiling_fractions(settings.label))
+            if outcome.sleeps and size > MOST_SLEEPERS:
+                break
+            settings = Settings(num_workers=size) if outcome.sleeps else DEFAULTS
+            contestants[size] = replace(
+                _contestant(settings), label=f"num_envs={size}", num_envs=size
+            )
+        cell = Cell(outcome.target, SIZES[0], tuple(contestants.values()), think=outcome.think)
+        result = self._measure(cell, seconds)
+        found = {}
+        for size, each in contestants.items():
+            ratio = interval(result.ratios(each.label, contestants[SIZES[0]].label))
+            if ratio is not None:
+                found[size] = ratio.median
             outcome.tried.append(
                 Tried(
                     "size",
-                    settings.label,
+                    _contestant(Settings(**each.options)).label,
                     size,
-                    interval(list(rate.values())),
-                    share,
-                    result.failures.get(settings.label),
+                    interval(list(result.rates(each.label).values())),
+                    None if size == SIZES[0] else ratio,
+                    result.failures.get(each.label),
                 )
             )
-            if share is None:
-                break
-            found[size] = share.median
         return smallest_good(found)
 
     def _halve(self, part: str, candidates: Iterable[Settings], seconds: float) -> list[Settings]:
