@@ -123,7 +123,7 @@ fuzz: $(VENV)/.dev ## SECONDS (60) of mutated messages for the decoder of what w
 SHOWN := --benchmark-columns=median,iqr,min,max,rounds --benchmark-sort=name --benchmark-group-by=group
 
 bench: $(VENV)/.dev ## micro-benchmarks beside AsyncVectorEnv and others, by turns
-	$(BIN)/python -m pytest benchmarks $(SHOWN) $(ARGS)
+	$(BIN)/python -m pytest -o faulthandler_timeout=300 benchmarks $(SHOWN) $(ARGS)
 
 bench-compare: $(VENV)/.dev ## the same against the stored ratios of such machines: fails on a clear loss
 	$(BIN)/python benchmarks/baseline.py compare $(ARGS)
@@ -132,8 +132,8 @@ bench-baseline: $(VENV)/.dev ## store this machine's ratios; leave it alone mean
 	$(BIN)/python benchmarks/baseline.py store $(ARGS)
 
 bench-full: $(VENV)/.dev ## half an hour: every installed peer in every cell, into docs/benchmarks.md
-	$(BIN)/envring bench --full --json docs/benchmarks.json $(ARGS)
-	$(BIN)/python benchmarks/page.py docs/benchmarks.json
+	$(BIN)/envring bench --full --json docs/benchmarks.json $(ARGS); status=$$?; \
+	  $(BIN)/python benchmarks/page.py docs/benchmarks.json && exit $$status
 
 # Of PufferLib only what is pure Python: its games would be downloaded and compiled for minutes.
 # Without them its setup.py misses a name, which it is given here.

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """How the groups are measured: all sides of one by turns, each reported by a test of its own."""
 
+import contextlib
 import os
+import sys
 from dataclasses import dataclass, field
 
 import pytest
@@ -48,8 +50,17 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.stash[MEASURED] = {}
-    # what two workers do on two processors is what ratios of one machine class stand for
-    os.sched_setaffinity(0, allowed_cpus()[: config.getoption("cores")])
+
+
+@contextlib.contextmanager
+def on_some(cpus):
+    """Restricts this process, and whoever it starts meanwhile, to the first of its CPUs."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, allowed_cpus()[:cpus])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def pytest_collection_modifyitems(items):
@@ -63,18 +74,19 @@ def pytest_collection_modifyitems(items):
 def interleaved(benchmark, request):
     """Measures a group, all sides by turns, when the first of its tests runs; reports one side.
 
-    Call it with the side to report, the group's name, the `Side` of each name, and what one
-    operation is.
+    Call it with the side to report, the group's name, the `Side` of each name, what one operation
+    is, and how many rounds there are at most.
     """
     config = request.config
     measured = config.stash[MEASURED]
 
-    def report(side, group, sides, operation="a batch", rounds=None):
+    def report(side, group, sides, operation="a batch", most=None):
         if group not in measured:
-            rounds = rounds or config.getoption("rounds")
-            if not benchmark.enabled:
-                rounds = 1
-            samples = measure(sides, rounds, config.getoption("slice"))
+            wanted = min(config.getoption("rounds"), most or sys.maxsize)
+            with on_some(config.getoption("cores")):
+                samples = measure(
+                    sides, wanted if benchmark.enabled else 1, config.getoption("slice")
+                )
             measured[group] = Group(samples, of_samples(samples.seconds))
         found = measured[group]
         benchmark.group = group
