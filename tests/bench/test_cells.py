@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """What a cell's samples say, and that they survive JSON."""
 
+from dataclasses import replace
+
 import pytest
 
 from envring.bench import stats
-from envring.bench.cells import Cell, Contestant, Latency
+from envring.bench.cells import Cell, CellResult, Contestant, Latency
 
 
 def test_ratios_do_not_see_the_drift(result):
@@ -52,3 +54,11 @@ def test_intervals_hold_the_medians(result):
     assert found.low < found.median == 30 < found.high
     assert result.of_ceiling_interval("envring").median == pytest.approx(0.75)
     assert result.interval("envring").median == 600_000
+
+
+def test_no_core_thinks_for_the_caller(result):
+    # One batch a second in each sample: a quarter of it is the caller's own.
+    found = CellResult(replace(result.cell, think=0.25), 2, result.samples)
+    assert found.ceilings()[0] == pytest.approx(200_000 / (0.25 + 0.75 / 2))
+    assert result.ceilings()[0] == 400_000
+    assert found.of_ceiling("envring").median == pytest.approx(1.5 * (0.25 + 0.75 / 2))

@@ -194,7 +194,7 @@ class CellResult:
 
     Attributes:
         cell: What was measured.
-        cores: Usable processors: the ceiling is so many times the rate of the bare loop.
+        cores: Usable processors: see `ceilings`.
         samples: All slices in the order in which they were taken.
         failures: What went wrong, by label; a peer may have samples from before its failure.
         footprints: Start, end and memory, by label.
@@ -241,7 +241,20 @@ class CellResult:
 
     def ceiling_fractions(self, peer: str) -> list[float]:
         """The fraction of the ceiling that ``peer`` reached, in each round that both have."""
-        return [ratio / self.cores for ratio in self.ratios(peer, BARE)]
+        return paired_ratios(self.rates(peer), self.ceilings())
+
+    def ceilings(self) -> dict[int, float]:
+        """Env steps in a second that nobody can pass who steps as asked, by round.
+
+        That is the rate of the bare loop times the cores. Where the caller thinks between steps,
+        only the rest of the loop's time is divided by the cores: nobody else can think for it.
+        """
+        found = {}
+        for each in self.of(BARE):
+            batch = each.seconds / each.batches
+            think = min(self.cell.think, batch)
+            found[each.round] = each.rate * batch / (think + (batch - think) / self.cores)
+        return found
 
     def of_ceiling(self, peer: str) -> Spread | None:
         """The fraction of the ceiling that ``peer`` reached, each round compared in itself."""
