@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include "er_foreign.h"
 
-#include <sched.h>
 #include <string.h>
 
 #include "er_park.h"
@@ -243,10 +242,7 @@ int er_foreign_open(er_foreign_port_t *port, void *base, uint32_t worker, uint32
                     uint32_t num_envs) {
     memset(port, 0, sizeof *port);
     er_segment_t *segment = base;
-    cpu_set_t allowed;
-    if (segment->num_workers > 1 && sched_getaffinity(0, sizeof allowed, &allowed) == 0) {
-        port->spreads = segment->num_workers <= (uint32_t)CPU_COUNT(&allowed);
-    }
+    er_spread_open(&port->spread, segment);
     return er_worker_open(&port->port, segment, worker, first_env, num_envs);
 }
 
@@ -345,7 +341,7 @@ int er_foreign_serve(er_foreign_loop_t *foreign, er_foreign_port_t *port, int pu
         void *thread = python.save_thread();
         if (publish) {
             er_foreign_finish(port, port->command.seq, 0, 0);
-            if (port->spreads) er_spread(&port->spread, port->port.segment, port->port.worker);
+            er_spread(&port->spread, port->port.segment, port->port.worker);
         }
         int r = er_foreign_next(port, timeout_ns);
         python.restore_thread(thread);

@@ -47,7 +47,6 @@ typedef struct {
     er_worker_port_t port;
     er_command_t command; /* the last one taken */
     er_spread_t spread;
-    uint32_t spreads; /* with more workers than CPUs some have to share */
     int64_t since;    /* when it was taken */
 } er_foreign_port_t;
 

@@ -75,6 +75,7 @@ typedef struct {
 /* How far the batch is. `pending` only decides who rings the caller; facts are the sequences. */
 typedef struct {
     _Alignas(ER_LINE) er_atomic_i32_t pending;
+    er_atomic32_t caller_cpu; /* as er_report_t's */
 } er_progress_t;
 
 typedef struct {

@@ -23,22 +23,47 @@ static void leave(int cpu) {
     }
 }
 
+static uint32_t here(void) {
+    int cpu = sched_getcpu();
+    return cpu < 0 ? 0 : (uint32_t)cpu + 1;
+}
+
+void er_spread_open(er_spread_t *spread, const er_segment_t *segment) {
+    cpu_set_t allowed;
+    *spread = (er_spread_t){0};
+    if (sched_getaffinity(0, sizeof allowed, &allowed) < 0) return;
+    uint32_t cpus = (uint32_t)CPU_COUNT(&allowed);
+    spread->from_workers = segment->num_workers > 1 && segment->num_workers <= cpus;
+    spread->from_caller = segment->num_workers < cpus;
+}
+
+void er_spread_caller(er_segment_t *segment, uint32_t seq) {
+    if (seq % BATCHES_PER_LOOK == 0) er_store_relaxed(&segment->progress.caller_cpu, here());
+}
+
+/* Whether somebody is on that CPU whom this worker should leave; may be a batch old: a hint is all
+ * that is needed. */
+static int has_company(const er_spread_t *spread, const er_segment_t *segment, uint32_t worker,
+                       uint32_t cpu) {
+    if (spread->from_caller && er_load_relaxed(&segment->progress.caller_cpu) == cpu) return 1;
+    for (uint32_t w = 0; w < worker; w++) {
+        if (er_load_relaxed(&er_worker(segment, w)->report.cpu) == cpu) return 1;
+    }
+    return 0;
+}
+
 void er_spread(er_spread_t *spread, const er_segment_t *segment, uint32_t worker) {
+    if (!spread->from_workers && !spread->from_caller) return;
     if (++spread->batches < BATCHES_PER_LOOK) return;
     spread->batches = 0;
-    int cpu = sched_getcpu();
-    if (cpu < 0) return;
-    er_store_relaxed(&er_worker(segment, worker)->report.cpu, (uint32_t)cpu + 1);
+    uint32_t cpu = here();
+    if (cpu == 0) return;
+    er_store_relaxed(&er_worker(segment, worker)->report.cpu, cpu);
     if (spread->rest) {
         spread->rest--;
         return;
     }
-    int company = 0;
-    for (uint32_t w = 0; w < worker && !company; w++) {
-        /* may be a batch old: a hint is all that is needed */
-        company = er_load_relaxed(&er_worker(segment, w)->report.cpu) == (uint32_t)cpu + 1;
-    }
-    if (!company) {
+    if (!has_company(spread, segment, worker, cpu)) {
         spread->seen = 0;
         if (++spread->alone % ALONE_TO_TRUST == 0) spread->pause /= 2;
         return;
@@ -49,5 +74,5 @@ void er_spread(er_spread_t *spread, const er_segment_t *segment, uint32_t worker
     spread->pause = spread->pause < FIRST_PAUSE ? FIRST_PAUSE : spread->pause * 2;
     if (spread->pause > LONGEST_PAUSE) spread->pause = LONGEST_PAUSE;
     spread->rest = spread->pause;
-    leave(cpu);
+    leave((int)cpu - 1);
 }

@@ -4,10 +4,12 @@
  *
  * With a caller and as many workers as CPUs, one CPU has two of these processes. The kernel sees no
  * difference between caller and worker sharing one, which costs little (they take turns), and two
- * workers sharing one, which costs half. Spinners are hardly ever woken, so a bad placement lasts.
- * Now and then a worker compares where it is with where the others were, and leaves a CPU that a
- * worker before it holds: it forbids itself that CPU for a moment, which makes the kernel move it.
- * Where that does not last (another program holds the other CPU) it soon gives up trying.
+ * workers sharing one, which costs half. Where there are more CPUs than workers, nobody has to share:
+ * a step of cheap envs then takes a third of the time, for it switches no context. Spinners are
+ * hardly ever woken, so a bad placement lasts. Now and then a worker compares where it is with where
+ * the others were, and leaves a CPU that a worker before it holds, or the caller if there is room: it
+ * forbids itself that CPU for a moment, which makes the kernel move it. Where that does not last
+ * (another program holds the other CPU) it soon gives up trying.
  */
 #ifndef ER_SPREAD_H
 #define ER_SPREAD_H
@@ -15,6 +17,8 @@
 #include "er_segment.h"
 
 typedef struct {
+    int from_workers; /* whether there is a CPU for each worker, */
+    int from_caller;  /* and one more for the caller */
     uint32_t batches; /* since the last look */
     uint32_t seen;    /* looks in a row that found company */
     uint32_t pause;   /* looks to let pass after a move: doubles with each, */
@@ -22,7 +26,13 @@ typedef struct {
     uint32_t rest;    /* looks still to let pass */
 } er_spread_t;
 
+/* Counts the CPUs that this thread may use: where they do not suffice, nobody moves. */
+void er_spread_open(er_spread_t *spread, const er_segment_t *segment);
+
 /* To be called by worker `worker` after each batch. */
 void er_spread(er_spread_t *spread, const er_segment_t *segment, uint32_t worker);
+
+/* To be called by the caller with each batch's number: says where it is. */
+void er_spread_caller(er_segment_t *segment, uint32_t seq);
 
 #endif

@@ -130,7 +130,9 @@ cdef extern from "er_batch.h":
 cdef extern from "er_spread.h":
     ctypedef struct er_spread_t:
         pass
+    void er_spread_open(er_spread_t *, const er_segment_t *)
     void er_spread(er_spread_t *, const er_segment_t *, uint32_t)
+    void er_spread_caller(er_segment_t *, uint32_t)
 
 
 cdef extern from "er_lifeline.h":
@@ -338,6 +340,7 @@ cdef class CallerPort:
     def start_step(self, uint32_t slot, uint32_t action):
         """Starts a batch: every worker steps its envs into the slot."""
         self.in_flight = True
+        er_spread_caller(self.segment.base, self.caller.seq)
         self._post(ER_OP_STEP, er_caller_begin(&self.caller, self.segment.num_envs), slot, action)
 
     cdef _post(self, uint32_t op, uint32_t seq, uint32_t slot, uint32_t action):

@@ -186,7 +186,6 @@ cdef class StepLoop:
     cdef list templates_seen
     cdef er_steploop_t loop
     cdef er_spread_t spread
-    cdef bint spreads  # with more workers than CPUs some have to share
     cdef er_obs_node_t *plan
     cdef int num_nodes
     cdef uint64_t off_rewards, off_terminations, off_truncations
@@ -203,8 +202,7 @@ cdef class StepLoop:
         cdef er_steploop_t *loop = &self.loop
         cdef uint32_t n = slice.num_envs
         memset(loop, 0, sizeof(er_steploop_t))
-        memset(&self.spread, 0, sizeof(er_spread_t))
-        self.spreads = 1 < segment.num_workers <= len(os.sched_getaffinity(0))
+        er_spread_open(&self.spread, segment.base)
         loop.py = &_python
         loop.autoreset_mode = slice.autoreset_mode
         loop.first_env = slice.first_env
@@ -418,5 +416,4 @@ cdef class StepLoop:
             er_worker_finish(&port.port, command.seq)
             if self.loop.timing:
                 er_stat_set(&stats.finished_ns[command.seq & 1], er_park_now())
-            if self.spreads:
-                er_spread(&self.spread, self.segment.base, port.port.worker)
+            er_spread(&self.spread, self.segment.base, port.port.worker)

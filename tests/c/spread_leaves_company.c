@@ -19,7 +19,8 @@ int main(void) {
     rig_t rig;
     rig_open(&rig, 0, 2, 2);
     er_report_t *first = &er_worker(rig.segment, 0)->report;
-    er_spread_t spread = {0};
+    er_spread_t spread;
+    er_spread_open(&spread, rig.segment);
 
     int moves = 0;
     int batches_of_last_move = 0;
@@ -40,7 +41,7 @@ int main(void) {
     CHECK(moves >= 3);
     CHECK(moves <= 6); /* each pause is twice the one before */
 
-    spread = (er_spread_t){0};
+    er_spread_open(&spread, rig.segment);
     first->cpu = 0;
     for (int batch = 0; batch < 1000; batch++) er_spread(&spread, rig.segment, 1);
     CHECK_EQ(spread.pause, 0); /* alone: nothing to leave */
