@@ -47,7 +47,7 @@ typedef struct {
     er_worker_port_t port;
     er_command_t command; /* the last one taken */
     er_spread_t spread;
-    int64_t since;    /* when it was taken */
+    int64_t since; /* when it was taken */
 } er_foreign_port_t;
 
 uint64_t er_foreign_port_bytes(void);
