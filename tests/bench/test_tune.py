@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from envring.bench import tune
-from envring.bench.cells import CellResult, Sample
+from envring.bench.cells import Cell, CellResult, Sample
 from envring.bench.tune import DEFAULTS, NothingMeasured, Search, Settings
 
 CORES = 2
@@ -105,6 +105,29 @@ def test_two_options_are_not_taken_where_one_does():
         return 1000 * (1.3 if options.get("pin") else 1) * (1.001 if options.get("spin") else 1)
 
     assert search(Machine(speed)).settings == Settings(pin=True)
+
+
+def test_what_is_hardly_faster_but_plainer_is_taken():
+    def speed(num_envs, options):
+        many = 1.4 if options.get("num_workers") == 4 else 1
+        return 1000 * many * (1.01 if options.get("pin") else 1)
+
+    assert search(Machine(speed)).settings == Settings(num_workers=4)
+
+
+def test_doubt_keeps_the_defaults_not_what_is_doubtful():
+    """A plainer candidate that does not surely beat the defaults is none, either."""
+    speeds = {"defaults": 1000, "num_workers=4": 1300, "num_workers=4, pin=True": 2000}
+    result = CellResult(Cell("null", 8, ()), CORES)
+    for number in range(9):
+        for label, rate in speeds.items():
+            factor = 3 ** ((-1) ** number) if label == "num_workers=4" else 1
+            result.samples.append(
+                Sample(label, number, round(rate * factor), resets=0, batches=1, seconds=1.0)
+            )
+    plain, best = Settings(4), Settings(4, pin=True)
+    assert tune.choose(result, [DEFAULTS, plain, best]) == best
+    assert tune.choose(result, [DEFAULTS, plain]) == DEFAULTS
 
 
 def test_the_size_is_the_smallest_that_larger_ones_hardly_beat():

@@ -58,15 +58,17 @@ def show(console: Console, outcome: Outcome) -> None:
     from rich.text import Text
 
     for part in dict.fromkeys(each.part for each in outcome.tried):
+        sizes = part == "size"
         found = Table(
             title=Text(_PARTS[part], style="bold"),
             title_justify="left",
             box=SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
             pad_edge=False,
         )
-        found.add_column("tried", no_wrap=True)
-        base = f"x {SIZES[0]} envs" if part == "size" else "x defaults"
-        for column in ("envs", "env steps/s", base, "95 %"):
+        found.add_column("tried", overflow="fold")
+        base = f"x {SIZES[0]} envs" if sizes else "x defaults"
+        for column in (*(["envs"] if sizes else []), "env steps/s", base, "95 %"):
             found.add_column(column, justify="right", no_wrap=True)
         for each in (tried for tried in outcome.tried if tried.part == part):
             found.add_row(Text(each.label), *_figures(each))
@@ -83,7 +85,7 @@ def show(console: Console, outcome: Outcome) -> None:
 
 def _figures(tried: Tried) -> list[str]:
     return [
-        str(tried.num_envs),
+        *([str(tried.num_envs)] if tried.part == "size" else []),
         figures.rate(tried.rate),
         figures.times(tried.ratio),
         figures.ratio_reach(tried.ratio),

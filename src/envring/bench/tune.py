@@ -369,19 +369,33 @@ def smallest_good(speeds: dict[int, float]) -> int:
 
 
 def choose(result: CellResult, candidates: Sequence[Settings]) -> Settings:
-    """The plainest of the candidates that the fastest one does not beat for sure.
+    """The fastest of the candidates, or a plainer one that is as good.
+
+    It has to be faster than the defaults beyond doubt: else these stay. Among those that are, one
+    with fewer arguments is taken where it is nearly as fast as the fastest and may be faster.
 
     Args:
         result: What was measured.
         candidates: Those with a rate, the defaults among them if they have one.
     """
-    best = max(candidates, key=lambda each: _rate(result, each))
-    plainest = sorted(candidates, key=lambda each: (len(each.options()), -_rate(result, each)))
-    for each in plainest:
-        lead = interval(_ratios(result, best, each))
-        if each == best or (lead is not None and lead.low <= 1.0):
-            return each
-    return best
+    there = [each for each in candidates if each != DEFAULTS]
+    if DEFAULTS in candidates:
+        there = [each for each in there if _surely_faster(result, each, DEFAULTS)]
+    if not there:
+        return DEFAULTS
+    best = max(there, key=lambda each: _rate(result, each))
+    near = [
+        each
+        for each in there
+        if not _surely_faster(result, best, each)
+        and _rate(result, best) < GAIN * _rate(result, each)
+    ]
+    return min([best, *near], key=lambda each: (len(each.options()), -_rate(result, each)))
+
+
+def _surely_faster(result: CellResult, one: Settings, other: Settings) -> bool:
+    lead = interval(_ratios(result, one, other))
+    return lead is not None and lead.low > 1
 
 
 def _contestant(settings: Settings) -> Contestant:
