@@ -49,6 +49,7 @@ def test_the_interval_of_a_ratio_tells_on_which_side_of_one_it_lies():
     assert figures.ratio_reach(Interval(1.2, 1.0, 1.4996, 9)) == "1.00 to 1.50"
     assert figures.ratio_reach(Interval(500.0, 450.4, 1551.0, 9)) == "450 to 1551"
     assert figures.ratio_reach(Interval(2.0, 0.0, float("inf"), 1)) == "-"
+    assert figures.ratio_reach(Interval(2.0, 0.01, 40.0, 2)) == "unsure"
     assert figures.reach(Interval(2.0, 0.0, float("inf"), 1)) == "-"
 
 

@@ -79,9 +79,14 @@ def test_the_end_says_what_is_absent_what_is_lost_and_on_what_it_ran(run, sample
     assert "load average before 0, after 0.5" in text
 
 
-def test_all_cells_fit_into_one_table(run):
-    text = shown(lambda console: console.print(report.overview(run, "async", ["envring", "sync"])))
-    assert row(text, "CartPole") == "CartPole-v1 x 64 envs 30x 15x"
+def test_many_cells_are_summed_up_beside_the_best_rival(run, sample):
+    assert "best rival" not in shown(lambda console: report.show(console, run))
+    run.cells *= 3
+    text = shown(lambda console: report.show(console, run), width=100)
+    found = text[text.index("best rival") :]
+    assert row(found, "CartPole") == (
+        "CartPole-v1 x 64 envs 600 k 30x 2x 0.75 sync 2x 1.96 to 2.04"
+    )
 
 
 def test_a_line_sums_up_a_cell_that_is_done(result):

@@ -119,10 +119,3 @@ def test_the_quotient_of_two_runs_is_less_sure_than_either():
 def test_the_quotient_with_a_single_round_says_nothing():
     found = stats.Interval(10, 9, 11, 9).over(stats.Interval(5, 0.0, math.inf, 1))
     assert (found.low, found.high) == (0.0, math.inf)
-
-
-def test_a_reset_follows_each_end():
-    ends = [(b"\1\0\0", b"\0\0\1"), (b"\0\0\0", b"\0\0\0"), (b"\1\1\0", b"\0\1\0")]
-    assert stats.count_resets(ends) == (2, 2)
-    assert stats.count_resets([(b"\0\0", b"\0\0")], pending=2) == (2, 0)
-    assert stats.count_resets([], pending=2) == (0, 2)

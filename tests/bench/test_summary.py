@@ -55,3 +55,9 @@ def test_a_failed_peer_is_marked(run):
     run.cells[0].failures["async"] = "hung"
     ((_, entries),) = summary.table(run, "sync", ["async", "sync"])
     assert [each.failed for each in entries] == [True, False]
+
+
+def test_the_best_rival_is_none_of_ours_and_steps_python(run):
+    assert summary.best_rival(run.cells[0]) == "sync"
+    run.cells[0].samples = [each for each in run.cells[0].samples if each.peer != "envring"]
+    assert summary.best_rival(run.cells[0]) is None

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from envring.bench.stats import Interval, Spread, interval, paired_ratios, spread
+from envring.bench.stats import DRIFT, Interval, Spread, interval, paired_ratios, spread
 
 QUIET = 0.15  # processors busy with other things, up to which a slice counts as undisturbed
 BARE = "bare"  # the peer whose rate times the cores is the ceiling
@@ -223,9 +223,9 @@ class CellResult:
         return spread(self.rates(peer).values())
 
     def interval(self, peer: str) -> Interval | None:
-        """Median rate of ``peer`` with its 95 % interval."""
+        """Median rate of ``peer`` with its 95 % interval, the machine's own ups and downs in it."""
         rates = self.rates(peer)
-        return interval([rates[number] for number in sorted(rates)])
+        return interval([rates[number] for number in sorted(rates)], unseen=DRIFT)
 
     def ratios(self, peer: str, base: str) -> list[float]:
         """How many times as fast as ``base`` ``peer`` was, in each round that both have."""

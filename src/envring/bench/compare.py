@@ -103,7 +103,7 @@ def _figure(result: CellResult | None, peer: str, basis: Basis) -> Interval | No
     if result is None:
         return None
     if basis == "env steps/s":
-        return figures.rate_interval(result, peer)
+        return result.interval(peer)
     return interval(result.ratios(peer, BARE))
 
 

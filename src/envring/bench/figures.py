@@ -10,11 +10,17 @@ from typing import Any
 from envring.bench.cells import BARE, BARE_ALL, QUIET, Cell, CellResult, Footprint
 from envring.bench.peers import adapters
 from envring.bench.results import Document
-from envring.bench.stats import DRIFT, Interval, Spread, interval
+from envring.bench.stats import Interval, Spread, spread
 from envring.bench.workloads import WORKLOADS
 
 MISSING = "-"
 OURS = "envring"
+_UNSURE = 30.0  # an interval whose ends are so far apart says nothing that were worth its figures
+LEGEND = (
+    "95 %: where the median lies with 95 % confidence. cores: processors in use. switches: context "
+    "switches per 1000 env steps. memory: of all processes, shared pages once. start, close: of "
+    "the whole vector env, imports left out."
+)
 _MOVED = ("image", "image210")
 PARTS = {
     "env": "env code",
@@ -76,6 +82,8 @@ def ratio_reach(found: Interval | None) -> str:
     """The ends of a ratio's interval with trailing zeros, such as '0.980 to 1.00'."""
     if found is None or found.count < 2:
         return MISSING
+    if found.high > _UNSURE * found.low:
+        return "unsure"
     ends = (found.low, found.high)
     return " to ".join(f"{each:#.3g}" if each < 99.95 else f"{each:.0f}" for each in ends)
 
@@ -130,16 +138,6 @@ def steps_python(label: str) -> bool:
     return known is None or known.where in ("process", "workers")
 
 
-def rate_interval(result: CellResult, peer: str) -> Interval | None:
-    """Env steps in a second; the machine's own speed, which changes with the hour, is in it."""
-    return interval(list(result.rates(peer).values()), unseen=DRIFT)
-
-
-def ratio_interval(result: CellResult, peer: str, base: str) -> Interval | None:
-    """How many times as fast as ``base``."""
-    return interval(result.ratios(peer, base))
-
-
 @dataclass(frozen=True)
 class Column:
     """One column of a cell's table.
@@ -175,10 +173,10 @@ def _latency(name: str) -> Callable[[CellResult, str], str]:
 
 def _ratio(base: str, wide: bool = False) -> Iterable[Column]:
     def ratio(result: CellResult, peer: str) -> str:
-        return times(ratio_interval(result, peer, base))
+        return times(result.ratio_interval(peer, base))
 
     def ends(result: CellResult, peer: str) -> str:
-        return MISSING if peer == base else ratio_reach(ratio_interval(result, peer, base))
+        return MISSING if peer == base else ratio_reach(result.ratio_interval(peer, base))
 
     yield Column(f"x {brief(base)}", ratio)
     yield Column("95 %", ends, wide)
@@ -201,7 +199,7 @@ def columns(result: CellResult, baseline: str) -> list[Column]:
     base = measured[0] if measured else baseline
     return [
         Column("env steps/s", lambda result, peer: rate(result.rate(peer))),
-        Column("95 %", lambda result, peer: reach(rate_interval(result, peer)), wide=True),
+        Column("95 %", lambda result, peer: reach(result.interval(peer)), wide=True),
         *_ratio(base),
         *(() if base == "sync" else _ratio("sync", wide=True)),
         Column("of ceiling", lambda result, peer: fraction(result.of_ceiling(peer))),
@@ -246,17 +244,21 @@ def rows(
 def notes(result: CellResult) -> list[str]:
     """What a reader of a cell's figures has to know, line by line: failures are among it."""
     lines = []
-    bare, loops = result.rate(BARE), result.rate(BARE_ALL)
-    if bare is not None:
-        ceiling = short(bare.median * result.cores)
-        lines.append(f"ceiling: {result.cores} cores x the Python loop = {ceiling} env steps/s")
+    ceiling, loops = spread(result.ceilings().values()), result.rate(BARE_ALL)
+    if ceiling is not None:
+        lines.append(
+            f"ceiling: {result.cores} cores x the Python loop = {rate(ceiling)} env steps/s"
+        )
+        if result.cell.think:
+            lines[-1] += ", thinking not shared out"
         if loops is not None:
             lines[-1] += f"; loops on all cores at once reached {short(loops.median)}"
         if result.cell.workload in _MOVED:
             lines.append("(the loop moves no observation; who does cannot come near it)")
     counts = {len(result.of(peer)) for peer in result.cell.peers if result.of(peer)}
     if counts:
-        lines.append(f"medians over {_span(counts)} rounds; ratios are taken within each round")
+        rounds = f"{_span(counts)} round{'s' if max(counts) > 1 else ''}"
+        lines.append(f"medians over {rounds}; ratios are taken within each round")
     outside = result.outside()
     if outside is not None and outside.median > QUIET:
         lines.append(

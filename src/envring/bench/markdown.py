@@ -25,6 +25,7 @@ def document(found: Document, baseline: str = "async") -> str:
         parts.append(f"<details>\n<summary>Every figure</summary>\n\n{body}\n\n</details>")
     else:
         parts += tables
+    parts.append(_text(figures.LEGEND))
     heads, rows = figures.breakdown_table(found)
     if rows:
         parts.append(_table(heads, [[_text(title), *texts] for title, *texts in rows]))
@@ -71,7 +72,7 @@ def losses(found: Document) -> str:
     """A line for each rival that is ahead of us for sure; a sentence where there is none."""
     lost = summary.losses(found)
     if not lost:
-        return "No peer that steps Python envs is ahead in any of these cells."
+        return "No peer that steps Python envs is ahead for sure in any of these cells."
     lines = [
         f"- {_text(each.heading)}: `{each.peer}` is {figures.times(each.ratio)} as fast "
         f"(95 %: {figures.ratio_reach(each.ratio)})"

@@ -11,8 +11,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from envring.bench import figures
-from envring.bench.cells import BARE, CellResult
+from envring.bench.cells import CellResult
 from envring.bench.peers import adapters
+from envring.bench.stats import spread
 
 INK = "#1f2933"
 GREY = "#52606d"
@@ -126,7 +127,7 @@ def rates(axes: Axes, result: CellResult, baseline: str) -> None:
         ends += [rate.low, rate.high]
         axes.plot([rate.low, rate.high], [row, row], color=colour(peer), **_THICK)
         axes.plot([rate.median], [row], "o", color=colour(peer), markersize=7)
-        ratio = figures.ratio_interval(result, peer, baseline)
+        ratio = result.ratio_interval(peer, baseline)
         weight = "bold" if peer == figures.OURS else "normal"
         more: dict[str, Any] = {"fontsize": 9, "fontweight": weight, "color": INK}
         _beside(axes, row, _FIRST, figures.rate(rate), **more)
@@ -135,14 +136,13 @@ def rates(axes: Axes, result: CellResult, baseline: str) -> None:
             more = {"fontsize": 8, "color": GREY}
             _beside(axes, row, _THIRD, figures.ratio_reach(ratio), **more)
     _above(axes, "steps/s", f"x {figures.brief(baseline)}", "95 %")
-    bare = result.rate(BARE)
-    if bare is not None:
-        ceiling = bare.median * result.cores
-        ends.append(ceiling)
-        axes.axvline(ceiling, color=_COLOURS["bare"], linestyle="--", linewidth=1)
+    ceiling = spread(result.ceilings().values())
+    if ceiling is not None:
+        ends.append(ceiling.median)
+        axes.axvline(ceiling.median, color=_COLOURS["bare"], linestyle="--", linewidth=1)
         where = axes.get_xaxis_transform()
         more = {"transform": where, "ha": "right", "fontsize": 8, "color": GREY}
-        axes.text(ceiling, 1.03, "ceiling", **more)
+        axes.text(ceiling.median, 1.03, "ceiling", **more)
     _rows(axes, [figures.peer_title(result.cell, peer) for peer in peers])
     axes.set_xscale("log")
     if ends:
@@ -186,9 +186,10 @@ def scaling(axes: Axes, results: Sequence[CellResult], labels: Sequence[str]) ->
         axes.plot(counts, medians, zorder=top + order / 100, **_style(label, labels))
         lows, highs = zip(*((each.low, each.high) for _, each in points), strict=True)
         axes.fill_between(counts, lows, highs, color=colour(label), alpha=0.1, linewidth=0)
-    bare = [(each, each.rate(BARE)) for each in results]
     ceiling = [
-        (each.cell.num_envs, each.cores * found.median) for each, found in bare if found is not None
+        (each.cell.num_envs, found.median)
+        for each in results
+        if (found := spread(each.ceilings().values())) is not None
     ]
     if ceiling:
         style: dict[str, Any] = {"color": _COLOURS["bare"], "linestyle": "--", "linewidth": 1}

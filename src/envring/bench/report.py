@@ -19,6 +19,7 @@ from envring.bench.results import Document
 
 _GAP = 2  # blanks between two columns
 _ENDLESS = 1000
+_MANY = 3  # cells, from which on one table sums them up
 _PADDING = (0, 1, 0, 0)
 _MARKS = {"ahead": "bold red", "even": "yellow", "behind": "", "apart": "dim", "own": ""}
 _WORDS = {"faster": "bold green", "slower": "bold red"}
@@ -47,7 +48,7 @@ def line(result: CellResult, baseline: str = "async") -> str:
     if ours is not None:
         title = figures.peer_title(result.cell, figures.OURS)
         parts.append(f"{title} {figures.short(ours.median)} env steps/s")
-        if (ratio := figures.ratio_interval(result, figures.OURS, baseline)) is not None:
+        if (ratio := result.ratio_interval(figures.OURS, baseline)) is not None:
             parts.append(f"{figures.times(ratio)} {figures.brief(baseline)}")
         if (ceiling := result.of_ceiling(figures.OURS)) is not None:
             parts.append(f"{figures.fraction(ceiling)} of the ceiling")
@@ -94,21 +95,28 @@ def table(
     return found
 
 
-def overview(document: Document, base: str, peers: Sequence[str]) -> Table:
-    """All cells in one table: how many times as fast as ``base`` each of ``peers`` is."""
-    found = Table(
-        title=Text(f"times as fast as {figures.brief(base)}", style="bold"),
-        title_justify="left",
-        box=SIMPLE_HEAD,
-        padding=_PADDING,
-        pad_edge=False,
-    )
-    found.add_column("", no_wrap=True)
-    for peer in peers:
-        found.add_column(figures.brief(peer), justify="right")
-    for result, entries in summary.table(document, base, list(peers)):
-        texts = [Text(_entry(each), style=_MARKS[each.standing]) for each in entries]
-        found.add_row(Text(figures.heading(result.cell)), *texts)
+def overview(document: Document, baseline: str = "async") -> Table:
+    """A line for each cell: ours beside the baseline, Sync, the ceiling and the best rival."""
+    found = Table(box=SIMPLE_HEAD, padding=_PADDING, pad_edge=False)
+    bases = list(dict.fromkeys((baseline, "sync")))
+    heads = ["RingVectorEnv", "steps/s", *(f"x {figures.brief(base)}" for base in bases)]
+    for head in (*heads, "of ceiling", "best rival", "x it", "95 %"):
+        side = "left" if head in ("RingVectorEnv", "best rival") else "right"
+        found.add_column(head, justify=side, no_wrap=True)  # type: ignore[arg-type]
+    for result in document.cells:
+        ours = figures.OURS
+        rival = summary.best_rival(result)
+        over = result.ratio_interval(ours, rival) if rival else None
+        mark = _MARKS[summary.standing(result, rival)] if rival else ""
+        found.add_row(
+            Text(figures.heading(result.cell)),
+            figures.rate(result.rate(ours)),
+            *(figures.times(result.ratio_interval(ours, base)) for base in bases),
+            figures.fraction(result.of_ceiling(ours)),
+            Text(rival or figures.MISSING),
+            Text(figures.times(over), style=mark),
+            Text(figures.ratio_reach(over), style=mark),
+        )
     return found
 
 
@@ -123,20 +131,20 @@ def breakdown(document: Document) -> Table | None:
     return found if rows else None
 
 
-def _entry(entry: summary.Entry) -> str:
-    return "failed" if entry.failed else figures.times(entry.ratio)
-
-
 def show(console: Console, document: Document, baseline: str = "async", wide: bool = False) -> None:
     """Print every cell's table, where ours loses, who is not installed, and the machine."""
     for result in document.cells:
         _print(console, table(result, baseline, console.width, wide))
+        console.print()
+    if len(document.cells) >= _MANY:
+        _print(console, overview(document, baseline))
         console.print()
     if (parts := breakdown(document)) is not None:
         _print(console, parts)
         console.print()
     for text in _losses(document):
         console.print(Text(text, style="bold red"))
+    console.print(Text(figures.LEGEND, style="dim"))
     for text in figures.absent_lines(document):
         console.print(Text(text, style="dim"))
     console.print(Text(figures.machine_line(document.machine), style="dim"))

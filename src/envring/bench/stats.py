@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Medians, spreads, intervals, ratios and the counting of autoreset steps; no input or output.
+"""Medians, spreads, intervals and ratios; no input or output here.
 
 How sure a median is. Rounds are few (3 to 30) and not independent: a machine that drifts makes
 neighbours alike, and an interval which takes them as independent is too narrow, so that the next
@@ -171,24 +171,3 @@ def paired_ratios(over: Mapping[int, float], under: Mapping[int, float]) -> list
     The two are compared inside a round because the speed of the machine drifts between rounds.
     """
     return [over[key] / under[key] for key in sorted(over.keys() & under.keys()) if under[key] > 0]
-
-
-def count_resets(ends: Sequence[tuple[bytes, bytes]], pending: int = 0) -> tuple[int, int]:
-    """How many of the steps in consecutive batches were resets in next-step autoreset.
-
-    An env whose episode ended in one batch spends the following batch on its reset.
-
-    Args:
-        ends: For each batch the bytes of ``terminated`` and of ``truncated``, one byte an env.
-        pending: How many episodes ended in the batch just before these.
-
-    Returns:
-        The number of reset steps, and how many episodes ended in the last batch (the next
-        ``pending``).
-    """
-    resets = 0
-    for terminated, truncated in ends:
-        resets += pending
-        either = int.from_bytes(terminated, "big") | int.from_bytes(truncated, "big")
-        pending = either.bit_count()
-    return resets, pending

@@ -58,10 +58,14 @@ def standing(result: CellResult, peer: str) -> Standing:
     """How ``peer`` stands against ours, as far as the rounds tell."""
     if peer.startswith(figures.OURS):
         return "own"
-    ratio = figures.ratio_interval(result, peer, figures.OURS)
-    if ratio is None or not figures.steps_python(peer):
+    ratio = result.ratio_interval(peer, figures.OURS)
+    if ratio is None or not _rival(peer):
         return "apart"
     return "ahead" if ratio.low > 1 else "behind" if ratio.high < 1 else "even"
+
+
+def _rival(peer: str) -> bool:
+    return figures.steps_python(peer) and not peer.startswith(figures.OURS)
 
 
 def table(
@@ -74,7 +78,7 @@ def table(
             result,
             [
                 Entry(
-                    figures.ratio_interval(result, peer, base),
+                    result.ratio_interval(peer, base),
                     standing(result, peer),
                     peer in result.failures,
                 )
@@ -83,12 +87,20 @@ def table(
         )
 
 
+def best_rival(result: CellResult) -> str | None:
+    """The fastest peer of others that steps Python envs as we do, or None."""
+    rivals = [peer for peer in result.cell.peers if result.rates(peer) and _rival(peer)]
+    ratios = {peer: result.ratio_interval(peer, figures.OURS) for peer in rivals}
+    found = {peer: ratio.median for peer, ratio in ratios.items() if ratio is not None}
+    return max(found, key=found.__getitem__, default=None)
+
+
 def losses(document: Document) -> list[Loss]:
     """Every cell in which a rival is ahead of ours for sure, the worst first."""
     found = []
     for result in document.cells:
         for peer in result.cell.peers:
-            ratio = figures.ratio_interval(result, peer, figures.OURS)
+            ratio = result.ratio_interval(peer, figures.OURS)
             if ratio is not None and standing(result, peer) == "ahead":
                 found.append(Loss(figures.heading(result.cell), peer, ratio))
     return sorted(found, key=lambda each: -each.ratio.median)
