@@ -4,6 +4,7 @@
 import dataclasses
 import subprocess
 import sys
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -144,6 +145,16 @@ def test_a_peer_without_its_package_is_absent(monkeypatch):
     assert peers.installed(adapter) is None
     assert adapter.requirement == "envpool"
     assert peers.installed(peers.find("sync")) == gymnasium.__version__
+
+
+def test_loading_leaves_nothing_in_the_current_directory(tmp_path, monkeypatch):
+    (tmp_path / "litters.py").write_text("open('litter', 'w').close()")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    dataclasses.replace(peers.find("async"), package="litters").load()
+    assert "litters" in sys.modules
+    assert not (tmp_path / "litter").exists()
+    assert Path.cwd() == tmp_path
 
 
 def test_a_name_that_is_none_is_refused():

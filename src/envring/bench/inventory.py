@@ -13,8 +13,8 @@ def versions() -> dict[str, str]:
     found: dict[str, str] = dict(machine.describe()["versions"])
     for adapter in peers.adapters().values():
         version = peers.installed(adapter)
-        if version is not None and adapter.requirement:
-            found.setdefault(adapter.requirement, version)
+        if version is not None:
+            found.setdefault(adapter.distribution, version)
     return found
 
 

@@ -67,16 +67,10 @@ def installed(adapter: Adapter) -> str | None:
 
     Nothing is imported to find out.
     """
-    if adapter.package is None:
-        return _version(adapter.requirement or "envring")
-    if importlib.util.find_spec(adapter.package) is None:
+    if adapter.package is not None and importlib.util.find_spec(adapter.package) is None:
         return None
-    return _version(adapter.package)
-
-
-def _version(distribution: str) -> str:
     try:
-        return importlib.metadata.version(distribution)
+        return importlib.metadata.version(adapter.distribution)
     except importlib.metadata.PackageNotFoundError:
         return "unknown version"
 
@@ -92,6 +86,8 @@ def build(name: str, workload: Workload, num_envs: int, options: Mapping[str, An
 
     Raises:
         ValueError: if there is no such peer.
+        ImportError: if it is not installed.
     """
     adapter = find(name)
+    adapter.load()
     return adapter.build(workload, num_envs, {**adapter.preset, **options})

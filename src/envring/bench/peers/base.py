@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import itertools
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -62,7 +65,8 @@ class Adapter:
         preset: Keyword arguments that make this mode out of the package's defaults.
         takes_workers: Whether ``num_workers`` among the options means anything to it.
         note: What a reader of its figures should know, or nothing.
-        build: Constructs and resets it; imports its package, outside of the measured time.
+        module: What is imported of the package; None: the package itself.
+        build: Constructs and resets it; imports what it needs of a package that was loaded.
         refuses: Why a workload at a number of envs is not measured, or None; imports nothing.
     """
 
@@ -74,8 +78,27 @@ class Adapter:
     preset: Mapping[str, Any] = field(default_factory=dict)
     takes_workers: bool = False
     note: str = ""
+    module: str | None = None
     build: Build
     refuses: Refusal = refuses_nothing
+
+    @property
+    def distribution(self) -> str:
+        """What pip calls the package whose version matters."""
+        if self.package is None:
+            return self.requirement or "envring"
+        return self.package.replace("_", "-")
+
+    def load(self) -> None:
+        """Import the package, so that this is no part of what is measured later.
+
+        Raises:
+            ImportError: if it is not installed, or something that it needs is not.
+        """
+        if self.package is not None:
+            # PufferLib links its resources into the directory in which it is imported.
+            with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+                importlib.import_module(self.module or self.package)
 
 
 def draw_actions(space: gymnasium.Space[Any], num_envs: int) -> list[Any]:

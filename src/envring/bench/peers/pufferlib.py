@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from envring.bench.peers.base import Adapter, Peer, VectorPeer
@@ -26,39 +24,33 @@ class PufferPeer(VectorPeer):
             process.join(JOIN_SECONDS)
 
 
-def _import() -> tuple[Callable[..., Any], Callable[..., Any]]:
-    # PufferLib links its resources into the current directory when it is imported.
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        from pufferlib.emulation import GymnasiumPufferEnv
-        from pufferlib.vector import make
-    return make, GymnasiumPufferEnv
-
-
 def build_serial(workload: Workload, num_envs: int, options: Mapping[str, Any]) -> Peer:
     """``Serial``: every env in this process."""
-    make, emulate = _import()
-    creator = functools.partial(emulate, env_creator=workload.make)
-    return PufferPeer(
-        lambda: make(creator, backend="Serial", num_envs=num_envs, **options), workload, num_envs
-    )
+    return _build("Serial", workload, num_envs, options)
 
 
 def build_workers(workload: Workload, num_envs: int, options: Mapping[str, Any]) -> Peer:
     """``Multiprocessing``: by default as many workers as there are cores and as divide the envs."""
     import psutil
 
-    make, emulate = _import()
     options = dict(options)
     if options.get("num_workers") is None:
         cores = min(usable_cpus(), psutil.cpu_count(logical=False) or 1)
         options["num_workers"] = largest_divisor(num_envs, cores)
     else:
         options["overwork"] = True  # more workers than cores are refused unless they are asked for
-    creator = functools.partial(emulate, env_creator=workload.make)
+    return _build("Multiprocessing", workload, num_envs, options)
+
+
+def _build(
+    backend: str, workload: Workload, num_envs: int, options: Mapping[str, Any]
+) -> PufferPeer:
+    from pufferlib.emulation import GymnasiumPufferEnv
+    from pufferlib.vector import make
+
+    creator = functools.partial(GymnasiumPufferEnv, env_creator=workload.make)
     return PufferPeer(
-        lambda: make(creator, backend="Multiprocessing", num_envs=num_envs, **options),
-        workload,
-        num_envs,
+        lambda: make(creator, backend=backend, num_envs=num_envs, **options), workload, num_envs
     )
 
 
@@ -72,6 +64,7 @@ def _adapter(name: str, title: str, **more: Any) -> Adapter:
         name=name,
         title=title,
         package="pufferlib",
+        module="pufferlib.vector",
         # Its own requirements would bring back numpy 1 and an old gymnasium.
         requirement="--no-deps pufferlib gym==0.23.0 gym-notices psutil",
         **more,

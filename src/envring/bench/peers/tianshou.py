@@ -71,6 +71,7 @@ def _adapter(name: str, kind: str, *, workers: bool) -> Adapter:
         title=f"Tianshou {kind}",
         where="workers" if workers else "process",
         package="tianshou",
+        module="tianshou.env",
         requirement="tianshou",
         build=_builder(kind),
     )

@@ -106,6 +106,7 @@ ADAPTERS = (
         title="TorchRL SerialEnv",
         where="process",
         package="torchrl",
+        module="torchrl.envs",
         requirement="torchrl",
         build=build_serial,
         refuses=_refuses,
@@ -115,6 +116,7 @@ ADAPTERS = (
         title="TorchRL ParallelEnv",
         where="workers",
         package="torchrl",
+        module="torchrl.envs",
         requirement="torchrl",
         # Its default imports torch anew in each process: minutes, and steps are no different.
         preset={"mp_start_method": "fork"},
