@@ -144,6 +144,7 @@ def test_the_load_is_told_or_said_to_be_unknown(hardware):
 def test_a_breakdown_is_told_in_shares_of_a_step_without_the_recording(result, hardware):
     parts = {"env": 0.6, "waiting": 0.3, "caller": 0.06, "unattributed": 0.04}
     result.breakdowns["envring"] = parts | {"recording": 0.5, "wall": 1.5, "batches": 1000}
+    result.breakdowns["envring"]["slowdown"] = 0.021
     heads, ((title, *texts),) = figures.breakdown_table(Document(hardware, [result]))
     assert title == "CartPole-v1 x 64 envs: RingVectorEnv"
     assert dict(zip(heads[1:], texts, strict=True)) == {
@@ -155,4 +156,5 @@ def test_a_breakdown_is_told_in_shares_of_a_step_without_the_recording(result, h
         "waiting": "30.0 %",
         "caller": "6.0 %",
         "unattributed": "4.0 %",
+        "slowed by": "2.1 %",
     }

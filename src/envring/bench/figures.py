@@ -304,16 +304,24 @@ def breakdowns(document: Document) -> list[tuple[str, dict[str, Any]]]:
 
 
 def breakdown_table(document: Document) -> tuple[list[str], list[list[str]]]:
-    """Heads and rows of a table of where the time of a step goes; no rows where unknown."""
+    """Heads and rows of a table of where the time of a step goes; no rows where unknown.
+
+    The last column says how much longer recording made a step.
+    """
     rows = [
         [
             title,
             duration(batch_seconds(found)),
             *(f"{100 * share:.1f} %" for share in shares(found).values()),
+            _slowdown(found.get("slowdown")),
         ]
         for title, found in breakdowns(document)
     ]
-    return ["where the time of a step goes", "a step", *PARTS], rows
+    return ["where the time of a step goes", "a step", *PARTS, "slowed by"], rows
+
+
+def _slowdown(found: float | None) -> str:
+    return MISSING if found is None else f"{100 * found:.1f} %"
 
 
 def machine_line(machine: Mapping[str, Any]) -> str:
