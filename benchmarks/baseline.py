@@ -40,6 +40,7 @@ STORED_RUNS, MORE_RUNS = 5, 2
 RUN_SECONDS = 1200.0
 SLOW = ("-o", "faulthandler_timeout=300")  # no benchmark is stopped because others use the machine
 DISTURBED = 0.15  # processors busy with other things
+UNKNOWN = 100.0  # an interval as wide as that says nothing
 
 
 def run_pytest(tests: Sequence[str], arguments: Sequence[str]) -> Run:
@@ -151,11 +152,15 @@ def show(verdicts: Sequence[Verdict]) -> None:
             f"{each.then.median:.3g}x",
             f"{each.now.median:.3g}x",
             f"{each.change.median:.2f}",
-            f"{each.change.low:.2f} to {each.change.high:.2f}",
+            f"{each.change.low:.2f} to {each.change.high:.2f}" if _says(each) else "unknown",
             each.text,
             style="bold red" if each.lost else None if each.decides else "dim",
         )
     Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def _says(verdict: Verdict) -> bool:
+    return verdict.change.high < UNKNOWN * verdict.change.low
 
 
 def _versions(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -4,13 +4,13 @@
 import contextlib
 import os
 import sys
-from dataclasses import dataclass, field
 
 import pytest
 
+from envring.bench.stats import interval
 from envring.cpus import allowed_cpus
-from interleaved import Samples, measure
-from ratios import of_samples
+from interleaved import measure
+from ratios import by_round
 
 
 class Replay:
@@ -31,14 +31,6 @@ class Replay:
 
 REPLAY = Replay()
 MEASURED = pytest.StashKey()
-
-
-@dataclass
-class Group:
-    """A group as this session measured it."""
-
-    samples: Samples
-    ratios: dict = field(default_factory=dict)
 
 
 def pytest_addoption(parser):
@@ -84,19 +76,18 @@ def interleaved(benchmark, request):
         if group not in measured:
             wanted = min(config.getoption("rounds"), most or sys.maxsize)
             with on_some(config.getoption("cores")):
-                samples = measure(
+                measured[group] = measure(
                     sides, wanted if benchmark.enabled else 1, config.getoption("slice")
                 )
-            measured[group] = Group(samples, of_samples(samples.seconds))
         found = measured[group]
         benchmark.group = group
         benchmark.extra_info |= {
             "side": side,
             "sides": list(sides),
             "operation": operation,
-            "outside": found.samples.outside,
+            "outside": found.outside,
         }
-        seconds = found.samples.seconds[side]
+        seconds = found.seconds[side]
         left = iter(seconds)
         benchmark.pedantic(
             lambda: REPLAY.play(next(left)), setup=REPLAY.rewind, rounds=len(seconds)
@@ -112,8 +103,9 @@ def pytest_terminal_summary(terminalreporter, config):
         return
     terminalreporter.section("how many times as fast, with 95 % intervals")
     for group, found in measured.items():
-        ours = next(iter(found.samples.seconds))
-        for base, ratio in found.ratios.items():
+        ours = next(iter(found.seconds))
+        for base, rounds in by_round(found.seconds).items():
+            ratio = interval(rounds)
             reach = f"{ratio.low:.3g} to {ratio.high:.3g}"
             line = f"{ratio.median:8.3g}x {reach:18} {group}: {ours} against {base}"
             terminalreporter.line(line)

@@ -8,27 +8,44 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from envring.bench.stats import Interval, interval, paired_ratios
+from envring.bench.stats import Interval, paired_ratios
 
 _Z = 1.96
 # Two-sided 95 % quantiles of Student's t by degrees of freedom, from 1; more are taken as 10.
 _STUDENT = (12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 
 
-def of_samples(seconds: Mapping[str, Sequence[float]]) -> dict[str, Interval]:
-    """Our side against each other one of a group, each round compared in itself.
+def by_round(seconds: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
+    """How many times as fast our side was as each other one of a group, in each round.
 
     Args:
         seconds: of one operation by side, one value a round. The first side is ours.
     """
     ours, *others = seconds
-    found = {}
-    for base in others:
-        rounds = paired_ratios(dict(enumerate(seconds[base])), dict(enumerate(seconds[ours])))
-        each = interval(rounds)
-        if each is not None:
-            found[base] = each
-    return found
+    return {
+        base: paired_ratios(dict(enumerate(seconds[base])), dict(enumerate(seconds[ours])))
+        for base in others
+    }
+
+
+def of_run(rounds: Sequence[float]) -> Interval:
+    """The median of a run's rounds with the 95 % interval that their order gives.
+
+    It supposes nothing of how rounds scatter, and up to a quarter of them may be disturbed however
+    much. What a whole run shares it cannot see: for that there are `Runs`. With less than six
+    rounds it is all of them.
+
+    Args:
+        rounds: Ratios, at least one.
+    """
+    ordered, count = sorted(rounds), len(rounds)
+    below, chance = 0, 0.5**count
+    while chance <= 0.025:  # of more than `below` rounds on one side of the true median
+        below += 1
+        chance += math.comb(count, below) * 0.5**count
+    below = max(below - 1, 0)
+    low, high = ordered[below], ordered[count - 1 - below]
+    return Interval(statistics.median(ordered), low, high, count)
 
 
 @dataclass(frozen=True)
@@ -46,7 +63,8 @@ class Runs:
         """The median of the runs, with an interval that holds what runs differ by."""
         count = len(self.each)
         middle = statistics.median(run.median for run in self.each)
-        return _around(middle, _quantile(count - 1) * math.sqrt(_variance([self]) / count), count)
+        scatter = max(_between([self]), self._within()) / count
+        return _around(middle, _quantile(count - 1) * math.sqrt(scatter), count)
 
     def __add__(self, other: Runs) -> Runs:
         """All runs of both."""
@@ -55,9 +73,16 @@ class Runs:
     def over(self, other: Runs) -> Interval:
         """How these runs compare with others: 1 where nothing has changed."""
         counts = len(self.each), len(other.each)
-        scatter = math.sqrt(_variance([self, other]) * (1 / counts[0] + 1 / counts[1]))
+        between = _between([self, other])
+        scatter = sum(max(between, runs._within()) / len(runs.each) for runs in (self, other))
         middle = self.overall.median / other.overall.median
-        return _around(middle, _quantile(sum(counts) - 2) * scatter, sum(counts))
+        return _around(middle, _quantile(sum(counts) - 2) * math.sqrt(scatter), sum(counts))
+
+    def _within(self) -> float:
+        """The variance of a run's logarithm that its rounds let expect: of the median run."""
+        return statistics.median(
+            (math.log(run.high / run.low) / (2 * _Z)) ** 2 for run in self.each
+        )
 
 
 def _around(middle: float, reach: float, count: int) -> Interval:
@@ -69,12 +94,11 @@ def _quantile(free: int) -> float:
     return _Z if free < 1 else _STUDENT[min(free, len(_STUDENT)) - 1]
 
 
-def _variance(sets: Iterable[Runs]) -> float:
-    """Of a run's logarithm: what runs differ by, but no less than their rounds let expect."""
-    squares, free, within = 0.0, 0, []
+def _between(sets: Iterable[Runs]) -> float:
+    """The variance of a run's logarithm by what the runs of each set differ by."""
+    squares, free = 0.0, 0
     for runs in sets:
         logs = [math.log(run.median) for run in runs.each]
         squares += sum((value - statistics.fmean(logs)) ** 2 for value in logs)
         free += len(logs) - 1
-        within += [(math.log(run.high / run.low) / (2 * _Z)) ** 2 for run in runs.each]
-    return max(squares / free if free else 0.0, statistics.fmean(within))
+    return squares / free if free else 0.0

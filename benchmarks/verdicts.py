@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from envring.bench.stats import Interval
-from ratios import Runs, of_samples
+from ratios import Runs, by_round, of_run
 
 MAY_LOSE = 0.05  # what our side may be slower by before anybody is stopped
 
@@ -90,10 +90,10 @@ def read_run(report: Mapping[str, Any]) -> Run:
         seconds[group][info["side"]] = each["stats"]["data"]
         outside = max(outside, info["outside"] or 0.0)
     ratios = {
-        (group, base): Runs((ratio,))
+        (group, base): Runs((of_run(rounds),))
         for group, sides in seconds.items()
         if all(sides.values())
-        for base, ratio in of_samples(sides).items()
+        for base, rounds in by_round(sides).items()
     }
     return Run(ratios, tests, outside)
 

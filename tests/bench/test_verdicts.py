@@ -15,7 +15,7 @@ import pytest
 import interleaved
 import verdicts
 from envring.bench.stats import Interval
-from ratios import Runs, of_samples
+from ratios import Runs, by_round, of_run
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -76,9 +76,22 @@ def test_a_repeated_operation_is_timed_by_the_call():
 
 
 def test_a_ratio_says_how_many_times_as_fast_the_first_side_is():
-    found = of_samples({"ours": [1.0, 2.0, 1.0], "slow": [3.0, 6.0, 3.0], "fast": [0.5, 1.0, 0.5]})
-    assert found["slow"].median == pytest.approx(3.0)
-    assert found["fast"].median == pytest.approx(0.5)
+    found = by_round({"ours": [1.0, 2.0], "slow": [3.0, 6.0], "fast": [0.5, 1.0]})
+    assert found == {"slow": [3.0, 3.0], "fast": [0.5, 0.5]}
+
+
+@pytest.mark.parametrize(("count", "low", "high"), [(5, 1, 5), (6, 1, 6), (9, 2, 8), (21, 6, 16)])
+def test_the_interval_of_a_run_is_that_of_the_ranks(count, low, high):
+    ranks = list(range(1, count + 1))
+    found = of_run(ranks[1::2] + ranks[::2])
+    assert (found.low, found.high) == (low, high)
+    assert found.median == (count + 1) / 2
+
+
+def test_some_disturbed_rounds_do_not_widen_it():
+    quiet = [1.0 + 0.001 * number for number in range(17)]
+    found = of_run([*quiet, 9.0, 0.1, 50.0, 0.01])
+    assert found.high / found.low < 1.02
 
 
 def test_an_interval_holds_what_runs_differ_by():
