@@ -217,6 +217,7 @@ def test_a_label_is_what_one_writes(settings, label):
         ),
         ("spin100", "envring.RingVectorEnv([make_env] * 8)"),
         ("cartpole", "envring.make_vec('CartPole-v1', num_envs=8)"),
+        ("Acrobot-v1", "envring.make_vec('Acrobot-v1', num_envs=8)"),
     ],
 )
 def test_the_line_to_paste_suits_the_target(target, code):

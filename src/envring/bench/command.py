@@ -250,7 +250,8 @@ def _list() -> None:
     for name, adapter in peers.adapters().items():
         version = peers.installed(adapter)
         state = version or f"absent: pip install {adapter.requirement}"
-        click.echo(f"  {name:20} {adapter.title:36} {state}")
+        click.echo(f"  {name:17} {adapter.title:35} {state}")
     click.echo("workloads:")
     for name, workload in workloads.WORKLOADS.items():
-        click.echo(f"  {name:20} {workload.title}")
+        state = "" if workload.absent is None else f" (absent: {workload.absent})"
+        click.echo(f"  {name:17} {workload.about or workload.title}{state}")
