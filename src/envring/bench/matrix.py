@@ -11,31 +11,20 @@ from typing import Any
 
 from envring.bench import peers, workloads
 from envring.bench.cells import Cell, CellResult
-from envring.bench.process import PeerFailed
-from envring.bench.runner import GRACE_SECONDS, ask_alone, run_cell
+from envring.bench.runner import GRACE_SECONDS, run_cell
 from envring.cpus import usable_cpus
 
 PEERS = ("envring", "async", "sync", "bare")
-BARE_LOOPS = ("bare", "bare-all")
 _SERIAL = ("sb3-dummy", "pufferlib-serial")
 _WORKERS = ("sb3-subproc", "tianshou-shmem", "pufferlib", "pufferlib-1", "torchrl")
 _EVERY = ("envring", "envring-pinned", "async", *_WORKERS, "sync", *_SERIAL, "envpool", "bare")
 _MORE = ("tianshou-subproc", "tianshou-dummy", "torchrl-serial", "bare-all")
 _MODES = ("envring-nocopy", "envring-1", "envring-0", "async-nocopy")
-_FEW = (
-    "envring",
-    "envring-pinned",
-    "async",
-    "pufferlib-1",
-    "sync",
-    "sb3-dummy",
-    "bare",
-    "bare-all",
-)
+_THINKING = ("envring", "envring-pinned", "async", "pufferlib-1", "sync", "sb3-dummy", "bare")
+_FEW = (*_THINKING, "bare-all")
 
 _LEAST_SECONDS = 2.0  # for a cell
 _BREAKDOWN_SECONDS = 2.0
-_BREAKDOWN_START = 1.0
 _TURNS_SECONDS = 2.2  # of one peer in a cell of a full matrix: its slices of all rounds
 _IMPORT_SECONDS = {"stable_baselines3": 1.6, "tianshou": 1.6, "torchrl": 2.0}  # with torch
 
@@ -135,8 +124,8 @@ def _full() -> Matrix:
         *grid(["pong", "mujoco"], [8, 64], (*_EVERY, "bare-all")),
         *grid(["null", "cartpole"], [64], ("envring", *PEERS[1:]), num_workers=[1, 2, 4]),
         *grid(["spin100"], [64], ("envring", *PEERS[1:]), num_workers=[1, 4]),
-        *grid(["cartpole"], [8, 64], _FEW, think=[300e-6, 3e-3]),
-        *grid(["spin100"], [64], _FEW, think=[3e-3]),
+        *grid(["cartpole"], [8, 64], _THINKING, think=[300e-6, 3e-3]),
+        *grid(["spin100"], [64], _THINKING, think=[3e-3]),
     )
     return Matrix("full", cells, seconds=1650.0, rounds=9, slice_seconds=0.3)
 
@@ -244,33 +233,19 @@ def _measure(
     advanced: Callable[[], None],
 ) -> CellResult:
     """One cell, within about ``share`` seconds."""
-    deadline = time.monotonic() + share
-    ours = [each.label for each in cell.contestants if each.peer.startswith("envring")]
-    looking = min(_BREAKDOWN_SECONDS, 0.05 * share)
-    reserve = breakdown * len(ours) * (looking + _BREAKDOWN_START)
     try:
-        result = run_cell(
+        return run_cell(
             cell,
             cores=cores,
             rounds=rounds,
             slice_seconds=slice_seconds,
-            deadline=deadline - min(reserve, share / 2),
+            deadline=time.monotonic() + share,
             construct_seconds=share / 2,
             grace=min(GRACE_SECONDS, max(2.0, share / 4)),
+            breakdown_seconds=min(_BREAKDOWN_SECONDS, 0.05 * share) if breakdown else 0.0,
             advanced=advanced,
         )
     except ValueError as error:  # a workload that needs a package which is not here
         result = CellResult(cell, cores)
         result.refusals = dict.fromkeys(cell.peers, str(error))
         return result
-    for label in ours if breakdown else ():
-        if result.of(label) and label not in result.failures:
-            try:
-                answer = ask_alone(
-                    cell, label, timeout=looking + 10, op="breakdown", seconds=looking
-                )
-            except PeerFailed as failure:
-                result.failures[label] = str(failure)
-            else:
-                result.breakdowns[label] = answer["breakdown"]
-    return result

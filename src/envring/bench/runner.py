@@ -10,13 +10,24 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from envring.bench import peers, workloads
-from envring.bench.cells import QUIET, Cell, CellResult, Contestant, Footprint, Latency, Sample
+from envring.bench.cells import (
+    BARE_ALL,
+    QUIET,
+    Cell,
+    CellResult,
+    Contestant,
+    Footprint,
+    Latency,
+    Sample,
+)
 from envring.bench.guard import Guard
 from envring.bench.process import PeerFailed, PeerProcess
 
+_OURS = "envring"  # what the names of our own peers begin with
 GRACE_SECONDS = 8.0
 CONSTRUCT_SECONDS = 30.0
 SHORTEST_SLICE = 0.05
+_LEAST_ROUNDS = 3  # even where starting the peers took all of the time
 _WARM_UP = 1.1  # what a slice takes, its untimed start included
 _TURN_SECONDS = 0.02  # to stop one peer, wake the next and read its counters
 _CLOSING_SHARE = 0.06  # of a cell's time, for closing and for reading the memory
@@ -47,6 +58,28 @@ class _Pace:
         return self.slice_seconds + max(0.5, self.grace - late)
 
 
+@dataclass(frozen=True)
+class _Patience:
+    """How long several peers may take for something, one after the other.
+
+    Attributes:
+        least: Seconds that each of them has at least, however slow those before it were.
+        until: The `time.monotonic` moment by which all should be done.
+    """
+
+    least: float
+    until: float
+
+    @classmethod
+    def of(cls, seconds: float) -> _Patience:
+        """Patience that begins now: ``seconds`` for all of them, a third of that for each."""
+        return cls(max(2.0, seconds / 3), time.monotonic() + seconds)
+
+    def left(self) -> float:
+        """Seconds for the next one; if it hangs, there is as much for those behind it."""
+        return max(self.least, (self.until - time.monotonic()) / 2)
+
+
 def run_cell(
     cell: Cell,
     *,
@@ -57,6 +90,7 @@ def run_cell(
     repeats: int = 1,
     construct_seconds: float = CONSTRUCT_SECONDS,
     grace: float = GRACE_SECONDS,
+    breakdown_seconds: float = 0.0,
     advanced: Callable[[], None] = lambda: None,
 ) -> CellResult:
     """Measure every peer of ``cell`` in its own process, slice by slice in turn.
@@ -75,16 +109,19 @@ def run_cell(
         rounds: How often each peer gets a slice, time allowing.
         slice_seconds: Length of a slice; shorter, down to `SHORTEST_SLICE`, where there is not
             enough time for all rounds.
-        deadline: The `time.monotonic` moment by which all is to be over. Hung peers may delay it by
-            about ``grace``.
+        deadline: The `time.monotonic` moment by which all is to be over. Peers that hang or are
+            slow to start may delay it.
         repeats: How often a slice that was disturbed from outside is taken again, as long as the
             rounds are ahead of the deadline.
-        construct_seconds: How long all peers together may take to be imported and constructed.
+        construct_seconds: How long all peers together should take at most to be imported and
+            constructed; each may take a third of it, however slow the others were.
         grace: How much longer than a slice a peer may take before it counts as hung, in seconds.
+        breakdown_seconds: After the rounds, for how long to find out where the time of a step of
+            each of our own peers goes; 0: not at all.
         advanced: Called after each slice.
 
     Returns:
-        The samples, the footprints and the failures.
+        The samples, the footprints, the breakdowns and the failures.
 
     Raises:
         ValueError: if there is no such workload or peer.
@@ -92,8 +129,9 @@ def run_cell(
     result = CellResult(cell, cores)
     with ExitStack() as stack:
         begun = time.monotonic()
-        running = _start(cell, result, stack, construct_seconds, deadline)
-        closing = _CLOSING_SHARE * (deadline - begun)
+        running = _start(cell, result, stack, _Patience.of(construct_seconds))
+        ours = [each.label for each in cell.contestants if each.peer.startswith(_OURS)]
+        closing = _CLOSING_SHARE * (deadline - begun) + len(ours) * breakdown_seconds
         pace = _pace(len(running), rounds, slice_seconds, repeats, grace, deadline - closing)
         _take_turns(running, result, pace, advanced)
         for label, process in running.items():
@@ -103,10 +141,13 @@ def run_cell(
             result.footprints[label] = replace(
                 result.footprints[label], memory_bytes=memory, processes=process.processes
             )
+        if breakdown_seconds:
+            _break_down(running, ours, result, breakdown_seconds, grace)
+        patience = _Patience.of(grace)
         for label, process in running.items():
             process.resume()
             try:
-                seconds = process.close(pace.patience())
+                seconds = process.close(patience.left())
             except PeerFailed as failure:
                 result.failures[label] = str(failure)
             else:
@@ -121,8 +162,7 @@ def ask_alone(cell: Cell, label: str, *, timeout: float, **request: Any) -> dict
         cell: Whose contestant it is.
         label: Which one.
         timeout: Seconds for the imports, and again for the answer.
-        request: ``op`` and its arguments: ``op="breakdown", seconds=2.0``, or ``op="trace"`` with
-            a ``path``.
+        request: ``op`` and its arguments: ``op="trace"`` with a ``path``.
 
     Returns:
         The answer.
@@ -156,15 +196,16 @@ def _refusal(cell: Cell, contestant: Contestant) -> str | None:
     adapter = peers.find(contestant.peer)
     if peers.installed(adapter) is None:
         return f"not installed: pip install {adapter.requirement}"
+    if cell.think and contestant.peer == BARE_ALL:
+        return "loops on all cores have no caller that could think"
     return adapter.refuses(workloads.find(cell.workload), contestant.num_envs or cell.num_envs)
 
 
 def _start(
-    cell: Cell, result: CellResult, stack: ExitStack, seconds: float, deadline: float
+    cell: Cell, result: CellResult, stack: ExitStack, patience: _Patience
 ) -> dict[str, PeerProcess]:
     """Have all peers import side by side, then construct one after the other; keep who can."""
     guard = stack.enter_context(Guard())
-    patience = _Patience(seconds, time.monotonic() + seconds, deadline)
     started: dict[str, PeerProcess] = {}
     for each in cell.contestants:
         reason = _refusal(cell, each)
@@ -195,32 +236,14 @@ def _start(
     return running
 
 
-@dataclass(frozen=True)
-class _Patience:
-    """How long a peer may take to start, so that one that hangs leaves time to those behind it.
-
-    Attributes:
-        seconds: What all of them together should need at most.
-        until: The `time.monotonic` moment when that is over.
-        deadline: The moment when the whole cell is to be over.
-    """
-
-    seconds: float
-    until: float
-    deadline: float
-
-    def left(self) -> float:
-        """Seconds for a peer that has begun now: half of what is left, but never very few."""
-        now = time.monotonic()
-        fair = max(0.3 * self.seconds, (self.until - now) / 2)
-        return max(2.0, min(fair, self.deadline - now))
-
-
 def _pace(
     peers_left: int, rounds: int, seconds: float, repeats: int, grace: float, end: float
 ) -> _Pace:
-    """Shorten the slices so that all rounds find their place."""
-    turn = (end - time.monotonic()) / (rounds * max(1, peers_left))
+    """Shorten the slices so that all rounds find their place, or some however late it is."""
+    now = time.monotonic()
+    least = _LEAST_ROUNDS * peers_left * (SHORTEST_SLICE * _WARM_UP + _TURN_SECONDS)
+    end = max(end, now + least)
+    turn = (end - now) / (rounds * max(1, peers_left))
     fitting = (turn - _TURN_SECONDS) / _WARM_UP
     return _Pace(rounds, min(seconds, max(SHORTEST_SLICE, fitting)), repeats, grace, end)
 
@@ -253,6 +276,27 @@ def _take_turns(
             advanced()
         if not running or 2 * time.monotonic() - begun > pace.end:
             return
+
+
+def _break_down(
+    running: dict[str, PeerProcess],
+    labels: Sequence[str],
+    result: CellResult,
+    seconds: float,
+    grace: float,
+) -> None:
+    """Ask those of ``labels`` that are left where their time goes; drops whoever fails."""
+    for label in [each for each in labels if each in running]:
+        process = running[label]
+        process.resume()
+        try:
+            answer = process.ask(seconds + grace, op="breakdown", seconds=seconds)
+        except PeerFailed as failure:
+            result.failures[label] = str(failure)
+            running.pop(label).kill()
+        else:
+            process.pause()
+            result.breakdowns[label] = answer["breakdown"]
 
 
 def _take(

@@ -36,9 +36,9 @@ def _answer(replies: TextIO, **fields: Any) -> None:
 def _load(request: Mapping[str, Any]) -> workloads.Workload:
     """Find the workload, and import what the peer needs, so that neither counts as construction."""
     workload = workloads.find(request["workload"])
-    for package in (peers.find(request["peer"]).package, workload.needs):
-        if package is not None:
-            importlib.import_module(package)
+    peers.find(request["peer"]).load()
+    if workload.needs is not None:
+        importlib.import_module(workload.needs)
     return workload
 
 
@@ -57,12 +57,26 @@ def _serve(replies: TextIO) -> None:
         if operation == "construct":
             peer = peers.build(name, workload, num_envs, options)
             _answer(replies, seconds=peer.construct_seconds)
+        elif operation == "trace":
+            from envring.bench.trace import measure_trace
+
+            given = {**peers.find(name).preset, **options}
+            batches = measure_trace(workload, num_envs, given, request["path"], think)
+            _answer(replies, batches=batches)
         elif peer is None:
             raise ValueError(f"{operation} before construct")
         elif operation == "slice":
             _answer(replies, **measure.measure_slice(peer, request["seconds"], think))
         elif operation == "idle":
             _answer(replies, **measure.measure_idle(peer, request["after"], request["until"]))
+        elif operation == "breakdown":
+            from envring.bench.breakdown import measure_envs
+
+            assert isinstance(peer, peers.VectorPeer), f"{name} has no vector environment"
+            found = measure_envs(peer.envs, request["seconds"], think)
+            _answer(replies, breakdown=found.as_json())
+        else:
+            raise ValueError(f"no operation {operation!r}")
     start = time.perf_counter()
     if peer is not None:
         peer.close()
