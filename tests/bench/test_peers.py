@@ -158,8 +158,8 @@ def test_loading_leaves_nothing_in_the_current_directory(tmp_path, monkeypatch):
 
 
 def test_a_name_that_is_none_is_refused():
-    with pytest.raises(ValueError, match="no peer 'asnyc'; did you mean async"):
-        peers.find("asnyc")
+    with pytest.raises(ValueError, match="no peer 'asynk'; did you mean async"):
+        peers.find("asynk")
     with pytest.raises(ValueError, match="no peer 'zzz'; use one of envring, "):
         peers.build("zzz", workloads.find("null"), 1, {})
 

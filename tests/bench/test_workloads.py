@@ -15,7 +15,8 @@ PRESENT = [name for name, each in workloads.WORKLOADS.items() if each.absent is 
 
 
 @pytest.mark.parametrize("name", PRESENT)
-def test_a_workload_keeps_to_its_space(name):
+def test_a_workload_keeps_to_its_space(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     workload = workloads.find(name)
     env = workload.make()
     observation, info = env.reset(seed=1)
@@ -28,6 +29,7 @@ def test_a_workload_keeps_to_its_space(name):
     assert not truncated
     assert "real" in workload.groups or len(info) == (5 if name == "info5" else 0)
     env.close()
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", PRESENT)

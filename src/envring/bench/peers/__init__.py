@@ -25,7 +25,6 @@ from envring.bench.peers.base import Adapter, Peer, VectorPeer, draw_actions
 from envring.bench.workloads import Workload
 
 __all__ = [
-    "TITLES",
     "Adapter",
     "Peer",
     "VectorPeer",
@@ -42,9 +41,6 @@ def adapters() -> dict[str, Adapter]:
     """Every contestant by name, installed or not, in the order in which tables show them."""
     modules = (ring, gymnasium_vector, sb3, tianshou, pufferlib, torchrl, envpool, bare)
     return {each.name: each for each in itertools.chain(*(module.ADAPTERS for module in modules))}
-
-
-TITLES = {name: adapter.title for name, adapter in adapters().items()}
 
 
 def find(name: str) -> Adapter:

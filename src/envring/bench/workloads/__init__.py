@@ -10,6 +10,7 @@ import gymnasium
 
 from envring.bench.workloads.base import Workload
 from envring.bench.workloads.registered import is_id, loaded, registered
+from envring.bench.workloads.simulated import half_cheetah
 from envring.bench.workloads.synthetic import (
     DictEnv,
     ImageEnv,
@@ -121,7 +122,7 @@ WORKLOADS = {
         Workload(
             "mujoco",
             "HalfCheetah-v5",
-            functools.partial(gymnasium.make, "HalfCheetah-v5"),
+            half_cheetah,
             endless=False,
             needs="mujoco",
             requirement="gymnasium[mujoco]",
