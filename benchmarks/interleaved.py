@@ -7,11 +7,14 @@ import gc
 import os
 import resource
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 
 from envring.bench import machine
+
+QUIET = 0.15  # processors busy with other things, up to which a round counts as undisturbed
+TICKS = 0.02  # the kernel counts the processors' busy time in ticks: seconds it may be wrong by
 
 # Takes a slice of about so many seconds and returns the seconds of one operation.
 Take = Callable[[float], float]
@@ -76,13 +79,16 @@ def advancing(
 def measure(sides: Mapping[str, Side], rounds: int, seconds: float) -> Samples:
     """Takes one slice of each side a round; who begins changes from round to round.
 
+    For each round that was disturbed another one is taken, as often as there are rounds; the
+    quietest of all count.
+
     Args:
         sides: By name; all are made ready before anything is timed, and live until the end.
         rounds: How many rounds count; one more goes before them.
         seconds: Length of a slice.
     """
     names = list(sides)
-    taken: dict[str, list[float]] = {name: [] for name in names}
+    taken: list[_Round] = []
     with ExitStack() as stack:
         takes = {name: stack.enter_context(open_side()) for name, open_side in sides.items()}
         for take in takes.values():
@@ -91,20 +97,52 @@ def measure(sides: Mapping[str, Side], rounds: int, seconds: float) -> Samples:
         gc.collect()
         gc.freeze()
         stack.callback(gc.unfreeze)
-        busy, own, start = machine.busy_seconds(), _own_cpu_seconds(), time.perf_counter()
-        for number in range(rounds):
-            first = number % len(names)
-            for name in names[first:] + names[:first]:
-                taken[name].append(takes[name](seconds))
-        elapsed = time.perf_counter() - start
-        own, after = _own_cpu_seconds() - own, machine.busy_seconds()
-    if busy is None or after is None:
-        return Samples(taken, None)
-    return Samples(taken, max(0.0, (after - busy - own) / elapsed))
+        family = machine.family(os.getpid())
+        left = rounds
+        while left and len(taken) < 2 * rounds:
+            first = len(taken) % len(names)
+            busy, own, start = machine.busy_seconds(), _own_cpu_seconds(family), time.perf_counter()
+            found = {name: takes[name](seconds) for name in names[first:] + names[:first]}
+            elapsed = time.perf_counter() - start
+            own, after = _own_cpu_seconds(family) - own, machine.busy_seconds()
+            others = None if busy is None or after is None else after - busy - own
+            taken.append(_Round(found, elapsed, others))
+            left -= not taken[-1].disturbed
+    quietest = sorted(range(len(taken)), key=lambda number: taken[number].share)[:rounds]
+    kept = [taken[number] for number in sorted(quietest)]
+    outside = None
+    if all(each.others is not None for each in kept):
+        spent = sum(each.others or 0.0 for each in kept)
+        outside = max(0.0, spent / sum(each.elapsed for each in kept))
+    return Samples({name: [each.seconds[name] for each in kept] for name in names}, outside)
 
 
-def _own_cpu_seconds() -> float:
-    """CPU time of this process, of its descendants, and of those that have ended."""
+@dataclass(frozen=True)
+class _Round:
+    """A slice of each side.
+
+    Attributes:
+        seconds: of one operation, by side.
+        elapsed: Wall time.
+        others: CPU time of everybody else meanwhile; None where unknown.
+    """
+
+    seconds: dict[str, float]
+    elapsed: float
+    others: float | None
+
+    @property
+    def share(self) -> float:
+        """Processors that were busy with anything else."""
+        return (self.others or 0.0) / self.elapsed
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether that is more than what the kernel's ticks may be wrong by."""
+        return (self.others or 0.0) > QUIET * self.elapsed + TICKS
+
+
+def _own_cpu_seconds(family: Iterable[int]) -> float:
+    """CPU time of these processes, and of children that have ended."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    living = machine.cpu_seconds(machine.family(os.getpid()))
-    return living + ended.ru_utime + ended.ru_stime
+    return machine.cpu_seconds(family) + ended.ru_utime + ended.ru_stime

@@ -3,6 +3,7 @@
 
 import contextlib
 import functools
+import itertools
 import json
 import math
 import subprocess
@@ -28,7 +29,8 @@ def runs(*medians, reach=0.02):
     return Runs(tuple(ratio(each, reach) for each in medians))
 
 
-def test_sides_take_turns_and_each_begins_as_often():
+def test_sides_take_turns_and_each_begins_as_often(monkeypatch):
+    monkeypatch.setattr(interleaved.machine, "busy_seconds", lambda: None)
     order = []
 
     def side(name):
@@ -42,6 +44,34 @@ def test_sides_take_turns_and_each_begins_as_often():
 
     assert "".join(order) == "ab" + "abba" * 2  # the first two are not counted
     assert found.seconds == {"a": [0.25] * 4, "b": [0.25] * 4}
+
+
+def test_disturbed_rounds_are_taken_again(monkeypatch):
+    clock = [0.0]
+    times = iter([1.0, 9.0, 1.1, 9.1, 1.2, 1.3])  # of a slice; the first does not count
+    busy = iter([0.0, 0.9, 0.9, 0.9, 0.9, 1.8, 1.8, 1.8, 1.8, 1.8])  # before and after each round
+    monkeypatch.setattr(interleaved.machine, "busy_seconds", lambda: next(busy))
+    monkeypatch.setattr(interleaved, "_own_cpu_seconds", lambda family: 0.0)
+    monkeypatch.setattr(interleaved.time, "perf_counter", lambda: clock[0])
+
+    def take(seconds):
+        clock[0] += 1.0
+        return next(times)
+
+    side = functools.partial(contextlib.nullcontext, take)
+    found = interleaved.measure({"a": side}, rounds=3, seconds=1.0)
+
+    assert found.seconds == {"a": [1.1, 1.2, 1.3]}
+    assert found.outside == 0.0
+
+
+def test_a_machine_that_is_always_busy_gets_its_rounds(monkeypatch):
+    busy = itertools.count(0.0, 1.0)
+    monkeypatch.setattr(interleaved.machine, "busy_seconds", lambda: next(busy))
+    side = functools.partial(contextlib.nullcontext, lambda seconds: seconds)
+    found = interleaved.measure({"a": side}, rounds=3, seconds=0.25)
+    assert found.seconds == {"a": [0.25] * 3}
+    assert found.outside > 1.0
 
 
 def test_every_side_is_closed_when_one_fails():
