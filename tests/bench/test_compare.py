@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Two runs side by side."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -117,6 +118,17 @@ def test_other_machines_and_versions_are_warned_of(hardware):
     assert compare.warnings(old, new) == [
         "processor: Test CPU, now Other CPU",
         "python: 3, now 4",
+    ]
+
+
+def test_a_run_that_was_not_alone_is_warned_of_and_less_sure(hardware):
+    old, new = run(hardware, 1), run(hardware, 2, faster=1.3)
+    assert words(compare.compare(old, new))["envring"] == "faster"
+    samples = new.cells[0].samples
+    samples[:] = [dataclasses.replace(each, outside=1.4) for each in samples]
+    assert words(compare.compare(old, new))["envring"] == "no difference seen"
+    assert compare.warnings(old, new) == [
+        "the new run was disturbed in 1 of 1 cells: other programs held up to 1.40 cores"
     ]
 
 

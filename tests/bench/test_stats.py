@@ -119,3 +119,9 @@ def test_the_quotient_of_two_runs_is_less_sure_than_either():
 def test_the_quotient_with_a_single_round_says_nothing():
     found = stats.Interval(10, 9, 11, 9).over(stats.Interval(5, 0.0, math.inf, 1))
     assert (found.low, found.high) == (0.0, math.inf)
+
+
+def test_a_run_beside_others_is_less_sure():
+    assert stats.allowance(None, 2) == stats.allowance(0.0, 2) == stats.UNSEEN
+    assert stats.allowance(1.0, 2) == pytest.approx(0.25, rel=0.01)
+    assert stats.allowance(1.0, 64) < 1.3 * stats.UNSEEN

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from envring.bench.stats import DRIFT, Interval, Spread, interval, paired_ratios, spread
+from envring.bench.stats import DRIFT, Interval, Spread, allowance, interval, paired_ratios, spread
 
 QUIET = 0.15  # processors busy with other things, up to which a slice counts as undisturbed
 BARE = "bare"  # the peer whose rate times the cores is the ceiling
@@ -225,7 +225,7 @@ class CellResult:
     def interval(self, peer: str) -> Interval | None:
         """Median rate of ``peer`` with its 95 % interval, the machine's own ups and downs in it."""
         rates = self.rates(peer)
-        return interval([rates[number] for number in sorted(rates)], unseen=DRIFT)
+        return interval([rates[number] for number in sorted(rates)], max(DRIFT, self._unseen()))
 
     def ratios(self, peer: str, base: str) -> list[float]:
         """How many times as fast as ``base`` ``peer`` was, in each round that both have."""
@@ -237,7 +237,7 @@ class CellResult:
 
     def ratio_interval(self, peer: str, base: str) -> Interval | None:
         """What `ratio` gives, with its 95 % interval."""
-        return interval(self.ratios(peer, base))
+        return interval(self.ratios(peer, base), self._unseen())
 
     def ceiling_fractions(self, peer: str) -> list[float]:
         """The fraction of the ceiling that ``peer`` reached, in each round that both have."""
@@ -262,7 +262,7 @@ class CellResult:
 
     def of_ceiling_interval(self, peer: str) -> Interval | None:
         """What `of_ceiling` gives, with its 95 % interval."""
-        return interval(self.ceiling_fractions(peer))
+        return interval(self.ceiling_fractions(peer), self._unseen())
 
     def of_cores(self, peer: str) -> Spread | None:
         """The fraction of what bare loops on all cores at once reached, where they were run."""
@@ -294,6 +294,10 @@ class CellResult:
         return spread(
             each.outside for each in self.samples if each.kept and each.outside is not None
         )
+
+    def _unseen(self) -> float:
+        outside = self.outside()
+        return allowance(outside.median if outside else None, self.cores)
 
     def as_json(self) -> dict[str, Any]:
         """Everything, for a JSON file."""

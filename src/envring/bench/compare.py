@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from envring.bench import figures
-from envring.bench.cells import BARE, CellResult, Contestant
+from envring.bench.cells import BARE, QUIET, CellResult, Contestant
 from envring.bench.results import Document
-from envring.bench.stats import Interval, interval
+from envring.bench.stats import Interval
 
 Word = Literal["faster", "slower", "no difference seen", "only in old", "only in new"]
 Basis = Literal["of the bare loop", "env steps/s"]
@@ -104,7 +104,7 @@ def _figure(result: CellResult | None, peer: str, basis: Basis) -> Interval | No
         return None
     if basis == "env steps/s":
         return result.interval(peer)
-    return interval(result.ratios(peer, BARE))
+    return result.ratio_interval(peer, BARE)
 
 
 def _word(old: Interval | None, ratio: Interval | None) -> Word:
@@ -156,6 +156,15 @@ def warnings(old: Document, new: Document) -> list[str]:
     for package in sorted(versions[0].keys() & versions[1].keys() - {"envring"}):
         if versions[0][package] != versions[1][package]:
             lines.append(f"{package}: {versions[0][package]}, now {versions[1][package]}")
+    for name, document in (("old", old), ("new", new)):
+        held = [each.median for cell in document.cells if (each := cell.outside()) is not None]
+        disturbed = [each for each in held if each > QUIET]
+        if disturbed:
+            cells = f"{len(disturbed)} of {len(document.cells)} cells"
+            lines.append(
+                f"the {name} run was disturbed in {cells}: other programs held up to "
+                f"{max(disturbed):.2f} cores"
+            )
     plain = {
         figures.heading(result.cell)
         for document in (old, new)

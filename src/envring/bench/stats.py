@@ -13,7 +13,8 @@ rounds say, and adds what no single run can see:
 - the scatter of the medians of the first, middle and last third, which sees a slow drift;
 - `UNSEEN`: two runs of one thing differ by more than their rounds show, since each has processes,
   addresses and placements of its own, which stay the same for all of its rounds. That goes for
-  ratios within rounds. Plain rates follow the machine (`DRIFT`); compare them within a run only.
+  ratios within rounds, and more where others held processors meanwhile (`allowance`). Plain rates
+  follow the machine (`DRIFT`); compare them within a run only.
 
 A bootstrap of the rounds would be narrower, and wrong: it covers 95 % only of what is independent.
 """
@@ -124,6 +125,20 @@ def interval(
         return Interval(median, median * math.exp(-reach), median * math.exp(reach), len(found))
     reach = math.hypot(_half_width(found - median), unseen * median)
     return Interval(median, median - reach, median + reach, len(found))
+
+
+def allowance(outside: float | None, cores: int) -> float:
+    """The ``unseen`` of ratios from a run that was not alone on its machine.
+
+    What others hold throughout a run changes ratios between peers in all rounds alike, so that no
+    scatter shows it, and is gone in the next run. Half of the share that they held is what repeats
+    on a machine under changing load were apart by.
+
+    Args:
+        outside: Processors that others held, None where unknown.
+        cores: Usable processors.
+    """
+    return math.hypot(UNSEEN, 0.5 * (outside or 0.0) / cores)
 
 
 def _half_width(deviations: NDArray[np.float64]) -> float:
