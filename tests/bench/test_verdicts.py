@@ -198,10 +198,11 @@ def test_machines_of_one_class_have_the_same_processor_and_cores():
     )
 
 
-def test_a_group_is_measured_and_reported(tmp_path):
+def test_groups_are_measured_and_reported(tmp_path):
     report = tmp_path / "report.json"
+    some = "(test_step and null-8) or (round_trip and asleep-same) or (throughput and 256)"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "benchmarks"]
-    command += ["-k", "test_step and null-8", "--rounds=3", "--slice=0.005"]
+    command += ["-k", f"{some} or (loads and ints)", "--rounds=3", "--slice=0.005"]
     ran = subprocess.run(
         [*command, f"--benchmark-json={report}"],
         cwd=ROOT,
@@ -212,8 +213,16 @@ def test_a_group_is_measured_and_reported(tmp_path):
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     run = verdicts.read_run(json.loads(report.read_text()))
-    assert set(run.ratios) == {("step, null x 8", "async"), ("step, null x 8", "bare")}
-    assert run.ratios["step, null x 8", "async"].overall.median > 1.0
+    assert set(run.ratios) == {
+        ("step, null x 8", "async"),
+        ("step, null x 8", "bare"),
+        ("round trip, asleep, same CPU", "pipe"),
+        ("records, 256 KiB", "pipe"),
+        ("loads, 3 ints", "marshal"),
+        ("loads, 3 ints", "pickle"),
+    }
+    assert all(0 < ratio.overall.median < math.inf for ratio in run.ratios.values())
+    assert {len(run.tests[group]) for group, _ in run.ratios} == {2, 3}
     assert "step, null x 8: envring against async" in ran.stdout
 
 
