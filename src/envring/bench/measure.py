@@ -61,11 +61,16 @@ def measure_slice(peer: Peer, seconds: float, think: float = 0.0) -> dict[str, A
     clock = time.perf_counter
     advance = thinking(peer.advance, think) if think > 0 else peer.advance
     coarse: float | None = getattr(peer, "chunk_seconds", None)
-    warm, start = 0, clock()
+    at_once, warm, start = 1, 0, clock()
     while (elapsed := clock() - start) < seconds / 10 or (warm < 2 and elapsed < seconds / 2):
-        advance(1)
+        begun = clock()
+        advance(at_once)
         warm += 1
-    per_batch = elapsed / warm
+        if coarse:  # what a call costs must not be taken for what a batch costs
+            per_batch = (clock() - begun) / at_once
+            at_once *= 2 if 2 * at_once * per_batch < coarse else 1
+    if not coarse:
+        per_batch = elapsed / warm
     chunk = max(1, round((coarse or CHUNK_SECONDS) / per_batch))
     peer.take_resets()
     family = machine.family(os.getpid())
