@@ -223,12 +223,12 @@ def test_what_is_no_run_is_not_compared(tmp_path):
 
 def test_tune_prints_a_line_to_paste(tmp_path):
     path = tmp_path / "found.json"
-    result = call("tune", "null", "--envs", "2", "--seconds", "5", "--json", path)
+    result = call("tune", "null", "--envs", "1", "--seconds", "5", "--json", path)
     assert result.exit_code == 0, result.output
     found = json.loads(path.read_text())
-    assert found["code"].startswith("envring.RingVectorEnv([make_env] * 2")
+    assert found["code"].startswith("envring.RingVectorEnv([make_env] * 1")
     assert found["code"] in result.stdout
-    assert {"workers", "waiting", "final"} <= {each["part"] for each in found["tried"]}
+    assert {"waiting", "final"} == {each["part"] for each in found["tried"]}
     assert found["machine"]["cores_usable"] >= 1
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from envring.bench import tune
 from envring.bench.cells import Cell, CellResult, Sample
-from envring.bench.tune import DEFAULTS, NothingMeasured, Search, Settings
+from envring.bench.search import NothingMeasured, Search
+from envring.bench.tune import DEFAULTS, Settings
 
 CORES = 2
 
@@ -143,12 +144,19 @@ def test_sizes_whose_batch_takes_long_are_not_tried():
     assert sizes == [8, 16]
 
 
-def test_the_time_is_shared_out():
+def test_the_time_is_shared_out_and_what_is_not_needed_goes_to_the_rest():
     machine = Machine(computing)
     search(machine, num_envs=None)
-    *before, (_, last) = machine.cells
-    assert sum(seconds for _, seconds in before) == pytest.approx(0.6 * 60)
-    assert 23 < last <= 60  # nothing took any time here
+    # Nothing took any time here: each part got its share of nearly everything.
+    parts = [seconds for _, seconds in machine.cells]
+    assert parts[0] == pytest.approx(0.05 * 60, rel=0.05)
+    assert parts[1] == pytest.approx(60 * 0.15 / 0.95, rel=0.05)
+    assert parts[-1] == pytest.approx(60, rel=0.05)
+
+
+def test_two_numbers_of_workers_need_no_contest_of_their_own():
+    found = search(Machine(computing), num_envs=2)
+    assert {each.part for each in found.tried} == {"waiting", "final"}
 
 
 def test_the_callers_thinking_is_in_every_cell_but_the_probe():

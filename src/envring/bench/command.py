@@ -194,8 +194,7 @@ def tune(target: str, envs: int | None, seconds: float, think: float, as_json: P
     require_extra("rich")
     from rich.console import Console
 
-    from envring.bench import advice, machine, report
-    from envring.bench import tune as search
+    from envring.bench import advice, machine, report, search
 
     console, cores = Console(), machine.describe()["cores_usable"]
     begun = time.monotonic()
