@@ -177,7 +177,7 @@ def _tell_disturbed(outside: float, when: str = "") -> None:
         print(f"disturbed: {when}up to {outside:.2f} processors were busy with other things")
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Stores or compares; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("what", choices=("store", "compare"))
@@ -188,7 +188,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, help="slices of each side in a run")
     parser.add_argument("--slice", type=float, help="seconds of a slice")
     parser.add_argument("--file", type=Path, help="the baseline (default: this machine's)")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     given = {"--rounds": options.rounds, "--slice": options.slice}
     options.slices = [f"{name}={value}" for name, value in given.items() if value is not None]
     options.arguments = options.slices + (["-k", options.keyword] if options.keyword else [])
@@ -196,7 +196,10 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     hardware = machine.describe()
     path = options.file or FOLDER / f"{machine_class(hardware)}.json"
-    return (store if options.what == "store" else check)(options, path, hardware)
+    try:
+        return (store if options.what == "store" else check)(options, path, hardware)
+    except ValueError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":
