@@ -257,12 +257,15 @@ def _take_turns(
     """Take the rounds; drops from ``running`` whoever fails."""
     first = time.monotonic()
     for number in range(pace.rounds):
-        begun = time.monotonic()
-        # A noisy machine gets its rounds, too: only time that is to spare goes into repeats.
-        due = first + (pace.end - first) * (number + 0.9) / pace.rounds
-        for label in list(running) if number % 2 == 0 else list(reversed(running)):
-            if time.monotonic() > pace.end + pace.grace:
+        took = 0.0  # for those who are there in the next round, too
+        order = list(running) if number % 2 == 0 else list(reversed(running))
+        for index, label in enumerate(order, 1):
+            begun = time.monotonic()
+            if begun > pace.end + pace.grace:
                 return
+            # A noisy machine gets its rounds, too: only time that is to spare goes into repeats.
+            part = (number + index / len(order)) / pace.rounds
+            due = first + (pace.end - first) * part
             process = running[label]
             process.resume()
             try:
@@ -273,8 +276,9 @@ def _take_turns(
                 running.pop(label).kill()
             else:
                 process.pause()
+                took += time.monotonic() - begun
             advanced()
-        if not running or 2 * time.monotonic() - begun > pace.end:
+        if not running or time.monotonic() + 0.9 * took > pace.end:
             return
 
 
