@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from envring.bench.stats import interval
-from envring.cpus import allowed_cpus
+from envring.bench.stats import allowance, interval
+from envring.cpus import allowed_cpus, usable_cpus
 from interleaved import measure
 from ratios import by_round
 
@@ -86,6 +86,7 @@ def interleaved(benchmark, request):
             "sides": list(sides),
             "operation": operation,
             "outside": found.outside,
+            "cores": min(config.getoption("cores"), usable_cpus()),
         }
         seconds = found.seconds[side]
         left = iter(seconds)
@@ -101,11 +102,12 @@ def pytest_terminal_summary(terminalreporter, config):
     quiet = config.getoption("benchmark_disable") or config.getoption("benchmark_quiet")
     if not measured or quiet:
         return
+    cores = min(config.getoption("cores"), usable_cpus())
     terminalreporter.section("how many times as fast, with 95 % intervals")
     for group, found in measured.items():
         ours = next(iter(found.seconds))
         for base, rounds in by_round(found.seconds).items():
-            ratio = interval(rounds)
+            ratio = interval(rounds, allowance(found.outside, cores))
             reach = f"{ratio.low:.3g} to {ratio.high:.3g}"
             line = f"{ratio.median:8.3g}x {reach:18} {group}: {ours} against {base}"
             terminalreporter.line(line)

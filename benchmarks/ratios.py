@@ -28,15 +28,16 @@ def by_round(seconds: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
     }
 
 
-def of_run(rounds: Sequence[float]) -> Interval:
+def of_run(rounds: Sequence[float], unseen: float = 0.0) -> Interval:
     """The median of a run's rounds with the 95 % interval that their order gives.
 
     It supposes nothing of how rounds scatter, and up to a quarter of them may be disturbed however
-    much. What a whole run shares it cannot see: for that there are `Runs`. With less than six
+    much. What a whole run shares they cannot show: for that there are `Runs`. With less than six
     rounds it is all of them.
 
     Args:
         rounds: Ratios, at least one.
+        unseen: What the run may be off by as a whole, as `envring.bench.stats.allowance` has it.
     """
     ordered, count = sorted(rounds), len(rounds)
     below, chance = 0, 0.5**count
@@ -44,8 +45,10 @@ def of_run(rounds: Sequence[float]) -> Interval:
         below += 1
         chance += math.comb(count, below) * 0.5**count
     below = max(below - 1, 0)
-    low, high = ordered[below], ordered[count - 1 - below]
-    return Interval(statistics.median(ordered), low, high, count)
+    median, low, high = statistics.median(ordered), ordered[below], ordered[count - 1 - below]
+    down = math.exp(-math.hypot(math.log(median / low), unseen))
+    up = math.exp(math.hypot(math.log(high / median), unseen))
+    return Interval(median, median * down, median * up, count)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from envring.bench.stats import Interval
+from envring.bench.stats import Interval, allowance
 from ratios import Runs, by_round, of_run
 
 MAY_LOSE = 0.05  # what our side may be slower by before anybody is stopped
@@ -82,15 +82,16 @@ def read_run(report: Mapping[str, Any]) -> Run:
     """What a report of pytest-benchmark says; groups of which it lacks a side are left out."""
     seconds: dict[str, dict[str, list[float]]] = {}
     tests: dict[str, list[str]] = {}
-    outside = 0.0
+    outside, unseen = 0.0, {}
     for each in report["benchmarks"]:
         group, info = each["group"], each["extra_info"]
         tests.setdefault(group, []).append(each["fullname"])
         seconds.setdefault(group, {side: [] for side in info["sides"]})
         seconds[group][info["side"]] = each["stats"]["data"]
         outside = max(outside, info["outside"] or 0.0)
+        unseen[group] = allowance(info["outside"], info["cores"])
     ratios = {
-        (group, base): Runs((of_run(rounds),))
+        (group, base): Runs((of_run(rounds, unseen[group]),))
         for group, sides in seconds.items()
         if all(sides.values())
         for base, rounds in by_round(sides).items()

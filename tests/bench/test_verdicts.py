@@ -114,7 +114,7 @@ def test_a_ratio_says_how_many_times_as_fast_the_first_side_is():
 def test_the_interval_of_a_run_is_that_of_the_ranks(count, low, high):
     ranks = list(range(1, count + 1))
     found = of_run(ranks[1::2] + ranks[::2])
-    assert (found.low, found.high) == (low, high)
+    assert (found.low, found.high) == pytest.approx((low, high))
     assert found.median == (count + 1) / 2
 
 
@@ -122,6 +122,30 @@ def test_some_disturbed_rounds_do_not_widen_it():
     quiet = [1.0 + 0.001 * number for number in range(17)]
     found = of_run([*quiet, 9.0, 0.1, 50.0, 0.01])
     assert found.high / found.low < 1.02
+
+
+def test_a_run_beside_another_program_is_less_sure():
+    def report(outside):
+        info = {"sides": ["ours", "bare"], "outside": outside, "cores": 2}
+        data = {"ours": [1.0, 1.01] * 8, "bare": [2.0] * 16}
+        return {
+            "benchmarks": [
+                {
+                    "group": "step",
+                    "fullname": side,
+                    "extra_info": {**info, "side": side},
+                    "stats": {"data": seconds},
+                }
+                for side, seconds in data.items()
+            ]
+        }
+
+    alone, beside = (verdicts.read_run(report(held)) for held in (0.0, 1.0))
+    assert beside.outside == 1.0
+    assert alone.tests == {"step": ["ours", "bare"]}
+    ((_, sure),), ((_, unsure),) = alone.ratios.items(), beside.ratios.items()
+    assert sure.overall.high / sure.overall.low < 1.1
+    assert unsure.overall.high / unsure.overall.low > 1.5
 
 
 def test_an_interval_holds_what_runs_differ_by():
