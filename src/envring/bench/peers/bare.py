@@ -59,9 +59,9 @@ class BarePeer:
 class BareCoresPeer:
     """A bare loop on every usable core at the same time: what the cores truly give together.
 
-    The envs are divided among the loops, rounded up, so that ``num_envs`` may be a little above
-    what was asked for. Whoever is ahead takes more of the batches, since these loops owe each other
-    nothing: a core that is slower for a while does not slow the others.
+    Each loop is the one that is measured alone, with as many envs of its own: ``num_envs`` is so
+    many times what was asked for. Whoever is ahead takes more of the batches, since these loops owe
+    each other nothing: a core that is slower for a while does not slow the others.
 
     Attributes:
         chunk_seconds: How long an ``advance`` should last: its loops sleep in between.
@@ -70,8 +70,7 @@ class BareCoresPeer:
     chunk_seconds = 0.04  # in the end the loops wait for the last one: 1 % of a chunk of 0.01
 
     def __init__(self, make: Callable[[], Any], num_envs: int, loops: int) -> None:
-        share = -(-num_envs // loops)
-        self.num_envs = share * loops
+        self.num_envs = num_envs * loops
         self._loops = loops
         self._left = multiprocessing.Value("q", 0)
         start = time.perf_counter()
@@ -81,7 +80,13 @@ class BareCoresPeer:
             ours, theirs = multiprocessing.Pipe()
             process = multiprocessing.Process(
                 target=_loop,
-                args=(CloudpickleWrapper(make), share, SEED + index * share, theirs, self._left),
+                args=(
+                    CloudpickleWrapper(make),
+                    num_envs,
+                    SEED + index * num_envs,
+                    theirs,
+                    self._left,
+                ),
                 daemon=True,
             )
             process.start()
