@@ -67,15 +67,23 @@ def measure_trace(
     """
     envs = RingVectorEnv([workload.make] * num_envs, **options)
     try:
-        actions = draw_actions(envs)
-        envs.reset(seed=SEED)
-        advance(envs.step, actions, batches, think)
-        recorder = Recorder(envs, capacity=batches + 1)
-        with recorder:
-            advance(recorder.step, actions, batches, think)
-        return write_trace(path, recorder)
+        return trace_envs(envs, path, think, batches)
     finally:
         envs.close()
+
+
+def trace_envs(
+    envs: RingVectorEnv[Any, Any], path: str | Path, think: float = 0.0, batches: int = 200
+) -> int:
+    """The same for a vector environment that is there; it is reset first."""
+    actions = draw_actions(envs)
+    envs.reset(seed=SEED)
+    advance(envs.step, actions, batches, think)
+    # One more than are recorded: a full recorder no longer knows when the last one was published.
+    recorder = Recorder(envs, capacity=batches + 1)
+    with recorder:
+        advance(recorder.step, actions, batches, think)
+    return write_trace(path, recorder)
 
 
 def _tracks(pids: list[int]) -> Iterator[dict[str, Any]]:
