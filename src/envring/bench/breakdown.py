@@ -133,7 +133,7 @@ def measure_envs(envs: RingVectorEnv[Any, Any], seconds: float, think: float = 0
     actions = draw_actions(envs)
     envs.reset(seed=SEED)
     until = time.perf_counter() + seconds
-    each = _warm_up(envs.step, actions, seconds / 10, think)
+    each = warm_up(envs.step, actions, seconds / 10, think)
     batches = max(1, int(_BLOCK / each))
     wall = 0.0
     ratios = []
@@ -176,7 +176,7 @@ def advance(
     return clock() - start
 
 
-def _warm_up(
+def warm_up(
     step: Callable[[Any], Any], actions: Iterator[Any], seconds: float, think: float
 ) -> float:
     """Steps for about so long; returns seconds per batch."""

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from envring import RingVectorEnv
-from envring.bench.breakdown import SEED, advance, draw_actions
+from envring.bench.breakdown import SEED, advance, draw_actions, warm_up
 from envring.bench.recorder import Batches, Recorder
 from envring.bench.workloads import Workload
 
 _CALLER = 0  # its track; worker w has w + 1
+_WARM_UP = 0.2  # seconds
+_LONGEST = 5.0  # seconds that a trace spans: fewer batches where they are long
 
 
 def write_trace(path: str | Path, recorder: Recorder) -> int:
@@ -60,7 +62,7 @@ def measure_trace(
         options: RingVectorEnv's keyword arguments.
         path: Where to.
         think: Seconds of computing by the caller after each step.
-        batches: How many to write; as many go before, unrecorded.
+        batches: How many to write at most; fewer if they would take more than 5 seconds.
 
     Returns:
         How many batches were written.
@@ -78,7 +80,8 @@ def trace_envs(
     """The same for a vector environment that is there; it is reset first."""
     actions = draw_actions(envs)
     envs.reset(seed=SEED)
-    advance(envs.step, actions, batches, think)
+    each = warm_up(envs.step, actions, _WARM_UP, think)
+    batches = max(1, min(batches, int(_LONGEST / each)))
     # One more than are recorded: a full recorder no longer knows when the last one was published.
     recorder = Recorder(envs, capacity=batches + 1)
     with recorder:
