@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
 """How figures, cells and peers are put into words."""
 
+import subprocess
+import sys
+
 import pytest
 
 from envring.bench import figures
@@ -158,3 +161,11 @@ def test_a_breakdown_is_told_in_shares_of_a_step_without_the_recording(result, h
         "unattributed": "4.0 %",
         "slowed by": "2.1 %",
     }
+
+
+def test_only_tables_need_rich_and_only_pictures_matplotlib():
+    code = (
+        "import sys; from envring.bench import compare, figures, markdown, results, summary; "
+        "sys.exit(bool({'rich', 'matplotlib', 'click'} & sys.modules.keys()))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

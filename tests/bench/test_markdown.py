@@ -51,8 +51,8 @@ def test_a_big_run_begins_with_an_overview_and_folds_the_rest(run):
         each.cell = Cell.of("null", count, each.cell.peers)
     text = markdown.document(run)
     table = rows(text)
-    assert table[0] == ["", "Ring", "Async", "Sync", "bare"]
-    assert table[2] == ["empty env x 2 envs", "30x", "1x", "15x", "*20x*"]
+    assert table[0] == ["", "env steps/s", "of ceiling", "Ring", "Async", "Sync", "bare"]
+    assert table[2] == ["empty env x 2 envs", "600 k", "0.75", "30x", "1x", "15x", "*20x*"]
     assert "No peer that steps Python envs is ahead for sure in any of these cells." in text
     assert text.index("<details>") < text.index("### empty env") < text.index("</details>")
 
@@ -63,15 +63,25 @@ def test_losses_are_bold_and_listed(run, sample):
         for number in range(5)
         for peer, rate in (("envring", 100), ("async", 10), ("sync", 150))
     ]
-    assert rows(markdown.overview(run))[2] == ["CartPole-v1 x 64 envs", "10x", "1x", "**15x**"]
+    assert rows(markdown.overview(run))[2] == [
+        "CartPole-v1 x 64 envs",
+        "100",
+        "-",
+        "10x",
+        "1x",
+        "**15x**",
+    ]
     assert markdown.losses(run).splitlines()[-1] == (
         "- CartPole-v1 x 64 envs: `sync` is 1.5x as fast (95 %: 1.47 to 1.53)"
     )
 
 
 def test_a_failed_peer_is_called_so(run):
-    run.cells[0].failures["sync"] = "crashed"
-    assert "failed" in rows(markdown.overview(run))[2]
+    result = run.cells[0]
+    result.failures["sync"] = "hung in close"
+    assert rows(markdown.overview(run))[2][3:6] == ["30x", "1x", "15x †"]
+    result.samples = [each for each in result.samples if each.peer != "sync"]
+    assert rows(markdown.overview(run, peers=["envring", "sync"]))[2][3:] == ["30x", "failed"]
 
 
 def test_signs_that_markdown_reads_are_kept_as_text(run):

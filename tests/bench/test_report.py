@@ -85,7 +85,7 @@ def test_many_cells_are_summed_up_beside_the_best_rival(run, sample):
     text = shown(lambda console: report.show(console, run), width=100)
     found = text[text.index("best rival") :]
     assert row(found, "CartPole") == (
-        "CartPole-v1 x 64 envs 600 k 30x 2x 0.75 sync 2x 1.96 to 2.04"
+        "CartPole-v1 x 64 envs 600 k 30x 0.75 sync 2x 1.96 to 2.04 2x"
     )
 
 
@@ -120,7 +120,10 @@ def test_a_breakdown_is_shown_where_there_is_one(run):
     assert "where the time" not in shown(lambda console: report.show(console, run))
     run.cells[0].breakdowns["envring"] = {"env": 1.5, "wall": 2.0, "batches": 1000}
     text = shown(lambda console: report.show(console, run))
-    assert "where the time of a step goes" in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert row(text[text.index("where the time") :], "env ") == "env 75.0 %"
+    run.cells *= 5
+    text = shown(lambda console: report.show(console, run), width=140)
     assert row(text, "envs: RingVectorEnv").startswith(
         "CartPole-v1 x 64 envs: RingVectorEnv 2 ms 75.0 %"
     )

@@ -312,16 +312,17 @@ def breakdown_table(document: Document) -> tuple[list[str], list[list[str]]]:
         [
             title,
             duration(batch_seconds(found)),
-            *(f"{100 * share:.1f} %" for share in shares(found).values()),
-            _slowdown(found.get("slowdown")),
+            *(_percent(share) for share in shares(found).values()),
+            _percent(found.get("slowdown")),
         ]
         for title, found in breakdowns(document)
     ]
     return ["where the time of a step goes", "a step", *PARTS, "slowed by"], rows
 
 
-def _slowdown(found: float | None) -> str:
-    return MISSING if found is None else f"{100 * found:.1f} %"
+def _percent(share: float | None) -> str:
+    # + 0.0: what rounds to nothing has no sign
+    return MISSING if share is None else f"{round(100 * share, 1) + 0.0:.1f} %"
 
 
 def machine_line(machine: Mapping[str, Any]) -> str:

@@ -46,24 +46,28 @@ def overview(found: Document, base: str = "async", peers: Sequence[str] | None =
     """
     peers = list(summary.peers(found) if peers is None else peers)
     rows = [
-        [_text(figures.heading(result.cell)), *(_entry(each) for each in entries)]
+        [
+            _text(figures.heading(result.cell)),
+            figures.rate(result.rate(figures.OURS)),
+            figures.fraction(result.of_ceiling(figures.OURS)),
+            *(_entry(each) for each in entries),
+        ]
         for result, entries in summary.table(found, base, peers)
     ]
     ours = figures.brief(figures.OURS)
     legend = (
-        f"Times as fast as {figures.brief(base)}, medians of ratios within rounds. "
+        f"Env steps/s and fraction of the ceiling: {ours}. All others: times as fast as {figures.brief(base)}, medians of ratios within rounds. "
         f"**Bold**: ahead of {ours}. ≈: no difference to {ours} seen. "
-        "*Italic*: no rival, but a plain loop or C++ envs."
+        "*Italic*: no rival, but a plain loop or C++ envs. †: failed later, see below."
     )
-    return f"{_table(['', *map(figures.brief, peers)], rows)}\n\n{legend}"
+    heads = ["", "env steps/s", "of ceiling", *map(figures.brief, peers)]
+    return f"{_table(heads, rows)}\n\n{legend}"
 
 
 def _entry(entry: summary.Entry) -> str:
-    if entry.failed:
-        return "failed"
-    text = figures.times(entry.ratio)
     if entry.ratio is None:
-        return text
+        return "failed" if entry.failed else figures.MISSING
+    text = figures.times(entry.ratio) + (" †" if entry.failed else "")
     marks = {"ahead": f"**{text}**", "even": f"≈ {text}", "apart": f"*{text}*"}
     return marks.get(entry.standing, text)
 

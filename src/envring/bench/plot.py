@@ -20,6 +20,7 @@ from envring.bench.results import Document
 
 _WIDTH = 9.6
 _ROW = 0.27  # inches for a line of text
+_SEVERAL = 3  # numbers of envs, from which on a line through them says more than a panel for each
 _LATENCIES = 4  # panels of latencies; a big run has more cells than anybody wants to look at
 _POINTS = (
     "Point: median over rounds. Thick line or band: quartiles. Ratios: medians of those within "
@@ -69,7 +70,7 @@ def _sections(document: Document, baseline: str) -> list[_Section]:
     for result in document.cells:
         cell = result.cell
         families.setdefault((cell.workload, cell.num_workers, cell.think), []).append(result)
-    lines = [each for each in families.values() if len({one.cell.num_envs for one in each}) > 1]
+    lines = [each for each in families.values() if len(each) >= _SEVERAL]
     single = [each for family in families.values() if family not in lines for each in family]
     timed = _timed(list(families.values()))
     several = len([group for group in (lines, single, timed) if group]) > 1

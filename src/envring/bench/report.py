@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -19,6 +20,8 @@ from envring.bench.results import Document
 
 _GAP = 2  # blanks between two columns
 _ENDLESS = 1000
+_SLIM = 13  # characters of their columns, so that they fit a terminal of 80
+_ASIDE = 4  # breakdowns, up to which they are columns
 _MANY = 3  # cells, from which on one table sums them up
 _PADDING = (0, 1, 0, 0)
 _MARKS = {"ahead": "bold red", "even": "yellow", "behind": "", "apart": "dim", "own": ""}
@@ -69,65 +72,78 @@ def table(
     """
     shown = [each for each in figures.columns(result, baseline) if wide or not each.wide]
     columns, rows = figures.rows(result, shown)
-    titles = {peer: figures.peer_title(result.cell, peer) for peer, _ in rows}
-    # Text, not str: an error may hold brackets, which are markup in a str.
-    found = Table(
-        title=Text(figures.heading(result.cell), style="bold"),
-        title_justify="left",
-        caption=Text("\n".join(figures.notes(result)), style="dim"),
-        caption_justify="left",
-        box=SIMPLE_HEAD,
-        padding=_PADDING,
-        pad_edge=False,
+    found = _fitted(
+        ["peer", *(each.title for each in columns)],
+        [[figures.peer_title(result.cell, peer), *texts] for peer, texts in rows],
+        _ENDLESS if wide else width,
+        styles=["bold green" if peer == figures.OURS else "" for peer, _ in rows],
     )
-    found.add_column("peer", no_wrap=True)
-    room = width - max(map(cell_len, ("peer", *titles.values()))) - 2
-    kept = 0
-    for index, column in enumerate(columns):
-        room -= _GAP + max(map(cell_len, (column.title, *(texts[index] for _, texts in rows))))
-        if room < 0 and not wide:
-            break
-        found.add_column(column.title, justify="right", no_wrap=True)
-        kept += 1
-    for peer, texts in rows:
-        style = "bold green" if peer == figures.OURS else None
-        found.add_row(Text(titles[peer]), *texts[:kept], style=style)
+    # Text, not str: an error may hold brackets, which are markup in a str.
+    found.title = Text(figures.heading(result.cell), style="bold")
+    found.title_justify = "left"
+    found.caption = Text("\n".join(figures.notes(result)), style="dim")
+    found.caption_justify = "left"
     return found
 
 
-def overview(document: Document, baseline: str = "async") -> Table:
-    """A line for each cell: ours beside the baseline, Sync, the ceiling and the best rival."""
+def _fitted(
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    width: int,
+    styles: Sequence[str] = (),
+    left: Sequence[str] = (),
+) -> Table:
+    """A table of the first columns, as many as fit; those in ``left`` are aligned to the left."""
     found = Table(box=SIMPLE_HEAD, padding=_PADDING, pad_edge=False)
-    bases = list(dict.fromkeys((baseline, "sync")))
-    heads = ["RingVectorEnv", "steps/s", *(f"x {figures.brief(base)}" for base in bases)]
-    for head in (*heads, "of ceiling", "best rival", "x it", "95 %"):
-        side = "left" if head in ("RingVectorEnv", "best rival") else "right"
-        found.add_column(head, justify=side, no_wrap=True)  # type: ignore[arg-type]
+    kept, room = 0, width
+    for index, head in enumerate(heads):
+        room -= _GAP + max(map(cell_len, (head, *(row[index] for row in rows))))
+        if room < 0 and index:
+            break
+        side: JustifyMethod = "right" if index and head not in left else "left"
+        found.add_column(head, justify=side, no_wrap=True)
+        kept += 1
+    for row, style in zip_longest(rows, styles, fillvalue=""):
+        found.add_row(*(Text(text) for text in row[:kept]), style=str(style) or None)
+    return found
+
+
+def overview(document: Document, baseline: str = "async", width: int = 100) -> Table:
+    """A line for each cell: ours beside the baseline, the ceiling, the best rival and Sync."""
+    rows, styles = [], []
     for result in document.cells:
         ours = figures.OURS
         rival = summary.best_rival(result)
         over = result.ratio_interval(ours, rival) if rival else None
-        mark = _MARKS[summary.standing(result, rival)] if rival else ""
-        found.add_row(
-            Text(figures.heading(result.cell)),
-            figures.rate(result.rate(ours)),
-            *(figures.times(result.ratio_interval(ours, base)) for base in bases),
-            figures.fraction(result.of_ceiling(ours)),
-            Text(rival or figures.MISSING),
-            Text(figures.times(over), style=mark),
-            Text(figures.ratio_reach(over), style=mark),
+        styles.append(_MARKS[summary.standing(result, rival)] if rival else "")
+        rows.append(
+            [
+                figures.heading(result.cell),
+                figures.rate(result.rate(ours)),
+                figures.times(result.ratio_interval(ours, baseline)),
+                figures.fraction(result.of_ceiling(ours)),
+                rival or figures.MISSING,
+                figures.times(over),
+                figures.ratio_reach(over),
+                figures.times(result.ratio_interval(ours, "sync")),
+            ]
         )
-    return found
+    heads = ["RingVectorEnv in", "steps/s", f"x {figures.brief(baseline)}", "of ceiling"]
+    heads += ["best rival", "x it", "95 %", "x Sync"]
+    return _fitted(heads, rows, width, styles, left=["best rival"])
 
 
 def breakdown(document: Document) -> Table | None:
     """Where the time of a step goes; None where it was not measured."""
     heads, rows = figures.breakdown_table(document)
+    if len(rows) > _ASIDE:
+        return _fitted(heads, rows, _ENDLESS)
+    # Few stand side by side, their titles wrapped: a row of all parts is wider than a terminal.
     found = Table(box=SIMPLE_HEAD, padding=_PADDING, pad_edge=False)
-    for index, head in enumerate(heads):
-        found.add_column(head, justify="right" if index else "left", no_wrap=True)
-    for title, *texts in rows:
-        found.add_row(Text(title), *texts)
+    for index, title in enumerate((heads[0], *(row[0] for row in rows))):
+        found.add_column(Text(title), justify="right" if index else "left", max_width=_SLIM)
+    for index, head in enumerate(heads[1:], 1):
+        found.add_row(head, *(Text(row[index]) for row in rows))
     return found if rows else None
 
 
@@ -137,7 +153,7 @@ def show(console: Console, document: Document, baseline: str = "async", wide: bo
         _print(console, table(result, baseline, console.width, wide))
         console.print()
     if len(document.cells) >= _MANY:
-        _print(console, overview(document, baseline))
+        _print(console, overview(document, baseline, _ENDLESS if wide else console.width))
         console.print()
     if (parts := breakdown(document)) is not None:
         _print(console, parts)
@@ -185,8 +201,8 @@ def show_comparison(
             pad_edge=False,
         )
         for column in ("peer", *COLUMNS):
-            side = "left" if column in ("peer", "verdict") else "right"
-            found.add_column(column, justify=side, no_wrap=True)  # type: ignore[arg-type]
+            side: JustifyMethod = "left" if column in ("peer", "verdict") else "right"
+            found.add_column(column, justify=side, no_wrap=True)
         notes = []
         for each in (verdict for verdict in verdicts if verdict.heading == heading):
             found.add_row(Text(each.title), *each.texts(), style=_WORDS.get(each.word))
