@@ -248,9 +248,9 @@ def _list() -> None:
     click.echo("peers:")
     for name, adapter in peers.adapters().items():
         version = peers.installed(adapter)
-        state = version or f"absent: pip install {adapter.requirement}"
         note = f" ({adapter.note})" if adapter.note else ""
-        click.echo(f"  {name:17} {adapter.title:35} {state}{note}")
+        state = f"{version}{note}" if version else f"absent: pip install {adapter.requirement}"
+        click.echo(f"  {name:17} {adapter.title:35} {state}")
     click.echo("workloads:")
     for name, workload in workloads.WORKLOADS.items():
         state = "" if workload.absent is None else f" (absent: {workload.absent})"
