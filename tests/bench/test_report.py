@@ -117,11 +117,11 @@ def test_a_comparison_is_shown_with_its_warnings_and_its_sum(run):
 
 
 def test_a_breakdown_is_shown_where_there_is_one(run):
-    assert "where the time" not in shown(lambda console: report.show(console, run))
+    assert "unattributed" not in shown(lambda console: report.show(console, run))
     run.cells[0].breakdowns["envring"] = {"env": 1.5, "wall": 2.0, "batches": 1000}
     text = shown(lambda console: report.show(console, run))
     assert max(map(len, text.splitlines())) <= 80
-    assert row(text[text.index("where the time") :], "env ") == "env 75.0 %"
+    assert row(text[text.index("share of a step") :], "env ") == "env 75.0 %"
     run.cells *= 5
     text = shown(lambda console: report.show(console, run), width=140)
     assert row(text, "envs: RingVectorEnv").startswith(

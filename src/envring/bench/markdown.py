@@ -56,7 +56,8 @@ def overview(found: Document, base: str = "async", peers: Sequence[str] | None =
     ]
     ours = figures.brief(figures.OURS)
     legend = (
-        f"Env steps/s and fraction of the ceiling: {ours}. All others: times as fast as {figures.brief(base)}, medians of ratios within rounds. "
+        f"First two columns: {ours}'s. Others: times as fast as {figures.brief(base)}, medians of "
+        "ratios within rounds. "
         f"**Bold**: ahead of {ours}. ≈: no difference to {ours} seen. "
         "*Italic*: no rival, but a plain loop or C++ envs. †: failed later, see below."
     )

@@ -140,8 +140,9 @@ def breakdown(document: Document) -> Table | None:
         return _fitted(heads, rows, _ENDLESS)
     # Few stand side by side, their titles wrapped: a row of all parts is wider than a terminal.
     found = Table(box=SIMPLE_HEAD, padding=_PADDING, pad_edge=False)
-    for index, title in enumerate((heads[0], *(row[0] for row in rows))):
-        found.add_column(Text(title), justify="right" if index else "left", max_width=_SLIM)
+    found.add_column("share of a step")
+    for row in rows:
+        found.add_column(Text(row[0]), justify="right", max_width=_SLIM)
     for index, head in enumerate(heads[1:], 1):
         found.add_row(head, *(Text(row[index]) for row in rows))
     return found if rows else None
