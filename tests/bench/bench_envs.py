@@ -34,10 +34,10 @@ class Counting(gymnasium.Env):
 
 
 class Failing(Counting):
-    """Does `fail` in the 20th step, but only in a worker of AsyncVectorEnv."""
+    """Does `fail` in its second step, but only in a worker process: no slice is shorter."""
 
     def step(self, action):
-        if Counting.steps_taken == 20 and multiprocessing.parent_process() is not None:
+        if Counting.steps_taken == 1 and multiprocessing.parent_process() is not None:
             self.fail()
         return super().step(action)
 

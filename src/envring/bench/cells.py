@@ -159,8 +159,9 @@ class Sample:
         return self.voluntary + self.involuntary
 
     def as_json(self) -> dict[str, Any]:
-        """Everything, for a JSON file."""
-        return asdict(self) | {"rate": self.rate}
+        """Everything that is known, for a JSON file."""
+        known = {name: value for name, value in asdict(self).items() if value is not None}
+        return known | {"rate": round(self.rate, 1)}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Sample:

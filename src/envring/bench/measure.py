@@ -91,11 +91,11 @@ def measure_slice(peer: Peer, seconds: float, think: float = 0.0) -> dict[str, A
     batches = chunk * len(moments)
     resets = peer.take_resets()
     return {
-        "seconds": now - start,
+        "seconds": round(now - start, 7),
         "batches": batches,
         "resets": resets,
         "steps": batches * peer.num_envs - resets,
-        "cpu": cpu,
+        "cpu": round(cpu, 7),
         "voluntary": after[0] - switches[0] if after and switches else None,
         "involuntary": after[1] - switches[1] if after and switches else None,
         "latency": None if coarse else asdict(latency(start, moments, chunk)),
@@ -105,7 +105,8 @@ def measure_slice(peer: Peer, seconds: float, think: float = 0.0) -> dict[str, A
 def latency(start: float, moments: Sequence[float], chunk: int) -> Latency:
     """The quantiles of a batch's seconds, from clock readings after every ``chunk`` batches."""
     each = np.diff(np.asarray(moments), prepend=start) / chunk
-    p50, p90, p99, longest = (float(value) for value in np.quantile(each, (0.5, 0.9, 0.99, 1.0)))
+    quantiles = np.quantile(each, (0.5, 0.9, 0.99, 1.0))
+    p50, p90, p99, longest = (round(float(value), 9) for value in quantiles)
     return Latency(p50, p90, p99, longest, chunk)
 
 

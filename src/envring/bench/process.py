@@ -147,7 +147,9 @@ class PeerProcess:
         elapsed = time.perf_counter() - start
         own, after = self._cpu_seconds() - own, machine.busy_seconds()
         answer["outside"] = (
-            None if busy is None or after is None else max(0.0, (after - busy - own) / elapsed)
+            None
+            if busy is None or after is None
+            else round(max(0.0, (after - busy - own) / elapsed), 4)
         )
         return answer
 

@@ -76,12 +76,16 @@ class Document:
 
 
 def write(path: Path, document: Document) -> None:
-    """Write ``document`` to ``path`` as JSON.
+    """Write ``document`` to ``path`` as JSON, with a line for each cell and for each other key.
 
     Raises:
         OSError: if it cannot be written.
     """
-    path.write_text(json.dumps(document.as_json(), indent=1) + "\n", encoding="utf-8")
+    fields = document.as_json()
+    cells = ",\n".join(json.dumps(cell) for cell in fields.pop("cells"))
+    lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in fields.items()]
+    lines.append(f'"cells": [\n{cells}\n]')
+    path.write_text("{" + ",\n".join(lines) + "}\n", encoding="utf-8")
 
 
 def read(path: Path) -> Document:

@@ -156,12 +156,12 @@ def run_cell(
 
 
 def ask_alone(cell: Cell, label: str, *, timeout: float, **request: Any) -> dict[str, Any]:
-    """Ask one contestant of ``cell`` one thing in a fresh process, where nothing was constructed.
+    """Ask one contestant of ``cell`` one thing, in a fresh process that does nothing else.
 
     Args:
         cell: Whose contestant it is.
         label: Which one.
-        timeout: Seconds for the imports, and again for the answer.
+        timeout: Seconds for the start, and again for the answer and for the end.
         request: ``op`` and its arguments: ``op="trace"`` with a ``path``.
 
     Returns:
@@ -174,7 +174,7 @@ def ask_alone(cell: Cell, label: str, *, timeout: float, **request: Any) -> dict
     contestant = next(each for each in cell.contestants if each.label == label)
     with ExitStack() as stack:
         process = _launch(cell, contestant, stack, stack.enter_context(Guard()))
-        process.load(timeout)
+        process.ready(timeout)
         answer = process.ask(timeout, **request)
         process.close(timeout)
     return answer

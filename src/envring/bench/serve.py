@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Mapping
 from typing import Any, TextIO
 
+from envring import RingVectorEnv
 from envring.bench import measure, peers, workloads
 
 _PR_SET_PDEATHSIG = 1
@@ -42,6 +43,14 @@ def _load(request: Mapping[str, Any]) -> workloads.Workload:
     return workload
 
 
+def _envs(name: str, peer: peers.Peer) -> RingVectorEnv[Any, Any]:
+    """The vector environment of one of our own peers."""
+    envs = peer.envs if isinstance(peer, peers.VectorPeer) else None
+    if not isinstance(envs, RingVectorEnv):
+        raise ValueError(f"{name} is no RingVectorEnv, which alone tells where its time goes")
+    return envs
+
+
 def _serve(replies: TextIO) -> None:
     first: dict[str, Any] = json.loads(sys.stdin.readline())
     name, num_envs, options = first["peer"], first["num_envs"], first["options"]
@@ -57,12 +66,6 @@ def _serve(replies: TextIO) -> None:
         if operation == "construct":
             peer = peers.build(name, workload, num_envs, options)
             _answer(replies, seconds=peer.construct_seconds)
-        elif operation == "trace":
-            from envring.bench.trace import measure_trace
-
-            given = {**peers.find(name).preset, **options}
-            batches = measure_trace(workload, num_envs, given, request["path"], think)
-            _answer(replies, batches=batches)
         elif peer is None:
             raise ValueError(f"{operation} before construct")
         elif operation == "slice":
@@ -72,9 +75,12 @@ def _serve(replies: TextIO) -> None:
         elif operation == "breakdown":
             from envring.bench.breakdown import measure_envs
 
-            assert isinstance(peer, peers.VectorPeer), f"{name} has no vector environment"
-            found = measure_envs(peer.envs, request["seconds"], think)
+            found = measure_envs(_envs(name, peer), request["seconds"], think)
             _answer(replies, breakdown=found.as_json())
+        elif operation == "trace":
+            from envring.bench.trace import trace_envs
+
+            _answer(replies, batches=trace_envs(_envs(name, peer), request["path"], think))
         else:
             raise ValueError(f"no operation {operation!r}")
     start = time.perf_counter()
