@@ -84,6 +84,16 @@ def test_what_only_one_run_has_is_said(hardware):
     ]
 
 
+def test_cells_of_one_run_alone_are_summed_up(hardware):
+    old, new = run(hardware, 1), run(hardware, 2, peers=("envring", "bare"))
+    extra = run(hardware, 3).cells[0]
+    extra.cell = Cell.of("null", 64, PEERS)
+    new.cells.append(extra)
+    both, alone = compare.split(compare.compare(old, new))
+    assert [each.word for each in both] == ["no difference seen"] * 2 + ["only in old"]
+    assert alone == ["only in new: empty env x 64 envs"]
+
+
 def test_a_peer_that_failed_in_one_run_says_how(hardware):
     old, new = run(hardware, 1), run(hardware, 2)
     new.cells[0].samples = [each for each in new.cells[0].samples if each.peer != "async"]

@@ -179,6 +179,22 @@ def warnings(old: Document, new: Document) -> list[str]:
     return lines
 
 
+def split(verdicts: Sequence[Verdict]) -> tuple[list[Verdict], list[str]]:
+    """The verdicts of cells that both runs have, and a line about those that only one has."""
+    cells: dict[str, list[Verdict]] = {}
+    for each in verdicts:
+        cells.setdefault(each.heading, []).append(each)
+    both: list[Verdict] = []
+    alone: dict[str, list[str]] = {}
+    for heading, found in cells.items():
+        words = {each.word for each in found}
+        if len(words) == 1 and words <= {"only in old", "only in new"}:
+            alone.setdefault(words.pop(), []).append(heading)
+        else:
+            both += found
+    return both, [f"{word}: {'; '.join(headings)}" for word, headings in alone.items()]
+
+
 def worse(verdicts: Sequence[Verdict]) -> list[Verdict]:
     """Those that became slower; the bare loop, which is nobody's work, left out."""
     return [each for each in verdicts if each.word == "slower" and each.peer != BARE]

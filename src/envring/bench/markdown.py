@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from envring.bench import figures, summary
 from envring.bench.cells import CellResult
-from envring.bench.compare import COLUMNS, Verdict, conclusion
+from envring.bench.compare import COLUMNS, Verdict, conclusion, split
 from envring.bench.results import Document
 
 _FOLDED_FROM = 4  # so many cells are shown behind a line to click on
@@ -104,7 +104,8 @@ def comparison(verdicts: Sequence[Verdict], warnings: Sequence[str] = ()) -> str
     """Two runs: a table with a row for each peer in each cell, and the sum of it."""
     rows = []
     notes = []
-    for each in verdicts:
+    both, alone = split(verdicts)
+    for each in both:
         texts = each.texts()
         if each.word in ("faster", "slower"):
             texts[-1] = f"**{each.word}**"
@@ -113,7 +114,8 @@ def comparison(verdicts: Sequence[Verdict], warnings: Sequence[str] = ()) -> str
             notes.append(f"- {_text(each.heading)}, {_text(each.title)}: {_text(each.note)}")
     parts = [f"- Warning: {_text(text)}" for text in warnings]
     body = _table(["cell", "peer", *COLUMNS], rows, left=2)
-    found = ["\n".join(parts), body, "\n".join(notes), f"{conclusion(verdicts)}."]
+    notes += [f"- {_text(text)}" for text in alone]
+    found = ["\n".join(parts), body, "\n".join(notes), f"{conclusion(both)}."]
     return "\n\n".join(part for part in found if part) + "\n"
 
 

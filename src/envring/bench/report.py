@@ -15,7 +15,7 @@ from rich.text import Text
 
 from envring.bench import figures, summary
 from envring.bench.cells import CellResult
-from envring.bench.compare import COLUMNS, Verdict, conclusion
+from envring.bench.compare import COLUMNS, Verdict, conclusion, split
 from envring.bench.results import Document
 
 _GAP = 2  # blanks between two columns
@@ -193,7 +193,8 @@ def show_comparison(
     """Print a line for each verdict, by cell, then how many there are of each."""
     for text in warnings:
         console.print(Text(f"WARNING {text}", style="bold yellow"))
-    for heading in dict.fromkeys(each.heading for each in verdicts):
+    both, alone = split(verdicts)
+    for heading in dict.fromkeys(each.heading for each in both):
         found = Table(
             title=Text(heading, style="bold"),
             title_justify="left",
@@ -205,7 +206,7 @@ def show_comparison(
             side: JustifyMethod = "left" if column in ("peer", "verdict") else "right"
             found.add_column(column, justify=side, no_wrap=True)
         notes = []
-        for each in (verdict for verdict in verdicts if verdict.heading == heading):
+        for each in (verdict for verdict in both if verdict.heading == heading):
             found.add_row(Text(each.title), *each.texts(), style=_WORDS.get(each.word))
             if each.note:
                 notes.append(f"{each.title}: {each.note}")
@@ -213,4 +214,6 @@ def show_comparison(
         found.caption_justify = "left"
         console.print(found)
         console.print()
-    console.print(Text(conclusion(verdicts), style="bold"))
+    for text in alone:
+        console.print(Text(text, style="dim"))
+    console.print(Text(conclusion(both), style="bold"))
