@@ -128,18 +128,29 @@ def test_the_budget_grows_with_what_is_asked_for():
 
 
 def test_the_command_measures_every_peer_and_writes_all_files(tmp_path):
-    found, picture, tables = (tmp_path / name for name in ("a.json", "a.png", "a.md"))
-    result = call("bench", "null", *SHORT, "--json", found, "--plot", picture, "--markdown", tables)
-    assert result.exit_code == 0
+    found, picture, tables, trace = (tmp_path / name for name in ("a.json", "a.png", "a.md", "t"))
+    files = ["--json", found, "--plot", picture, "--markdown", tables, "--trace", trace]
+    result = call("bench", "null", *SHORT, "--breakdown", *files)
+    assert result.exit_code == 0, result.output
     document = results.read(found)
     (cell,) = document.cells
     assert cell.failures == {}
     assert {each.peer for each in cell.samples} == set(matrix.PEERS)
+    assert list(cell.breakdowns) == ["envring"]
     assert document.absent == inventory.absent()
     assert document.machine["load_before"] and document.machine["load_after"]
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert "RingVectorEnv" in tables.read_text()
+    assert json.loads(trace.read_text())["traceEvents"]
     assert "RingVectorEnv" in result.stdout
+
+
+def test_a_trace_needs_one_of_our_own(tmp_path):
+    path = tmp_path / "trace.json"
+    result = call("bench", "null", *SHORT, "--peers", "bare", "--trace", path)
+    assert result.exit_code == 1
+    assert "trace: none of the peers is RingVectorEnv" in result.stdout
+    assert not path.exists()
 
 
 def test_a_peer_that_fails_makes_the_exit_status_1(envs):
