@@ -121,6 +121,18 @@ def test_the_budget_grows_with_what_is_asked_for():
         run.plan(Wish(targets=("null",), envs=envs)).seconds for envs in ((8,), range(1, 50))
     )
     assert many > 2 * few
+
+
+def test_a_look_at_every_peer_has_time_for_their_imports():
+    every = tuple(peers.adapters())
+    planned = matrix.grid(["null"], [8], every)
+    slow = [name for name in every if name.startswith(("sb3", "tianshou", "torchrl"))]
+    assert run.needed(planned, 3, 0.1) > 1.6 * len(slow) + 3 * 0.1 * len(every)
+    assert run.needed(planned, 9, 0.3) > run.needed(planned, 3, 0.1) + 2 * len(every)
+
+
+def test_a_small_run_gets_the_usual_time():
+    few = run.plan(Wish(targets=("null",), envs=(8,))).seconds
     assert few >= matrix.named("default").seconds
 
 

@@ -25,7 +25,7 @@ _FEW = (*_THINKING, "bare-all")
 
 _LEAST_SECONDS = 2.0  # for a cell
 _BREAKDOWN_SECONDS = 2.0
-_TURNS_SECONDS = 2.2  # of one peer in a cell of a full matrix: its slices of all rounds
+TURNS_SECONDS = 2.2  # of one peer in a cell of a full matrix: its slices of all rounds
 _IMPORT_SECONDS = {"stable_baselines3": 1.6, "tianshou": 1.6, "torchrl": 2.0}  # with torch
 
 
@@ -66,7 +66,7 @@ def plan(cell: Cell) -> Planned:
     seconds = 0.0
     for each in cell.contestants:
         adapter = peers.find(each.peer)
-        seconds += _TURNS_SECONDS + _IMPORT_SECONDS.get(adapter.package or "", 0.3)
+        seconds += TURNS_SECONDS + _IMPORT_SECONDS.get(adapter.package or "", 0.3)
         if adapter.where == "workers":
             seconds += 0.015 * (each.num_envs or cell.num_envs)  # processes to start and to end
     return Planned(cell, seconds)

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from envring.bench import inventory, machine, matrix, peers, report, results
 from envring.bench.cells import BARE, Cell, CellResult
-from envring.bench.matrix import Matrix, Planned
+from envring.bench.matrix import TURNS_SECONDS, Matrix, Planned
 from envring.bench.process import PeerFailed
 from envring.bench.results import Document
 from envring.bench.runner import ask_alone
@@ -91,14 +91,20 @@ def plan(wish: Wish) -> Matrix:
         )
         if wish.quick:
             rounds, slice_seconds, seconds = 3, 0.1, 8.0
-        # Shares are about the seconds that a cell needs for all of its rounds.
-        needed = sum(each.share for each in cells) * (rounds * slice_seconds / 2.7 + 0.2)
-        seconds = max(seconds, needed)
+        seconds = max(seconds, needed(cells, rounds, slice_seconds))
     elif wish.peers:
         cells = matrix.only(cells, _names(wish))
     if wish.seconds is not None:
         seconds = max(1.0, wish.seconds - MARGIN_SECONDS)
     return Matrix(name, cells, seconds, wish.rounds or rounds, slice_seconds)
+
+
+def needed(planned: Sequence[Planned], rounds: int, slice_seconds: float) -> float:
+    """About how many seconds all rounds take, with the imports and with some to spare."""
+    turns = rounds * slice_seconds * 1.2
+    return 1.2 * sum(
+        each.share + len(each.cell.contestants) * (turns - TURNS_SECONDS) for each in planned
+    )
 
 
 def _names(wish: Wish) -> tuple[str, ...]:
