@@ -94,7 +94,6 @@ class Recorder:
         capacity: How many batches to keep.
 
     Attributes:
-        batches: How many were recorded.
         recording: Seconds that keeping the moments took, after each step's return.
 
     Raises:
@@ -125,7 +124,6 @@ class Recorder:
                 'step_loop="reference" takes no times; leave it out to see where they go'
             )
         self.envs = envs
-        self.batches = 0
         self.recording = 0.0
         self._host: Any = host
         self._core = host.segment.core
@@ -136,7 +134,7 @@ class Recorder:
         self._views = list(self._rows)
         self._own: list[int] = []
         self._finished: dict[int, list[int]] = {}  # by row, where the next row does not tell
-        self._count = 0
+        self._count = self._folded = 0
         self._earlier: Batches | None = None
         self._totals = dict.fromkeys(PARTS, 0.0)
         self._env_before = self._env_ns()
@@ -210,7 +208,7 @@ class Recorder:
         """The moments of a batch that nobody was rung for."""
         stats = self._core.stats(0)
         began, ended = stats["began_ns"], stats["ended_ns"]
-        row[:] = self.batches + self._count, began, began, ended, stats["env_ns"], began, ended, 0
+        row[:] = self.batches, began, began, ended, stats["env_ns"], began, ended, 0
 
     def _env_ns(self) -> list[int]:
         return [self._core.stats(worker)["env_ns"] for worker in range(self._workers)]
@@ -236,7 +234,7 @@ class Recorder:
             return
         for name, seconds in batches.parts().items():
             self._totals[name] += seconds
-        self.batches += self._count
+        self._folded += self._count
         self._earlier = batches
         self._env_before = [int(total) for total in self._rows[self._count - 1, _CALLER::_WORKER]]
         self._own.clear()
@@ -269,6 +267,11 @@ class Recorder:
             ended=workers[:, :, 2],
             finished=finished,
         )
+
+    @property
+    def batches(self) -> int:
+        """How many were recorded."""
+        return self._folded + self._count
 
     def latest(self) -> Batches | None:
         """The latest batches one by one, at most `capacity`; None if there are none."""
