@@ -25,6 +25,8 @@ class Workload:
         groups: What it is good for: "overhead" (the env does next to nothing), "timed" (steps of
             known length), "waits" (steps that sleep), "real" (envs that people train on).
         about: What one step does, in a few words.
+        start_seconds: Processor time that one env takes to be made and to be seeded, where that is
+            worth planning for.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Workload:
     requirement: str = ""
     groups: tuple[str, ...] = ()
     about: str = ""
+    start_seconds: float = 0.0
 
     @property
     def absent(self) -> str | None:
