@@ -139,6 +139,14 @@ def test_naming_a_peer_imports_no_package_of_its_own():
     assert not (packages | {"torch", "rich", "matplotlib", "click"}) & set(ran.stdout.split())
 
 
+def test_adapters_are_complete():
+    found = peers.adapters()
+    titles = {each.title for each in found.values()}
+    assert len(titles) == len(found) >= 22  # a name given twice would hide one of them
+    assert all(each.requirement for each in found.values() if each.package)
+    assert not any("num_workers" in each.preset for each in found.values() if each.takes_workers)
+
+
 def test_a_peer_without_its_package_is_absent(monkeypatch):
     adapter = peers.find("envpool")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
