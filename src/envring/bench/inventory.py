@@ -3,18 +3,23 @@
 
 from __future__ import annotations
 
+import contextlib
+from importlib import metadata
 from typing import Any
 
 from envring.bench import machine, peers, workloads
 
 
 def versions() -> dict[str, str]:
-    """The versions of Python, envring and every peer that is installed, by distribution."""
+    """The versions of Python, envring, and every peer and simulator that is installed."""
     found: dict[str, str] = dict(machine.describe()["versions"])
     for adapter in peers.adapters().values():
         version = peers.installed(adapter)
         if version is not None:
             found.setdefault(adapter.distribution, version)
+    for package in sorted({each.needs for each in workloads.WORKLOADS.values() if each.needs}):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found.setdefault(package, metadata.version(package))
     return found
 
 
