@@ -219,6 +219,7 @@ def tune(target: str, envs: int | None, seconds: float, think: float, as_json: P
             outcome = found.run(seconds)
         except search.NothingMeasured as error:
             raise click.ClickException(f"{target} could not be measured: {error}") from error
+        progress.update(task, completed=seconds, refresh=True)
     advice.show(console, outcome)
     if as_json:
         document = {"format": 2, "kind": "tune", "machine": machine.describe()}

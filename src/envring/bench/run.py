@@ -150,13 +150,14 @@ def _measure(console: Console, found: Matrix, wish: Wish, baseline: str) -> list
     """Every cell, with a progress bar that moves as slices are taken."""
     total = sum(each.share for each in found.cells)
     with report.progress(console) as progress:
-        task = progress.add_task("", total=total)
+        task = progress.add_task("", total=1.0)
         slice_share = 0.0
 
         def began(index: int, cell: Cell) -> None:
             nonlocal slice_share
-            done = sum(each.share for each in found.cells[:index])
-            slice_share = found.cells[index].share / (found.rounds * len(cell.contestants))
+            done = sum(each.share for each in found.cells[:index]) / total
+            share = found.cells[index].share / total
+            slice_share = share / (found.rounds * len(cell.contestants))
             title = f"{index + 1}/{len(found.cells)} {cell.workload} x {cell.num_envs}"
             progress.update(task, description=title, completed=done, refresh=True)
 
@@ -177,7 +178,7 @@ def _measure(console: Console, found: Matrix, wish: Wish, baseline: str) -> list
             advanced=advanced,
             finished=finished,
         )
-        progress.update(task, completed=total, refresh=True)
+        progress.update(task, completed=1.0, refresh=True)
     return cells
 
 

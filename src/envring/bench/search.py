@@ -30,12 +30,13 @@ from envring.bench.tune import (
 )
 
 PRICE = 1.02  # an argument has to bring so much to be preferred, in the parts before the final
+NEAR = 0.85  # who is slower than this fraction of the best is dropped at once
 SLEEPS = 0.8  # cores that a bare loop keeps busy, below which its envs sleep or wait
 MOST_SLEEPERS = 128  # the largest size that is tried with a process for each env
 FINALISTS = 2
 PROBE_ENVS = 4
 SIZE_SECONDS = 0.1  # sizes are not tried whose batch takes longer in a bare loop
-LEAST_SLICE, MOST_SLICE = 0.1, 0.3  # seconds
+LEAST_SLICE, MOST_SLICE = 0.1, 0.2  # seconds
 ROUNDS = 9
 # What part of the time goes where, in this order.
 SHARES = {"probe": 0.05, "size": 0.15, "workers": 0.2, "waiting": 0.2, "final": 0.4}
@@ -175,8 +176,10 @@ class Search:
                 break
             result = self._contest(left, seconds / passes)
             self._note(part, result, left)
-            there = [each for each in left if rate(result, each)]
-            ranked = sorted(there, key=lambda each: -_lead(result, each))
+            leads = {each: _lead(result, each) for each in left if rate(result, each)}
+            near = NEAR * max(leads.values(), default=0.0)
+            ranked = sorted((each for each in leads if leads[each] >= near), key=leads.__getitem__)
+            ranked.reverse()
             keep = FINALISTS if number == passes - 1 else max(FINALISTS, math.ceil(len(left) / 2))
             left = ranked[:keep]
         return left
