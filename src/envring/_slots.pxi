@@ -165,27 +165,35 @@ cdef class BatchReader:
 cdef class ActionSlab:
     """The action slab, for one leaf: takes batches that have its dtype and shape to the letter.
 
+    A batch is an array, or a list of an array or numpy scalar per env.
+
     Args:
         view: the slab as an array (num_envs, *shape).
     """
 
     cdef object view
     cdef Leaf leaf
+    cdef object scalar
+    cdef uint64_t row_bytes
     cdef char *data
 
     def __init__(self, view):
         cdef cnp.ndarray array = view
         self.view = view
         self.leaf = Leaf(0, view.shape, view.dtype)
+        self.scalar = view.dtype.type if view.dtype.isnative else None
+        self.row_bytes = self.leaf.nbytes // max(view.shape[0], 1)
         self.data = <char *>cnp.PyArray_DATA(array)
 
     def put(self, actions):
         """Stores a batch and returns True, or returns False."""
+        if type(actions) is list:
+            return self._put_rows(actions)
         if type(actions) is not cnp.ndarray:
             return False
         cdef cnp.ndarray array = actions
         cdef int i
-        if <PyObject *>cnp.PyArray_DESCR(array) != <PyObject *>self.leaf.dtype:
+        if not self._is_dtype(array):
             return False
         if cnp.PyArray_NDIM(array) != self.leaf.nd or not cnp.PyArray_IS_C_CONTIGUOUS(array):
             return False
@@ -193,6 +201,39 @@ cdef class ActionSlab:
             if cnp.PyArray_DIM(array, i) != self.leaf.dims[i]:
                 return False
         memcpy(self.data, cnp.PyArray_DATA(array), self.leaf.nbytes)
+        return True
+
+    cdef inline bint _is_dtype(self, cnp.ndarray array) noexcept:
+        # one dtype is two objects where a space was pickled
+        return (<PyObject *>cnp.PyArray_DESCR(array) == <PyObject *>self.leaf.dtype
+                or cnp.PyArray_EquivTypes(array.descr, self.leaf.dtype))
+
+    cdef bint _put_rows(self, list actions) except -1:
+        cdef Py_ssize_t i
+        cdef char *row = self.data
+        if len(actions) != self.leaf.dims[0]:
+            return False
+        for i in range(self.leaf.dims[0]):
+            action = <object>PyList_GET_ITEM(actions, i)
+            if self.leaf.nd == 1:
+                if type(action) is not self.scalar:
+                    return False
+                cnp.PyArray_ScalarAsCtype(action, row)
+            elif type(action) is not cnp.ndarray or not self._put_row(<cnp.ndarray>action, row):
+                return False
+            row += self.row_bytes
+        return True
+
+    cdef bint _put_row(self, cnp.ndarray array, char *row) except -1:
+        cdef int i
+        if not self._is_dtype(array):
+            return False
+        if cnp.PyArray_NDIM(array) != self.leaf.nd - 1 or not cnp.PyArray_IS_C_CONTIGUOUS(array):
+            return False
+        for i in range(1, self.leaf.nd):
+            if cnp.PyArray_DIM(array, i - 1) != self.leaf.dims[i]:
+                return False
+        memcpy(row, cnp.PyArray_DATA(array), self.row_bytes)
         return True
 
 

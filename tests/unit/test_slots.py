@@ -2,8 +2,10 @@
 """Slots and leases: an array that was handed out keeps its slot, and gives it back once."""
 
 import gc
+import pickle
 
 import numpy as np
+import pytest
 
 from envring import _core
 from envring.segment import SegmentFile, SegmentSpec, create
@@ -122,3 +124,41 @@ def test_action_slab_takes_only_what_fits_to_the_letter():
     for bad in (good.astype(np.float64), good[:3], good.T.copy().T, good.tolist(), good.ravel()):
         assert not slab.put(bad)
     assert (view == good).all()
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int32", "float32", "float64", "bool"])
+def test_the_action_slab_takes_numpy_scalars_of_its_dtype(dtype):
+    view = np.zeros(3, dtype)
+    slab = _core.ActionSlab(view)
+    assert slab.put([view.dtype.type(value) for value in (1, 0, 1)])
+    assert view.tolist() == [1, 0, 1]
+    other = np.float64 if dtype != "float64" else np.float32
+    for refused in ([1, 0, 1], [other(1)] * 3, [view.dtype.type(1)] * 2, [view.dtype.type(1)] * 4):
+        assert not slab.put(refused)
+
+
+def test_the_action_slab_takes_a_list_of_rows():
+    view = np.zeros((2, 3), np.float32)
+    slab = _core.ActionSlab(view)
+    rows = [np.float32([1, 2, 3]), np.float32([4, 5, 6])]
+    assert slab.put(rows)
+    assert view.tolist() == [[1, 2, 3], [4, 5, 6]]
+    strided = np.zeros((3, 2), np.float32).T
+    for refused in (
+        rows[:1],
+        [rows[0], rows[1].astype(np.float64)],
+        [rows[0], rows[1][:2]],
+        [rows[0], rows[1][None]],
+        [rows[0], [4.0, 5.0, 6.0]],
+        list(strided),
+    ):
+        assert not slab.put(refused)
+
+
+def test_the_action_slab_knows_a_dtype_that_was_pickled():
+    dtype = pickle.loads(pickle.dumps(np.dtype(np.float32)))
+    view = np.zeros((2, 3), dtype)
+    for dtype in (np.dtype(np.float32), pickle.loads(pickle.dumps(np.dtype(np.float32)))):
+        assert _core.ActionSlab(view).put(np.ones((2, 3), dtype))
+        assert _core.ActionSlab(view).put(list(np.ones((2, 3), dtype)))
+    assert not _core.ActionSlab(view).put(np.ones((2, 3), ">f4"))
