@@ -123,6 +123,7 @@ class StepPath:
         slots: SlotPool,
         reader: BatchReader,
         actions: ActionSlab | None,
+        ints: IntSlab | None,
         leases: bool,
     ) -> None: ...
     def start(self, actions: Any) -> int: ...

@@ -13,6 +13,7 @@ cdef class StepPath:
         slots: the slots.
         reader: hands out batches.
         actions: the action slab for batches of the space's dtype and shape, or None.
+        ints: the action slab for lists of Python's ints, or None.
         leases: whether batches are handed out in place.
     """
 
@@ -20,25 +21,32 @@ cdef class StepPath:
     cdef SlotPool slots
     cdef BatchReader reader
     cdef ActionSlab actions
+    cdef IntSlab ints
     cdef bint leases
 
     def __init__(self, CallerPort port not None, SlotPool slots not None,
-                 BatchReader reader not None, ActionSlab actions, bint leases):
+                 BatchReader reader not None, ActionSlab actions, IntSlab ints, bint leases):
         self.port = port
         self.slots = slots
         self.reader = reader
         self.actions = actions
+        self.ints = ints
         self.leases = leases
 
     def start(self, actions):
         """Starts a step and returns its slot, or -1 for the long way."""
         cdef uint32_t slot = 0
-        if self.port.uncollected or self.actions is None or not self.actions.put(actions):
+        cdef uint32_t how = ER_ACTIONS_SLAB
+        if self.port.uncollected:
+            return -1
+        if type(actions) is list and self.ints is not None and self.ints.put(actions):
+            how = ER_ACTIONS_INTS
+        elif self.actions is None or not self.actions.put(actions):
             return -1
         if self.leases:
             slot = self.slots.take()
         self.port.uncollected = True
-        self.port.start_step(slot, ER_ACTIONS_SLAB)
+        self.port.start_step(slot, how)
         return slot
 
     def wait(self):

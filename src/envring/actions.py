@@ -36,6 +36,7 @@ class ActionSender:
 
     Attributes:
         exact: takes batches of the space's dtype and shape; None where actions are nested.
+        ints: takes lists of Python's ints; None where an action is no integer.
 
     Args:
         layout: of the single action space.
@@ -63,7 +64,7 @@ class ActionSender:
         self._ints_code: int = codes.format_code(np.dtype(np.int64), python_numbers=True)
         self._leaf: Leaf | None = None
         self.exact: _core.ActionSlab | None = None
-        self._ints: Callable[[list[Any]], bool] | None = None
+        self.ints: _core.IntSlab | None = None
         self._shape: tuple[int, ...] = ()
         self._write_nested: Callable[[Any], bool] | None = None
         if layout.plan[0] == "leaf":
@@ -73,7 +74,7 @@ class ActionSender:
             self._view = slab[: leaf.nbytes(num_envs)].view(leaf.dtype).reshape(self._shape)
             self.exact = _core.ActionSlab(self._view)
             if not leaf.shape and leaf.dtype.kind in "iu":
-                self._ints = _core.IntSlab(slab, num_envs).put
+                self.ints = _core.IntSlab(slab, num_envs)
         else:
             self._write_nested = action_writer(layout, num_envs, slab)
 
@@ -85,7 +86,7 @@ class ActionSender:
         """
         if self.exact is not None and self.exact.put(actions):
             return self._slab_code
-        if self._ints is not None and type(actions) is list and self._ints(actions):
+        if self.ints is not None and type(actions) is list and self.ints.put(actions):
             return self._ints_code
         if self._leaf is not None:
             return self._put_leaf(actions, self._leaf)
@@ -124,7 +125,7 @@ class ActionSender:
 
     def _put_list(self, actions: Sequence[Any], leaf: Leaf) -> int:
         self._check_count(len(actions))
-        if self._ints is not None and self._ints(list(actions)):
+        if self.ints is not None and self.ints.put(list(actions)):
             return self._ints_code
         for env_id, action in enumerate(actions):
             value = np.asarray(action)

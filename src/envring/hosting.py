@@ -103,11 +103,17 @@ class EnvHost:
     def _short_path(self) -> _core.StepPath | None:
         """The short way through a step, where envs and caller leave room for one."""
         pool = self.pool
-        if isinstance(pool, InlinePool) or pool.relayed or self._dynamic or self._add_info:
+        if isinstance(pool, InlinePool) or pool.relayed or self._dynamic:
             return None
         assert pool.port is not None
-        exact = self.actions.exact
-        return _core.StepPath(pool.port, self.slots, self._reader, exact, self._leases)
+        return _core.StepPath(
+            pool.port,
+            self.slots,
+            self._reader,
+            self.actions.exact,
+            self.actions.ints,
+            self._leases,
+        )
 
     def _lay_out(self, obs: Layout, action: Layout, slots: int | None) -> SegmentSpec:
         n = self.num_envs
@@ -170,7 +176,7 @@ class EnvHost:
 
         None where there is more to it: then `collect` has it all.
         """
-        if self._path is None:
+        if self._path is None or self._add_info is not None:
             return None
         outcomes = self._path.take(self._slot)
         if outcomes is None:
@@ -179,6 +185,17 @@ class EnvHost:
             return self._shared_obs, *outcomes
         arrays = self._reader.observations(self._take_slot())
         return self._obs.build(arrays), *outcomes
+
+    def take_single_step(self) -> tuple[Any, float, bool, bool] | None:
+        """As `take_step`, of env 0 alone, copied."""
+        if self._path is None:
+            return None
+        outcomes = self._path.take(self._slot)
+        if outcomes is None:
+            return None
+        rewards, terminations, truncations = outcomes
+        observation = self.single_observation(None)
+        return observation, rewards.item(), terminations.item(), truncations.item()
 
     def start_reset(
         self, seeds: Sequence[int | None], options: Any, mask: np.ndarray[Any, Any] | None

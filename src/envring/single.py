@@ -134,8 +134,19 @@ class RingEnv(Guarded, Env[Any, Any]):
         """Steps the env; see gymnasium.Env.step."""
         plain = type(action) is int and not self._nested
         batch = [action] if plain else _batch_of_one(self.action_space, action)
-        reply = self._run(lambda host: host.start_step(batch))
-        host = self._running()
+        host = self._enter()
+        try:
+            self._settle(host)
+            self._late = True  # Ctrl-C leaves a batch that nobody collected
+            host.start_step(batch)
+            done = host.step_is_done() or host.wait(None)
+            self._late = not done
+            results = host.take_single_step()
+            if results is not None:
+                return *results, {}
+            reply = host.collect()
+        finally:
+            self._owner = None
         rewards, terminations, truncations = host.outcomes()
         return (
             host.single_observation(reply),
