@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The search for settings, on made-up speeds; and once, shortly, on an env."""
+"""The search for settings, on made-up speeds."""
 
 import math
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from envring.bench import tune
-from envring.bench.cells import Cell, CellResult, Sample
+from envring.bench.cells import Cell, CellResult, Footprint, Sample
 from envring.bench.search import NothingMeasured, Search
 from envring.bench.tune import DEFAULTS, Settings
 
@@ -17,18 +17,21 @@ CORES = 2
 class Machine:
     """Measures nothing: the speed of each candidate is given, and drifts from round to round."""
 
-    def __init__(self, speed, *, busy=1.0, bare=1000.0, noise=0.01, voluntary=0):
+    def __init__(self, speed, *, busy=1.0, bare=1000.0, noise=0.01, voluntary=0, build=0.001):
         self.speed = speed
         self.busy = busy
         self.bare = bare
         self.noise = noise
         self.voluntary = voluntary
+        self.build = build
         self.random = np.random.default_rng(0)
         self.cells = []
 
     def __call__(self, cell, seconds):
         self.cells.append((cell, seconds))
         result = CellResult(cell, CORES)
+        for each in cell.contestants:
+            result.footprints[each.label] = Footprint(self.build * cell.num_envs)
         for number in range(12):
             drift = 1 + 0.3 * math.sin(len(self.cells) + number / 3)
             for each in cell.contestants:
@@ -157,6 +160,15 @@ def test_the_time_is_shared_out_and_what_is_not_needed_goes_to_the_rest():
 def test_two_numbers_of_workers_need_no_contest_of_their_own():
     found = search(Machine(computing), num_envs=2)
     assert {each.part for each in found.tried} == {"waiting", "final"}
+
+
+def test_envs_that_are_slow_to_build_are_built_less_often():
+    machine = Machine(computing)
+    search(machine)
+    quick = len(machine.cells)
+    machine = Machine(computing, build=2.0)
+    search(machine)
+    assert len(machine.cells) == quick - 1
 
 
 def test_the_callers_thinking_is_in_every_cell_but_the_probe():

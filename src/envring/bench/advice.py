@@ -48,6 +48,13 @@ def sentences(outcome: Outcome) -> list[str]:
             f"hint: num_workers=0 is {figures.times(inside)} as fast, but steps the envs in your "
             "own process: nothing is isolated"
         )
+    seen = {each.label for each in outcome.tried if each.rate is not None}
+    missed = {each.label for each in outcome.tried} - seen
+    if missed:
+        lines.append(
+            f"{len(missed)} of {len(missed | seen)} candidates gave no figure (see above); where "
+            "they were only slow to start, more --seconds will do"
+        )
     return lines
 
 

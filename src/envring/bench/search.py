@@ -36,6 +36,7 @@ MOST_SLEEPERS = 128  # the largest size that is tried with a process for each en
 FINALISTS = 2
 PROBE_ENVS = 4
 SIZE_SECONDS = 0.1  # sizes are not tried whose batch takes longer in a bare loop
+IMPORT_SECONDS = 0.3  # what starting a candidate takes besides its envs
 LEAST_SLICE, MOST_SLICE = 0.1, 0.2  # seconds
 ROUNDS = 9
 # What part of the time goes where, in this order.
@@ -76,7 +77,7 @@ class Search:
         self._measure = measure
         self._tell = tell
         self._outcome = Outcome(target, num_envs or SIZES[0], think)
-        self._step_seconds = 0.0
+        self._step_seconds = self._env_seconds = 0.0
         self._end = 0.0
 
     def run(self, seconds: float) -> Outcome:
@@ -113,6 +114,10 @@ class Search:
         left = self._end - time.monotonic()
         return max(LEAST_SECONDS, left * SHARES[part] / coming)
 
+    def _start_seconds(self) -> float:
+        """About how long a candidate takes to be imported and constructed."""
+        return IMPORT_SECONDS + self._env_seconds * self._outcome.num_envs / self._cores
+
     def _with_workers(self, number: int) -> Settings:
         """The default number is no argument."""
         default = min(self._outcome.num_envs, self._cores)
@@ -126,6 +131,8 @@ class Search:
         rate, busy = found.rate(BARE), found.cores_used(BARE)
         if rate is None:
             raise NothingMeasured(found.failures.get(BARE) or "not one slice was in time")
+        if BARE in found.footprints:
+            self._env_seconds = found.footprints[BARE].construct_seconds / PROBE_ENVS
         self._step_seconds = 1 / rate.median
         samples = found.of(BARE)
         gave_way = sum(each.voluntary or 0 for each in samples)
@@ -168,9 +175,11 @@ class Search:
 
     def _halve(self, part: str, candidates: Iterable[Settings]) -> list[Settings]:
         """Measure all, drop the worse half, and so on until `FINALISTS` are left."""
-        left = list(dict.fromkeys(candidates))
-        passes = max(1, int(math.log2(max(len(left), 1) / FINALISTS)))
+        left = list(dict.fromkeys(candidates)) or [DEFAULTS]
         seconds = self._seconds(part)
+        passes = int(math.log2(len(left) / FINALISTS))
+        # Each pass starts everybody anew: half of the time is for being measured.
+        passes = max(1, min(passes, int(seconds / (2 * len(left) * self._start_seconds()))))
         for number in range(passes):
             if len(left) <= FINALISTS and number:
                 break
@@ -244,7 +253,7 @@ def measure_for(
         rounds=max(3, int(seconds / (count * slice_seconds * 1.3))),
         slice_seconds=slice_seconds,
         deadline=time.monotonic() + seconds,
-        construct_seconds=seconds / 2,
+        construct_seconds=0.7 * seconds,
         grace=min(GRACE_SECONDS, max(1.0, seconds / 4)),
         advanced=advanced,
     )
