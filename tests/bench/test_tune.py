@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from envring.bench import tune
-from envring.bench.cells import Cell, CellResult, Footprint, Sample
-from envring.bench.search import NothingMeasured, Search
+from envring.bench.cells import Cell, CellResult, Sample
+from envring.bench.search import NothingMeasured, Search, count_passes
 from envring.bench.tune import DEFAULTS, Settings
 
 CORES = 2
@@ -17,21 +17,18 @@ CORES = 2
 class Machine:
     """Measures nothing: the speed of each candidate is given, and drifts from round to round."""
 
-    def __init__(self, speed, *, busy=1.0, bare=1000.0, noise=0.01, voluntary=0, build=0.001):
+    def __init__(self, speed, *, busy=1.0, bare=1000.0, noise=0.01, voluntary=0):
         self.speed = speed
         self.busy = busy
         self.bare = bare
         self.noise = noise
         self.voluntary = voluntary
-        self.build = build
         self.random = np.random.default_rng(0)
         self.cells = []
 
     def __call__(self, cell, seconds):
         self.cells.append((cell, seconds))
         result = CellResult(cell, CORES)
-        for each in cell.contestants:
-            result.footprints[each.label] = Footprint(self.build * cell.num_envs)
         for number in range(12):
             drift = 1 + 0.3 * math.sin(len(self.cells) + number / 3)
             for each in cell.contestants:
@@ -162,13 +159,14 @@ def test_two_numbers_of_workers_need_no_contest_of_their_own():
     assert {each.part for each in found.tried} == {"waiting", "final"}
 
 
-def test_envs_that_are_slow_to_build_are_built_less_often():
-    machine = Machine(computing)
-    search(machine)
-    quick = len(machine.cells)
-    machine = Machine(computing, build=2.0)
-    search(machine)
-    assert len(machine.cells) == quick - 1
+@pytest.mark.parametrize(
+    ("candidates", "start_seconds", "passes"),
+    [(1, 0.3, 1), (5, 0.3, 1), (10, 0.3, 2), (20, 0.3, 2), (20, 0.1, 3), (10, 2.0, 1)],
+)
+def test_candidates_that_are_slow_to_start_are_started_less_often(
+    candidates, start_seconds, passes
+):
+    assert count_passes(candidates, 24.0, start_seconds) == passes
 
 
 def test_the_callers_thinking_is_in_every_cell_but_the_probe():

@@ -127,12 +127,15 @@ class Search:
         """Find out whether the env sleeps, and whether it works at all."""
         outcome = self._outcome
         cell = Cell(outcome.target, PROBE_ENVS, (Contestant(BARE, BARE),))
+        begun = time.monotonic()
         found = self._measure(cell, self._seconds("probe"))
+        elapsed = time.monotonic() - begun
         rate, busy = found.rate(BARE), found.cores_used(BARE)
         if rate is None:
             raise NothingMeasured(found.failures.get(BARE) or "not one slice was in time")
-        if BARE in found.footprints:
-            self._env_seconds = found.footprints[BARE].construct_seconds / PROBE_ENVS
+        # What was not stepping was mostly construction and the first reset.
+        starting = elapsed - sum(each.seconds for each in found.samples) - IMPORT_SECONDS
+        self._env_seconds = max(0.0, starting) / PROBE_ENVS
         self._step_seconds = 1 / rate.median
         samples = found.of(BARE)
         gave_way = sum(each.voluntary or 0 for each in samples)
@@ -177,9 +180,7 @@ class Search:
         """Measure all, drop the worse half, and so on until `FINALISTS` are left."""
         left = list(dict.fromkeys(candidates)) or [DEFAULTS]
         seconds = self._seconds(part)
-        passes = int(math.log2(len(left) / FINALISTS))
-        # Each pass starts everybody anew: half of the time is for being measured.
-        passes = max(1, min(passes, int(seconds / (2 * len(left) * self._start_seconds()))))
+        passes = count_passes(len(left), seconds, self._start_seconds())
         for number in range(passes):
             if len(left) <= FINALISTS and number:
                 break
@@ -257,6 +258,19 @@ def measure_for(
         grace=min(GRACE_SECONDS, max(1.0, seconds / 4)),
         advanced=advanced,
     )
+
+
+def count_passes(candidates: int, seconds: float, start_seconds: float) -> int:
+    """How often to halve so many candidates until `FINALISTS` are left, time allowing.
+
+    Args:
+        candidates: How many there are.
+        seconds: Time for all passes.
+        start_seconds: How long one takes to be started, which each pass does anew. Half of the
+            time is for being measured.
+    """
+    halvings = int(math.log2(candidates / FINALISTS))
+    return max(1, min(halvings, int(seconds / (2 * candidates * start_seconds))))
 
 
 def _contestant(settings: Settings) -> Contestant:
