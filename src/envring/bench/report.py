@@ -212,7 +212,7 @@ def show_comparison(
                 notes.append(f"{each.title}: {each.note}")
         found.caption = Text("\n".join(notes), style="dim")
         found.caption_justify = "left"
-        console.print(found)
+        _print(console, found)
         console.print()
     for text in alone:
         console.print(Text(text, style="dim"))
