@@ -11,6 +11,11 @@
 /* A wait this many budgets long is beyond what spinning can win. */
 #define HOPELESS 4u
 
+/* A yield that took no longer let nobody else run. Such yields only delay the look at the bell, so
+ * they become rarer; where two processes wait for each other, one's would make the next of the other. */
+#define TO_NOBODY_NS 1000
+#define MOST_PAUSES 256u
+
 /* Even so, one wait in so many spins: a sleep is itself long, and would never let the mean sink. */
 #define RETRY_EVERY 64u
 
@@ -38,14 +43,21 @@ static void learn(er_wait_t *policy, int64_t waited_ns) {
 }
 
 /* Spins until the sequence moves on or the budget is spent. Returns 1 if it moved on. */
-static int spin(er_bell_t *bell, uint32_t seen, const er_wait_t *policy, int64_t until) {
+static int spin(er_bell_t *bell, uint32_t seen, er_wait_t *policy, int64_t until) {
     for (;;) {
-        for (uint32_t i = 0; i < policy->yield_every; i++) {
+        if (policy->pauses < policy->yield_every) policy->pauses = policy->yield_every;
+        for (uint32_t i = 0; i < policy->pauses; i++) {
             if (er_bell_value(bell) != seen) return 1;
             er_pause();
         }
-        if (er_park_now() >= until) return 0;
+        int64_t now = er_park_now();
+        if (now >= until) return 0;
         er_park_yield();
+        if (er_park_now() - now > TO_NOBODY_NS) {
+            policy->pauses = policy->yield_every;
+        } else if (policy->pauses < MOST_PAUSES) {
+            policy->pauses *= 2;
+        }
     }
 }
 

@@ -11,7 +11,8 @@ int main(void) {
         fake.yields = fake.parks = 0;
         int64_t start = fake.now;
         CHECK_EQ(er_bell_wait(&bell, 0, &policy, start + 1000000000), -ETIMEDOUT);
-        CHECK_EQ(fake.yields, 9); /* looks at +10 (start), +20 .. +100, +110 µs: over */
+        CHECK_EQ(fake.yields,
+                 5); /* looks at +10 (start), before and after each: +20 .. +110: over */
         CHECK_EQ(fake.parks, 1);
         CHECK_EQ(policy.parks, 1);
         CHECK_EQ(policy.spins, 0);
@@ -21,7 +22,7 @@ int main(void) {
     er_wait_t policy = {.spin_ns = 100000, .yield_every = 4};
     fake.yields = 0;
     CHECK_EQ(er_bell_wait(&bell, 0, &policy, fake.now + 35000), -ETIMEDOUT);
-    CHECK_EQ(fake.yields, 2); /* +10 (start), +20, +30, +40 µs: over */
+    CHECK_EQ(fake.yields, 1); /* +10 (start), +20 and +30, +40 µs: over */
 
     /* no budget, no spin */
     policy.spin_ns = 0;
