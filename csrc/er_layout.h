@@ -62,20 +62,24 @@ typedef struct {
     _Alignas(ER_LINE) uint64_t reply_bytes; /* length of the batch's reply in the reply ring */
     uint32_t infos;                         /* whether any env's info is not empty */
     uint32_t hints;                         /* ER_HINT_* */
-    er_atomic32_t cpu; /* one more than the CPU it was last seen on, 0 = unknown */
 } er_report_t;
+
+/* Where a process was seen last; read often and hardly ever written, so on lines of its own. */
+typedef struct {
+    _Alignas(ER_LINE) er_atomic32_t cpu; /* one more than the CPU's number, 0 = unknown */
+} er_place_t;
 
 typedef struct {
     er_report_t report;
     er_stats_t stats;
     er_ring_t commands;
     er_ring_t replies;
+    er_place_t place;
 } er_worker_t;
 
 /* How far the batch is. `pending` only decides who rings the caller; facts are the sequences. */
 typedef struct {
     _Alignas(ER_LINE) er_atomic_i32_t pending;
-    er_atomic32_t caller_cpu; /* as er_report_t's */
 } er_progress_t;
 
 typedef struct {
@@ -107,6 +111,7 @@ typedef struct {
     _Alignas(ER_LINE) er_bell_t command_bell;
     er_bell_t caller_bell;
     er_progress_t progress;
+    er_place_t caller_place;
 } er_segment_t;
 
 enum { ER_HINT_MOSTLY_WAITING = 1u };
@@ -127,7 +132,7 @@ typedef struct {
 
 _Static_assert(sizeof(er_bell_t) == ER_LINE, "a bell has its lines to itself");
 _Static_assert(sizeof(er_ring_t) == 2 * ER_LINE, "each position has its lines to itself");
-_Static_assert(sizeof(er_worker_t) == 6 * ER_LINE, "worker block");
+_Static_assert(sizeof(er_worker_t) == 7 * ER_LINE, "worker block");
 _Static_assert(offsetof(er_worker_t, stats) == ER_LINE, "worker block: stats");
 _Static_assert(offsetof(er_stats_t, finished_ns) == 80, "statistics: last");
 _Static_assert(sizeof(er_stats_t) == ER_LINE, "statistics have their lines to themselves");
@@ -139,7 +144,8 @@ _Static_assert(offsetof(er_segment_t, timed) == 164, "header: timed");
 _Static_assert(offsetof(er_segment_t, command_bell) == 256, "header: command bell");
 _Static_assert(offsetof(er_segment_t, caller_bell) == 384, "header: caller bell");
 _Static_assert(offsetof(er_segment_t, progress) == 512, "header: progress");
-_Static_assert(sizeof(er_segment_t) == 640, "header");
+_Static_assert(offsetof(er_segment_t, caller_place) == 640, "header: caller's place");
+_Static_assert(sizeof(er_segment_t) == 768, "header");
 _Static_assert(sizeof(er_command_t) == 16, "command record");
 
 #endif

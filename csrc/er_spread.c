@@ -4,11 +4,11 @@
 
 #include <sched.h>
 
-#define BATCHES_PER_LOOK 8u
+#define BATCHES_PER_LOOK 2u
 #define LOOKS_TO_BE_SURE 2u
 #define FIRST_PAUSE 16u
-#define LONGEST_PAUSE 4096u
-#define ALONE_TO_TRUST 64u
+#define LONGEST_PAUSE 16384u
+#define LASTING 64u
 
 /* Forbids this thread a CPU and allows it again: returns with the thread on another one. */
 static void leave(int cpu) {
@@ -28,6 +28,11 @@ static uint32_t here(void) {
     return cpu < 0 ? 0 : (uint32_t)cpu + 1;
 }
 
+/* Others read it all the time: what has not changed stays in their caches. */
+static void tell(er_atomic32_t *word, uint32_t cpu) {
+    if (er_load_relaxed(word) != cpu) er_store_relaxed(word, cpu);
+}
+
 void er_spread_open(er_spread_t *spread, const er_segment_t *segment) {
     cpu_set_t allowed;
     *spread = (er_spread_t){0};
@@ -38,16 +43,16 @@ void er_spread_open(er_spread_t *spread, const er_segment_t *segment) {
 }
 
 void er_spread_caller(er_segment_t *segment, uint32_t seq) {
-    if (seq % BATCHES_PER_LOOK == 0) er_store_relaxed(&segment->progress.caller_cpu, here());
+    if (seq % BATCHES_PER_LOOK == 0) tell(&segment->caller_place.cpu, here());
 }
 
 /* Whether somebody is on that CPU whom this worker should leave; may be a batch old: a hint is all
  * that is needed. */
 static int has_company(const er_spread_t *spread, const er_segment_t *segment, uint32_t worker,
                        uint32_t cpu) {
-    if (spread->from_caller && er_load_relaxed(&segment->progress.caller_cpu) == cpu) return 1;
+    if (spread->from_caller && er_load_relaxed(&segment->caller_place.cpu) == cpu) return 1;
     for (uint32_t w = 0; w < worker; w++) {
-        if (er_load_relaxed(&er_worker(segment, w)->report.cpu) == cpu) return 1;
+        if (er_load_relaxed(&er_worker(segment, w)->place.cpu) == cpu) return 1;
     }
     return 0;
 }
@@ -58,14 +63,15 @@ void er_spread(er_spread_t *spread, const er_segment_t *segment, uint32_t worker
     spread->batches = 0;
     uint32_t cpu = here();
     if (cpu == 0) return;
-    er_store_relaxed(&er_worker(segment, worker)->report.cpu, cpu);
+    tell(&er_worker(segment, worker)->place.cpu, cpu);
     if (spread->rest) {
         spread->rest--;
         return;
     }
     if (!has_company(spread, segment, worker, cpu)) {
         spread->seen = 0;
-        if (++spread->alone % ALONE_TO_TRUST == 0) spread->pause /= 2;
+        /* The kernel balances its queues now and then; that is no reason to stop mending. */
+        if (++spread->alone == LASTING) spread->pause = 0;
         return;
     }
     spread->alone = 0;

@@ -21,8 +21,8 @@ typedef struct {
     int from_caller;  /* and one more for the caller */
     uint32_t batches; /* since the last look */
     uint32_t seen;    /* looks in a row that found company */
-    uint32_t pause;   /* looks to let pass after a move: doubles with each, */
-    uint32_t alone;   /* halves with every so many looks in a row that found no company */
+    uint32_t pause;   /* looks to let pass after a move: doubles with each that did not last */
+    uint32_t alone;   /* looks in a row that found no company */
     uint32_t rest;    /* looks still to let pass */
 } er_spread_t;
 
