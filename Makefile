@@ -132,8 +132,8 @@ bench-baseline: $(VENV)/.dev ## store this machine's ratios; leave it alone mean
 	$(BIN)/python benchmarks/baseline.py store $(ARGS)
 
 bench-full: $(VENV)/.dev ## half an hour: every installed peer in every cell, into docs/benchmarks.md
-	$(BIN)/envring bench --full --json docs/benchmarks.json $(ARGS); status=$$?; \
-	  $(BIN)/python benchmarks/page.py docs/benchmarks.json && exit $$status
+	$(BIN)/envring bench --full --breakdown --json docs/benchmarks.json.gz $(ARGS); status=$$?; \
+	  $(BIN)/python benchmarks/page.py docs/benchmarks.json.gz && exit $$status
 
 # Of PufferLib only what is pure Python: its games would be downloaded and compiled for minutes.
 # Without them its setup.py misses a name, which it is given here.

@@ -64,6 +64,17 @@ def test_a_document_survives_its_file(document, tmp_path):
     assert json.loads(path.read_text())["cells"][0]["samples"][0]["rate"] == 300_000
 
 
+def test_a_compressed_file_is_read_back(document, tmp_path):
+    plain, compressed = tmp_path / "run.json", tmp_path / "run.json.gz"
+    write(plain, document)
+    write(compressed, document)
+    assert compressed.stat().st_size < plain.stat().st_size
+    assert read(compressed) == document
+    compressed.write_bytes(compressed.read_bytes()[:-9])
+    with pytest.raises(ValueError, match=r"run\.json\.gz is not JSON"):
+        read(compressed)
+
+
 def test_format_1_is_read_as_far_as_it_goes(tmp_path):
     path = tmp_path / "old.json"
     path.write_text(json.dumps(FIRST))

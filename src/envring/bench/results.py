@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import datetime
+import gzip
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 from envring.bench.cells import Cell, CellResult, Sample
 
 FORMAT = 2
+_GZIP = b"\x1f\x8b"
 
 
 def _now() -> str:
@@ -78,6 +81,8 @@ class Document:
 def write(path: Path, document: Document) -> None:
     """Write ``document`` to ``path`` as JSON, with a line for each cell and for each other key.
 
+    A name that ends in ``.gz`` has it compressed.
+
     Raises:
         OSError: if it cannot be written.
     """
@@ -85,7 +90,8 @@ def write(path: Path, document: Document) -> None:
     cells = ",\n".join(json.dumps(cell) for cell in fields.pop("cells"))
     lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in fields.items()]
     lines.append(f'"cells": [\n{cells}\n]')
-    path.write_text("{" + ",\n".join(lines) + "}\n", encoding="utf-8")
+    data = ("{" + ",\n".join(lines) + "}\n").encode()
+    path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
 
 
 def read(path: Path) -> Document:
@@ -96,8 +102,9 @@ def read(path: Path) -> Document:
         ValueError: if it is no document of a format known here; the text names the file.
     """
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        data = path.read_bytes()
+        fields = json.loads(gzip.decompress(data) if data.startswith(_GZIP) else data)
+    except (ValueError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
     if not isinstance(fields, dict) or "format" not in fields:
         raise ValueError(f"{path} holds no results of envring's benchmark")
