@@ -8,15 +8,15 @@
 #define WAITER 1u
 #define SEQUENCE_STEP 2u
 
-/* A wait this many budgets long is beyond what spinning can win. */
-#define HOPELESS 4u
+/* About three times what waking a process takes: so much is worth a try however short waits were. */
+#define LEAST_SPIN_NS 100000u
 
 /* A yield that took no longer let nobody else run. Such yields only delay the look at the bell, so
  * they become rarer; where two processes wait for each other, one's would make the next of the other. */
 #define TO_NOBODY_NS 1000
 #define MOST_PAUSES 256u
 
-/* Even so, one wait in so many spins: a sleep is itself long, and would never let the mean sink. */
+/* Waits longer than the whole budget on average are not spun for. Even so, one wait in so many spins: a sleep is itself long, and would never let the mean sink. */
 #define RETRY_EVERY 64u
 
 uint32_t er_bell_value(er_bell_t *bell) {
@@ -35,8 +35,8 @@ int er_bell_ring(er_bell_t *bell) {
 }
 
 static void learn(er_wait_t *policy, int64_t waited_ns) {
-    /* One long idle pause must not spoil the mean for long: it counts as twice hopeless. */
-    int64_t most = (int64_t)policy->spin_ns * HOPELESS * 2;
+    /* One long idle pause must not spoil the mean for long. */
+    int64_t most = (int64_t)policy->spin_ns * 2;
     int64_t sample = waited_ns < most ? waited_ns : most;
     int64_t mean = policy->mean_ns;
     policy->mean_ns = (uint32_t)(mean + (sample - mean) / 8);
@@ -73,13 +73,22 @@ static int sleep_on(er_bell_t *bell, uint32_t seen, int64_t deadline_ns) {
     }
 }
 
+/* How long this wait is to spin; 0 = not at all. */
+static int64_t budget(const er_wait_t *policy) {
+    if (!policy->adaptive) return policy->spin_ns;
+    if (policy->mean_ns >= policy->spin_ns && policy->parks % RETRY_EVERY != 0) return 0;
+    int64_t enough = 2 * (int64_t)policy->mean_ns;
+    if (enough < LEAST_SPIN_NS) enough = LEAST_SPIN_NS;
+    return enough < policy->spin_ns ? enough : policy->spin_ns;
+}
+
 int er_bell_wait(er_bell_t *bell, uint32_t seen, er_wait_t *policy, int64_t deadline_ns) {
+    uint32_t goes_on = policy->lapsed; /* with a wait that was neither short nor a new one */
+    policy->lapsed = 0;
     if (er_bell_value(bell) != seen) return 0;
     int64_t start = er_park_now();
-    int hopeless = policy->adaptive && policy->mean_ns / HOPELESS >= policy->spin_ns &&
-                   policy->parks % RETRY_EVERY != 0;
-    if (policy->spin_ns && !hopeless) {
-        int64_t until = start + policy->spin_ns;
+    int64_t until = start + (goes_on ? 0 : budget(policy));
+    if (until > start) {
         if (spin(bell, seen, policy, until < deadline_ns ? until : deadline_ns)) {
             learn(policy, er_park_now() - start);
             policy->spins++;
@@ -88,6 +97,7 @@ int er_bell_wait(er_bell_t *bell, uint32_t seen, er_wait_t *policy, int64_t dead
     }
     policy->parks++;
     int r = sleep_on(bell, seen, deadline_ns);
-    learn(policy, er_park_now() - start);
+    if (!goes_on) learn(policy, er_park_now() - start);
+    policy->lapsed = r == -ETIMEDOUT;
     return r;
 }

@@ -21,7 +21,9 @@
  * Waiting spins first, because waking a process on a halted core takes some 35 us: pauses, every
  * `yield_every`th of them replaced by sched_yield (without which a crowded machine loses nearly
  * all throughput; fewer of them while nobody else wants the core), for `spin_ns` by the clock. It
- * then parks. When the waits of late ran far beyond what spinning can win, it parks at once.
+ * then parks. An adaptive waiter spins for twice what waits took of late, since steps that follow
+ * on a policy's thinking come after much the same time; where that is beyond `spin_ns`, it parks at
+ * once.
  */
 #ifndef ER_DOORBELL_H
 #define ER_DOORBELL_H
@@ -30,10 +32,11 @@
 
 /* A waiter's policy and experience; private to one thread of one process. */
 typedef struct {
-    uint32_t spin_ns;     /* budget of one spin, by the clock; 0 = park at once */
+    uint32_t spin_ns;     /* the most that one spin takes, by the clock; 0 = park at once */
     uint32_t yield_every; /* pauses between two yields, at least */
-    uint32_t adaptive;    /* skip spins that are not worth it */
+    uint32_t adaptive;    /* spin no longer than waits of late make worth it */
     uint32_t mean_ns;     /* running mean of the waits */
+    uint32_t lapsed;      /* the last wait ended without a ring: the next one goes on with it */
     uint32_t pauses;      /* between two yields at present: more where yields let nobody run */
     uint64_t spins;       /* waits that ended while spinning */
     uint64_t parks;       /* waits that slept */

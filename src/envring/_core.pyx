@@ -93,7 +93,7 @@ cdef extern from "er_segment.h":
 
 cdef extern from "er_doorbell.h":
     ctypedef struct er_wait_t:
-        uint32_t spin_ns, yield_every, adaptive, mean_ns, pauses
+        uint32_t spin_ns, yield_every, adaptive, mean_ns, lapsed, pauses
         uint64_t spins, parks
 
 
@@ -287,7 +287,7 @@ cdef void _set_wait(er_wait_t *wait, double spin, bint adaptive, uint32_t yield_
     wait.yield_every = max(yield_every, 1)
     wait.adaptive = adaptive
     wait.mean_ns = 0
-    wait.pauses = 0
+    wait.lapsed = wait.pauses = 0
     wait.spins = 0
     wait.parks = 0
 

@@ -13,7 +13,7 @@ from envring.launchers.local import get_context
 from envring.launchers.threads import VARIABLES
 from envring.reply import PoolOptions
 
-SPIN = 100e-6  # seconds: about three times what waking a sleeping process takes
+SPIN = 1e-3  # seconds at most: waits are spun for twice as long as they took of late
 
 
 def choose_workers(num_envs: int, wanted: Any, max_concurrency: Any) -> int:

@@ -100,7 +100,8 @@ class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
                 the CPUs this process may use (affinity, cgroup quota), num_envs at most. Envs that
                 sleep or wait for a socket want more. 0: no processes, envs are stepped here.
             spin: seconds that a process spins (and yields) before it sleeps, 0 for not at all.
-                None: 100 µs, skipped where waits are long on average.
+                None: twice as long as waits took of late, from 100 µs to 1 ms, and not at all
+                where that does not suffice.
             pin: True pins each worker to a CPU; or the CPUs to pin them to, in turn.
             slots: how many batches of large observations can be out in place at a time before
                 further ones are copied. None: as many as fit 256 MiB.

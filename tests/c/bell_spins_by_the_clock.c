@@ -24,6 +24,13 @@ int main(void) {
     CHECK_EQ(er_bell_wait(&bell, 0, &policy, fake.now + 35000), -ETIMEDOUT);
     CHECK_EQ(fake.yields, 1); /* +10 (start), +20 and +30, +40 µs: over */
 
+    /* who waits on after that spins no more */
+    fake.yields = 0;
+    uint32_t mean = policy.mean_ns;
+    CHECK_EQ(er_bell_wait(&bell, 0, &policy, fake.now + 1000000), -ETIMEDOUT);
+    CHECK_EQ(fake.yields, 0);
+    CHECK_EQ(policy.mean_ns, mean); /* one wait, however often one looks up */
+
     /* no budget, no spin */
     policy.spin_ns = 0;
     fake.yields = 0;

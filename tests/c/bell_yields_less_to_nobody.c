@@ -12,6 +12,7 @@ int main(void) {
     CHECK_EQ(policy.pauses, 256);
 
     fake.tick = 5000;
+    policy.lapsed = 0;
     CHECK_EQ(er_bell_wait(&bell, 0, &policy, fake.now + 1000000), -ETIMEDOUT);
     CHECK_EQ(policy.pauses, 4);
     return PASS;
