@@ -259,7 +259,7 @@ def _measure(
             rounds=rounds,
             slice_seconds=slice_seconds,
             deadline=time.monotonic() + share,
-            construct_seconds=share / 2,
+            construct_seconds=0.75 * share,
             grace=min(GRACE_SECONDS, max(2.0, share / 4)),
             breakdown_seconds=min(_BREAKDOWN_SECONDS, 0.05 * share) if breakdown else 0.0,
             advanced=advanced,

@@ -143,7 +143,7 @@ def run_cell(
             )
         if breakdown_seconds:
             _break_down(running, ours, result, breakdown_seconds, grace)
-        patience = _Patience.of(2 * grace)
+        patience = _Patience.of(5 * grace)  # of 64 processes some packages end one after the other
         for label, process in running.items():
             process.resume()
             try:
