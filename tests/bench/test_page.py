@@ -39,3 +39,17 @@ def test_tables_take_the_place_of_older_ones(found):
 def test_a_page_without_a_place_is_refused(found, text):
     with pytest.raises(ValueError, match="measured"):
         page.filled(text, found, "picture.png")
+
+
+def test_the_picture_leaves_out_what_would_make_it_long(found):
+    cell = found.cells[0]
+    thinking = CellResult(Cell.of("cartpole", 8, ("envring", "sync"), think=0.1), 2)
+    other = CellResult(Cell.of("info5", 8, ("envring", "bare-all")), 2)
+    wide = CellResult(Cell.of("null", 8, ("envring", "bare-all")), 2)
+    found.cells += [thinking, other, wide]
+    left = page.pictured(found).cells
+    assert [each.cell.workload for each in left] == ["cartpole", "null"]
+    assert left[1].cell.peers == ("envring",)
+    assert left[0].samples == cell.samples
+    found.cells = [other]
+    assert page.pictured(found).cells == [other], "a run of something else is drawn as it is"
