@@ -8,7 +8,9 @@ goal is missed. Everything runs on two processors, with two workers, whatever th
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from envring.bench import machine
+from envring.bench import machine, workloads
 from envring.bench.cells import Cell, CellResult
 from envring.bench.process import PeerFailed, PeerProcess
 from envring.bench.runner import run_cell
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 CORES = 2
 RING = {"num_workers": CORES}
 ALL = ("envring", "async", "sync", "bare")
+OWN = ("envring", "bare")
 ROUNDS, SLICE_SECONDS, REPEATS = 11, 0.4, 2
 FORK_TRIALS, SPAWN_TRIALS, IDLE_TRIALS = 7, 2, 7
 SPAWN_RESERVE_SECONDS = 110.0
@@ -67,17 +70,21 @@ class Verdict:
 
 @dataclass(frozen=True)
 class ThroughputRow:
-    """A cell of the runner, with goals by what envring is compared with."""
+    """A cell of the runner, with goals by what envring is compared with.
+
+    Where ``crowded``, another program holds one of the processors all the while.
+    """
 
     cell: Cell
     ceiling: float | None = None
     ratios: dict[str, float] = field(default_factory=dict)
+    crowded: bool = False
 
     def judge(self, row: str, result: CellResult) -> Iterator[Verdict]:
         """A verdict for each goal."""
         note = "; ".join(f"{peer} {text}" for peer, text in result.failures.items())
         outside = result.outside()
-        if outside is not None and outside.high > 0.15:
+        if outside is not None and outside.high > 0.15 and not self.crowded:
             note = f"disturbed, {outside.median:.2f} cores were busy elsewhere. {note}"
         if self.ceiling is not None:
             goal = Goal("of the ceiling", "", self.ceiling)
@@ -87,18 +94,30 @@ class ThroughputRow:
             yield Verdict(row, goal, result.ratio("envring", base), note)
 
 
-def _cell(workload: str, num_envs: int, peers: tuple[str, ...]) -> Cell:
-    return Cell.of(workload, num_envs, peers, {"envring": RING})
+def _cell(workload: str, num_envs: int, peers: tuple[str, ...], **options: Any) -> Cell:
+    return Cell.of(workload, num_envs, peers, {"envring": {**RING, **options}})
 
 
 THROUGHPUT = {
-    "cartpole-64": ThroughputRow(_cell("cartpole", 64, ALL), 0.75, {"async": 20.0, "sync": 1.6}),
-    "cartpole-8": ThroughputRow(_cell("cartpole", 8, ALL), 0.62, {"async": 9.0, "sync": 1.4}),
-    "null-64": ThroughputRow(_cell("null", 64, ALL), None, {"async": 400.0, "sync": 4.5}),
-    "spin100-64": ThroughputRow(_cell("spin100", 64, ("envring", "bare")), 0.95),
-    "image-64": ThroughputRow(_cell("image", 64, ("envring", "async")), None, {"async": 130.0}),
-    "dict5-64": ThroughputRow(_cell("dict5", 64, ("envring", "async")), None, {"async": 150.0}),
-    "info5-64": ThroughputRow(_cell("info5", 64, ("envring", "async")), None, {"async": 100.0}),
+    "cartpole-64": ThroughputRow(_cell("cartpole", 64, ALL), 0.88, {"async": 20.0, "sync": 1.6}),
+    "cartpole-64-pinned": ThroughputRow(_cell("cartpole", 64, OWN, pin=True), 0.95),
+    "cartpole-64-crowded": ThroughputRow(
+        _cell("cartpole", 64, ALL), None, {"async": 15.0}, crowded=True
+    ),
+    "cartpole-8": ThroughputRow(_cell("cartpole", 8, ALL), 0.75, {"async": 9.0, "sync": 1.4}),
+    "null-64": ThroughputRow(_cell("null", 64, ALL), None, {"async": 500.0, "sync": 4.5}),
+    "null-8": ThroughputRow(_cell("null", 8, ALL), None, {"async": 75.0}),
+    "spin100-64": ThroughputRow(_cell("spin100", 64, OWN), 0.98),
+    "pong-64": ThroughputRow(_cell("pong", 64, OWN), 0.92),
+    "image-64": ThroughputRow(_cell("image", 64, ("envring", "async")), None, {"async": 180.0}),
+    "dict5-64": ThroughputRow(_cell("dict5", 64, ("envring", "async")), None, {"async": 200.0}),
+    "info5-64": ThroughputRow(_cell("info5", 64, ("envring", "async")), None, {"async": 200.0}),
+}
+# what needs a package that is not installed is left out, and said
+ABSENT = {
+    row: absent
+    for row, each in THROUGHPUT.items()
+    if (absent := workloads.WORKLOADS[each.cell.workload].absent)
 }
 
 
@@ -176,7 +195,21 @@ TIMED: dict[str, Callable[[str, float], Iterator[Verdict]]] = {
     "idle": measure_idle,
     "start-spawn": measure_spawn,
 }
-ROWS = (*THROUGHPUT, *TIMED)
+ROWS = (*(row for row in THROUGHPUT if row not in ABSENT), *TIMED)
+
+
+@contextlib.contextmanager
+def crowd(crowded: bool) -> Iterator[None]:
+    """Another program on the last of the processors, if so."""
+    if not crowded:
+        yield
+        return
+    busy = f"import os\nos.sched_setaffinity(0, [{allowed_cpus()[CORES - 1]}])\nwhile True: pass"
+    with subprocess.Popen([sys.executable, "-c", busy]) as process:
+        try:
+            yield
+        finally:
+            process.kill()
 
 
 def measure(
@@ -191,14 +224,15 @@ def measure(
     for index, row in enumerate(cells):
         now = time.monotonic()
         share = max(3.0, (end - reserve - now) / (len(cells) - index))
-        result = run_cell(
-            THROUGHPUT[row].cell,
-            cores=usable_cpus(),
-            rounds=ROUNDS,
-            slice_seconds=SLICE_SECONDS,
-            deadline=now + share,
-            repeats=REPEATS,
-        )
+        with crowd(THROUGHPUT[row].crowded):
+            result = run_cell(
+                THROUGHPUT[row].cell,
+                cores=usable_cpus(),
+                rounds=ROUNDS,
+                slice_seconds=SLICE_SECONDS,
+                deadline=now + share,
+                repeats=0 if THROUGHPUT[row].crowded else REPEATS,
+            )
         results.append(result)
         verdicts += THROUGHPUT[row].judge(row, result)
         advanced(row, 1)
@@ -268,6 +302,8 @@ def main() -> int:
         verdicts, cells = measure(rows, end, advanced)
     hardware["load_after"] = machine.load_average()
     show(console, verdicts)
+    for row, absent in ABSENT.items():
+        console.print(f"{row}: left out, {absent}", markup=False, highlight=False)
     console.print(figures.machine_line(hardware), style="dim", highlight=False)
     console.print(f"load {hardware['load_before']} to {hardware['load_after']}", highlight=False)
     if options.json:
