@@ -164,7 +164,7 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
         host = self._enter()
         try:
             if timeout is None and self._state is _STEPPING and host.step_is_done():
-                self._state = _IDLE
+                self._state = _IDLE  # first: a batch that Ctrl-C cuts off is not to be taken twice
                 results = host.take_step()
                 if results is not None:
                     return *results, {}
