@@ -20,10 +20,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-import cloudpickle
-
 from envring import codec
 from envring.errors import HandshakeError, UnsendableError
+from envring.pickling import dumps
 
 _HEAD = struct.Struct("<Q")
 _SLICE = 0.05
@@ -32,25 +31,6 @@ _MOST_NOISE = 1 << 20
 
 class ChannelClosed(EOFError):
     """The peer is gone."""
-
-
-def dumps(value: Any, check: bool = False) -> bytes:
-    """Pickles for a process of the same code; what pickle refuses, cloudpickle may take.
-
-    Args:
-        value: anything.
-        check: whether to make sure that the bytes can be read again (an exception whose
-            constructor wants more than it was given cannot).
-    """
-    try:
-        data = pickle.dumps(value, protocol=5)
-        if check:
-            pickle.loads(data)
-    except Exception:
-        data = cloudpickle.dumps(value, protocol=5)
-        if check:
-            pickle.loads(data)
-    return data
 
 
 class Wire(NamedTuple):

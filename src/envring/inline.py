@@ -9,8 +9,8 @@ from typing import Any
 
 from envring import _core
 from envring._foreign.envring_worker.loop import EnvSlice
-from envring.channel import dumps
 from envring.launchers import child, process
+from envring.pickling import dumps
 from envring.reply import PoolOptions, Reply
 from envring.segment import MappedSegment
 

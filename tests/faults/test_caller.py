@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -295,11 +297,20 @@ def test_nested_vector_envs() -> None:
             assert_gone(pid, 2 * END)
 
 
+def run_script(script: Path) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join(filter(None, sys.path))
+    return subprocess.run(
+        [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env={**os.environ, "PYTHONPATH": path},
+        check=False,
+    )
+
+
 def test_spawned_workers_of_a_script_without_a_main_guard(tmp_path: Path) -> None:
     """A script run as a file, with its classes in __main__, works under each start method."""
-    import subprocess
-    import sys
-
     script = tmp_path / "script.py"
     script.write_text(
         "import sys\n"
@@ -312,16 +323,41 @@ def test_spawned_workers_of_a_script_without_a_main_guard(tmp_path: Path) -> Non
         "        envs = RingVectorEnv([Mine] * 2, num_workers=2, context=context)\n"
         "        envs.reset(); print(context, envs.call('add', 1)); envs.close()\n"
     )
-    path = os.pathsep.join(filter(None, sys.path))
-    done = subprocess.run(
-        [sys.executable, str(script)],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        env={**os.environ, "PYTHONPATH": path},
-        check=False,
-    )
+    done = run_script(script)
     assert done.stderr == ""
     assert done.stdout.splitlines() == [
         f"{context} ('mine', 'mine')" for context in ("fork", "forkserver", "spawn")
     ]
+
+
+@pytest.mark.parametrize("context", ["forkserver", "spawn"])
+def test_tracebacks_of_a_script_name_its_file_and_line(tmp_path: Path, context: str) -> None:
+    """Envs of a script, and of what was typed in, cross by value."""
+    script = tmp_path / "train.py"
+    script.write_text(
+        "import linecache, traceback\n"
+        "import envring\n"
+        "from envring.testing import CountingEnv\n"
+        "class Broken(CountingEnv):\n"
+        "    def step(self, action):\n"
+        "        raise ValueError('of the script')\n"
+        "cell = 'def typed():\\n    raise ValueError(1)\\n'\n"
+        "exec(compile(cell, '<cell>', 'exec'))\n"
+        "linecache.cache['<cell>'] = (len(cell), None, cell.splitlines(True), '<cell>')\n"
+        "def show(call):\n"
+        "    try:\n"
+        "        call()\n"
+        "    except ValueError as error:\n"
+        "        print(str(error.__cause__))\n"
+        "if __name__ == '__main__':\n"
+        f"    envs = envring.RingVectorEnv([Broken], context={context!r})\n"
+        "    envs.reset()\n"
+        "    show(lambda: envs.step([0]))\n"
+        "    envs.close()\n"
+        f"    show(lambda: envring.RingVectorEnv([typed], context={context!r}))\n"
+    )
+    shown = run_script(script).stdout
+    assert f'File "{script}", line 6, in step' in shown
+    assert "raise ValueError('of the script')" in shown
+    assert 'File "<cell>", line 2, in typed' in shown
+    assert "raise ValueError(1)" in shown

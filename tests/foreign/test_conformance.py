@@ -16,6 +16,7 @@ import pytest
 
 import envring.testing
 from envring import EnvSource, Python, RemoteEnvError, RingVectorEnv
+from envring.pickling import dumps_by_value
 from envring.testing import AsyncVectorEnvConformance
 
 Observation = TypeVar("Observation")
@@ -69,7 +70,7 @@ def _envs_by_value() -> Iterator[None]:
 
 
 def _source(fn: Callable[[], Any], path: Path) -> EnvSource:
-    path.write_bytes(cloudpickle.dumps(fn))
+    path.write_bytes(dumps_by_value(fn)[0])
     return EnvSource(f"{LOADER}:load", args=[str(path)])
 
 

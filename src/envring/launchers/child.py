@@ -14,16 +14,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import cloudpickle
-
 from envring import _core, segment
 from envring._foreign.envring_worker.actions import ActionReader
 from envring._foreign.envring_worker.infos import InfoWriter
 from envring._foreign.envring_worker.loop import EnvSlice, describe_error
 from envring._foreign.envring_worker.main import Server
 from envring._foreign.envring_worker.obs import ObsWriter
-from envring.channel import Channel, ChannelClosed, dumps
+from envring.channel import Channel, ChannelClosed
 from envring.launchers import stderr
+from envring.pickling import add_sources, dumps, dumps_by_value
 
 _GRACE = 1.0  # seconds that a worker has to close its envs once the caller is gone
 
@@ -35,14 +34,15 @@ class CloudpickledFns:
         """Keeps the functions."""
         self.env_fns = list(env_fns)
 
-    def __getstate__(self) -> bytes:
+    def __getstate__(self) -> tuple[bytes, dict[str, list[str]]]:
         """Called under forkserver and spawn only."""
-        data: bytes = cloudpickle.dumps(self.env_fns)
-        return data
+        return dumps_by_value(self.env_fns)
 
-    def __setstate__(self, state: bytes) -> None:
+    def __setstate__(self, state: tuple[bytes, dict[str, list[str]]]) -> None:
         """The other side."""
-        self.env_fns = pickle.loads(state)
+        data, sources = state
+        add_sources(sources)
+        self.env_fns = pickle.loads(data)
 
 
 @dataclass
