@@ -18,11 +18,12 @@ from envring import _core
 from envring._foreign.envring_worker.loop import FINAL_NONE, FINAL_SLAB
 from envring.actions import ActionSender, slab_bytes
 from envring.errors import InfoError, ObservationError, RemoteEnvError, RemoteTraceback
+from envring.exceptions import remote_error, type_name
 from envring.infos import InfoAssembler
 from envring.inline import InlinePool
 from envring.layout import ALIGNMENT, Layout
 from envring.pool import COMPLETE, RANG, WorkerPool
-from envring.reply import Reply, remote_error, type_name
+from envring.reply import Reply
 from envring.segment import (
     COMMAND_RING_BYTES,
     REPLY_RING_BYTES,

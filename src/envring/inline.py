@@ -9,9 +9,11 @@ from typing import Any
 
 from envring import _core
 from envring._foreign.envring_worker.loop import EnvSlice
-from envring.launchers import child, process
+from envring.launchers import child
+from envring.launchers.options import PoolOptions
+from envring.launchers.process import WorkerHandle
 from envring.pickling import dumps
-from envring.reply import PoolOptions, Reply
+from envring.reply import Reply
 from envring.segment import MappedSegment
 
 
@@ -27,7 +29,7 @@ class InlinePool:
         """Builds the envs."""
         self.options = options
         self.num_envs = len(env_fns)
-        self.workers: list[process.WorkerHandle] = []
+        self.workers: list[WorkerHandle] = []
         self.segment_file = None  # memory of this process will do
         self.broken = False
         self.hints = 0

@@ -10,8 +10,8 @@ import numpy as np
 
 from envring.cpus import allowed_cpus, usable_cpus
 from envring.launchers.local import get_context
+from envring.launchers.options import PoolOptions
 from envring.launchers.threads import VARIABLES
-from envring.reply import PoolOptions
 
 SPIN = 1e-3  # seconds at most: waits are spun for twice as long as they took of late
 

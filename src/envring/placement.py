@@ -10,8 +10,8 @@ from typing import Any
 from envring.errors import EnvFnError, LauncherError
 from envring.launchers import registry
 from envring.launchers.base import Launcher
+from envring.launchers.options import Placement
 from envring.sources import EnvSource
-from envring.starting import Placement
 
 
 def choose_launchers(

@@ -17,11 +17,13 @@ from typing import Any
 from envring import _core, starting
 from envring.channel import ChannelClosed
 from envring.errors import EnvringError, WorkerDied, format_env_ids
-from envring.launchers import process
+from envring.forked import own
+from envring.launchers.lifeline import Lifeline
+from envring.launchers.options import Placement, PoolOptions
+from envring.launchers.process import WorkerHandle
 from envring.relay import Relay
-from envring.reply import PoolOptions, Reply, check_part
+from envring.reply import Reply, check_part
 from envring.segment import MappedSegment, SegmentFile
-from envring.starting import Placement
 
 _NEVER = 1 << 62  # ns
 COMPLETE, RANG = 0, 1  # of CallerPort.wait
@@ -70,11 +72,11 @@ class WorkerPool:
         self._dead: EnvringError | None = None
         self.hints = 0
         self.any_info = False
-        self.workers: list[process.WorkerHandle] = []
+        self.workers: list[WorkerHandle] = []
         self._relays: dict[int, Relay] = {}
-        self._lifeline = process.Lifeline()
+        self._lifeline = Lifeline()
         self.segment_file = SegmentFile(named=starting.needs_name(placements))
-        process.own(self.segment_file)
+        own(self.segment_file)
         self._finalizer = weakref.finalize(
             self, _abandon, self.workers, self._lifeline, self.segment_file, os.getpid()
         )
@@ -264,7 +266,7 @@ class WorkerPool:
             )
         return bytes(data)
 
-    def _read_reply(self, worker: process.WorkerHandle, data: bytes) -> dict[str, Any]:
+    def _read_reply(self, worker: WorkerHandle, data: bytes) -> dict[str, Any]:
         try:
             part: dict[str, Any] = worker.channel.wire.loads(data)
             if worker.foreign:
@@ -366,8 +368,8 @@ class WorkerPool:
 
 
 def _abandon(
-    workers: list[process.WorkerHandle],
-    lifeline: process.Lifeline,
+    workers: list[WorkerHandle],
+    lifeline: Lifeline,
     segment_file: SegmentFile,
     pid: int,
 ) -> None:

@@ -1,48 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""What a pool is asked for and what it answers, with workers or without."""
+"""What the workers of a pool answer."""
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from envring.codec import as_bytes
-from envring.errors import CodecError, RemoteTraceback
-
-
-@dataclass
-class PoolOptions:
-    """How workers are started and how everybody waits.
-
-    Attributes:
-        context: a multiprocessing context.
-        daemon: daemon flag of the processes.
-        name: of the processes, before their number.
-        autoreset_mode: 0 next step, 1 same step, 2 disabled.
-        environ: environment variables for workers; None removes one.
-        blas_threads: threads for libraries that workers inherit, None to leave them.
-        cpus: CPU per worker, or None.
-        compiled: whether workers use the compiled step loop.
-        spin: seconds to spin before sleeping.
-        adaptive: whether spins that are not worth it are skipped.
-        yield_every: pauses between two yields.
-        start_timeout: seconds until workers must be ready, or None.
-    """
-
-    context: Any
-    daemon: bool
-    name: str
-    autoreset_mode: int
-    environ: Mapping[str, str | None]
-    blas_threads: int | None
-    cpus: Sequence[int] | None
-    compiled: bool
-    spin: float
-    adaptive: bool
-    yield_every: int
-    start_timeout: float | None
+from envring.errors import CodecError
 
 
 @dataclass
@@ -123,30 +89,3 @@ def check_part(part: Any, env_ids: Sequence[int], num_leaves: int) -> dict[str, 
         raise CodecError("a reply that is none")
     finals = {env_id: as_bytes(obs) for env_id, obs in part["finals"].items()}
     return {**part, "finals": finals}
-
-
-def type_name(text: str, trace: str) -> str:
-    """The name of an exception's class, from its text and its traceback; "" if it is not there."""
-    line = trace.rstrip().removesuffix(text.rstrip()).rstrip().rsplit("\n", 1)[-1]
-    name = line.rstrip(": ")
-    return name if all(part.isidentifier() for part in name.split(".")) else ""
-
-
-def remote_error(env_id: int, data: bytes | None, text: str, trace: str) -> BaseException | None:
-    """The exception that an env raised, with its traceback as cause; None if it did not travel."""
-    if data is None:
-        return None
-    try:
-        error = pickle.loads(data)
-        if isinstance(error, tuple):  # its constructor does not take its args back
-            kind, args, state = error
-            error = kind.__new__(kind)
-            error.args = args
-            error.__dict__.update(state)
-    except Exception:
-        return None
-    if not isinstance(error, BaseException):
-        return None
-    error.__cause__ = RemoteTraceback(trace)
-    error.add_note(f"(raised by env {env_id} in its worker)")
-    return error

@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-
-from gymnasium import Env
 
 from envring.errors import SourceError
 
@@ -159,5 +158,7 @@ class EnvSource:
             made = sources.make_env(data)
         except sources.SourceError as error:
             raise SourceError(str(error)) from error
-        # what is Gymnasium's already is handed out as it is
-        return made.env if isinstance(made.env, Env) and not self.portal else made
+        # what is Gymnasium's already is handed out as it is; it then was imported by now
+        gymnasium = sys.modules.get("gymnasium")
+        modern = gymnasium is not None and isinstance(made.env, gymnasium.Env)
+        return made.env if modern and not self.portal else made

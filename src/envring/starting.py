@@ -4,32 +4,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from envring.channel import ChannelClosed
 from envring.errors import LaunchError, RemoteTraceback, WorkerTimeout, format_env_ids
+from envring.exceptions import remote_error
 from envring.launchers import foreign, local, threads
 from envring.launchers.base import Launch, Launcher
-from envring.launchers.child import WorkerOptions
 from envring.launchers.foreign import ForeignWorker
-from envring.launchers.process import Lifeline, WorkerHandle
-from envring.reply import PoolOptions, remote_error
+from envring.launchers.lifeline import Lifeline
+from envring.launchers.options import Placement, PoolOptions, WorkerOptions
+from envring.launchers.process import WorkerHandle
 from envring.segment import MappedSegment, SegmentFile, layout
 from envring.sources import EnvSource
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Where a slice of envs runs: one worker.
-
-    Attributes:
-        env_ids: contiguous.
-        launcher: of another interpreter, or None for the caller's own.
-    """
-
-    env_ids: range
-    launcher: Launcher | None
 
 
 def needs_name(placements: Sequence[Placement]) -> bool:

@@ -11,7 +11,6 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from envring import _core, segment
@@ -22,6 +21,7 @@ from envring._foreign.envring_worker.main import Server
 from envring._foreign.envring_worker.obs import ObsWriter
 from envring.channel import Channel, ChannelClosed
 from envring.launchers import stderr
+from envring.launchers.options import WorkerOptions
 from envring.pickling import add_sources, dumps, dumps_by_value
 
 _GRACE = 1.0  # seconds that a worker has to close its envs once the caller is gone
@@ -43,31 +43,6 @@ class CloudpickledFns:
         data, sources = state
         add_sources(sources)
         self.env_fns = pickle.loads(data)
-
-
-@dataclass
-class WorkerOptions:
-    """How a worker is to run; sent to it when it starts.
-
-    Attributes:
-        index: its number.
-        first_env: number of its first env.
-        autoreset_mode: 0 next step, 1 same step, 2 disabled.
-        environ: environment variables to set; None removes one.
-        cpu: the CPU to run on, or None for any.
-        compiled: whether to use the compiled step loop.
-        spin: seconds to spin, None for the default.
-    """
-
-    index: int
-    first_env: int
-    autoreset_mode: int
-    environ: Mapping[str, str | None]
-    cpu: int | None
-    compiled: bool
-    spin: float
-    adaptive: bool
-    yield_every: int
 
 
 def describe(envs: Sequence[Any]) -> dict[str, Any]:

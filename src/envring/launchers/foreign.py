@@ -34,10 +34,12 @@ from envring.errors import (
     SpaceDataError,
     format_env_ids,
 )
+from envring.forked import own
 from envring.launchers.base import Launch, Launcher, Needs
-from envring.launchers.child import WorkerOptions
 from envring.launchers.foreign_process import ForeignProcess
-from envring.launchers.process import Lifeline, WorkerHandle, own
+from envring.launchers.lifeline import Lifeline
+from envring.launchers.options import WorkerOptions
+from envring.launchers.process import WorkerHandle
 from envring.launchers.stderr import StderrPipe
 from envring.segment import SegmentFile
 from envring.sources import EnvSource

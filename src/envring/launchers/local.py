@@ -12,8 +12,11 @@ from typing import Any
 
 from envring.channel import Channel
 from envring.errors import EnvFnError, format_env_ids
+from envring.forked import own
 from envring.launchers import child
-from envring.launchers.process import Lifeline, WorkerHandle, own
+from envring.launchers.lifeline import Lifeline
+from envring.launchers.options import WorkerOptions
+from envring.launchers.process import WorkerHandle
 from envring.launchers.stderr import StderrPipe
 
 
@@ -39,7 +42,7 @@ def start(
     context: Any,
     daemon: bool,
     name: str,
-    options: child.WorkerOptions,
+    options: WorkerOptions,
     env_fns: Sequence[Callable[[], Any]],
     lifeline: Lifeline,
 ) -> WorkerHandle:
@@ -96,7 +99,7 @@ def start(
 
 
 def _run_child(
-    options: child.WorkerOptions,
+    options: WorkerOptions,
     fns: child.CloudpickledFns,
     sock: socket.socket,
     pipes: Sequence[_Fd],

@@ -6,12 +6,12 @@ from __future__ import annotations
 import os
 import select
 import time
-import weakref
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from envring.channel import Channel
 from envring.errors import WorkerDied
+from envring.forked import own
 from envring.launchers.stderr import StderrPipe
 
 _PATIENCE = 1.0  # seconds between SIGTERM and SIGKILL
@@ -36,23 +36,6 @@ class Process(Protocol):
 
     def kill(self) -> None:
         """Ends it, by SIGKILL."""
-
-
-class Lifeline:
-    """A pipe whose write end closes when this process ends: workers watch the read end."""
-
-    def __init__(self) -> None:
-        """Makes the pipe."""
-        self.read_end, self.write_end = os.pipe()
-        own(self)
-
-    def close(self) -> None:
-        """Closes what is open."""
-        for name in ("read_end", "write_end"):
-            fd = getattr(self, name)
-            if fd >= 0:
-                setattr(self, name, -1)
-                os.close(fd)
 
 
 class WorkerHandle:
@@ -130,21 +113,3 @@ class WorkerHandle:
         if self.pidfd >= 0:
             os.close(self.pidfd)
             self.pidfd = -1
-
-
-_owned: weakref.WeakSet[Any] = weakref.WeakSet()
-
-
-def own(thing: Any) -> None:
-    """Has a forked copy of this process close the thing."""
-    _owned.add(thing)
-
-
-def _after_fork_in_child() -> None:
-    # Copies of our ends in a forked child would keep workers from seeing this process die.
-    for owner in list(_owned):
-        owner.close()
-    _owned.clear()
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)

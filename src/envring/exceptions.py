@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: MIT
+"""Exceptions of envs, as they arrive from workers."""
+
+from __future__ import annotations
+
+import pickle
+
+from envring.errors import RemoteTraceback
+
+
+def type_name(text: str, trace: str) -> str:
+    """The name of an exception's class, from its text and its traceback; "" if it is not there."""
+    line = trace.rstrip().removesuffix(text.rstrip()).rstrip().rsplit("\n", 1)[-1]
+    name = line.rstrip(": ")
+    return name if all(part.isidentifier() for part in name.split(".")) else ""
+
+
+def remote_error(env_id: int, data: bytes | None, text: str, trace: str) -> BaseException | None:
+    """The exception that an env raised, with its traceback as cause; None if it did not travel."""
+    if data is None:
+        return None
+    try:
+        error = pickle.loads(data)
+        if isinstance(error, tuple):  # its constructor does not take its args back
+            kind, args, state = error
+            error = kind.__new__(kind)
+            error.args = args
+            error.__dict__.update(state)
+    except Exception:
+        return None
+    if not isinstance(error, BaseException):
+        return None
+    error.__cause__ = RemoteTraceback(trace)
+    error.add_note(f"(raised by env {env_id} in its worker)")
+    return error

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: MIT
+"""How workers are started and where: plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from envring.launchers.base import Launcher
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a slice of envs runs: one worker.
+
+    Attributes:
+        env_ids: contiguous.
+        launcher: of another interpreter, or None for the caller's own.
+    """
+
+    env_ids: range
+    launcher: Launcher | None
+
+
+@dataclass
+class PoolOptions:
+    """How workers are started and how everybody waits.
+
+    Attributes:
+        context: a multiprocessing context.
+        daemon: daemon flag of the processes.
+        name: of the processes, before their number.
+        autoreset_mode: 0 next step, 1 same step, 2 disabled.
+        environ: environment variables for workers; None removes one.
+        blas_threads: threads for libraries that workers inherit, None to leave them.
+        cpus: CPU per worker, or None.
+        compiled: whether workers use the compiled step loop.
+        spin: seconds to spin before sleeping.
+        adaptive: whether spins that are not worth it are skipped.
+        yield_every: pauses between two yields.
+        start_timeout: seconds until workers must be ready, or None.
+    """
+
+    context: Any
+    daemon: bool
+    name: str
+    autoreset_mode: int
+    environ: Mapping[str, str | None]
+    blas_threads: int | None
+    cpus: Sequence[int] | None
+    compiled: bool
+    spin: float
+    adaptive: bool
+    yield_every: int
+    start_timeout: float | None
+
+
+@dataclass
+class WorkerOptions:
+    """How a worker is to run; sent to it when it starts.
+
+    Attributes:
+        index: its number.
+        first_env: number of its first env.
+        autoreset_mode: 0 next step, 1 same step, 2 disabled.
+        environ: environment variables to set; None removes one.
+        cpu: the CPU to run on, or None for any.
+        compiled: whether to use the compiled step loop.
+        spin: seconds to spin, None for the default.
+    """
+
+    index: int
+    first_env: int
+    autoreset_mode: int
+    environ: Mapping[str, str | None]
+    cpu: int | None
+    compiled: bool
+    spin: float
+    adaptive: bool
+    yield_every: int
