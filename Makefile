@@ -8,7 +8,7 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
-NATIVE := $(wildcard csrc/*.[ch] src/envring/*.px[di] src/envring/*.pyx)
+NATIVE := $(wildcard csrc/*.[ch] src/envring/core/*.px[di] src/envring/core/*.pyx)
 RECIPE := pyproject.toml setup.py
 C_SOURCES = $(wildcard csrc/*.[ch] tests/c/*.[ch] benchmarks/*.c)
 WORKER := src/envring/_foreign
@@ -73,7 +73,7 @@ python: $(VENV)/.dev
 
 types: $(VENV)/.dev
 	$(BIN)/mypy
-	$(BIN)/python -m mypy.stubtest envring._core \
+	$(BIN)/python -m mypy.stubtest envring.core._core \
 	  --ignore-missing-stub --ignore-disjoint-bases --allowlist tests/stubtest-allowlist.txt
 
 layers: $(VENV)/.dev
@@ -152,7 +152,7 @@ wheel: $(VENV)/.made ## build a wheel into dist/
 
 clean: ## remove build products and caches, keep .venv
 	rm -rf build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
-	rm -f src/envring/*.so src/envring/_foreign/*.so $(VENV)/.run $(VENV)/.dev
+	rm -f src/envring/core/*.so src/envring/_foreign/*.so $(VENV)/.run $(VENV)/.dev
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## clean, and remove .venv

@@ -75,8 +75,8 @@ def flags(visibility):
 
 csrc = sorted(glob("csrc/*.c"))
 core = Extension(
-    "envring._core",
-    ["src/envring/_core.pyx", *csrc],
+    "envring.core._core",
+    ["src/envring/core/_core.pyx", *csrc],
     include_dirs=["csrc", numpy.get_include()],
     **flags("hidden"),
 )

@@ -9,7 +9,7 @@ import pickle
 import numpy as np
 import pytest
 
-from envring import codec
+from envring.transport import codec
 from interleaved import repeated
 
 EIGHT = {"lives": 3, "reward": 1.0, "ok": True, "none": None, "name": "xyz", "speed": 3.5}

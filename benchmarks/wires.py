@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from envring import _core
+from envring.core import _core
 from interleaved import Side, Take, repeated
 
 FORK = multiprocessing.get_context("fork")

@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 
 from envring._foreign.envring_worker.infos import InfoWriter
-from envring.infos import InfoAssembler
+from envring.batch.infos import InfoAssembler
 
 AREA = 1 << 20
 

@@ -12,6 +12,10 @@ if not _sys.platform.startswith("linux"):
     )
 
 from envring._version import __version__
+from envring.api.making import make, make_vec, register, register_all
+from envring.api.single import RingEnv
+from envring.api.vector import RingVectorEnv
+from envring.batch.spaces import SpaceMismatchError
 from envring.errors import (
     ActionError,
     CodecError,
@@ -38,12 +42,8 @@ from envring.errors import (
 )
 from envring.launchers.base import Launch, Launcher, Needs, Sandbox
 from envring.launchers.prefix import Prefix, Python
-from envring.registration import make, make_vec, register, register_all
-from envring.segment import SegmentMemoryError
-from envring.single import RingEnv
-from envring.sources import EnvSource
-from envring.spaces import SpaceMismatchError
-from envring.vector import RingVectorEnv
+from envring.launchers.sources import EnvSource
+from envring.transport.segment import SegmentMemoryError
 
 if _TYPE_CHECKING:
     from envring.launchers.docker import Docker

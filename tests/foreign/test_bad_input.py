@@ -215,7 +215,7 @@ def test_first_message_that_is_none(name, tmp_path, foreign_python):
 
 def test_worker_of_another_version(there, monkeypatch):
     """Two versions of the package do not map one segment."""
-    from envring.launchers import foreign
+    from envring.workers import foreign
 
     class Newer:
         ABI = foreign._core.ABI + 1

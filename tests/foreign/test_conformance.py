@@ -16,8 +16,8 @@ import pytest
 
 import envring.testing
 from envring import EnvSource, Python, RemoteEnvError, RingVectorEnv
-from envring.pickling import dumps_by_value
 from envring.testing import AsyncVectorEnvConformance
+from envring.transport.pickling import dumps_by_value
 
 Observation = TypeVar("Observation")
 Action = TypeVar("Action")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from envring import EnvSource, Python, RemoteEnvError, RingEnv, RingVectorEnv
+from envring.batch.space_data import UnknownSpace
 from envring.errors import SpaceDataError
-from envring.space_data import UnknownSpace
 from envring.testing.conformance_base import quiet
 from foreign.home import in_order
 

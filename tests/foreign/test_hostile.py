@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import envring
-from envring.launchers import foreign
 from envring.launchers.base import Launch, Needs
+from envring.workers import foreign
 from foreign.home import plain, running
 
 FAKE = Path(__file__).with_name("hostile.py")

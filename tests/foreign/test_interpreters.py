@@ -14,9 +14,9 @@ import pytest
 from gymnasium.error import ClosedEnvironmentError
 
 from envring import Python, RemoteEnvError, RingEnv, RingVectorEnv, UnsendableError, WorkerDied
-from envring.launchers import foreign
 from envring.testing import assert_same_batch
 from envring.testing.conformance_base import quiet, same_results
+from envring.workers import foreign
 from foreign.home import Home, both, in_order, plain, running
 from foreign.plain_envs import ACCENTED
 from foreign_prefixes import VERSIONS

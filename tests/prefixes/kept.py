@@ -14,9 +14,9 @@ from unittest import mock
 
 import foreign_prefixes
 import local_channel
+from envring.api.portal import open_directory
 from envring.errors import EnvringError
 from envring.launchers.micromamba import Micromamba
-from envring.portal import open_directory
 from envring.prefixes import recipes
 
 TESTED = tuple(each.name for each in recipes.available() if each.tested)

@@ -3,9 +3,9 @@
 
 import pytest
 
+from envring.api.portal import open_directory
 from envring.errors import SourceError, SpecError
 from envring.launchers.micromamba import Micromamba
-from envring.portal import open_directory
 from envring.prefixes import recipes
 
 

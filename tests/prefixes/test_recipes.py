@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import envring
-from envring.portal import open_directory
+from envring.api.portal import open_directory
 from prefixes import kept
 
 

@@ -16,8 +16,8 @@ import pytest
 
 import codec_reader
 import plain_codec
-from envring import codec
 from envring.errors import CodecError
+from envring.transport import codec
 from plain_codec import differences
 
 SECONDS = float(os.environ.get("ENVRING_FUZZ", "0"))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import codec_reader
-from envring import codec
 from envring.errors import CodecError, EnvringError
+from envring.transport import codec
 from plain_codec import differences
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from envring import infos as infos_module
-from envring import templates as templates_module
 from envring._foreign.envring_worker.infos import ODD, InfoWriter, signature, template_signature
+from envring.batch import infos as infos_module
+from envring.batch import templates as templates_module
 from envring.errors import InfoError
 from info_ring import Ring, assert_same, oracle
 

@@ -8,7 +8,7 @@ import pytest
 from gymnasium import spaces
 
 from envring._foreign.envring_worker.obs import ObservationMismatch, ObsWriter
-from envring.layout import Layout
+from envring.batch.layout import Layout
 
 NESTED = spaces.Dict(
     {

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from envring.pickling import add_sources, dumps, dumps_by_value
+from envring.transport.pickling import add_sources, dumps, dumps_by_value
 
 CELL = "<cell 1>"
 SOURCE = "def outer():\n    def inner():\n        raise ValueError('here')\n    return inner\n"

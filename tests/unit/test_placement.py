@@ -12,7 +12,7 @@ import pytest
 import envring
 from envring import EnvSource, Launcher
 from envring.launchers.base import Launch, Needs
-from envring.placement import choose_launchers, place
+from envring.pool.placement import choose_launchers, place
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import pickle
 import numpy as np
 import pytest
 
-from envring import _core
-from envring.segment import SegmentFile, SegmentSpec, create
+from envring.core import _core
+from envring.transport.segment import SegmentFile, SegmentSpec, create
 
 N = 4
 SHAPE = (N, 1000)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from envring import EnvringError, SpaceDataError
-from envring.space_data import build_space, restore_value
+from envring.batch.space_data import build_space, restore_value
 
 LOW, HIGH = np.float32(-1)[...], np.float32(1)[...]
 BOX = ("box", LOW, HIGH, "<f4", (2,))

@@ -7,8 +7,9 @@ import time
 import numpy as np
 import pytest
 
-from envring import RingVectorEnv, _core
+from envring import RingVectorEnv
 from envring._foreign.envring_worker import main
+from envring.core import _core
 from envring.testing import CountingEnv
 
 

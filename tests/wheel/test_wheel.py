@@ -129,7 +129,7 @@ def test_wheel_has_every_module_and_no_source_of_the_build(wheel):
         if path.suffix in (".py", ".pyi", ".toml", ".yml") or path.name == "py.typed"
     }
     recipe = "envring/prefixes/recipes/ale/spec.yml"
-    assert {"envring/_core.pyi", "envring/py.typed", recipe} <= expected
+    assert {"envring/core/_core.pyi", "envring/py.typed", recipe} <= expected
     assert names == expected | {f"envring/_core{suffix}", LIBRARY}
 
 

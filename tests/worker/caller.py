@@ -21,10 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from envring import _core, codec
-from envring.launchers.stderr import StderrPipe
+from envring.core import _core
+from envring.transport import codec
+from envring.workers.stderr import StderrPipe
 
-FOREIGN = Path(_core.__file__).parent / "_foreign"
+FOREIGN = Path(_core.__file__).parents[1] / "_foreign"
 LIBRARY = str(FOREIGN / "libenvring.so")
 ENVS = str(Path(__file__).parent / "plain_envs.py")
 MAGIC = b"\0envring-worker 1\n"

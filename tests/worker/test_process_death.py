@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from envring import _core
+from envring.core import _core
 from faults.processes import assert_gone, wait_until
 from worker.caller import LIBRARY, Caller, source
 
@@ -24,7 +24,7 @@ SOON = 2.0
 CALLER = """
     import sys, time
     sys.path.insert(0, {tests!r})
-    from envring import _core
+    from envring.core import _core
     from worker.caller import Caller, source
 
     caller = Caller({python!r}, [source("Busy", how={how!r}, mark={mark!r})], library={library!r})

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from envring import _core
+from envring.core import _core
 from worker.caller import LIBRARY, Caller, source
 
 OLD_NEW = pytest.mark.parametrize("version", ["2.7", "3.6", "3.13"])

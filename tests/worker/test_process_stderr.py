@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from envring import _core
+from envring.core import _core
 from foreign_prefixes import VERSIONS
 from worker.caller import LIBRARY, Caller, source
 

@@ -10,11 +10,11 @@ import pytest
 from gymnasium import spaces
 from gymnasium.vector.utils import batch_space
 
-from envring import codec
 from envring._foreign.envring_worker.spaces import describe_space, value_to_data
+from envring.batch.space_data import UnknownSpace, build_space, restore_value
 from envring.errors import SpaceDataError
-from envring.space_data import UnknownSpace, build_space, restore_value
 from envring.testing import CustomSpace, assert_same_batch, example_spaces
+from envring.transport import codec
 from foreign_prefixes import VERSIONS
 from worker.interpreters import run_checks
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
-from envring import RingVectorEnv
+from envring.api.vector import RingVectorEnv
 from envring.bench.recorder import PARTS, Recorder
 from envring.bench.workloads import Workload
 

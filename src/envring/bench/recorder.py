@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from envring import RingVectorEnv
+from envring.api.vector import RingVectorEnv
 
 PARTS = ("env", "copying", "signalling", "waiting", "imbalance", "caller")
 

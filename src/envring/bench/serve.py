@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Mapping
 from typing import Any, TextIO
 
-from envring import RingVectorEnv
+from envring.api.vector import RingVectorEnv
 from envring.bench import measure, peers, workloads
 
 _PR_SET_PDEATHSIG = 1

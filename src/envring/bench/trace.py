@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from envring import RingVectorEnv
+from envring.api.vector import RingVectorEnv
 from envring.bench.breakdown import SEED, advance, draw_actions, warm_up
 from envring.bench.recorder import Batches, Recorder
 from envring.bench.workloads import Workload

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-import envring
+from envring._version import __version__
 from envring.cli.env import env
 from envring.errors import EnvringError
 
@@ -36,7 +36,7 @@ class _Group(click.Group):
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(envring.__version__, prog_name="envring")
+@click.version_option(__version__, prog_name="envring")
 def command() -> None:
     """Gymnasium environments in worker processes, in any interpreter."""
 

@@ -12,8 +12,8 @@ from typing import Any, NoReturn
 
 import click
 
+from envring.api.portal import open_directory
 from envring.launchers.micromamba import SURROUNDINGS, Micromamba
-from envring.portal import open_directory
 from envring.prefixes import build, cache, recipes
 from envring.prefixes.cache import Entry, Ready
 from envring.prefixes.freeze import freeze

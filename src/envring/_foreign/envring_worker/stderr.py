@@ -4,7 +4,7 @@
 The caller has made descriptor 2 the write end of a pipe. A thread passes on what comes and keeps
 the last bytes in a memfd, which the caller reads after a death. The memfd: number of bytes so far
 (8), the last of them (a ring of TAIL_BYTES), incoming bytes (zeros but between a read and their
-being kept), just as envring.launchers.stderr has it.
+being kept), just as envring.workers.stderr has it.
 """
 
 from __future__ import absolute_import, division, print_function

@@ -13,7 +13,7 @@ from envring.cpus import usable_cpus
 
 def build(workload: Workload, num_envs: int, options: Mapping[str, Any]) -> Peer:
     """``envring.RingVectorEnv``."""
-    from envring import RingVectorEnv
+    from envring.api.vector import RingVectorEnv
 
     return VectorPeer(
         lambda: RingVectorEnv([workload.make] * num_envs, **options), workload, num_envs

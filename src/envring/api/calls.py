@@ -1,0 +1,311 @@
+# SPDX-License-Identifier: MIT
+"""Reset, step, call and attributes: AsyncVectorEnv's methods and its state machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import warnings
+from collections.abc import Sequence
+from typing import Any, Generic
+
+import numpy as np
+import numpy.typing as npt
+from gymnasium.core import ActType, ObsType, RenderFrame
+from gymnasium.error import AlreadyPendingCallError, NoAsyncCallError
+from gymnasium.vector import VectorEnv
+from gymnasium.vector.async_vector_env import AsyncState
+
+from envring.api import reset_arguments
+from envring.api.guard import Guarded
+from envring.batch.host import EnvHost
+from envring.core import _core
+from envring.errors import EnvringError
+from envring.pool.reply import Reply
+
+# Members of an enum are slow to look up.
+_IDLE = AsyncState.DEFAULT
+_STEPPING = AsyncState.WAITING_STEP
+
+
+class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsType, ActType]):
+    """The calls of a hosted vector env, each as a pair of `_async` and `_wait`.
+
+    Attributes:
+        num_workers: number of worker processes.
+        final_observation: whether infos carry the names from before Gymnasium 1.0 too.
+    """
+
+    num_workers: int
+    final_observation: bool
+    _state = AsyncState.DEFAULT
+    _wait_warning_due = False
+
+    # -- reset ------------------------------------------------------------------------------
+
+    def reset(
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[ObsType, dict[str, Any]]:
+        """Resets all envs, or those in `options["reset_mask"]`.
+
+        Args:
+            seed: one seed s, which gives env i the seed s + i; or one per env; or None.
+            options: passed to each env, without `reset_mask`: bool array (num_envs,), which leaves
+                envs alone where it is False; they keep their observation.
+
+        Returns:
+            Observations, in batch, and infos.
+        """
+        self.reset_async(seed=seed, options=options)
+        return self.reset_wait()
+
+    def reset_async(
+        self,
+        seed: int | Sequence[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        """Starts a reset; `reset_wait` gives its results.
+
+        Raises:
+            ClosedEnvironmentError: after `close`.
+            ValueError: wrong number of seeds, or reset_mask of a wrong shape or all False.
+            TypeError: reset_mask is no bool array.
+            AlreadyPendingCallError: another call is pending.
+        """
+        host = self._enter()
+        try:
+            seeds = reset_arguments.seeds(seed, self.num_envs)
+            self._assert_idle("reset_async")
+            mask, options = reset_arguments.split_mask(options, self.num_envs)
+            self._settle(host)
+            self._late = True
+            host.start_reset(seeds, options, mask)
+            self._pend(AsyncState.WAITING_RESET)
+        finally:
+            self._owner = None
+
+    def reset_wait(self, timeout: float | None = None) -> tuple[ObsType, dict[str, Any]]:
+        """Waits for a reset.
+
+        Args:
+            timeout: seconds to wait, None for as long as it takes.
+
+        Returns:
+            Observations, in batch, and infos.
+
+        Raises:
+            ClosedEnvironmentError: after `close`.
+            NoAsyncCallError: there was no `reset_async`.
+            multiprocessing.TimeoutError: it took too long; its results are dropped when they come.
+            WorkerDied: a worker ended.
+        """
+        host = self._enter()
+        try:
+            reply = self._await(host, AsyncState.WAITING_RESET, "reset", timeout)
+            observations = host.observations(reply)
+            return observations, self._infos(host, reply)
+        finally:
+            self._owner = None
+
+    # -- step -------------------------------------------------------------------------------
+
+    def step(
+        self, actions: ActType
+    ) -> tuple[
+        ObsType,
+        npt.NDArray[np.float64],
+        npt.NDArray[np.bool_],
+        npt.NDArray[np.bool_],
+        dict[str, Any],
+    ]:
+        """Steps every env.
+
+        Args:
+            actions: one action per env: an element of `action_space`, or a sequence of single ones.
+
+        Returns:
+            Observations, rewards (num_envs,) float64, terminations and truncations (num_envs,)
+            bool, infos.
+        """
+        self.step_async(actions)
+        return self.step_wait()
+
+    def step_async(self, actions: ActType) -> None:
+        """Starts a step; `step_wait` gives its results.
+
+        Raises:
+            ClosedEnvironmentError: after `close`.
+            AlreadyPendingCallError: another call is pending.
+            ActionError: the actions do not fit; no env was stepped.
+        """
+        host = self._enter()
+        try:
+            if self._state is not _IDLE or self._late:
+                self._assert_idle("step_async")
+                self._settle(host)
+            self._late = True  # until the state says so; Ctrl-C may strike between the lines
+            host.start_step(actions)
+            self._state = _STEPPING
+            self._late = False
+        finally:
+            self._owner = None
+
+    def step_wait(
+        self, timeout: float | None = None
+    ) -> tuple[
+        ObsType,
+        npt.NDArray[np.float64],
+        npt.NDArray[np.bool_],
+        npt.NDArray[np.bool_],
+        dict[str, Any],
+    ]:
+        """Waits for a step; see `step` and `reset_wait` for returns and exceptions."""
+        host = self._enter()
+        try:
+            if timeout is None and self._state is _STEPPING and host.step_is_done():
+                self._state = _IDLE  # first: a batch that Ctrl-C cuts off is not to be taken twice
+                results = host.take_step()
+                if results is not None:
+                    return *results, {}
+                self._state = _STEPPING
+            reply = self._await(host, _STEPPING, "step", timeout)
+            rewards, terminations, truncations = host.outcomes()
+            observations = host.observations(reply)
+            infos = self._infos(host, reply) if host.has_infos else {}
+            return observations, rewards, terminations, truncations, infos
+        finally:
+            self._owner = None
+
+    # -- call and attributes ----------------------------------------------------------------
+
+    def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """Calls a method of every env, or gets an attribute; see `call_async`."""
+        self.call_async(name, *args, **kwargs)
+        return self.call_wait()
+
+    def call_async(self, name: str, /, *args: Any, **kwargs: Any) -> None:
+        """Starts `env.get_wrapper_attr(name)` in every env, called with the arguments if callable.
+
+        Raises:
+            ClosedEnvironmentError: after `close`.
+            AlreadyPendingCallError: another call is pending.
+        """
+        host = self._enter()
+        try:
+            self._assert_idle("call_async")
+            self._settle(host)
+            self._late = True
+            host.start_call(name, args, kwargs)
+            self._pend(AsyncState.WAITING_CALL)
+        finally:
+            self._owner = None
+
+    def call_wait(self, timeout: float | None = None) -> tuple[Any, ...]:
+        """Results of a call, one per env; see `reset_wait` for exceptions."""
+        host = self._enter()
+        try:
+            reply = self._await(host, AsyncState.WAITING_CALL, "call", timeout)
+            results = {} if reply is None else reply.results
+            return tuple(results.get(env_id) for env_id in range(self.num_envs))
+        finally:
+            self._owner = None
+
+    def get_attr(self, name: str) -> tuple[Any, ...]:
+        """An attribute of every env (called, if it is callable)."""
+        return self.call(name)
+
+    def set_attr(self, name: str, values: list[Any] | tuple[Any, ...] | object) -> None:
+        """Sets an attribute of every env, where its wrappers find it.
+
+        Args:
+            name: the attribute.
+            values: a list or tuple of one value per env, or anything else: one value for all.
+
+        Raises:
+            ClosedEnvironmentError: after `close`.
+            ValueError: wrong number of values.
+            AlreadyPendingCallError: another call is pending.
+        """
+        host = self._enter()
+        try:
+            if not isinstance(values, (list, tuple)):
+                values = [values for _ in range(self.num_envs)]
+            if len(values) != self.num_envs:
+                raise ValueError(
+                    "Values must be a list or tuple with length equal to the number of "
+                    f"environments. Got `{len(values)}` values for {self.num_envs} environments."
+                )
+            self._assert_idle("set_attr")
+            self._settle(host)
+            self._late = True
+            host.start_set_attr(name, values)
+            host.wait(None)
+            self._late = False
+            host.collect()
+        finally:
+            self._owner = None
+
+    def render(self) -> tuple[RenderFrame, ...] | None:
+        """A frame, or list of frames, per env."""
+        return self.call("render")
+
+    # -- state ------------------------------------------------------------------------------
+
+    def _assert_idle(self, operation: str) -> None:
+        if self._state != AsyncState.DEFAULT:
+            pending = str(self._state.value)
+            # Gymnasium's texts, which differ in their last character
+            stop = "" if operation == "reset_async" else "."
+            raise AlreadyPendingCallError(
+                f"Calling `{operation}` while waiting for a pending call to `{pending}` to "
+                f"complete{stop}",
+                pending,
+            )
+
+    def _pend(self, state: AsyncState) -> None:
+        self._state = state
+        self._late = False
+
+    def _await(
+        self, host: EnvHost, state: AsyncState, name: str, timeout: float | None
+    ) -> Reply | None:
+        if self._state is not state:
+            raise NoAsyncCallError(
+                f"Calling `{name}_wait` without any prior call to `{name}_async`.",
+                str(state.value),
+            )
+        try:
+            in_time = host.wait(timeout)
+        except EnvringError:  # a worker died: nothing is pending any more
+            self._state = AsyncState.DEFAULT
+            raise
+        if not in_time:
+            self._state, self._late = AsyncState.DEFAULT, True
+            raise multiprocessing.TimeoutError(
+                f"The call to `{name}_wait` has timed out after {timeout} second(s)."
+            )
+        self._state = _IDLE
+        reply = host.collect()
+        if reply is not None and self._wait_warning_due:
+            self._warn_of_waiting(host)
+        return reply
+
+    def _infos(self, host: EnvHost, reply: Reply | None) -> dict[str, Any]:
+        infos = host.infos(reply)
+        if self.final_observation and "final_obs" in infos:
+            infos["final_observation"] = infos["final_obs"].copy()
+            infos["_final_observation"] = infos["_final_obs"].copy()
+        return infos
+
+    def _warn_of_waiting(self, host: EnvHost) -> None:
+        if host.pool.hints & _core.HINT_MOSTLY_WAITING:
+            self._wait_warning_due = False
+            warnings.warn(
+                f"Steps of these envs mostly wait (sleep, socket, another process) instead of "
+                f"computing, and {self.num_workers} workers step {self.num_envs} envs in turn. "
+                f"Let them wait at the same time: num_workers=num_envs ({self.num_envs}).",
+                UserWarning,
+                stacklevel=4,
+            )

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: MIT
+"""Making hosted envs by id, and Gymnasium ids that lead here."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import inspect
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import gymnasium
+from gymnasium.envs.registration import EnvSpec
+
+from envring.api.single import RingEnv
+from envring.api.vector import RingVectorEnv
+from envring.errors import SourceError
+from envring.launchers.sources import EnvSource
+
+NAMESPACE = "envring"
+_DIRECTORIES = ("dir:", "recipe:")
+
+
+def _option_names(function: Callable[..., Any]) -> frozenset[str]:
+    return frozenset(list(inspect.signature(function).parameters)[1:])
+
+
+_VECTOR_OPTIONS = _option_names(RingVectorEnv)
+_SINGLE_OPTIONS = _option_names(RingEnv)
+
+
+def _find(id: Any) -> str | EnvSpec:
+    """The spec of an id, which workers do not need to have registered; or the id itself."""
+    if isinstance(id, EnvSpec):
+        return copy.deepcopy(id)
+    whole: str = id
+    name = whole
+    if ":" in name:
+        module, name = name.split(":", 1)
+        importlib.import_module(module)
+    try:
+        return copy.deepcopy(gymnasium.spec(name))
+    except gymnasium.error.Error:
+        return whole  # unversioned, or unknown: gymnasium.make says it best
+
+
+def _source(
+    id: str | EnvSpec | EnvSource, options: dict[str, Any], kwargs: dict[str, Any]
+) -> EnvSource | None:
+    """The env as data, where it is to run in another interpreter; takes what is in kwargs."""
+    if isinstance(id, EnvSource):
+        if kwargs:
+            raise SourceError(f"an EnvSource takes its own kwargs; not known here: {list(kwargs)}")
+        return id
+    if isinstance(id, str) and id.startswith(_DIRECTORIES):
+        from envring.api import portal  # only who opens one needs what builds prefixes
+
+        source, launcher = portal.open_directory(
+            id, kwargs.pop("env_args", ()), kwargs.pop("env_kwargs", {})
+        )
+        if options.get("launcher") is None:
+            options["launcher"] = launcher
+        if kwargs:
+            raise SourceError(
+                f"Arguments of an env directory go into env_args and env_kwargs; not known: "
+                f"{list(kwargs)}"
+            )
+        return source
+    if options.get("launcher") is None:
+        return None
+    if isinstance(id, EnvSpec):
+        kwargs, id = {**id.kwargs, **kwargs}, id.id
+    own = {name: kwargs.pop(name) for name in ("imports", "setup") if name in kwargs}
+    args = kwargs.pop("env_args", ())
+    env_kwargs = {**kwargs.pop("env_kwargs", {}), **kwargs}
+    return EnvSource(id, args=args, kwargs=env_kwargs, **own)
+
+
+def _build(
+    id: str | EnvSpec, kwargs: dict[str, Any], wrappers: Sequence[Callable[[Any], Any]]
+) -> Any:
+    env = gymnasium.make(id, **kwargs)
+    for wrapper in wrappers:
+        env = wrapper(env)
+    return env
+
+
+def make(id: str | EnvSpec | EnvSource, **kwargs: Any) -> RingEnv:
+    """Makes a registered env in a process of its own.
+
+    Args:
+        id: an id ("module:Env-v0" imports the module first), a spec or an `EnvSource`. With a
+            launcher also "package.module:attribute" and "file.py:attribute"; "dir:PATH" opens
+            a directory as Portal-Env has them: spec.yml, env_setup.py, env_main.py; "recipe:NAME"
+            one of ours.
+        **kwargs: RingEnv's options (launcher, spin, worker_env, ...); all others go to
+            `gymnasium.make`. With a launcher `imports`, `setup`, `env_args` and `env_kwargs` are
+            those of `EnvSource`.
+
+    Returns:
+        A RingEnv.
+    """
+    options = {name: kwargs.pop(name) for name in _SINGLE_OPTIONS & kwargs.keys()}
+    source = _source(id, options, kwargs)
+    if source is not None:
+        return RingEnv(source, **options)
+    return RingEnv(partial(_build, _find(id), kwargs, ()), **options)
+
+
+def make_vec(
+    id: str | EnvSpec | EnvSource,
+    num_envs: int = 1,
+    *,
+    vector_kwargs: dict[str, Any] | None = None,
+    wrappers: Sequence[Callable[[Any], Any]] | None = None,
+    **kwargs: Any,
+) -> RingVectorEnv[Any, Any]:
+    """Makes a vector of a registered env; `gymnasium.make_vec` with RingVectorEnv.
+
+    Args:
+        id: as in `make`.
+        num_envs: number of envs.
+        vector_kwargs: options for RingVectorEnv.
+        wrappers: applied to each env, in order.
+        **kwargs: RingVectorEnv's options by name (num_workers, copy, autoreset_mode, ...); all
+            others as in `make`.
+
+    Returns:
+        A RingVectorEnv with `spec` set.
+    """
+    options = {name: kwargs.pop(name) for name in _VECTOR_OPTIONS & kwargs.keys()}
+    options.update(vector_kwargs or {})
+    wrappers = list(wrappers or [])
+    source = _source(id, options, kwargs)
+    if source is not None:
+        if wrappers:
+            raise SourceError(
+                "wrappers are functions of this interpreter and the env runs in another one. Apply "
+                "them there, in a function that EnvSource('file.py:function') names."
+            )
+        return RingVectorEnv([source] * num_envs, **options)
+    found = _find(id)
+    if isinstance(found, EnvSpec):
+        kwargs = {**found.kwargs, **kwargs}
+        num_envs = kwargs.pop("num_envs", num_envs)
+        kwargs.pop("vectorization_mode", None)
+        found.kwargs = {}
+    env_fn = partial(_build, found, kwargs, wrappers)
+    envs: RingVectorEnv[Any, Any] = RingVectorEnv([env_fn] * num_envs, **options)
+    if isinstance(found, EnvSpec):
+        spec = copy.deepcopy(found)
+        spec.kwargs = dict(kwargs)
+        if num_envs != 1:
+            spec.kwargs["num_envs"] = num_envs
+        envs.spec = spec
+    return envs
+
+
+def _vector_entry(id: str, num_envs: int = 1, **kwargs: Any) -> RingVectorEnv[Any, Any]:
+    return make_vec(id, num_envs, **kwargs)
+
+
+def register(id: str) -> str:
+    """Registers "envring/<id>" with Gymnasium, for a registered id.
+
+    `gymnasium.make_vec` and `gymnasium.make` of that id then give RingVectorEnv and RingEnv. Ids
+    that were registered when this package was imported have theirs already.
+
+    Args:
+        id: a registered id without a namespace.
+
+    Returns:
+        The new id.
+    """
+    new = f"{NAMESPACE}/{id}"
+    if new not in gymnasium.registry:
+        gymnasium.register(
+            id=new,
+            entry_point=partial(make, id),
+            vector_entry_point=partial(_vector_entry, id),
+            order_enforce=False,
+            disable_env_checker=True,
+        )
+    return new
+
+
+def register_all() -> None:
+    """Registers every id of Gymnasium's registry that has no namespace."""
+    for id in list(gymnasium.registry):
+        if "/" not in id:
+            register(id)

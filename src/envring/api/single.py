@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: MIT
+"""RingEnv: one env in a worker process, as a plain gymnasium.Env."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+from gymnasium import Env, Space
+from gymnasium.spaces import Dict, Tuple
+
+from envring.api.guard import Guarded
+from envring.batch.host import EnvHost
+from envring.batch.spaces import resolve, understand
+from envring.errors import ActionError, EnvFnError
+from envring.launchers.base import Launcher
+from envring.pool.options import pool_options
+from envring.pool.placement import choose_launchers, place
+from envring.pool.reply import Reply
+from envring.pool.worker_pool import WorkerPool
+
+_DISABLED = 2
+
+
+def _batch_of_one(space: Space[Any], action: Any) -> Any:
+    """A batch of which `gymnasium.vector.utils.iterate` makes the action again."""
+    try:
+        if isinstance(space, Dict):
+            return {key: _batch_of_one(child, action[key]) for key, child in space.items()}
+        if isinstance(space, Tuple):
+            return tuple(
+                _batch_of_one(child, item) for child, item in zip(space, action, strict=True)
+            )
+    except (LookupError, TypeError, ValueError) as error:
+        raise ActionError(f"{action!r:.200} is no action of {space}: {error}") from error
+    return np.asarray(action)[None] if isinstance(action, np.generic | np.ndarray) else [action]
+
+
+class RingEnv(Guarded, Env[Any, Any]):
+    """Runs one env in a process of its own.
+
+    What the env returns arrives with the types it had (arrays, numbers, nested infos), except that
+    rewards are floats and flags are bools.
+
+    Example:
+        >>> import envring
+        >>> env = envring.make("CartPole-v1")
+        >>> observation, info = env.reset(seed=42)
+        >>> observation.shape
+        (4,)
+        >>> env.get_wrapper_attr("gravity")
+        9.8
+        >>> env.close()
+    """
+
+    def __init__(
+        self,
+        env_fn: Callable[[], Env[Any, Any]],
+        *,
+        context: str | None = None,
+        daemon: bool = True,
+        spin: float | None = None,
+        worker_env: Mapping[str, str | None] | None = None,
+        step_loop: Literal["compiled", "reference"] = "compiled",
+        start_timeout: float | None = None,
+        launcher: Launcher | str | None = None,
+    ) -> None:
+        """Starts the process and builds the env in it.
+
+        Args:
+            env_fn: builds the env.
+            context: multiprocessing's start method, None for its default.
+            daemon: the process's daemon flag.
+            spin: seconds to spin before sleeping, None for the default.
+            worker_env: environment variables for the process; None as a value removes one.
+            step_loop: "compiled", or "reference": the same in plain Python.
+            start_timeout: seconds in which the env must be built, None for no limit.
+            launcher: another interpreter to run the env in; env_fn is then an `EnvSource`, which
+                may name the launcher itself.
+
+        Raises:
+            EnvFnError: env_fn cannot be called, or cannot be sent to the process.
+            LaunchError: the launcher's interpreter could not be started, or could not build the
+                env; the type says why.
+            WorkerDied: the process ended while it built the env.
+            Exception: whatever the env's constructor raised.
+        """
+        if not callable(env_fn):
+            raise EnvFnError(f"env_fn is {env_fn!r}, which cannot be called. Give a function.")
+        self._guard()
+        self._info: dict[str, Any] = {}
+        pool = WorkerPool(
+            [env_fn],
+            place(choose_launchers([env_fn], launcher), 1, asked=True),
+            pool_options(
+                name=f"Worker<{type(self).__name__}>",
+                num_workers=1,
+                autoreset_mode=_DISABLED,
+                context=context,
+                daemon=daemon,
+                spin=spin,
+                pin=False,
+                worker_env=worker_env,
+                step_loop=step_loop,
+                start_timeout=start_timeout,
+            ),
+        )
+        try:
+            hellos = understand(pool.hellos)
+            hello = hellos[0]
+            spaces = resolve(hellos, "same", type(self).__name__)
+            self.observation_space = spaces.single_observation_space
+            self.action_space = spaces.single_action_space
+            self._nested = isinstance(self.action_space, Dict | Tuple)
+            self.metadata = hello["metadata"]
+            self.render_mode = hello["render_mode"]
+            self.spec = hello["spec"]
+            self._abroad = pool.workers[0].foreign
+            self._host = EnvHost(pool, spaces, copy=True, slots=None, add_info=self._keep_info)
+        except BaseException:
+            pool.close(terminate=True)
+            raise
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Resets the env; see gymnasium.Env.reset."""
+        reply = self._run(lambda host: host.start_reset([seed], options, None))
+        return self._take_observation(reply), self._take_info(reply)
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Steps the env; see gymnasium.Env.step."""
+        plain = type(action) is int and not self._nested
+        batch = [action] if plain else _batch_of_one(self.action_space, action)
+        host = self._enter()
+        try:
+            self._settle(host)
+            self._late = True  # Ctrl-C leaves a batch that nobody collected
+            host.start_step(batch)
+            done = host.step_is_done() or host.wait(None)
+            self._late = not done
+            results = host.take_single_step()
+            if results is not None:
+                return *results, {}
+            reply = host.collect()
+        finally:
+            self._owner = None
+        rewards, terminations, truncations = host.outcomes()
+        return (
+            host.single_observation(reply),
+            rewards.item(0),
+            terminations.item(0),
+            truncations.item(0),
+            self._take_info(reply),
+        )
+
+    def render(self) -> Any:
+        """What the env renders."""
+        return self._call("render")
+
+    def close(self) -> None:
+        """Closes the env and ends its process; a second call does nothing."""
+        if self.closed or self._foreign or self._host is None:
+            return
+        self.closed = True
+        self._host.close()
+        self._host = None
+
+    # -- attributes -------------------------------------------------------------------------
+
+    def get_wrapper_attr(self, name: str) -> Any:
+        """An attribute of the env, wherever its wrappers find it.
+
+        Methods come as functions that run in the worker; other values as copies.
+
+        Raises:
+            AttributeError: there is none.
+        """
+        if name in self.__dict__ or hasattr(type(self), name):
+            return getattr(self, name)
+        if self._abroad and self._call("is_method", name):
+            return partial(self._call, name)
+        return self._call("get_wrapper_attr", name)
+
+    def has_wrapper_attr(self, name: str) -> bool:
+        """Whether `get_wrapper_attr` finds it."""
+        return hasattr(type(self), name) or bool(self._call("has_wrapper_attr", name))
+
+    def set_wrapper_attr(self, name: str, value: Any, *, force: bool = True) -> bool:
+        """Sets an attribute of the env, where its wrappers find it."""
+        return bool(self._call("set_wrapper_attr", name, value, force=force))
+
+    def call(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """Calls a method of the env in the worker, or gets an attribute."""
+        return self._call(name, *args, **kwargs)
+
+    def _call(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        reply = self._run(lambda host: host.start_call(name, args, kwargs))
+        return None if reply is None else reply.results.get(0)
+
+    @property
+    def np_random(self) -> np.random.Generator:
+        """A copy of the env's generator."""
+        generator: np.random.Generator = self._call("np_random")
+        return generator
+
+    @np_random.setter
+    def np_random(self, value: np.random.Generator) -> None:
+        self._call("set_wrapper_attr", "np_random", value)
+
+    @property
+    def np_random_seed(self) -> int:
+        """Seed of the env's generator, -1 if it is unknown."""
+        return int(self._call("np_random_seed"))
+
+    @property
+    def _np_random(self) -> np.random.Generator:  # type: ignore[override]
+        return self.np_random
+
+    # -- batches of one ---------------------------------------------------------------------
+
+    def _run(self, start: Callable[[EnvHost], None]) -> Reply | None:
+        host = self._enter()
+        try:
+            self._settle(host)
+            self._late = True  # Ctrl-C leaves a batch that nobody collected
+            start(host)
+            host.wait(None)
+            self._late = False
+            return host.collect()
+        finally:
+            self._owner = None
+
+    def _keep_info(
+        self, vector_infos: dict[str, Any], env_info: dict[str, Any], env_num: int
+    ) -> dict[str, Any]:
+        self._info = env_info
+        return vector_infos
+
+    def _take_info(self, reply: Reply | None) -> dict[str, Any]:
+        self._info = {}
+        host = self._running()
+        if host.pool.any_info:
+            host.infos(reply)
+        return self._info
+
+    def _take_observation(self, reply: Reply | None) -> Any:
+        return self._running().single_observation(reply)
+
+    def __str__(self) -> str:
+        """Names the env it runs."""
+        return f"<{type(self).__name__}{'' if self.spec is None else f'<{self.spec.id}>'}>"
+
+    def __del__(self) -> None:
+        """Ends the process if `close` was never called."""
+        if self.closed or self._foreign or self._host is None:
+            return
+        self.closed = True
+        self._host.close(terminate=True)

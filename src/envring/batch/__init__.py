@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Gymnasium's values to the bytes of a batch, and back."""

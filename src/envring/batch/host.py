@@ -1,0 +1,383 @@
+# SPDX-License-Identifier: MIT
+"""Envs hosted by workers, as batches of numpy arrays: what vector and single envs have in common.
+
+A host joins a pool, a segment and the layouts of the spaces. It does not know what a batch is for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+from gymnasium import logger
+
+from envring._foreign.envring_worker.loop import FINAL_NONE, FINAL_SLAB
+from envring.batch.actions import ActionSender, slab_bytes
+from envring.batch.infos import InfoAssembler
+from envring.batch.layout import ALIGNMENT, Layout
+from envring.batch.space_data import restore_value
+from envring.batch.spaces import VectorSpaces
+from envring.core import _core
+from envring.errors import InfoError, ObservationError, RemoteEnvError, RemoteTraceback
+from envring.pool.inline import InlinePool
+from envring.pool.reply import Reply
+from envring.pool.worker_pool import COMPLETE, RANG, WorkerPool
+from envring.transport.exceptions import remote_error, type_name
+from envring.transport.segment import (
+    COMMAND_RING_BYTES,
+    REPLY_RING_BYTES,
+    SegmentSpec,
+    create,
+)
+
+# Arrays up to this size are copied out: that costs no more than handing out a view.
+LEASE_BYTES = 1 << 14
+_POOL_BYTES = 1 << 28  # slots are made up to about so many bytes
+_MAX_SLOTS = 1024
+_INFO_BYTES_PER_ENV = 1 << 16
+
+Pool = WorkerPool | InlinePool
+
+
+def _default_slots(slot_bytes: int) -> int:
+    return max(4, min(_MAX_SLOTS, _POOL_BYTES // slot_bytes))
+
+
+class EnvHost:
+    """Hosted envs.
+
+    Args:
+        pool: the pool, not yet attached.
+        spaces: single and batched spaces.
+        copy: whether arrays that were handed out stay as they are.
+        slots: how many batches of large observations may be handed out in place at a time; None
+            for as many as fit 256 MiB.
+        add_info: an overridden `_add_info`, or None.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        spaces: VectorSpaces,
+        copy: bool,
+        slots: int | None,
+        add_info: Callable[[dict[str, Any], dict[str, Any], int], dict[str, Any]] | None,
+    ) -> None:
+        """Lays the segment out and gives it to the workers."""
+        self.pool = pool
+        self.num_envs = n = pool.num_envs
+        self.copy = copy
+        self._add_info = add_info
+        self._obs = Layout(spaces.single_observation_space)
+        action = Layout(spaces.single_action_space)
+        spec = self._lay_out(self._obs, action, slots)
+        self.segment = create(spec, pool.segment_file)
+        plans = {"obs": self._obs.plan, "action": None if action.has_dynamic else action.plan}
+        pool.attach(self.segment, plans)
+
+        core = self.segment.core
+        self.slots = _core.SlotPool(core, self.segment.back_slot)
+        self._reader = _core.BatchReader(
+            self.slots,
+            [(offset, shape, dtype) for offset, shape, dtype in spec.obs_leaves if shape],
+            spec.outcomes,
+            LEASE_BYTES,
+        )
+        self._leases = copy and self._reader.leases
+        self._infos = InfoAssembler(n, self.segment.info_area, self.segment.back_infos)
+        self.actions = ActionSender(
+            action, spaces.action_space, n, self.segment.action_slab, pool.send_actions
+        )
+        self._dynamic = self._obs.empty_dynamic(n)
+        self._space = spaces.single_observation_space
+        self._restores = self._obs.has_dynamic and any(w.foreign for w in pool.workers)
+        # Without processes between them, caller and envs would hold the same objects.
+        self._detach_dynamic = copy and isinstance(pool, InlinePool)
+        self._path = self._short_path()
+        self._slot = 0
+        # What copy=False hands out: always the same objects.
+        self._shared_obs = self._obs.build(self._leaf_values(self.segment.slot_arrays(0)[0]))
+
+    def _short_path(self) -> _core.StepPath | None:
+        """The short way through a step, where envs and caller leave room for one."""
+        pool = self.pool
+        if isinstance(pool, InlinePool) or pool.relayed or self._dynamic:
+            return None
+        assert pool.port is not None
+        return _core.StepPath(
+            pool.port,
+            self.slots,
+            self._reader,
+            self.actions.exact,
+            self.actions.ints,
+            self._leases,
+        )
+
+    def _lay_out(self, obs: Layout, action: Layout, slots: int | None) -> SegmentSpec:
+        n = self.num_envs
+        obs_offsets, at = obs.offsets(n)
+        outcomes: list[tuple[int, tuple[int, ...], str]] = []
+        for dtype in ("<f8", "|b1", "|b1"):
+            outcomes.append((at, (n,), np.dtype(dtype).str))
+            at += -(-n * np.dtype(dtype).itemsize // ALIGNMENT) * ALIGNMENT
+        final_offsets, final_bytes = obs.offsets(n)
+
+        def located(offsets: Sequence[int]) -> list[tuple[int, tuple[int, ...] | None, str]]:
+            return [
+                (offset, (n, *leaf.shape) if leaf.dtype is not None else None, _dtype_str(leaf))
+                for offset, leaf in zip(offsets, obs.leaves, strict=True)
+            ]
+
+        leases = any(leaf.nbytes(n) > LEASE_BYTES for leaf in obs.leaves)
+        wanted = _default_slots(at) if slots is None else slots
+        config = {
+            "num_envs": n,
+            "num_workers": max(len(self.pool.workers), 1),
+            "num_slots": wanted + 1 if leases and self.copy else 1,
+            "command_ring_bytes": COMMAND_RING_BYTES,
+            "reply_ring_bytes": REPLY_RING_BYTES,
+            "action_bytes": slab_bytes(action, n),
+            "final_bytes": max(final_bytes, ALIGNMENT),
+            "slot_bytes": at,
+            "info_bytes": n * _INFO_BYTES_PER_ENV + (1 << 20),
+        }
+        return SegmentSpec(config, located(obs_offsets), outcomes, located(final_offsets))
+
+    # -- batches ----------------------------------------------------------------------------
+
+    def start_step(self, actions: Any) -> None:
+        """Starts a step.
+
+        Raises:
+            ActionError: the actions do not fit; nothing was started.
+        """
+        if self._path is not None:
+            slot = self._path.start(actions)
+            if slot >= 0:
+                self._slot = slot
+                return
+        code = self.actions.put(actions)
+        self._slot = slot = self.slots.take() if self._leases else 0
+        self.pool.start_step(slot, code)
+
+    def step_is_done(self) -> bool:
+        """Whether the step under way is complete. False: `wait` knows more."""
+        if self._path is None:
+            return False
+        state = self._path.wait()
+        if state == RANG:
+            self.pool.drain()  # type: ignore[union-attr]
+        return state == COMPLETE
+
+    def take_step(self) -> tuple[Any, Any, Any, Any] | None:
+        """Observations, rewards, terminations and truncations of a complete step.
+
+        None where there is more to it: then `collect` has it all.
+        """
+        if self._path is None or self._add_info is not None:
+            return None
+        outcomes = self._path.take(self._slot)
+        if outcomes is None:
+            return None
+        if not self.copy:
+            return self._shared_obs, *outcomes
+        arrays = self._reader.observations(self._take_slot())
+        return self._obs.build(arrays), *outcomes
+
+    def take_single_step(self) -> tuple[Any, float, bool, bool] | None:
+        """As `take_step`, of env 0 alone, copied."""
+        if self._path is None:
+            return None
+        outcomes = self._path.take(self._slot)
+        if outcomes is None:
+            return None
+        rewards, terminations, truncations = outcomes
+        observation = self.single_observation(None)
+        return observation, rewards.item(), terminations.item(), truncations.item()
+
+    def start_reset(
+        self, seeds: Sequence[int | None], options: Any, mask: np.ndarray[Any, Any] | None
+    ) -> None:
+        """Starts a reset, of all envs or of those where mask is True."""
+        slot = self.slots.take() if self._leases else 0
+        try:
+            self.pool.start(
+                [
+                    ("reset", slot, seeds[a:b], options, None if mask is None else mask[a:b])
+                    for a, b in self._spans()
+                ]
+            )
+        except BaseException:
+            self.slots.give_back(slot)
+            raise
+        self._slot = slot
+
+    def start_call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Starts a call of every env's attribute."""
+        self.pool.start([("call", name, args, kwargs)] * len(self._spans()))
+
+    def start_set_attr(self, name: str, values: Sequence[Any]) -> None:
+        """Starts setting every env's attribute."""
+        self.pool.start([("set_attr", name, values[a:b]) for a, b in self._spans()])
+
+    def _spans(self) -> list[tuple[int, int]]:
+        if isinstance(self.pool, InlinePool):
+            return [(0, self.num_envs)]
+        return [(w.env_ids[0], w.env_ids[-1] + 1) for w in self.pool.workers]
+
+    @property
+    def has_infos(self) -> bool:
+        """Whether the batch has infos, or whoever batches them wants to hear that it has none."""
+        return self.pool.any_info or self._add_info is not None
+
+    def wait(self, timeout: float | None) -> bool:
+        """Waits for the batch under way; False when time was up."""
+        if timeout is None:
+            return self.pool.wait(None)
+        return self.pool.wait(time.monotonic() + timeout)
+
+    def discard(self) -> None:
+        """Forgets a complete batch that nobody wants any more."""
+        reply = self.pool.collect()
+        self.slots.give_back(self._take_slot())
+        if reply is not None and reply.odd:
+            self._learn(reply)
+
+    def collect(self) -> Reply | None:
+        """What the workers say beyond the arrays; raises what an env raised.
+
+        Raises:
+            Exception: an env's own exception, with the traceback of its worker as cause.
+        """
+        reply = self.pool.collect()
+        if reply is not None and reply.failures:
+            self.slots.give_back(self._take_slot())
+            self._raise_failures(reply)
+        return reply
+
+    def observations(self, reply: Reply | None) -> Any:
+        """The batch's observations, in the space's structure."""
+        if not self.copy:
+            if reply is not None and reply.dynamic:
+                self._take_dynamic(reply)
+                self._refresh_shared()
+            return self._shared_obs
+        arrays = self._reader.observations(self._take_slot())
+        if not self._dynamic:
+            return self._obs.build(arrays)
+        if reply is not None:
+            self._take_dynamic(reply)
+        return self._obs.build(self._leaf_values(arrays))
+
+    def single_observation(self, reply: Reply | None) -> Any:
+        """Env 0's observation alone, copied."""
+        slot = self._take_slot()
+        arrays = self.segment.slot_arrays(slot)[0]
+        if reply is not None:
+            self._take_dynamic(reply)
+        if self._dynamic:
+            arrays = self._leaf_values(arrays)
+        row = self._obs.row(arrays, 0)
+        self.slots.give_back(slot)
+        return row
+
+    def _take_slot(self) -> int:
+        """The batch's slot, whose fate is the taker's from now on.
+
+        Ctrl-C in between loses a slot; the other order could hand one out twice.
+        """
+        slot, self._slot = self._slot, 0
+        return slot
+
+    def outcomes(self) -> tuple[Any, Any, Any]:
+        """(rewards, terminations, truncations) of the batch. Before `observations`."""
+        return self._reader.outcomes(self._slot)
+
+    def infos(self, reply: Reply | None) -> dict[str, Any]:
+        """The batch's infos as Gymnasium batches them."""
+        if not self.has_infos:
+            return {}
+        objects, odd, finals = {}, {}, {}
+        if reply is not None:
+            objects, odd, finals = reply.objects, reply.odd, reply.finals
+        marks = self.segment.final_marks
+
+        def final_obs(env_id: int) -> Any:
+            if marks[env_id] == FINAL_SLAB:
+                return self._obs.row(self.segment.final_arrays, env_id)
+            if env_id not in finals:
+                raise InfoError(f"env {env_id} ended without its final observation")
+            return restore_value(self._space, finals[env_id]) if self._restores else finals[env_id]
+
+        for env_id, info in odd.items():
+            if marks[env_id] != FINAL_NONE:
+                info["final_obs"] = final_obs(env_id)
+        try:
+            return self._infos.assemble(self.segment.tids, objects, odd, final_obs, self._add_info)
+        finally:
+            if odd and reply is not None:
+                self._learn(reply)
+
+    def _learn(self, reply: Reply) -> None:
+        templates = self._infos.learn(reply.odd)
+        if templates:
+            self.pool.tell([("templates", templates)] * len(self._spans()))
+
+    def _take_dynamic(self, reply: Reply) -> None:
+        for index, values in reply.dynamic.items():
+            if self._restores:
+                space = self._obs.leaves[index].space
+                values = {env_id: restore_value(space, value) for env_id, value in values.items()}
+            batch = [values.get(env_id) for env_id in range(self.num_envs)]
+            if self._detach_dynamic:
+                batch = deepcopy(batch)
+            self._dynamic[index] = self._obs.batch_dynamic(index, batch, self._dynamic[index])
+
+    def _leaf_values(self, arrays: Sequence[Any]) -> list[Any]:
+        """One value per leaf, arrays holding those of the fixed ones (or None between)."""
+        given = iter([array for array in arrays if array is not None])
+        return [
+            next(given) if leaf.fixed else self._dynamic[leaf.index] for leaf in self._obs.leaves
+        ]
+
+    def _refresh_shared(self) -> None:
+        fresh = self._obs.build(self._leaf_values(self.segment.slot_arrays(0)[0]))
+        if isinstance(self._shared_obs, dict):
+            self._shared_obs.update(fresh)
+        else:
+            self._shared_obs = fresh
+
+    def _raise_failures(self, reply: Reply) -> None:
+        """Reports every env's failure as AsyncVectorEnv does, and raises the last one."""
+        error: BaseException | None = None
+        for env_id, kind, data, text, trace in reply.failures:
+            logger.error(f"Received the following error from Worker-{env_id} - Shutting it down")
+            logger.error("%s", trace)  # it may hold percent signs
+            if kind == "observation":
+                error = ObservationError(
+                    f"The observation of env {env_id} does not fit its space: {text}. Mend the "
+                    "env's observation_space, or what it returns."
+                )
+            else:
+                error = remote_error(env_id, data, text, trace)
+            if error is None:
+                name = type_name(text, trace)
+                error = RemoteEnvError(f"env {env_id} raised {name or 'an exception'}: {text}")
+                error.remote_type = name
+            if error.__cause__ is None:
+                error.__cause__ = RemoteTraceback(trace)
+        logger.error("Raising the last exception back to the main process.")
+        assert error is not None
+        raise error
+
+    def close(self, timeout: float | None = None, terminate: bool = False) -> None:
+        """Ends the workers. Arrays that were handed out stay readable."""
+        self.pool.close(timeout, terminate)
+        self.segment.close_fd()
+
+
+def _dtype_str(leaf: Any) -> str:
+    return "" if leaf.dtype is None else leaf.dtype.str

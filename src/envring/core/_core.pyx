@@ -1,0 +1,549 @@
+# SPDX-License-Identifier: MIT
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""The C core as Python objects: ports on a segment, leases on slots, the compiled step loop.
+
+Thin on purpose: the protocol is in csrc, process life is in pool and workers, env semantics are in
+envring_worker/loop.py. Nothing here knows gymnasium.
+"""
+
+from libc.errno cimport EINTR, ETIMEDOUT
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy, memset
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.list cimport PyList_GET_ITEM
+from cpython.long cimport PyLong_AsLongLongAndOverflow
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF
+
+import os
+import sys
+
+import numpy as np
+
+cimport numpy as cnp
+
+cnp.import_array()
+
+
+cdef extern from "numpy/arrayobject.h":
+    int PyArray_SetBaseObject(cnp.ndarray array, object base) except -1
+    object PyArray_NewFromDescr(
+        type subtype, cnp.dtype descr, int nd, const cnp.npy_intp *dims,
+        const cnp.npy_intp *strides, void *data, int flags, object obj)
+    ctypedef struct PyArrayObject:
+        pass
+
+
+cdef extern from "er_park.h":
+    int64_t ER_FOREVER
+    int64_t er_park_now() nogil
+
+
+cdef extern from "er_layout.h":
+    enum:
+        ER_ABI
+        ER_OP_STEP
+        ER_OP_MESSAGE
+        ER_ACTIONS_SLAB
+        ER_ACTIONS_INTS
+        ER_HINT_MOSTLY_WAITING
+    ctypedef struct er_report_t:
+        uint64_t reply_bytes
+        uint32_t infos
+        uint32_t hints
+    ctypedef struct er_atomic32_t:
+        pass
+    ctypedef struct er_atomic64_t:
+        pass
+    ctypedef struct er_stats_t:
+        er_atomic64_t batches, env_steps, busy_ns, wait_ns, spins, parks, slow_rows
+        er_atomic64_t env_ns, began_ns, ended_ns
+        er_atomic64_t finished_ns[2]
+    ctypedef struct er_worker_t:
+        er_report_t report
+        er_stats_t stats
+    ctypedef struct er_segment_t:
+        uint32_t num_envs, num_workers, num_slots, abi
+        uint64_t total_bytes, slot_bytes, info_bytes, action_bytes, final_bytes
+        uint64_t off_workers, off_tids, off_final_marks
+        uint64_t off_actions, off_final, off_slots, off_infos
+        er_atomic32_t timed
+    ctypedef struct er_command_t:
+        uint32_t op, seq, slot, action
+
+
+cdef extern from "er_stats.h":
+    void er_stat_add(er_atomic64_t *, uint64_t)
+    void er_stat_set(er_atomic64_t *, uint64_t)
+    uint64_t er_load_relaxed(er_atomic64_t *)
+    uint32_t er_load_relaxed_32 "er_load_relaxed"(er_atomic32_t *)
+    void er_store_relaxed_32 "er_store_relaxed"(er_atomic32_t *, uint32_t)
+
+
+cdef extern from "er_segment.h":
+    ctypedef struct er_config_t:
+        uint32_t num_envs, num_workers, num_slots, command_ring_bytes, reply_ring_bytes
+        uint64_t action_bytes, final_bytes, slot_bytes, info_bytes
+    int64_t er_segment_bytes(const er_config_t *)
+    int er_segment_format(void *, uint64_t, const er_config_t *)
+    int er_segment_check(const void *, uint64_t)
+
+
+cdef extern from "er_doorbell.h":
+    ctypedef struct er_wait_t:
+        uint32_t spin_ns, yield_every, adaptive, mean_ns, lapsed, pauses
+        uint64_t spins, parks
+
+
+cdef extern from "er_ring.h":
+    ctypedef struct er_ring_view_t:
+        pass
+    int64_t er_ring_write(er_ring_view_t *, const void *, uint64_t) nogil
+    int64_t er_ring_read(er_ring_view_t *, void *, uint64_t) nogil
+
+
+cdef extern from "er_batch.h":
+    ctypedef struct er_caller_t:
+        er_segment_t *segment
+        er_ring_view_t *replies
+        uint32_t seq, expected, done
+        er_wait_t wait
+    ctypedef struct er_worker_port_t:
+        er_segment_t *segment
+        uint32_t worker, first_env, num_envs
+        er_ring_view_t replies
+        er_wait_t wait
+    int er_caller_open(er_caller_t *, er_segment_t *, er_ring_view_t *, er_ring_view_t *,
+                       uint64_t *)
+    int er_worker_open(er_worker_port_t *, er_segment_t *, uint32_t, uint32_t, uint32_t)
+    uint32_t er_caller_begin(er_caller_t *, uint32_t)
+    int er_caller_post(er_caller_t *, uint32_t, const er_command_t *)
+    int er_caller_ring(er_caller_t *)
+    int er_caller_wait(er_caller_t *, int64_t) nogil
+    int er_worker_next(er_worker_port_t *, er_command_t *, int64_t) nogil
+    int er_worker_stall(er_worker_port_t *, int64_t) nogil
+    void er_worker_finish(er_worker_port_t *, uint32_t) nogil
+
+
+cdef extern from "er_spread.h":
+    ctypedef struct er_spread_t:
+        pass
+    void er_spread_open(er_spread_t *, const er_segment_t *)
+    void er_spread(er_spread_t *, const er_segment_t *, uint32_t)
+    void er_spread_caller(er_segment_t *, uint32_t)
+
+
+cdef extern from "er_lifeline.h":
+    int er_lifeline_arm(int, int64_t)
+    int er_lifeline_cut() nogil
+
+
+OP_STEP = ER_OP_STEP
+OP_MESSAGE = ER_OP_MESSAGE
+HINT_MOSTLY_WAITING = ER_HINT_MOSTLY_WAITING
+ABI = ER_ABI
+
+
+def _raise_errno(int r):
+    raise OSError(-r, os.strerror(-r))
+
+
+def arm_lifeline(int fd, double grace):
+    """Has this process leave within `grace` seconds once the pipe's write end is closed."""
+    cdef int r = er_lifeline_arm(fd, <int64_t>(grace * 1e9))
+    if r < 0:
+        _raise_errno(r)
+
+
+def lifeline_cut():
+    """Whether the process at the other end of the lifeline is gone."""
+    return bool(er_lifeline_cut())
+
+
+def segment_bytes(**config):
+    """Size in bytes of a segment of this configuration (fields of er_config_t)."""
+    cdef er_config_t c = config
+    cdef int64_t r = er_segment_bytes(&c)
+    if r < 0:
+        raise ValueError(f"no segment can be laid out for {config}")
+    return r
+
+
+cdef class Segment:
+    """A mapped segment. Arrays made from it keep the mapping alive, whatever is closed.
+
+    The header is read once: what a worker might write there later is not believed.
+
+    Args:
+        buffer: writable buffer over the whole mapping.
+        config: fields of er_config_t to lay it out, or None to attach to one laid out already.
+
+    Raises:
+        ValueError: not a segment, or one of another version; the text says which.
+    """
+
+    cdef object buffer
+    cdef object bytes_view
+    cdef er_segment_t *base
+    cdef readonly uint32_t num_envs, num_workers, num_slots
+    cdef readonly uint64_t slot_bytes, info_bytes, total_bytes
+    cdef readonly uint64_t off_actions, off_final, off_slots, off_infos
+    cdef readonly uint64_t off_tids, off_final_marks
+    cdef readonly bint timed
+    cdef uint64_t off_workers
+
+    def __init__(self, buffer, config=None):
+        cdef er_config_t c
+        cdef int r
+        self.bytes_view = np.frombuffer(buffer, np.uint8)
+        self.buffer = buffer
+        cdef cnp.ndarray view = self.bytes_view
+        self.base = <er_segment_t *>cnp.PyArray_DATA(view)
+        if config is not None:
+            c = config
+            r = er_segment_format(self.base, view.shape[0], &c)
+            if r < 0:
+                raise ValueError(f"no segment can be laid out for {config}")
+        r = er_segment_check(self.base, view.shape[0])
+        if r < 0:
+            raise ValueError(
+                f"not a segment this build can use ({os.strerror(-r)}): it says ABI "
+                f"{self.base.abi}, this build has {ER_ABI}")
+        self.num_envs, self.num_workers = self.base.num_envs, self.base.num_workers
+        self.num_slots, self.slot_bytes = self.base.num_slots, self.base.slot_bytes
+        self.info_bytes, self.total_bytes = self.base.info_bytes, self.base.total_bytes
+        self.off_actions, self.off_final = self.base.off_actions, self.base.off_final
+        self.off_slots, self.off_infos = self.base.off_slots, self.base.off_infos
+        self.off_workers, self.off_tids = self.base.off_workers, self.base.off_tids
+        self.off_final_marks = self.base.off_final_marks
+
+    cdef uint8_t *at(self, uint64_t offset):
+        return <uint8_t *>self.base + offset
+
+    cdef uint8_t *slot(self, uint32_t slot):
+        return self.at(self.off_slots + slot * self.slot_bytes)
+
+    cdef er_worker_t *worker(self, uint32_t worker):
+        return <er_worker_t *>self.at(self.off_workers) + worker
+
+    def array(self, uint64_t offset, shape, dtype):
+        """A writable array (shape, dtype) over bytes at offset."""
+        dtype = np.dtype(dtype)
+        count = 1
+        for n in shape:
+            count *= n
+        nbytes = count * dtype.itemsize
+        if offset + nbytes > self.total_bytes:
+            raise ValueError("outside of the segment")
+        return self.bytes_view[offset:offset + nbytes].view(dtype).reshape(shape)
+
+    def tids(self):
+        """Info templates by env: uint16 (num_envs,)."""
+        return self.array(self.off_tids, (self.num_envs,), np.uint16)
+
+    def final_marks(self):
+        """Where each env's final observation travels: uint8 (num_envs,)."""
+        return self.array(self.off_final_marks, (self.num_envs,), np.uint8)
+
+    def any_info(self):
+        """Whether any env's info is not empty."""
+        cdef uint16_t *tids = <uint16_t *>self.at(self.off_tids)
+        cdef uint32_t i
+        cdef uint16_t seen = 0
+        for i in range(self.num_envs):
+            seen |= tids[i]
+        return seen != 0
+
+    def stats(self, uint32_t worker):
+        """A worker's statistics words, as a dict of counters and nanoseconds."""
+        if worker >= self.num_workers:
+            raise IndexError(worker)
+        cdef er_stats_t *s = &self.worker(worker).stats
+        return {
+            "batches": er_load_relaxed(&s.batches),
+            "env_steps": er_load_relaxed(&s.env_steps),
+            "busy_ns": er_load_relaxed(&s.busy_ns),
+            "wait_ns": er_load_relaxed(&s.wait_ns),
+            "spins": er_load_relaxed(&s.spins),
+            "parks": er_load_relaxed(&s.parks),
+            "slow_rows": er_load_relaxed(&s.slow_rows),
+            "env_ns": er_load_relaxed(&s.env_ns),
+            "began_ns": er_load_relaxed(&s.began_ns),
+            "ended_ns": er_load_relaxed(&s.ended_ns),
+            "finished_ns": max(er_load_relaxed(&s.finished_ns[0]),
+                               er_load_relaxed(&s.finished_ns[1])),
+        }
+
+    def set_timed(self, bint timed):
+        """Has workers and caller take the time of what they do, from the next batch on."""
+        self.timed = timed
+        er_store_relaxed_32(&self.base.timed, timed)
+
+
+cdef void _set_wait(er_wait_t *wait, double spin, bint adaptive, uint32_t yield_every):
+    wait.spin_ns = <uint32_t>min(spin * 1e9, 5e8)
+    wait.yield_every = max(yield_every, 1)
+    wait.adaptive = adaptive
+    wait.mean_ns = 0
+    wait.lapsed = wait.pauses = 0
+    wait.spins = 0
+    wait.parks = 0
+
+
+# Signals and deaths are looked for at least this often during a wait.
+cdef int64_t SLICE_NS = 50_000_000
+
+
+cdef class CallerPort:
+    """The caller's end of a segment. One thread at a time."""
+
+    cdef Segment segment
+    cdef er_caller_t caller
+    cdef er_ring_view_t *commands
+    cdef er_ring_view_t *replies
+    cdef uint64_t *counted
+    cdef uint32_t num_workers
+    cdef readonly bint in_flight  # a batch was started and not yet seen complete
+    # of the last batch while the segment is timed, by er_park_now's clock
+    cdef int64_t posted_ns, rung_ns, complete_ns
+    cdef public bint uncollected  # a batch was started and its replies not yet read
+
+    def __cinit__(self, Segment segment, double spin, bint adaptive, uint32_t yield_every):
+        cdef uint32_t n = segment.num_workers
+        self.segment = segment
+        self.num_workers = n
+        self.commands = <er_ring_view_t *>calloc(n, sizeof(er_ring_view_t))
+        self.replies = <er_ring_view_t *>calloc(n, sizeof(er_ring_view_t))
+        self.counted = <uint64_t *>calloc((segment.num_envs + 63) // 64, sizeof(uint64_t))
+        if not (self.commands and self.replies and self.counted):
+            raise MemoryError()
+        _set_wait(&self.caller.wait, spin, adaptive, yield_every)
+        cdef int r = er_caller_open(&self.caller, segment.base, self.commands, self.replies,
+                                    self.counted)
+        if r < 0:
+            _raise_errno(r)
+
+    def __dealloc__(self):
+        free(self.commands)
+        free(self.replies)
+        free(self.counted)
+
+    def post_messages(self, bint answered):
+        """Announces a message to every worker; answered: as a batch that `wait` waits for."""
+        cdef uint32_t seq = 0
+        if answered:
+            seq = er_caller_begin(&self.caller, self.segment.num_envs)
+            self.in_flight = True
+        self._post(ER_OP_MESSAGE, seq, 0, 0)
+
+    def start_step(self, uint32_t slot, uint32_t action):
+        """Starts a batch: every worker steps its envs into the slot."""
+        self.in_flight = True
+        er_spread_caller(self.segment.base, self.caller.seq)
+        self._post(ER_OP_STEP, er_caller_begin(&self.caller, self.segment.num_envs), slot, action)
+
+    cdef _post(self, uint32_t op, uint32_t seq, uint32_t slot, uint32_t action):
+        cdef er_command_t command
+        cdef uint32_t w
+        cdef int r
+        command.op = op
+        command.seq = seq
+        command.slot = slot
+        command.action = action
+        for w in range(self.num_workers):
+            r = er_caller_post(&self.caller, w, &command)
+            if r < 0:
+                _raise_errno(r)
+        if not (seq and self.segment.timed):  # moments are those of a batch
+            er_caller_ring(&self.caller)
+            return
+        self.posted_ns = er_park_now()
+        er_caller_ring(&self.caller)
+        self.rung_ns = er_park_now()
+
+    def ring(self):
+        """Wakes the workers."""
+        er_caller_ring(&self.caller)
+
+    def wait(self, int64_t deadline_ns):
+        """Waits for the batch, at most some 50 ms.
+
+        Returns 0 when it is complete, 1 when a worker rang (drain its reply), 2 when the time was
+        up (look for deaths, call again). Handlers of signals run, and may raise.
+        """
+        cdef int64_t until = er_park_now() + SLICE_NS
+        cdef int r
+        if not self.in_flight:
+            return 0
+        if deadline_ns < until:
+            until = deadline_ns
+        with nogil:
+            r = er_caller_wait(&self.caller, until)
+        if r == 0:
+            self.in_flight = False
+            if self.segment.timed:
+                self.complete_ns = er_park_now()
+            return 0
+        if r == 1:
+            return 1
+        if r == -EINTR:
+            PyErr_CheckSignals()
+        return 2
+
+    def attention(self):
+        """What there is beyond observations, rewards and flags: 0, or a sum of 1 (a worker has a
+        reply or a hint: see `report`) and 2 (infos)."""
+        cdef uint32_t w
+        cdef er_report_t *report
+        cdef int what = 0
+        for w in range(self.num_workers):
+            report = &self.segment.worker(w).report
+            if report.reply_bytes or report.hints:
+                what |= 1
+            if report.infos:
+                what |= 2
+        return what
+
+    def report(self, uint32_t worker):
+        """(reply_bytes, hints) of a worker whose batch is complete."""
+        cdef er_report_t *report = &self.segment.worker(worker).report
+        return report.reply_bytes, report.hints
+
+    def drain(self, uint32_t worker):
+        """Bytes that wait in a worker's reply ring, which may be b""."""
+        cdef bytes out
+        cdef int64_t n
+        cdef uint64_t most = 1 << 16
+        parts = []
+        while True:
+            out = PyBytes_FromStringAndSize(NULL, most)
+            n = er_ring_read(&self.replies[worker], PyBytes_AS_STRING(out), most)
+            if n < 0:
+                _raise_errno(<int>n)
+            if n == 0:
+                break
+            parts.append(out[:n])
+        return b"".join(parts)
+
+    def moments(self, cnp.ndarray into):
+        """Stores the moments of the last batch, if the segment is timed, in ns of time.monotonic.
+
+        Args:
+            into: int64 (4 + 4 * num_workers,), contiguous: the batch's sequence, when its commands
+                were posted, when workers were rung, when it was seen complete; then by worker its
+                env time so far, when its first env's turn came, when its results were stored,
+                and when the batch *before* was published and the caller rung.
+
+        Raises:
+            ValueError: an array of another form.
+        """
+        cdef uint32_t w
+        cdef er_stats_t *stats
+        if (into.ndim != 1 or into.shape[0] != 4 + 4 * self.num_workers
+                or into.descr.type_num != cnp.NPY_INT64 or not cnp.PyArray_IS_C_CONTIGUOUS(into)):
+            raise ValueError(f"moments need int64 ({4 + 4 * self.num_workers},)")
+        cdef int64_t *at = <int64_t *>cnp.PyArray_DATA(into)
+        at[0], at[1] = self.caller.seq, self.posted_ns
+        at[2], at[3] = self.rung_ns, self.complete_ns
+        for w in range(self.num_workers):
+            at += 4
+            stats = &self.segment.worker(w).stats
+            at[0] = er_load_relaxed(&stats.env_ns)
+            at[1] = er_load_relaxed(&stats.began_ns)
+            at[2] = er_load_relaxed(&stats.ended_ns)
+            at[3] = er_load_relaxed(&stats.finished_ns[(self.caller.seq - 1) & 1])
+
+    def wait_stats(self):
+        """(waits that ended spinning, waits that slept, mean wait in ns) of the caller."""
+        return self.caller.wait.spins, self.caller.wait.parks, self.caller.wait.mean_ns
+
+
+cdef class WorkerPort:
+    """A worker's end of a segment."""
+
+    cdef Segment segment
+    cdef er_worker_port_t port
+    cdef uint32_t hints
+
+    def __init__(self, Segment segment, uint32_t worker, uint32_t first_env, uint32_t num_envs,
+                 double spin, bint adaptive, uint32_t yield_every):
+        self.segment = segment
+        _set_wait(&self.port.wait, spin, adaptive, yield_every)
+        cdef int r = er_worker_open(&self.port, segment.base, worker, first_env, num_envs)
+        if r < 0:
+            _raise_errno(r)
+
+    def next(self, double timeout):
+        """The next command (op, seq, slot, action), or None after `timeout` seconds or sooner."""
+        cdef er_command_t command
+        cdef int r
+        cdef int64_t start = er_park_now()
+        cdef int64_t until = start + <int64_t>(timeout * 1e9)
+        with nogil:
+            r = er_worker_next(&self.port, &command, until)
+        if r == 0:
+            self._count(er_park_now() - start)
+            return command.op, command.seq, command.slot, command.action
+        if r == -EINTR:
+            PyErr_CheckSignals()
+        elif r != -ETIMEDOUT:
+            _raise_errno(r)
+        return None
+
+    cdef void _count(self, int64_t waited):
+        cdef er_stats_t *stats = &self.segment.worker(self.port.worker).stats
+        er_stat_add(&stats.wait_ns, waited)
+        er_stat_set(&stats.spins, self.port.wait.spins)
+        er_stat_set(&stats.parks, self.port.wait.parks)
+
+    def count_batch(self, int64_t busy_ns, uint64_t env_steps):
+        """Adds a batch to the worker's statistics."""
+        cdef er_stats_t *stats = &self.segment.worker(self.port.worker).stats
+        er_stat_add(&stats.busy_ns, busy_ns)
+        er_stat_add(&stats.batches, 1)
+        er_stat_add(&stats.env_steps, env_steps)
+
+    def hint(self, uint32_t hints):
+        """Raises hints in the next report, and only there."""
+        self.hints |= hints
+
+    def finish(self, uint32_t seq, bytes reply=None):
+        """Publishes the batch; a reply goes through the ring, however long it is.
+
+        Returns False if the caller went away while the ring was full.
+        """
+        cdef er_report_t *report = &self.segment.worker(self.port.worker).report
+        cdef const char *at
+        cdef uint64_t left
+        cdef int64_t n
+        report.hints = self.hints
+        self.hints = 0
+        report.reply_bytes = 0
+        if reply is not None:
+            report.reply_bytes = left = len(reply)
+            at = PyBytes_AS_STRING(reply)
+            while left:
+                n = er_ring_write(&self.port.replies, at, left)
+                if n < 0:
+                    _raise_errno(<int>n)
+                at += n
+                left -= n
+                if left and not n:
+                    with nogil:
+                        er_worker_stall(&self.port, er_park_now() + SLICE_NS)
+                    if er_lifeline_cut():
+                        return False
+        with nogil:
+            er_worker_finish(&self.port, seq)
+        if er_load_relaxed_32(&self.segment.base.timed):
+            er_stat_set(&self.segment.worker(self.port.worker).stats.finished_ns[seq & 1],
+                        er_park_now())
+        return True
+
+
+include "_codec.pxi"
+include "_slots.pxi"
+include "_steppath.pxi"
+include "_steploop.pxi"

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: MIT
+"""A pool without processes, for debugging and for tiny envs."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from envring._foreign.envring_worker.loop import EnvSlice
+from envring.core import _core
+from envring.pool.reply import Reply
+from envring.transport.pickling import dumps
+from envring.transport.segment import MappedSegment
+from envring.workers import local_main
+from envring.workers.handle import WorkerHandle
+from envring.workers.options import PoolOptions
+
+
+class InlinePool:
+    """As WorkerPool, but envs are stepped in the calling process.
+
+    Attributes:
+        hellos: as in WorkerPool.
+        workers: empty.
+    """
+
+    def __init__(self, env_fns: Sequence[Callable[[], Any]], options: PoolOptions) -> None:
+        """Builds the envs."""
+        self.options = options
+        self.num_envs = len(env_fns)
+        self.workers: list[WorkerHandle] = []
+        self.segment_file = None  # memory of this process will do
+        self.broken = False
+        self.hints = 0
+        self.any_info = False
+        self._closed = False
+        envs = local_main.make_envs(env_fns, 0)
+        self.envs = EnvSlice(envs, 0, options.autoreset_mode, dumps)
+        self.hellos = [local_main.describe(envs)]
+
+    def attach(self, segment: MappedSegment, plans: Mapping[str, Any]) -> None:
+        """Gives the envs their arrays."""
+        self.segment = segment
+        self._loop = local_main.attach_slice(self.envs, segment, plans, self.options.compiled)
+        if self._loop is not None:
+            port = _core.WorkerPort(segment.core, 0, 0, self.num_envs, 0.0, False, 1)
+            self._loop.count_for(port)  # its times alone: nobody rings anybody here
+
+    def start_step(self, slot: int, action: int) -> None:
+        """Steps every env."""
+        if self._loop is not None:
+            self._loop.step(slot, action)
+        else:
+            self.envs.step(slot, self.envs.actions.read(action))
+
+    def start(self, messages: Sequence[tuple[Any, ...]]) -> None:
+        """Runs a message."""
+        name, *arguments = messages[0]
+        getattr(self.envs, name)(*arguments)
+        if self._loop is not None:
+            self._loop.rebind()
+
+    def tell(self, messages: Sequence[tuple[Any, ...]]) -> None:
+        """New info templates."""
+        for template in messages[0][1]:
+            self.envs.infos.add_template(template)
+            if self._loop is not None:
+                self._loop.add_template(template)
+
+    def send_actions(self, actions: Sequence[Any]) -> None:
+        """Keeps actions for the next step."""
+        self.envs.actions.message = list(actions)
+
+    def wait(self, deadline: float | None) -> bool:
+        """Nothing is ever late here."""
+        return True
+
+    def collect(self) -> Reply | None:
+        """As in WorkerPool."""
+        self.any_info = self.segment.core.any_info()
+        part = self.envs.take_reply()
+        if part is None:
+            return None
+        reply = Reply()
+        reply.add(0, part, pickle.loads)
+        return reply
+
+    def close(self, timeout: float | None = None, terminate: bool = False) -> None:
+        """Closes the envs."""
+        if not self._closed:
+            self._closed = True
+            self.envs.close()

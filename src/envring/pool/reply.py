@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+"""What the workers of a pool answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from envring.errors import CodecError
+from envring.transport.codec import as_bytes
+
+
+@dataclass
+class Reply:
+    """What workers say of a batch beyond the arrays, by env.
+
+    Attributes:
+        failures: (env_id, kind, exception as bytes or None, its text, traceback), in env order.
+        dynamic: leaf index -> {env_id: value}.
+        finals: env_id -> final observation.
+        objects: env_id -> the objects of its info.
+        odd: env_id -> its whole info.
+        results: env_id -> result of a call.
+    """
+
+    failures: list[tuple[int, str, bytes | None, str, str]] = field(default_factory=list)
+    dynamic: dict[int, dict[int, Any]] = field(default_factory=dict)
+    finals: dict[int, Any] = field(default_factory=dict)
+    objects: dict[int, list[Any]] = field(default_factory=dict)
+    odd: dict[int, Any] = field(default_factory=dict)
+    results: dict[int, Any] = field(default_factory=dict)
+
+    def add(self, first_env: int, part: Mapping[str, Any], loads: Callable[[bytes], Any]) -> None:
+        """Adds one worker's reply; `loads` reads what is in it as bytes."""
+        self.failures += part["failures"]
+        for leaf, values in part["dynamic"].items():
+            self.dynamic.setdefault(leaf, {}).update(values)
+        self.finals.update({env_id: loads(obs) for env_id, obs in part["finals"].items()})
+        self.objects.update(part["objects"])
+        self.odd.update(part["odd"])
+        if part["results"] is not None:
+            self.results.update(enumerate(part["results"], first_env))
+
+
+def check_part(part: Any, env_ids: Sequence[int], num_leaves: int) -> dict[str, Any]:
+    """A reply that came from another interpreter, if it is one.
+
+    Args:
+        part: what came.
+        env_ids: envs of that worker.
+        num_leaves: leaves of an observation.
+
+    Raises:
+        CodecError: it is something else.
+    """
+    ours = set(env_ids)
+
+    def by_env(values: Any) -> bool:
+        return isinstance(values, dict) and ours.issuperset(values)
+
+    def failure(row: Any) -> bool:
+        return (
+            isinstance(row, tuple)
+            and len(row) == 5
+            and row[0] in ours
+            and row[2] is None  # an exception as bytes would be unpickled
+            and all(isinstance(row[i], str) for i in (1, 3, 4))
+        )
+
+    if not (
+        isinstance(part, dict)
+        and part.keys() == {"failures", "dynamic", "finals", "objects", "odd", "results"}
+        and isinstance(part["failures"], list)
+        and all(map(failure, part["failures"]))
+        and isinstance(part["dynamic"], dict)
+        and all(type(leaf) is int and 0 <= leaf < num_leaves for leaf in part["dynamic"])
+        and all(map(by_env, part["dynamic"].values()))
+        and by_env(part["finals"])
+        and all(isinstance(as_bytes(obs), bytes) for obs in part["finals"].values())
+        and by_env(part["objects"])
+        and all(isinstance(values, list) for values in part["objects"].values())
+        and by_env(part["odd"])
+        and (
+            part["results"] is None
+            or (isinstance(part["results"], list) and len(part["results"]) == len(ours))
+        )
+    ):
+        raise CodecError("a reply that is none")
+    finals = {env_id: as_bytes(obs) for env_id, obs in part["finals"].items()}
+    return {**part, "finals": finals}

@@ -1,0 +1,388 @@
+# SPDX-License-Identifier: MIT
+"""Worker processes and the segment they share: life, death and messages.
+
+A pool knows no gymnasium: it moves batches between slots and workers. What a batch means is the
+business of whoever owns the pool.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from envring.core import _core
+from envring.errors import EnvringError, WorkerDied, format_env_ids
+from envring.pool.reply import Reply, check_part
+from envring.transport.channel import ChannelClosed
+from envring.transport.forked import own
+from envring.transport.segment import MappedSegment, SegmentFile
+from envring.workers import starting
+from envring.workers.handle import WorkerHandle
+from envring.workers.lifeline import Lifeline
+from envring.workers.options import Placement, PoolOptions
+from envring.workers.relay import Relay
+
+_NEVER = 1 << 62  # ns
+COMPLETE, RANG = 0, 1  # of CallerPort.wait
+_SLICE = 0.05  # seconds between two looks for deaths
+_REPLIES, _INFOS = 1, 2  # of CallerPort.attention
+
+
+class WorkerPool:
+    """Workers, each with a contiguous slice of envs.
+
+    Life: construct (starts processes, which build their envs), read `hellos`, `attach` a segment,
+    then batches; `close` or garbage collection ends it.
+
+    Attributes:
+        hellos: what each worker says of its envs (see workers/local_main.py, describe).
+        any_info: whether any env had an info in the batch that `collect` was called for last.
+        workers: the processes.
+    """
+
+    def __init__(
+        self,
+        env_fns: Sequence[Callable[[], Any]],
+        placements: Sequence[Placement],
+        options: PoolOptions,
+    ) -> None:
+        """Starts the workers and waits until every env is built.
+
+        Args:
+            env_fns: functions that build the envs; env sources where a launcher says where.
+            placements: one per worker.
+            options: how workers are started.
+
+        Raises:
+            HandshakeError: what a launcher started is no worker.
+            WorkerDied: a worker ended while it built its envs.
+            LaunchError: an env could not be built and its error cannot travel.
+            WorkerTimeout: time was up.
+            Exception: whatever an env's constructor raised.
+        """
+        self.num_envs = len(env_fns)
+        self.options = options
+        self.port: _core.CallerPort | None = None
+        self.segment: MappedSegment | None = None
+        self._parts: dict[int, bytearray] = {}
+        self._poll = select.poll()
+        self._dead: EnvringError | None = None
+        self.hints = 0
+        self.any_info = False
+        self.workers: list[WorkerHandle] = []
+        self._relays: dict[int, Relay] = {}
+        self._lifeline = Lifeline()
+        self.segment_file = SegmentFile(named=starting.needs_name(placements))
+        own(self.segment_file)
+        self._finalizer = weakref.finalize(
+            self, _abandon, self.workers, self._lifeline, self.segment_file, os.getpid()
+        )
+        try:
+            starting.start_workers(
+                self.workers, env_fns, placements, options, self._lifeline, self.segment_file
+            )
+            for worker in self.workers:
+                self._poll.register(worker.pidfd, select.POLLIN)
+            self.hellos = starting.greet(self.workers, options.start_timeout)
+        except BaseException:
+            self.close(terminate=True)
+            raise
+
+    def attach(self, segment: MappedSegment, plans: Mapping[str, Any]) -> None:
+        """Gives every worker the segment."""
+        self.segment = segment
+        self._num_leaves = len(segment.spec.obs_leaves)
+        self.port = _core.CallerPort(
+            segment.core, self.options.spin, self.options.adaptive, self.options.yield_every
+        )
+        starting.attach(self.workers, segment, plans, self.segment_file, self.options.start_timeout)
+        for w, hello in enumerate(self.hellos):
+            if hello.get("foreign") and not hello.get("native"):
+                self._relays[w] = Relay(w, self.workers[w], segment)
+
+    # -- batches ----------------------------------------------------------------------------
+
+    def start_step(self, slot: int, action: int) -> None:
+        """Has every env stepped into a slot; `action` says how the actions travel."""
+        if self._dead is not None:
+            raise self._dead
+        assert self.port is not None
+        if self.port.uncollected:
+            self._drop_replies()
+        self.port.uncollected = True
+        self.port.start_step(slot, action)
+        if self._relays:
+            self._forward()
+
+    def start(self, messages: Sequence[tuple[Any, ...]]) -> None:
+        """Starts a batch of another kind: one message per worker, which it answers."""
+        if self._dead is not None:
+            raise self._dead
+        encoded = self._encode_all(messages)
+        assert self.port is not None
+        if self.port.uncollected:
+            self._drop_replies()
+        self.port.uncollected = True
+        self._send(encoded, answered=True)
+
+    def tell(self, messages: Sequence[tuple[Any, ...]]) -> None:
+        """Sends a message to every worker that none of them answers."""
+        if self._dead is not None:
+            raise self._dead
+        self._send(self._encode_all(messages), answered=False)
+
+    def _encode_all(self, messages: Sequence[tuple[Any, ...]]) -> list[bytes]:
+        """Encodes before anything is posted, so that what cannot travel changes nothing."""
+        done: dict[tuple[int, int], bytes] = {}
+        encoded = []
+        for worker, message in zip(self.workers, messages, strict=True):
+            key = (id(message), id(worker.channel.wire))
+            if key not in done:
+                done[key] = worker.channel.encode(message)
+            encoded.append(done[key])
+        return encoded
+
+    def _send(self, messages: Sequence[bytes], answered: bool) -> None:
+        assert self.port is not None
+        try:
+            self.port.post_messages(answered)
+            if self._relays:
+                self._forward()
+            for worker, message in zip(self.workers, messages, strict=True):
+                worker.channel.send_encoded(message, self._look_for_deaths)
+        except ChannelClosed:
+            worker.is_dead(1.0)
+            self._look_for_deaths()
+            raise
+        except BaseException:
+            # Cut off among the messages (Ctrl-C): no worker can make sense of the next.
+            if self._dead is None:
+                self._end(
+                    EnvringError(
+                        f"A message to {format_env_ids(range(self.num_envs))} was interrupted. "
+                        "Close this vector env and make a new one."
+                    )
+                )
+            raise
+
+    def _forward(self) -> None:
+        """Hands the command that was just posted to workers which cannot read their rings."""
+        for relay in self._relays.values():
+            try:
+                relay.forward(self._look_for_deaths)
+            except ChannelClosed:
+                relay.worker.is_dead(1.0)
+                self._look_for_deaths()
+                raise
+
+    def send_actions(self, actions: Sequence[Any]) -> None:
+        """Sends a batch of actions, one per env, ahead of a step."""
+        self.tell(
+            [("actions", list(actions[w.env_ids[0] : w.env_ids[-1] + 1])) for w in self.workers]
+        )
+
+    def wait(self, deadline: float | None) -> bool:
+        """Waits for the batch. Returns False when time was up; it can be waited for again.
+
+        Args:
+            deadline: time.monotonic() at which to give up, or None.
+
+        Raises:
+            WorkerDied: a worker ended.
+        """
+        port = self.port
+        assert port is not None
+        until = _NEVER if deadline is None else int(deadline * 1e9)
+        if self._relays and not self._wait_for_relays(deadline):
+            return False
+        while True:
+            state = port.wait(until)
+            if state == COMPLETE:
+                return True
+            if state == RANG:
+                self.drain()
+                continue
+            self._look_for_deaths()
+            if deadline is not None and time.monotonic() >= deadline:
+                return port.wait(0) == COMPLETE
+
+    def _wait_for_relays(self, deadline: float | None) -> bool:
+        """Waits for the workers that answer over their channels; False when time was up."""
+        while waiting := [relay for relay in self._relays.values() if relay.busy]:
+            left = _SLICE if deadline is None else min(_SLICE, deadline - time.monotonic())
+            channels = [relay.worker.channel.sock for relay in waiting]
+            readable = select.select(channels, [], [], max(left, 0.0))[0]
+            for relay, channel in zip(waiting, channels, strict=True):
+                if channel in readable:
+                    try:
+                        relay.take(self._look_for_deaths)
+                    except ChannelClosed:
+                        relay.worker.is_dead(1.0)
+                        self._look_for_deaths()
+                        raise
+            if not readable:
+                self._look_for_deaths()
+                self.drain()  # the others must not wait for room meanwhile
+                if deadline is not None and time.monotonic() >= deadline:
+                    return False
+        return True
+
+    def collect(self) -> Reply | None:
+        """What workers say of the batch that is complete; None if it is all in the arrays."""
+        port = self.port
+        assert port is not None
+        attention = port.attention() if port.uncollected else 0
+        if self._relays and any(r.reply is not None for r in self._relays.values()):
+            attention |= _REPLIES
+        self.any_info = attention & _INFOS != 0
+        if not attention & _REPLIES:
+            port.uncollected = False
+            return None
+        reply = Reply()
+        self.hints = 0
+        for w, worker in enumerate(self.workers):
+            nbytes, hints = port.report(w)
+            self.hints |= hints
+            data = self._relays[w].take_reply() if w in self._relays else None
+            if nbytes:
+                data = self._take_reply(w, nbytes)
+            if data is not None:
+                part = self._read_reply(worker, data)
+                reply.add(worker.env_ids[0], part, worker.channel.wire.loads)
+        port.uncollected = False
+        return reply
+
+    def _take_reply(self, w: int, nbytes: int) -> bytes:
+        assert self.port is not None
+        data = self._parts.pop(w, None) or bytearray()
+        data += self.port.drain(w)
+        if len(data) != nbytes:
+            raise EnvringError(
+                f"The reply of {format_env_ids(self.workers[w].env_ids)} has {len(data)} bytes "
+                f"where {nbytes} were announced. Close this vector env and make a new one."
+            )
+        return bytes(data)
+
+    def _read_reply(self, worker: WorkerHandle, data: bytes) -> dict[str, Any]:
+        try:
+            part: dict[str, Any] = worker.channel.wire.loads(data)
+            if worker.foreign:
+                part = check_part(part, worker.env_ids, self._num_leaves)
+        except Exception as error:
+            raise EnvringError(
+                f"What {format_env_ids(worker.env_ids)} sent cannot be read here "
+                f"({error}). Are their infos and observations of classes that this process can "
+                "import?"
+            ) from error
+        return part
+
+    def _drop_replies(self) -> None:
+        """Forgets what is left of a complete batch whose collection was interrupted."""
+        assert self.port is not None
+        self._parts.clear()
+        for relay in self._relays.values():
+            relay.take_reply()
+        for w in range(len(self.workers)):
+            self.port.drain(w)
+
+    def drain(self) -> None:
+        """Makes room in the reply rings and lets waiting workers go on."""
+        assert self.port is not None
+        for w in range(len(self.workers)):
+            data = self.port.drain(w)
+            if data:
+                self._parts.setdefault(w, bytearray()).extend(data)
+        self.port.ring()
+
+    # -- death and the end ------------------------------------------------------------------
+
+    def _end(self, error: EnvringError) -> EnvringError:
+        """Has every call from now on raise the error."""
+        self._dead = error
+        if self.port is not None:
+            self.port.uncollected = True  # and none takes the short way, which does not look
+        return error
+
+    def _look_for_deaths(self) -> None:
+        if not self._poll.poll(0):
+            return
+        for worker in self.workers:
+            if worker.is_dead():
+                raise self._end(worker.death())
+
+    @property
+    def _busy(self) -> bool:
+        return self.port is not None and self.port.in_flight
+
+    @property
+    def relayed(self) -> bool:
+        """Whether a worker gets its commands by its channel."""
+        return bool(self._relays)
+
+    @property
+    def broken(self) -> bool:
+        """Whether a worker was found dead."""
+        return self._dead is not None
+
+    def close(self, timeout: float | None = None, terminate: bool = False) -> None:
+        """Closes the envs and ends the workers; never raises because a worker is dead.
+
+        Args:
+            timeout: seconds for the envs to close, or None: as long as it takes.
+            terminate: do not ask, end the processes.
+        """
+        if not self._finalizer.detach():
+            return
+        deadline = None if timeout is None else time.monotonic() + timeout
+        try:
+            if not terminate and self.port is not None and not self._busy and not self.broken:
+                self._close_envs(deadline)
+        finally:
+            patience = time.monotonic() + (0.5 if terminate or deadline is None else 0.2)
+            for worker in self.workers:
+                if terminate or self.broken or self._busy:
+                    if not worker.is_dead():
+                        worker.process.terminate()
+                elif deadline is None:
+                    worker.is_dead(5.0)
+                else:
+                    worker.is_dead(max(deadline - time.monotonic(), 0.05))
+            for worker in self.workers:
+                worker.stop(patience)
+                worker.release()
+            self._lifeline.close()
+            self.segment_file.close()
+            if self.segment is not None:
+                self.segment.close_fd()
+
+    def _close_envs(self, deadline: float | None) -> None:
+        try:
+            self.start([("close",)] * len(self.workers))
+            if self.wait(deadline):
+                self.collect()
+        except (WorkerDied, ChannelClosed):
+            pass  # whoever is left is ended by force
+
+
+def _abandon(
+    workers: list[WorkerHandle],
+    lifeline: Lifeline,
+    segment_file: SegmentFile,
+    pid: int,
+) -> None:
+    """Garbage collection or exit without close: no process may remain."""
+    if os.getpid() != pid:
+        return  # a forked copy: the workers are not ours
+    for worker in workers:
+        if not worker.is_dead():
+            worker.process.terminate()
+    deadline = time.monotonic() + 0.5
+    for worker in workers:
+        worker.stop(deadline)
+        worker.release()
+    lifeline.close()
+    segment_file.close()

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: MIT
+"""Memory for segments, and where things are in them.
+
+The memory is a memfd that workers inherit or receive over their channel: it has no name, so nothing
+is left behind whoever is killed. Only workers that cannot inherit (containers) get a file with a
+name, which is taken away as soon as they have mapped it. Space is reserved when it is made; slots
+and info columns beyond the first are backed one at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import mmap
+import os
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from envring.core import _core
+from envring.errors import EnvringError, LayoutMismatch
+
+COMMAND_RING_BYTES = 1024
+REPLY_RING_BYTES = 1 << 18
+
+
+class SegmentMemoryError(EnvringError, MemoryError):
+    """There is not enough shared memory for a segment."""
+
+
+@dataclass(frozen=True)
+class SegmentSpec:
+    """All a worker needs to attach, as plain data.
+
+    Attributes:
+        config: fields of er_config_t.
+        obs_leaves: (offset in a slot, shape with num_envs first, dtype) per observation leaf; shape
+            is None for a dynamic leaf.
+        outcomes: the same for rewards, terminations and truncations.
+        final_leaves: the same, offsets from the final slab.
+    """
+
+    config: dict[str, int]
+    obs_leaves: list[tuple[int, tuple[int, ...] | None, str]]
+    outcomes: list[tuple[int, tuple[int, ...], str]]
+    final_leaves: list[tuple[int, tuple[int, ...] | None, str]]
+
+
+class SegmentFile:
+    """Memory that a segment will be laid out in, made before its size is known.
+
+    Attributes:
+        fd: descriptor of the file.
+        path: its name, for processes that cannot inherit the descriptor, or None.
+    """
+
+    def __init__(self, *, named: bool = False) -> None:
+        """Makes the file: a memfd, or one that only this user may open."""
+        self.path: str | None = None
+        self._maker = os.getpid()
+        if named:
+            self.path = f"/dev/shm/envring-{secrets.token_hex(8)}"
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            self.fd = os.open(self.path, flags, 0o600)
+        else:
+            self.fd = os.memfd_create("envring", os.MFD_CLOEXEC)
+
+    def unlink(self) -> None:
+        """Takes the name away; whoever mapped the file keeps it."""
+        if self.path is not None:
+            # a forked copy of this process lets go of its own things only
+            if os.getpid() == self._maker:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self.path)
+            self.path = None
+
+    def take_fd(self) -> int:
+        """Hands the descriptor over."""
+        fd, self.fd = self.fd, -1
+        return fd
+
+    def close(self) -> None:
+        """Lets go of name and descriptor."""
+        self.unlink()
+        if self.fd >= 0:
+            os.close(self.take_fd())
+
+
+@dataclass
+class MappedSegment:
+    """A segment mapped here, with arrays over its parts.
+
+    Attributes:
+        core: the mapped segment.
+        fd: the memfd, or -1 for memory private to this process.
+    """
+
+    spec: SegmentSpec
+    core: _core.Segment
+    fd: int
+    _slots: dict[int, tuple[Any, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Makes the arrays that exist once."""
+        core = self.core
+        self.final_marks = core.final_marks()
+        self.tids = core.tids()
+        self.final_arrays = self._arrays(self.spec.final_leaves, core.off_final)
+        self.info_area = core.array(core.off_infos, (core.info_bytes,), np.uint8)
+        self.action_slab = core.array(
+            core.off_actions, (self.spec.config["action_bytes"],), np.uint8
+        )
+
+    def _arrays(self, leaves: Sequence[tuple[int, Any, str]], base: int) -> list[Any]:
+        return [
+            None if shape is None else self.core.array(base + offset, shape, dtype)
+            for offset, shape, dtype in leaves
+        ]
+
+    def slot_arrays(self, slot: int) -> tuple[Any, ...]:
+        """(observation leaves, rewards, terminations, truncations) of a slot, over all envs."""
+        arrays = self._slots.get(slot)
+        if arrays is None:
+            base = self.core.off_slots + slot * self.core.slot_bytes
+            leaves = self._arrays(self.spec.obs_leaves, base)
+            arrays = self._slots[slot] = (leaves, *self._arrays(self.spec.outcomes, base))
+        return arrays
+
+    def back(self, offset: int, count: int) -> bool:
+        """Makes sure that these bytes have memory; False if there is none."""
+        if self.fd < 0 or count <= 0:
+            return True
+        try:
+            os.posix_fallocate(self.fd, offset, count)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.ENOMEM):
+                return False
+            raise
+        return True
+
+    def back_slot(self, slot: int) -> bool:
+        """Makes sure that a slot has memory."""
+        return self.back(self.core.off_slots + slot * self.core.slot_bytes, self.core.slot_bytes)
+
+    def back_infos(self, nbytes: int) -> bool:
+        """Makes sure that the first bytes of the info area have memory."""
+        return nbytes <= self.core.info_bytes and self.back(self.core.off_infos, nbytes)
+
+    def close_fd(self) -> None:
+        """Lets go of the file; the mapping stays while arrays over it live."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+def create(spec: SegmentSpec, file: SegmentFile | None) -> MappedSegment:
+    """Makes a segment.
+
+    Args:
+        spec: what goes into it.
+        file: where, its descriptor is taken over; None keeps the memory in this process.
+
+    Raises:
+        SegmentMemoryError: there is not enough memory; the text says how much is needed.
+    """
+    total = _core.segment_bytes(**spec.config)
+    fd = -1 if file is None else file.take_fd()
+    try:
+        if fd >= 0:
+            os.ftruncate(fd, total)
+            buffer = mmap.mmap(fd, total)
+        else:
+            buffer = mmap.mmap(-1, total)
+        segment = MappedSegment(spec, _core.Segment(buffer, spec.config), fd)
+        first = segment.core.off_slots + segment.core.slot_bytes
+        if not segment.back(0, first):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except (OSError, OverflowError) as error:
+        if fd >= 0:
+            os.close(fd)
+        raise SegmentMemoryError(
+            f"A batch of these envs needs shared memory that this system did not give ({error}): "
+            f"{spec.config['slot_bytes'] / 2**20:.1f} MiB a slot. Use fewer envs or smaller "
+            "observations, or raise the memory limit of this container."
+        ) from error
+    return segment
+
+
+def layout(segment: MappedSegment, path: str | None) -> dict[str, Any]:
+    """All that a worker without `_core` needs to attach, as plain data.
+
+    Args:
+        segment: the segment, whose descriptor the worker inherited.
+        path: where the worker finds it if it did not.
+    """
+    core, spec = segment.core, segment.spec
+    return {
+        "fd": segment.fd if path is None else -1,
+        "path": path,
+        "bytes": core.total_bytes,
+        "num_envs": core.num_envs,
+        "obs_leaves": spec.obs_leaves,
+        "outcomes": spec.outcomes,
+        "final_leaves": spec.final_leaves,
+        "off_slots": core.off_slots,
+        "slot_bytes": core.slot_bytes,
+        "off_final": core.off_final,
+        "off_tids": core.off_tids,
+        "off_final_marks": core.off_final_marks,
+        "off_infos": core.off_infos,
+        "info_bytes": core.info_bytes,
+        "off_actions": core.off_actions,
+        "action_bytes": spec.config["action_bytes"],
+    }
+
+
+def attach(fd: int, spec: SegmentSpec) -> MappedSegment:
+    """Maps a segment that another process made. Takes the file over.
+
+    Raises:
+        LayoutMismatch: it is not a segment of this version.
+    """
+    try:
+        core = _core.Segment(mmap.mmap(fd, os.fstat(fd).st_size))
+    except ValueError as error:
+        raise LayoutMismatch(str(error)) from error
+    finally:
+        os.close(fd)
+    return MappedSegment(spec, core, -1)

@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: MIT
+"""Workers in another interpreter: started by path, spoken to in plain data.
+
+The worker's stdin and stdout are one socket. Before the first message the worker says `MAGIC`,
+because wrappers and start-up files of other people print where they like. Nothing that comes from
+there is unpickled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shlex
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from envring._version import __version__
+from envring.core import _core
+from envring.errors import (
+    CodecError,
+    EnvringError,
+    HandshakeError,
+    InterpreterError,
+    LaunchError,
+    LayoutMismatch,
+    RemoteEnvError,
+    RemoteTraceback,
+    SourceError,
+    SpaceDataError,
+    format_env_ids,
+)
+from envring.launchers.base import Launch, Launcher, Needs
+from envring.launchers.sources import EnvSource
+from envring.transport.channel import DATA, DATA_OF_PYTHON_2, Channel, ChannelClosed
+from envring.transport.forked import own
+from envring.transport.segment import SegmentFile
+from envring.workers.foreign_process import ForeignProcess
+from envring.workers.handle import WorkerHandle
+from envring.workers.lifeline import Lifeline
+from envring.workers.options import WorkerOptions
+from envring.workers.stderr import StderrPipe
+
+MAGIC = b"\0envring-worker 1\n"
+HANDSHAKE_TIMEOUT = 60.0  # seconds: an interpreter's start, before any env is imported
+
+_HOME = Path(__file__).resolve().parent.parent / "_foreign"
+_LIBRARY = _HOME / "libenvring.so"
+_GRACE = 1.0  # seconds that a worker has to close its envs once the caller is gone
+_NOISE_LINES = 20
+
+_KINDS: dict[str, type[EnvringError]] = {
+    "version": InterpreterError,
+    "numpy": InterpreterError,
+    "library": LayoutMismatch,
+    "setup": SourceError,
+    "import": SourceError,
+    "unknown-id": SourceError,
+    "kwargs": SourceError,
+    "space": SpaceDataError,
+    "env": RemoteEnvError,
+}
+
+
+class ForeignWorker(WorkerHandle):
+    """A worker in another interpreter.
+
+    Attributes:
+        launch: how it was started.
+        facts: what it says of its interpreter.
+    """
+
+    def __init__(
+        self,
+        env_ids: Sequence[int],
+        process: ForeignProcess,
+        channel: Channel,
+        errors: StderrPipe,
+        launch: Launch,
+        argv: Sequence[str],
+    ) -> None:
+        """Takes over a process that was just started."""
+        super().__init__(env_ids, process, channel, errors, foreign=True)
+        self.launch = launch
+        if launch.stop_argv is not None:
+            self.reaping = 10.0  # a container is taken away before the command ends
+        self.facts: dict[str, Any] = {}
+        self._argv = tuple(argv)
+
+    def _about(self, what: str) -> str:
+        """A message with all that helps to see why a worker did not come up."""
+        text = (
+            f"{what}\nThis is the worker of {format_env_ids(self.env_ids)} in "
+            f"{self.launch.description}.\nCommand: {shlex.join(self._argv)}"
+        )
+        if self.facts:
+            text += (
+                f"\nInterpreter: {self.facts.get('implementation')} {self.facts.get('version')}"
+                f", {self.facts.get('executable')}"
+            )
+        if self.is_dead(1.0):
+            tail = self.errors.drain()
+            if tail:
+                text += f"\nIts last words on stderr:\n{tail}"
+        return text
+
+    def greet(self, timeout: float | None) -> None:
+        """Waits for its first message.
+
+        Raises:
+            HandshakeError: it ended, was silent, or said something else.
+        """
+        limit = HANDSHAKE_TIMEOUT if timeout is None else min(timeout, HANDSHAKE_TIMEOUT)
+        deadline = time.monotonic() + limit
+        failure = None
+        try:
+            noise = self.channel.skip_to(MAGIC, limit, self._look)
+            message = self.channel.receive(max(deadline - time.monotonic(), 0.0), self._look)
+            if isinstance(message, tuple) and message[:1] == ("failed",):
+                failure = self._failure(message)
+            elif not (
+                isinstance(message, tuple)
+                and len(message) == 2
+                and message[0] == "hello"
+                and isinstance(message[1], dict)
+            ):
+                raise CodecError(f"its first message is {message!r:.200}")
+        except ChannelClosed:
+            self.is_dead(1.0)
+            code = self.process.exitcode
+            how = "closed its output" if code is None else f"ended with exit code {code}"
+            raise HandshakeError(
+                self._about(f"The worker {how} before it said anything. Is it a Python?")
+            ) from None
+        except TimeoutError:
+            raise HandshakeError(
+                self._about(
+                    f"The worker said nothing within {limit:g} seconds. Raise start_timeout if "
+                    "its interpreter needs longer to start."
+                )
+            ) from None
+        except (HandshakeError, CodecError) as error:
+            raise HandshakeError(
+                self._about(f"What was started does not speak as a worker does: {error}.")
+            ) from error
+        if failure is not None:
+            raise failure
+        self.facts = facts = message[1]
+        if noise:
+            lines = noise.decode("utf-8", "replace").splitlines()[-_NOISE_LINES:]
+            self.errors.pass_on("\n".join(lines).encode() + b"\n")
+        if facts.get("python2") is True:
+            self.channel.wire = DATA_OF_PYTHON_2
+
+    def _look(self) -> None:
+        if self.is_dead():
+            raise ChannelClosed
+
+    def check(self, message: Any, name: str) -> tuple[Any, ...]:
+        """A message of its start, which has to be of that name.
+
+        Raises:
+            LaunchError: it says that something failed, or something else altogether.
+        """
+        if not isinstance(message, tuple) or not message:
+            raise HandshakeError(self._about(f"The worker said {message!r:.200}."))
+        if message[0] == "failed":
+            raise self._failure(message)
+        if message[0] != name or len(message) != (2 if name == "ready" else 1):
+            raise HandshakeError(
+                self._about(f"The worker said {message!r:.200} where {name!r} was expected.")
+            )
+        if name == "ready":
+            if not self._describes(message[1]):
+                raise HandshakeError(self._about(f"The worker said of its envs {message!r:.200}."))
+            message[1]["foreign"] = True
+        return message
+
+    def _describes(self, description: Any) -> bool:
+        """Whether it says which space each env has; the spaces themselves are looked at later."""
+        if not isinstance(description, dict) or type(description.get("native")) is not bool:
+            return False
+        for name in ("observation_spaces", "action_spaces"):
+            match description.get(name):
+                case (list() as kinds, list() as which) if len(which) == len(self.env_ids):
+                    if not all(type(kind) is int and 0 <= kind < len(kinds) for kind in which):
+                        return False
+                case _:
+                    return False
+        return True
+
+    def mapped_path(self, path: str | None) -> str | None:
+        """Where it finds the segment's file; None if it inherited the descriptor."""
+        if path is None or self.launch.shares_fds:
+            return None
+        return self.launch.map_path(path)
+
+    def _failure(self, message: Sequence[Any]) -> EnvringError:
+        """The error for a "failed" message: (_, env_id, kind, text, trace)."""
+        try:
+            _, env_id, kind, text, trace = message
+            ours = env_id in self.env_ids
+        except (TypeError, ValueError):
+            return HandshakeError(self._about(f"The worker said {message!r:.200}."))
+        what = f"Env {env_id} could not be built: {text}" if ours else str(text)
+        error = _KINDS.get(kind if isinstance(kind, str) else "", LaunchError)(self._about(what))
+        if trace:
+            error.__cause__ = RemoteTraceback(str(trace))
+        return error
+
+
+def prepare(
+    launcher: Launcher,
+    sources: Sequence[EnvSource],
+    environ: dict[str, str | None],
+    segment_path: str | None,
+) -> Launch:
+    """Has a launcher say how to start a worker for these envs; may build its prefix.
+
+    Raises:
+        LaunchError: it cannot be done; the type says why.
+    """
+    files = dict.fromkeys([str(_HOME), *(file for source in sources for file in source.files)])
+    return launcher.prepare(Needs(tuple(files), segment_path, environ))
+
+
+def start(
+    launch: Launch,
+    name: str,
+    options: WorkerOptions,
+    sources: Sequence[EnvSource],
+    lifeline: Lifeline,
+    segment_file: SegmentFile,
+) -> ForeignWorker:
+    """Starts one worker and tells it what to build.
+
+    Args:
+        launch: how.
+        name: of the process, for people.
+        options: how it is to run.
+        sources: its envs.
+        lifeline: the pipe that tells it of our end.
+        segment_file: where the segment will be.
+
+    Raises:
+        InterpreterError: there is no such program, or it cannot be run.
+    """
+    env_ids = range(options.first_env, options.first_env + len(sources))
+    ours, theirs = Channel.pair(DATA)
+    own(ours)
+    errors = StderrPipe()
+    own(errors)
+    argv = [*launch.argv, launch.map_path(str(_HOME / "worker.py"))]
+    passed_to = -1
+    try:
+        pass_fds = [lifeline.read_end]
+        stderr = None
+        if launch.shares_fds:
+            with contextlib.suppress(OSError):  # the caller's stderr may be closed
+                passed_to = os.dup(2)
+            pass_fds += [errors.read_end, errors.tail_fd, segment_file.fd]
+            if passed_to >= 0:
+                pass_fds.append(passed_to)
+            stderr = {"read": errors.read_end, "tail": errors.tail_fd, "pass_on": passed_to}
+        popen = subprocess.Popen(
+            argv,
+            stdin=theirs.fileno(),
+            stdout=theirs.fileno(),
+            stderr=errors.write_end,
+            env=launch.environ,
+            cwd=launch.cwd,
+            pass_fds=pass_fds if launch.shares_fds else (),
+            # Ctrl-C is the caller's to hear, and what the worker starts can be ended with it.
+            process_group=None if launch.own_session else 0,
+            start_new_session=launch.own_session,
+        )
+    except OSError as error:
+        ours.close()
+        errors.close()
+        raise InterpreterError(
+            f"{_why_not(error)}\nThis is the worker of {format_env_ids(env_ids)} in "
+            f"{launch.description}.\nCommand: {shlex.join(argv)}"
+        ) from error
+    finally:
+        theirs.close()
+        if passed_to >= 0:
+            os.close(passed_to)
+    errors.started()
+    worker = ForeignWorker(env_ids, ForeignProcess(popen, name, launch), ours, errors, launch, argv)
+    if not launch.shares_fds:
+        errors.relay()
+    config = {
+        "version": __version__,
+        "abi": _core.ABI,
+        "library": launch.map_path(str(_LIBRARY)) if _LIBRARY.exists() else None,
+        "index": options.index,
+        "first_env": options.first_env,
+        "num_envs": len(sources),
+        "autoreset_mode": options.autoreset_mode,
+        "sources": [source.data(launch.map_path) for source in sources],
+        "compiled": options.compiled,
+        "spin": options.spin,
+        "adaptive": options.adaptive,
+        "yield_every": options.yield_every,
+        "cpu": options.cpu,
+        "lifeline_fd": lifeline.read_end if launch.shares_fds else -1,
+        "grace": _GRACE,
+        "stderr": stderr,
+    }
+    # It reads this when it is up; if it never comes up, `greet` says so.
+    with contextlib.suppress(ChannelClosed):
+        ours.send(("start", config), on_slice=_give_up_if(worker))
+    return worker
+
+
+def _give_up_if(worker: ForeignWorker) -> Callable[[], None]:
+    deadline = time.monotonic() + HANDSHAKE_TIMEOUT
+
+    def look() -> None:
+        if worker.is_dead() or time.monotonic() > deadline:
+            raise ChannelClosed
+
+    return look
+
+
+def _why_not(error: OSError) -> str:
+    what = f"{error.filename or 'the program'}"
+    if error.errno == errno.ENOENT:
+        return f"There is no program {what}."
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"{what} may not be executed ({error.strerror})."
+    if error.errno == errno.ENOEXEC:
+        return f"{what} is no program for this machine ({os.uname().machine})."
+    return f"{what} could not be started: {error}."

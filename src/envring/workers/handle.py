@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: MIT
+"""A worker process from the caller's side, whoever started it."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+from envring.errors import WorkerDied
+from envring.transport.channel import Channel
+from envring.transport.forked import own
+from envring.workers.stderr import StderrPipe
+
+_PATIENCE = 1.0  # seconds between SIGTERM and SIGKILL
+
+
+class Process(Protocol):
+    """What is used of multiprocessing's process objects."""
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id."""
+
+    @property
+    def exitcode(self) -> int | None:
+        """Its exit code, minus the signal that ended it, or None."""
+
+    def join(self, timeout: float | None = None) -> None:
+        """Waits for its end."""
+
+    def terminate(self) -> None:
+        """Asks it to end, by SIGTERM."""
+
+    def kill(self) -> None:
+        """Ends it, by SIGKILL."""
+
+
+class WorkerHandle:
+    """A worker process, from the caller's side.
+
+    Attributes:
+        env_ids: the envs it holds.
+        channel: control channel.
+        process: multiprocessing's process object, or one like it.
+        foreign: whether it runs another interpreter, whose bytes are data and never unpickled.
+        reaping: seconds within which a process that fell silent is to end.
+    """
+
+    reaping = 0.5
+
+    def __init__(
+        self,
+        env_ids: Sequence[int],
+        process: Process,
+        channel: Channel,
+        errors: StderrPipe,
+        foreign: bool = False,
+    ) -> None:
+        """Takes over a process that was just started."""
+        assert process.pid is not None
+        self.foreign = foreign
+        self.env_ids = tuple(env_ids)
+        self.process = process
+        self.channel = channel
+        self.errors = errors
+        self.pid: int = process.pid
+        self.pidfd = os.pidfd_open(self.pid)
+        self._death: WorkerDied | None = None
+        own(self)
+
+    def is_dead(self, timeout: float = 0.0) -> bool:
+        """Whether the process ended; waits so many seconds for it."""
+        if self.pidfd < 0:
+            return True
+        poll = select.poll()
+        poll.register(self.pidfd, select.POLLIN)
+        return bool(poll.poll(timeout * 1000))
+
+    def death(self) -> WorkerDied:
+        """The error that describes its death."""
+        if self._death is None:
+            self.process.join(self.reaping)
+            code = self.process.exitcode
+            tail = self.errors.drain() if self.errors.tail_fd >= 0 else ""
+            signal = -code if code is not None and code < 0 else None
+            self._death = WorkerDied(
+                self.env_ids, self.pid, code if signal is None else None, signal, tail
+            )
+        return self._death
+
+    def stop(self, deadline: float) -> None:
+        """Ends the process: asks by SIGTERM, and kills if it is still there at the deadline."""
+        if not self.is_dead():
+            self.process.terminate()
+        if not self.is_dead(max(deadline - time.monotonic(), 0.0)):
+            self.process.kill()
+            self.is_dead(_PATIENCE)
+        self.process.join(_PATIENCE)
+
+    def release(self) -> None:
+        """Lets go of what belongs to an ended process."""
+        if self.pidfd >= 0:
+            self.errors.drain()
+        self.close()
+
+    def close(self) -> None:
+        """Closes descriptors only."""
+        self.channel.close()
+        self.errors.close()
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+            self.pidfd = -1

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: MIT
+"""How workers notice that the caller's process ended."""
+
+from __future__ import annotations
+
+import os
+
+from envring.transport.forked import own
+
+
+class Lifeline:
+    """A pipe whose write end closes when this process ends: workers watch the read end."""
+
+    def __init__(self) -> None:
+        """Makes the pipe."""
+        self.read_end, self.write_end = os.pipe()
+        own(self)
+
+    def close(self) -> None:
+        """Closes what is open."""
+        for name in ("read_end", "write_end"):
+            fd = getattr(self, name)
+            if fd >= 0:
+                setattr(self, name, -1)
+                os.close(fd)

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: MIT
+"""A worker process in the caller's interpreter, from its first to its last line."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import pickle
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from envring._foreign.envring_worker.actions import ActionReader
+from envring._foreign.envring_worker.infos import InfoWriter
+from envring._foreign.envring_worker.loop import EnvSlice, describe_error
+from envring._foreign.envring_worker.main import Server
+from envring._foreign.envring_worker.obs import ObsWriter
+from envring.core import _core
+from envring.transport import segment
+from envring.transport.channel import Channel, ChannelClosed
+from envring.transport.pickling import add_sources, dumps, dumps_by_value
+from envring.workers import stderr
+from envring.workers.options import WorkerOptions
+
+_GRACE = 1.0  # seconds that a worker has to close its envs once the caller is gone
+
+
+class CloudpickledFns:
+    """Env functions that cross to another process as cloudpickle, if they have to cross at all."""
+
+    def __init__(self, env_fns: Sequence[Callable[[], Any]]) -> None:
+        """Keeps the functions."""
+        self.env_fns = list(env_fns)
+
+    def __getstate__(self) -> tuple[bytes, dict[str, list[str]]]:
+        """Called under forkserver and spawn only."""
+        return dumps_by_value(self.env_fns)
+
+    def __setstate__(self, state: tuple[bytes, dict[str, list[str]]]) -> None:
+        """The other side."""
+        data, sources = state
+        add_sources(sources)
+        self.env_fns = pickle.loads(data)
+
+
+def describe(envs: Sequence[Any]) -> dict[str, Any]:
+    """What the caller must know of the envs: spaces without repetitions, metadata of the first."""
+
+    def unique(spaces: Sequence[Any]) -> tuple[list[Any], list[int]]:
+        kinds: list[Any] = []
+        which = []
+        for space in spaces:
+            for number, kind in enumerate(kinds):
+                if kind is space or (type(kind) is type(space) and bool(kind == space)):
+                    which.append(number)
+                    break
+            else:
+                which.append(len(kinds))
+                kinds.append(space)
+        return kinds, which
+
+    first = envs[0]
+    return {
+        "observation_spaces": unique([env.observation_space for env in envs]),
+        "action_spaces": unique([env.action_space for env in envs]),
+        "metadata": dict(first.metadata or {}),
+        "render_mode": getattr(first, "render_mode", None),
+        "spec": _spec(first),
+    }
+
+
+def _spec(env: Any) -> Any:
+    try:
+        spec = env.spec
+        dumps(spec, check=True)
+    except Exception:
+        return None
+    return spec
+
+
+def attach_slice(
+    envs: EnvSlice, mapped: segment.MappedSegment, plans: Mapping[str, Any], compiled: bool
+) -> _core.StepLoop | None:
+    """Connects a slice with a segment; returns the compiled step loop, if wanted."""
+    num_envs = mapped.core.num_envs
+    last = envs.first_env + envs.num_envs
+    envs.attach(
+        mapped,
+        ObsWriter(plans["obs"]),
+        InfoWriter(envs.first_env, envs.num_envs, mapped.tids, mapped.info_area),
+    )
+    envs.actions = ActionReader(plans["action"], num_envs, envs.first_env, last, mapped.action_slab)
+    if not compiled:
+        return None
+    return _core.StepLoop(
+        envs,
+        mapped.core,
+        [offset for offset, _, _ in mapped.spec.obs_leaves],
+        [offset for offset, _, _ in mapped.spec.outcomes],
+        envs.actions.scalars(),
+    )
+
+
+def make_envs(fns: Sequence[Callable[[], Any]], first_env: int) -> list[Any]:
+    """Builds the envs. Closes those built before if one fails, and notes which one it was."""
+    envs: list[Any] = []
+    for fn in fns:
+        try:
+            env = fn()
+            if not hasattr(env, "step") or not hasattr(env, "observation_space"):
+                raise TypeError(f"env_fns[{first_env + len(envs)}] returned {env!r}, not an env")
+            envs.append(env)
+        except BaseException as error:
+            error.envring_env_id = first_env + len(envs)  # type: ignore[attr-defined]
+            for env in envs:
+                try:
+                    env.close()
+                except Exception:
+                    traceback.print_exc()
+            raise
+    return envs
+
+
+def _prepare(options: WorkerOptions, lifeline: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _core.arm_lifeline(lifeline, _GRACE)
+    for name, value in options.environ.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    if options.cpu is not None:
+        os.sched_setaffinity(0, {options.cpu})
+    faulthandler.enable(file=sys.stderr, all_threads=False)
+
+
+def main(
+    options: WorkerOptions,
+    fns: CloudpickledFns,
+    sock: socket.socket,
+    pipes: Sequence[Any],
+) -> None:
+    """The worker's life.
+
+    Args:
+        options: how to run.
+        fns: functions that build its envs.
+        sock: its end of the control channel.
+        pipes: stderr pipe's ends, stderr's tail, lifeline's read end; each has detach() -> fd.
+    """
+    read_end, write_end, tail, lifeline = (pipe.detach() for pipe in pipes)
+    stderr.capture(read_end, write_end, tail)
+    _prepare(options, lifeline)
+    channel = Channel(sock)
+    try:
+        _work(options, fns.env_fns, channel)
+    except ChannelClosed:
+        pass  # the caller is gone; envs were closed on the way
+    finally:
+        channel.close()
+
+
+def _work(options: WorkerOptions, fns: Sequence[Callable[[], Any]], channel: Channel) -> None:
+    try:
+        built = make_envs(fns, options.first_env)
+    except Exception as error:
+        env_id = error.envring_env_id  # type: ignore[attr-defined]
+        channel.send(("failed", env_id, *describe_error(error, dumps)))
+        return
+    envs = EnvSlice(built, options.first_env, options.autoreset_mode, dumps)
+    try:
+        channel.send(("ready", describe(built)))
+        _serve(options, envs, channel)
+    finally:
+        if not envs.closed:
+            envs.close()
+
+
+def _serve(options: WorkerOptions, envs: EnvSlice, channel: Channel) -> None:
+    message = channel.receive(on_slice=_leave_if_cut)
+    if message[0] != "attach":
+        return
+    _, spec, plans = message
+    mapped = segment.attach(channel.receive_fd(timeout=60.0), spec)
+    loop = attach_slice(envs, mapped, plans, options.compiled)
+    port = _core.WorkerPort(
+        mapped.core,
+        options.index,
+        options.first_env,
+        envs.num_envs,
+        options.spin,
+        options.adaptive,
+        options.yield_every,
+    )
+    server = Server(
+        envs,
+        port,
+        receive=lambda: channel.receive(on_slice=_leave_if_cut),
+        dumps=dumps,
+        gone=_core.lifeline_cut,
+        loop=loop,
+        waiting_hint=_core.HINT_MOSTLY_WAITING,
+    )
+    channel.send(("attached",))
+    server.run()
+
+
+def _leave_if_cut() -> None:
+    if _core.lifeline_cut():
+        raise ChannelClosed("the caller's process is gone")

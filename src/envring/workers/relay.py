@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: MIT
+"""Takes part in the rings for a worker that cannot.
+
+Where libenvring does not load (another architecture, no ctypes) a worker still maps the segment
+and writes its results there, but commands and completions travel over its channel. To everybody
+else it looks like any other worker: this process reads its command ring and publishes its batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from envring.core import _core
+from envring.errors import CodecError
+from envring.transport.codec import as_bytes
+from envring.transport.segment import MappedSegment
+from envring.workers.handle import WorkerHandle
+
+
+class Relay:
+    """One worker's end of the rings, kept by the caller.
+
+    Attributes:
+        worker: the worker.
+        busy: whether it owes an answer.
+        reply: bytes it sent with its last answer, or None.
+    """
+
+    def __init__(self, index: int, worker: WorkerHandle, segment: MappedSegment) -> None:
+        """Opens that worker's rings."""
+        self.worker = worker
+        self.busy = False
+        self.reply: bytes | None = None
+        self._seq = 0
+        self._port = _core.WorkerPort(
+            segment.core, index, worker.env_ids[0], len(worker.env_ids), 0.0, False, 1
+        )
+
+    def forward(self, on_slice: Callable[[], None]) -> None:
+        """Sends on what was posted to its command ring.
+
+        Raises:
+            ChannelClosed: the worker is gone.
+        """
+        while (command := self._port.next(0.0)) is not None:
+            _, seq, _, _ = command
+            if seq:
+                self._seq, self.busy = seq, True
+            self.worker.channel.send(("command", *command), on_slice)
+
+    def take(self, on_slice: Callable[[], None]) -> None:
+        """Reads an answer that has begun to come, and publishes the batch.
+
+        Results were stored before the answer was sent: system calls on both sides order them.
+
+        Raises:
+            ChannelClosed: the worker is gone.
+            CodecError: it answered something else.
+        """
+        message = self.worker.channel.receive(None, on_slice)
+        if not (
+            isinstance(message, tuple)
+            and len(message) == 4
+            and message[:2] == ("done", self._seq)
+            and isinstance(reply := as_bytes(message[2]), bytes | None)
+            and type(message[3]) is int
+        ):
+            raise CodecError(f"a worker answered {message!r:.200}")
+        _, seq, _, hints = message
+        self.reply = reply
+        self._port.hint(hints & _core.HINT_MOSTLY_WAITING)
+        self._port.finish(seq)
+        self.busy = False
+
+    def take_reply(self) -> bytes | None:
+        """The reply, once."""
+        reply, self.reply = self.reply, None
+        return reply

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: MIT
+"""From placements to workers that have built their envs and mapped the segment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from envring.errors import LaunchError, RemoteTraceback, WorkerTimeout, format_env_ids
+from envring.launchers.base import Launch, Launcher
+from envring.launchers.sources import EnvSource
+from envring.transport.channel import ChannelClosed
+from envring.transport.exceptions import remote_error
+from envring.transport.segment import MappedSegment, SegmentFile, layout
+from envring.workers import blas, foreign, local
+from envring.workers.foreign import ForeignWorker
+from envring.workers.handle import WorkerHandle
+from envring.workers.lifeline import Lifeline
+from envring.workers.options import Placement, PoolOptions, WorkerOptions
+
+
+def needs_name(placements: Sequence[Placement]) -> bool:
+    """Whether some worker can find the segment by a name only."""
+    return any(p.launcher is not None and p.launcher.named_segment for p in placements)
+
+
+def _prepare(
+    env_fns: Sequence[Callable[[], Any]],
+    placements: Sequence[Placement],
+    options: PoolOptions,
+    segment_file: SegmentFile,
+) -> list[Launch | None]:
+    """Has launchers make ready what they start, before anything is started."""
+    sources: dict[Launcher, list[EnvSource]] = {}
+    for placement in placements:
+        if placement.launcher is not None:
+            sources.setdefault(placement.launcher, []).extend(_sources(env_fns, placement))
+    launches: list[Launch | None] = []
+    done: dict[Launcher, Launch] = {}
+    for placement in placements:
+        launcher = placement.launcher
+        if launcher is None:
+            launches.append(None)
+            continue
+        # a command that stops one worker means that each is started in its own way
+        if launcher not in done or done[launcher].stop_argv is not None:
+            done[launcher] = foreign.prepare(
+                launcher,
+                sources[launcher],
+                dict(options.environ),
+                segment_file.path if launcher.named_segment else None,
+            )
+        launches.append(done[launcher])
+    return launches
+
+
+def _sources(env_fns: Sequence[Callable[[], Any]], placement: Placement) -> list[EnvSource]:
+    found = [env_fns[env_id] for env_id in placement.env_ids]
+    return [fn for fn in found if isinstance(fn, EnvSource)]
+
+
+def start_workers(
+    workers: list[WorkerHandle],
+    env_fns: Sequence[Callable[[], Any]],
+    placements: Sequence[Placement],
+    options: PoolOptions,
+    lifeline: Lifeline,
+    segment_file: SegmentFile,
+) -> None:
+    """Starts one worker per placement and adds it to `workers`, so that no failure loses one.
+
+    Raises:
+        LaunchError: a launcher cannot do it; the type says why.
+        EnvFnError: env_fns cannot be sent to a worker.
+    """
+    launches = _prepare(env_fns, placements, options, segment_file)
+    with blas.limited(options.blas_threads):
+        for w, (placement, launch) in enumerate(zip(placements, launches, strict=True)):
+            name = f"{options.name}-{w}"
+            worker_options = WorkerOptions(
+                index=w,
+                first_env=placement.env_ids[0],
+                autoreset_mode=options.autoreset_mode,
+                environ=options.environ,
+                cpu=None if options.cpus is None else options.cpus[w % len(options.cpus)],
+                compiled=options.compiled,
+                spin=options.spin,
+                adaptive=options.adaptive,
+                yield_every=options.yield_every,
+            )
+            workers.append(
+                local.start(
+                    options.context,
+                    options.daemon,
+                    name,
+                    worker_options,
+                    [env_fns[env_id] for env_id in placement.env_ids],
+                    lifeline,
+                )
+                if launch is None
+                else foreign.start(
+                    launch,
+                    name,
+                    worker_options,
+                    _sources(env_fns, placement),
+                    lifeline,
+                    segment_file,
+                )
+            )
+
+
+def greet(workers: Sequence[WorkerHandle], timeout: float | None) -> list[dict[str, Any]]:
+    """Waits until every worker has built its envs, and returns what they say of them.
+
+    Raises:
+        HandshakeError: what a launcher started is no worker.
+        WorkerDied: a worker ended while it built its envs.
+        LaunchError: an env could not be built and its error cannot travel.
+        WorkerTimeout: time was up.
+        Exception: whatever an env's constructor raised.
+    """
+    for worker in workers:
+        if isinstance(worker, ForeignWorker):
+            worker.greet(timeout)
+    return [_expect(worker, "ready", timeout)[1] for worker in workers]
+
+
+def attach(
+    workers: Sequence[WorkerHandle],
+    segment: MappedSegment,
+    plans: Mapping[str, Any],
+    segment_file: SegmentFile,
+    timeout: float | None,
+) -> None:
+    """Gives every worker the segment and waits until each has it.
+
+    Raises:
+        WorkerDied: a worker ended.
+        WorkerTimeout: time was up.
+    """
+    for worker in workers:
+        try:
+            if isinstance(worker, ForeignWorker):
+                path = worker.mapped_path(segment_file.path)
+                worker.channel.send(("attach", layout(segment, path), dict(plans)))
+            else:
+                worker.channel.send(("attach", segment.spec, plans))
+                worker.channel.send_fd(segment.fd)
+        except ChannelClosed:
+            worker.is_dead(1.0)
+            raise worker.death() from None
+    for worker in workers:
+        _expect(worker, "attached", timeout)
+    segment_file.unlink()
+
+
+def _expect(worker: WorkerHandle, name: str, timeout: float | None) -> tuple[Any, ...]:
+    """The worker's next message, which must be of that name."""
+
+    def look() -> None:
+        if worker.is_dead():
+            raise ChannelClosed
+
+    try:
+        try:
+            message: tuple[Any, ...] = worker.channel.receive(timeout, look)
+        except ChannelClosed:
+            # It may have said why before it ended.
+            message = worker.channel.receive(0.0)
+    except ChannelClosed:
+        worker.is_dead(1.0)
+        raise worker.death() from None
+    except TimeoutError:
+        if worker.is_dead():
+            raise worker.death() from None
+        raise WorkerTimeout(
+            f"The worker of {format_env_ids(worker.env_ids)} was not ready within {timeout} "
+            "seconds. Raise start_timeout, or look what the constructors of these envs wait for."
+        ) from None
+    if isinstance(worker, ForeignWorker):
+        return worker.check(message, name)
+    if message[0] == "failed":
+        _, env_id, data, text, trace = message
+        error = remote_error(env_id, data, text, trace)
+        if error is None:
+            error = LaunchError(f"Env {env_id} could not be built: {text}")
+            error.__cause__ = RemoteTraceback(trace)
+        raise error
+    if message[0] != name:
+        raise LaunchError(f"a worker said {message[0]!r} where {name!r} was expected")
+    return message
