@@ -8,7 +8,7 @@ import tempfile
 import textwrap
 
 from envring_worker import sources
-from envring_worker.failures import SourceError
+from envring_worker.errors import SourceError
 from plain_checks import raises
 
 ENV = '''

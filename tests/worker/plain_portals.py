@@ -6,7 +6,7 @@ import sys
 import textwrap
 
 from envring_worker import portal, sources
-from envring_worker.failures import SourceError
+from envring_worker.errors import SourceError
 from plain_checks import main, raises
 from plain_folder import Folder
 

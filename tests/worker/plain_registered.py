@@ -19,7 +19,7 @@ import numpy as np  # noqa: E402
 from envring_worker import codec, sources  # noqa: E402
 from envring_worker.adapt import AdaptedSlice, adapt, to_five  # noqa: E402
 from envring_worker.describe import describe  # noqa: E402
-from envring_worker.failures import SourceError  # noqa: E402
+from envring_worker.errors import SourceError  # noqa: E402
 from envring_worker.spaces import value_to_data  # noqa: E402
 from plain_checks import main, raises  # noqa: E402
 

@@ -5,7 +5,7 @@ import os
 import sys
 
 from envring_worker import files, sources
-from envring_worker.failures import SourceError
+from envring_worker.errors import SourceError
 from plain_checks import main, raises
 from plain_folder import Folder, make, refused
 

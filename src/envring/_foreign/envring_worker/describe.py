@@ -9,7 +9,7 @@ import sys
 import numpy as np
 
 from . import codec
-from .failures import SourceError
+from .errors import SourceError
 from .spaces import SpaceError, describe_space
 
 _LIBRARIES = ("gymnasium", "gym")

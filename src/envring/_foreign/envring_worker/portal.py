@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 
-from .failures import SourceError, raised
+from .errors import SourceError, raised
 from .files import run_script
 
 _factories = {}  # path of env_main.py -> factory

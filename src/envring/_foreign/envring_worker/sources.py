@@ -22,7 +22,7 @@ import re
 import sys
 
 from .adapt import adapt
-from .failures import SourceError, raised
+from .errors import SourceError, raised
 from .files import import_file, is_installed, run_script
 from .layers import find_attribute, owns
 from .portal import factory_of
