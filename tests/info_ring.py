@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from envring._foreign.envring_worker.infos import InfoWriter
+from envring._foreign.envring_worker.data.infos import InfoWriter
 from envring.batch.infos import InfoAssembler
 
 AREA = 1 << 20

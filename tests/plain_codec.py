@@ -223,7 +223,7 @@ def as_python_2_sent_it(value):
 
 def main(foreign, what, path):
     sys.path.insert(0, foreign)
-    from envring_worker import codec
+    from envring_worker.data import codec
 
     values = all_values()
     warnings.simplefilter("error")

@@ -19,7 +19,7 @@ class Trap:
 
 def twist(is_it, change):
     """Changes what is about to be packed where it is that; bytes go out as they are."""
-    from envring_worker import codec
+    from envring_worker.data import codec
 
     pack = codec.pack
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import codec_reader
 import plain_codec
-from envring._foreign.envring_worker import codec as worker_codec
+from envring._foreign.envring_worker.data import codec as worker_codec
 from envring.errors import UnsendableError
 from envring.transport import codec
 from plain_codec import differences

@@ -10,7 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from envring._foreign.envring_worker.infos import ODD, InfoWriter, signature, template_signature
+from envring._foreign.envring_worker.data.infos import (
+    ODD,
+    InfoWriter,
+    signature,
+    template_signature,
+)
 from envring.batch import infos as infos_module
 from envring.batch import templates as templates_module
 from envring.errors import InfoError

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envring._foreign.envring_worker.infos import ODD
+from envring._foreign.envring_worker.data.infos import ODD
 from envring.errors import InfoError
 from info_ring import Ring, assert_same, crossed, oracle
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from envring._foreign.envring_worker.obs import ObservationMismatch, ObsWriter
+from envring._foreign.envring_worker.data.obs import ObservationMismatch, ObsWriter
 from envring.batch.layout import Layout
 
 NESTED = spaces.Dict(

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from envring import RingVectorEnv
-from envring._foreign.envring_worker import main
+from envring._foreign.envring_worker import commands
 from envring.core import _core
 from envring.testing import CountingEnv
 
 
 def test_commands_have_the_same_numbers_on_both_sides():
-    assert (main.OP_STEP, main.OP_MESSAGE) == (_core.OP_STEP, _core.OP_MESSAGE)
+    assert (commands.OP_STEP, commands.OP_MESSAGE) == (_core.OP_STEP, _core.OP_MESSAGE)
 
 
 @pytest.mark.parametrize("step_loop", ["compiled", "reference"])

@@ -2,7 +2,7 @@
 """Checks of resets and steps of old envs behind the modern interface."""
 
 import numpy as np
-from envring_worker.adapt import adapt, to_five
+from envring_worker.envs.adapt import adapt, to_five
 from plain_checks import main, raises, stderr
 from plain_generations import Bare, Between, Env, Modern, Seedless, Swallowing, Wrapper, same_reset
 from plain_spaces import Box, Dict, Discrete, Tuple

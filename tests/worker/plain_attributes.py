@@ -4,8 +4,8 @@
 import sys
 
 import numpy as np
-from envring_worker.adapt import AdaptedEnv, adapt, to_five
-from envring_worker.spaces import kind_of
+from envring_worker.envs.adapt import AdaptedEnv, adapt, to_five
+from envring_worker.envs.spaces import kind_of
 from plain_checks import main, raises
 from plain_generations import Bare, Env, Modern, Wrapper, same_reset
 from plain_spaces import Box, Discrete

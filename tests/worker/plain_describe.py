@@ -4,11 +4,11 @@
 import sys
 
 import numpy as np
-from envring_worker import codec
-from envring_worker.adapt import adapt
-from envring_worker.describe import describe
+from envring_worker.data import codec
+from envring_worker.envs.adapt import adapt
+from envring_worker.envs.describe import describe
+from envring_worker.envs.spaces import SpaceError, describe_space, kind_of, value_to_data
 from envring_worker.errors import SourceError
-from envring_worker.spaces import SpaceError, describe_space, kind_of, value_to_data
 from plain_checks import main, raises
 from plain_spaces import (
     Box,

@@ -7,7 +7,7 @@ import sys
 import tempfile
 import textwrap
 
-from envring_worker import sources
+from envring_worker.envs import sources
 from envring_worker.errors import SourceError
 from plain_checks import raises
 

@@ -12,10 +12,10 @@ import sys
 import threading
 
 import numpy as np
-from envring_worker import cpython, native, nativestructs
-from envring_worker.flat import PYTHON_INTS
-from envring_worker.main import OP_MESSAGE, OP_STEP
-from envring_worker.native import NativeLoop, NativePort, NativeUnavailable
+from envring_worker.commands import OP_MESSAGE, OP_STEP
+from envring_worker.data.preorder import PYTHON_INTS
+from envring_worker.native import cpython, library, structs
+from envring_worker.native.library import NativeLoop, NativePort, NativeUnavailable
 from plain_odd import LEAF, Steady
 from plain_rig import PATH, Segment, attached, compiled, open_library
 
@@ -47,7 +47,7 @@ class Caller(object):
 
     def post(self, op, slot=0, action=0):
         seq = self.functions.er_caller_begin(self.state, self.num_envs)
-        command = nativestructs.Command(op, seq, slot, action)
+        command = structs.Command(op, seq, slot, action)
         assert self.functions.er_caller_post(self.state, 0, ctypes.byref(command)) == 0
         self.functions.er_caller_ring(self.state)
         return seq
@@ -226,16 +226,16 @@ def unavailable(make):
 
 
 def libraries_that_cannot_be_used():
-    assert "/nowhere.so" in unavailable(lambda: native.Library("/nowhere.so"))
-    assert "not load" in unavailable(lambda: native.Library(__file__))
+    assert "/nowhere.so" in unavailable(lambda: library.Library("/nowhere.so"))
+    assert "not load" in unavailable(lambda: library.Library(__file__))
     # some library that is there for sure
-    assert "another version" in unavailable(lambda: native.Library("libc.so.6"))
-    layout = nativestructs.layout
+    assert "another version" in unavailable(lambda: library.Library("libc.so.6"))
+    layout = structs.layout
     for wrong in (layout()[:-1], layout()[1:], [9] + layout()[1:]):
-        nativestructs.layout = lambda wrong=wrong: wrong
-        assert "other sources" in unavailable(lambda: native.Library(PATH))
-    nativestructs.layout = layout
-    native.Library(PATH)
+        structs.layout = lambda wrong=wrong: wrong
+        assert "other sources" in unavailable(lambda: library.Library(PATH))
+    structs.layout = layout
+    library.Library(PATH)
 
 
 def segments_that_cannot_be_used():

@@ -5,7 +5,7 @@ import os
 import sys
 import textwrap
 
-from envring_worker import portal, sources
+from envring_worker.envs import portal, sources
 from envring_worker.errors import SourceError
 from plain_checks import main, raises
 from plain_folder import Folder

@@ -16,11 +16,12 @@ import warnings
 warnings.simplefilter("ignore")
 
 import numpy as np  # noqa: E402
-from envring_worker import codec, sources  # noqa: E402
-from envring_worker.adapt import AdaptedSlice, adapt, to_five  # noqa: E402
-from envring_worker.describe import describe  # noqa: E402
+from envring_worker.data import codec  # noqa: E402
+from envring_worker.envs import sources  # noqa: E402
+from envring_worker.envs.adapt import AdaptedSlice, adapt, to_five  # noqa: E402
+from envring_worker.envs.describe import describe  # noqa: E402
+from envring_worker.envs.spaces import value_to_data  # noqa: E402
 from envring_worker.errors import SourceError  # noqa: E402
-from envring_worker.spaces import value_to_data  # noqa: E402
 from plain_checks import main, raises  # noqa: E402
 
 LIBRARY = "gymnasium" if sources.is_installed("gymnasium") else "gym"

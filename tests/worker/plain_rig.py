@@ -8,11 +8,11 @@ import mmap
 import sys
 
 import numpy as np
-from envring_worker.actions import ActionReader
-from envring_worker.infos import InfoWriter, signature
+from envring_worker.data.actions import ActionReader
+from envring_worker.data.infos import InfoWriter, signature
+from envring_worker.data.obs import ObsWriter, leaves
 from envring_worker.loop import EnvSlice
-from envring_worker.native import Library, NativeLoop
-from envring_worker.obs import ObsWriter, leaves
+from envring_worker.native.library import Library, NativeLoop
 
 LINE = 128
 PATH = sys.argv[1]

@@ -5,11 +5,11 @@ import warnings
 from collections import OrderedDict
 
 import numpy as np
-from envring_worker import codec
-from envring_worker.adapt import AdaptedSlice, adapt
-from envring_worker.infos import ODD, InfoWriter
+from envring_worker.data import codec
+from envring_worker.data.infos import ODD, InfoWriter
+from envring_worker.data.obs import ObsWriter
+from envring_worker.envs.adapt import AdaptedSlice, adapt
 from envring_worker.loop import FINAL_NONE, FINAL_REPLY, FINAL_SLAB, NEXT_STEP, SAME_STEP
-from envring_worker.obs import ObsWriter
 from plain_checks import main
 from plain_spaces import Box, Dict, Discrete, Graph, Tuple
 

@@ -4,7 +4,7 @@
 import os
 import sys
 
-from envring_worker import files, sources
+from envring_worker.envs import scripts, sources
 from envring_worker.errors import SourceError
 from plain_checks import main, raises
 from plain_folder import Folder, make, refused
@@ -195,8 +195,8 @@ def check_setup_and_imports():
 
 
 def check_names_of_modules():
-    assert files.is_installed("os") and files.is_installed("envring_worker")
-    assert not files.is_installed("no_such_module_at_all")
+    assert scripts.is_installed("os") and scripts.is_installed("envring_worker")
+    assert not scripts.is_installed("no_such_module_at_all")
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ from __future__ import print_function
 import collections, sys
 sys.path.insert(0, sys.argv[1])
 import numpy as np
-from envring_worker import codec
+from envring_worker.data import codec
 Point = collections.namedtuple("Point", "x")
 values = [object(), Point(1), bytearray(b"x"), memoryview(b"x"), np.array([None]), np.dtype("f8")]
 values += [np.ma.array([1]), np.matrix([1]), collections.Counter(), collections.defaultdict(int)]

@@ -10,7 +10,7 @@ import pytest
 from gymnasium import spaces
 from gymnasium.vector.utils import batch_space
 
-from envring._foreign.envring_worker.spaces import describe_space, value_to_data
+from envring._foreign.envring_worker.envs.spaces import describe_space, value_to_data
 from envring.batch.space_data import UnknownSpace, build_space, restore_value
 from envring.errors import SpaceDataError
 from envring.testing import CustomSpace, assert_same_batch, example_spaces

@@ -60,11 +60,11 @@ def load():
     sys.dont_write_bytecode = True
     sys.path.insert(0, here)
     try:
-        from envring_worker import foreign
+        from envring_worker.process.main import main
     finally:
         sys.path.remove(here)
         sys.dont_write_bytecode = writes_no_bytecode
-    return foreign
+    return main
 
 
 def main():
@@ -77,7 +77,7 @@ def main():
             text = "%s is Python %d.%d; workers need CPython or PyPy 2.7, or 3.6 and newer"
             return fail(outgoing, "version", text % ((sys.executable,) + version), "")
         try:
-            foreign = load()
+            run = load()
         except Exception:
             import traceback
 
@@ -85,7 +85,7 @@ def main():
             return fail(outgoing, "worker", text, traceback.format_exc())
     except OSError:
         return 1  # nobody listens
-    return foreign.main(incoming, outgoing)
+    return run(incoming, outgoing)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import numpy as np
 from gymnasium import Space
 from gymnasium.vector.utils import iterate
 
-from envring._foreign.envring_worker import actions as codes
+from envring._foreign.envring_worker.data import actions as codes
 from envring.batch.layout import Layout, Leaf, action_writer
 from envring.core import _core
 from envring.errors import ActionError, format_env_ids

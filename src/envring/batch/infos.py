@@ -18,7 +18,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
-from envring._foreign.envring_worker.infos import EMPTY, ODD
+from envring._foreign.envring_worker.data.infos import EMPTY, ODD
 from envring.batch.templates import (
     Column,
     FinalObs,

@@ -62,7 +62,7 @@ class Layout:
 
     Attributes:
         leaves: the leaves.
-        plan: the tree as plain data, for workers (see envring_worker/obs.py).
+        plan: the tree as plain data, for workers (see envring_worker/data/obs.py).
     """
 
     def __init__(self, space: Space[Any]) -> None:

@@ -2,7 +2,7 @@
 """Spaces from what a worker in another interpreter says of them.
 
 The data is untrusted: every type, length and number is looked at before Gymnasium sees it.
-`envring_worker/spaces.py` has the table of what there is.
+`envring_worker/envs/spaces.py` has the table of what there is.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Templates for infos: made by the caller, which owns the columns of the info area.
 
-What a template is, as plain data, stands in `envring._foreign.envring_worker.infos`.
+What a template is, as plain data, stands in `envring._foreign.envring_worker.data.infos`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from envring._foreign.envring_worker.infos import signature
+from envring._foreign.envring_worker.data.infos import signature
 from envring.errors import InfoError
 
 __all__ = ["Column", "Node", "Template", "TemplateBook", "object_of", "rebuild"]

@@ -23,7 +23,7 @@ cdef extern from "numpy/arrayobject.h":
 
 
 cdef enum:
-    _MAX_DEPTH = 100  # of containers; these five are also in envring_worker/codec.py
+    _MAX_DEPTH = 100  # of containers; these five are also in envring_worker/data/codec.py
     _MAX_FIELD_DEPTH = 8
     _MAX_FIELDS = 1024
     _MAX_ITEM_OF_NONE = 1 << 16

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # The compiled step loop, bound to this interpreter. Part of _core.pyx.
 
-from envring._foreign.envring_worker.flat import (
+from envring._foreign.envring_worker.data.preorder import (
     INFO_KINDS, SCALAR_KINDS, flatten_entries, flatten_plan)
 
 

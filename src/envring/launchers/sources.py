@@ -150,7 +150,7 @@ class EnvSource:
             SourceError: there is no such id, module or attribute.
             Exception: whatever the env's constructor raised.
         """
-        from envring._foreign.envring_worker import sources
+        from envring._foreign.envring_worker.envs import sources
 
         data = self.data()
         try:

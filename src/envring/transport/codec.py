@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from envring._foreign.envring_worker import codec
+from envring._foreign.envring_worker.data import codec
 from envring.core import _core
 from envring.errors import CodecError, UnsendableError
 

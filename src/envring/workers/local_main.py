@@ -13,11 +13,11 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from envring._foreign.envring_worker.actions import ActionReader
-from envring._foreign.envring_worker.infos import InfoWriter
+from envring._foreign.envring_worker.commands import Server
+from envring._foreign.envring_worker.data.actions import ActionReader
+from envring._foreign.envring_worker.data.infos import InfoWriter
+from envring._foreign.envring_worker.data.obs import ObsWriter
 from envring._foreign.envring_worker.loop import EnvSlice, describe_error
-from envring._foreign.envring_worker.main import Server
-from envring._foreign.envring_worker.obs import ObsWriter
 from envring.core import _core
 from envring.transport import segment
 from envring.transport.channel import Channel, ChannelClosed

@@ -8,9 +8,9 @@ from __future__ import absolute_import, division, print_function
 
 from collections import OrderedDict
 
-from . import codec
-from .adapt import AdaptedSlice
-from .main import Server
+from .commands import Server
+from .data import codec
+from .envs.adapt import AdaptedSlice
 
 _MAX_DEPTH = 100  # the codec's
 _NUMBERS = (int, type(1 << 80), float, complex)  # and `long` in Python 2

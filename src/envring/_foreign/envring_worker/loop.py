@@ -12,7 +12,7 @@ import sys
 
 import numpy as np
 
-from .obs import ObservationMismatch
+from .data.obs import ObservationMismatch
 from .text import message_of, stack
 
 NEXT_STEP, SAME_STEP, DISABLED = range(3)

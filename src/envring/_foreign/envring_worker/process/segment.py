@@ -9,8 +9,8 @@ import struct
 
 import numpy as np
 
+from ..text import as_path
 from .mapping import map_file
-from .text import as_path
 
 _MAGIC = b"ENVRING\0"
 _HEADER = struct.Struct("<8sI")  # magic and ABI version, which every version begins with

@@ -11,7 +11,10 @@ import sys
 
 import numpy as np
 
-from .layers import (
+from ..loop import EnvSlice
+from .old_time_limit import tell_truncations
+from .spaces import kind_of, value_to_data
+from .wrappers import (
     find_attribute,
     get_attribute,
     has_attribute,
@@ -20,9 +23,6 @@ from .layers import (
     takes,
     takes_value,
 )
-from .limits import tell_truncations
-from .loop import EnvSlice
-from .spaces import kind_of, value_to_data
 
 _OWN = frozenset(
     [

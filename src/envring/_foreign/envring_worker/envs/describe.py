@@ -8,8 +8,8 @@ import sys
 
 import numpy as np
 
-from . import codec
-from .errors import SourceError
+from ..data import codec
+from ..errors import SourceError
 from .spaces import SpaceError, describe_space
 
 _LIBRARIES = ("gymnasium", "gym")

@@ -23,7 +23,7 @@ from ctypes import (
     sizeof,
 )
 
-from .flat import INFO_KINDS, OBS_DICT, OBS_LEAF, OBS_TUPLE, PYTHON_INTS, SCALAR_KINDS
+from ..data.preorder import INFO_KINDS, OBS_DICT, OBS_LEAF, OBS_TUPLE, PYTHON_INTS, SCALAR_KINDS
 
 SERVED_COMMAND, SERVED_STEP = 1, 2  # what er_foreign_serve returns
 

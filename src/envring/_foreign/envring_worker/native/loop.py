@@ -5,8 +5,8 @@ from __future__ import absolute_import, division, print_function
 
 import sys
 
-from .flat import INFO_KINDS, PYTHON_INTS, SCALAR_KINDS, flatten_entries, flatten_plan
-from .main import OP_STEP
+from ..commands import OP_STEP
+from ..data.preorder import INFO_KINDS, PYTHON_INTS, SCALAR_KINDS, flatten_entries, flatten_plan
 
 SLAB = 0  # actions travel in the slab, in the space's dtypes
 

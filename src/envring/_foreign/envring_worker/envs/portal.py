@@ -7,12 +7,13 @@ import importlib
 import os
 import sys
 
-from .errors import SourceError, raised
-from .files import run_script
+from ..errors import SourceError, raised
+from .scripts import run_script
 
 _factories = {}  # path of env_main.py -> factory
 
-_SHIM = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "portal_shim")
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+_SHIM = os.path.join(os.path.dirname(_PACKAGE), "portal_shim")
 
 
 def factory_of(path):

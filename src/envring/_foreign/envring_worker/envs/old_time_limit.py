@@ -3,7 +3,7 @@
 
 from __future__ import absolute_import, division, print_function
 
-from .layers import layers
+from .wrappers import layers
 
 _KEY = "TimeLimit.truncated"
 

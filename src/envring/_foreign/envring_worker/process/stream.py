@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A worker's end of the channel to its caller: frames over two descriptors.
 
-A frame is its length (8 bytes, little endian) and its bytes: a packed value (see codec.py).
+A frame is its length (8 bytes, little endian) and its bytes: a packed value (see data/codec.py).
 """
 
 from __future__ import absolute_import, division, print_function

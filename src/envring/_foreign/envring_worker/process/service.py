@@ -5,16 +5,17 @@ from __future__ import absolute_import, division, print_function
 
 import sys
 
-from . import codec, describe, sources
-from .actions import ActionReader
-from .answers import ForeignServer, ForeignSlice
+from ..answers import ForeignServer, ForeignSlice
+from ..data import codec
+from ..data.actions import ActionReader
+from ..data.infos import InfoWriter
+from ..data.obs import ObsWriter
+from ..envs import describe, sources
+from ..errors import Failed
+from ..text import as_path, as_text, headline, stack
 from .bytecode import unwritten
-from .errors import Failed
-from .infos import InfoWriter
-from .obs import ObsWriter
 from .relay import RelayPort
 from .segment import Segment
-from .text import as_path, as_text, headline, stack
 
 _HINT_MOSTLY_WAITING = 1
 
@@ -113,10 +114,10 @@ class Service(object):
         """(port, compiled step loop or None)."""
         if self.library is None:
             return RelayPort(self.stream, codec.pack, codec.unpack), None
-        from . import native
+        from ..native.library import NativeLoop, NativePort, NativeUnavailable
 
         config, envs = self.config, self.envs
-        port = native.NativePort(
+        port = NativePort(
             self.library,
             segment,
             config["index"],
@@ -129,7 +130,7 @@ class Service(object):
         if not config["compiled"]:
             return port, None
         try:
-            loop = native.NativeLoop(
+            loop = NativeLoop(
                 self.library,
                 envs,
                 segment,
@@ -137,7 +138,7 @@ class Service(object):
                 [offset for offset, _, _ in segment.spec["outcomes"]],
                 envs.actions.scalars(),
             )
-        except native.NativeUnavailable:
+        except NativeUnavailable:
             loop = None
         return port, loop
 

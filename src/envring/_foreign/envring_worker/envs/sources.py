@@ -21,11 +21,11 @@ import os
 import re
 import sys
 
+from ..errors import SourceError, raised
 from .adapt import adapt
-from .errors import SourceError, raised
-from .files import import_file, is_installed, run_script
-from .layers import find_attribute, owns
 from .portal import factory_of
+from .scripts import import_file, is_installed, run_script
+from .wrappers import find_attribute, owns
 
 _NAME = re.compile(r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")
 _REFUSED = re.compile(r"unexpected keyword|positional arg|takes .* arguments? |multiple values")

@@ -15,12 +15,12 @@ import signal
 import struct
 import sys
 
+from ..errors import Failed
+from ..text import as_path, as_text, headline, stack
 from . import stderr
 from .bytecode import unwritten
-from .errors import Failed
+from .hangup import watch_caller
 from .stream import Stream, StreamClosed
-from .text import as_path, as_text, headline, stack
-from .watch import watch_caller
 
 
 def main(incoming, outgoing):
@@ -69,9 +69,9 @@ def _live(stream, frame):
         _settle(config)
         _import_numpy()
         with unwritten():
-            from . import native, service
+            from . import service
 
-            library, why_not = _load_library(native, config["library"])
+            library, why_not = _load_library(config["library"])
         gone = watch_caller(config["lifeline_fd"], stream.incoming, config["grace"], library)
         work = service.Service(stream, frame, library, gone)
     except Failed:
@@ -137,13 +137,15 @@ def _run_on(cpu):
         pass  # a CPU that this container does not have: a matter of speed only
 
 
-def _load_library(native, path):
+def _load_library(path):
     """(library, "") or (None, why not)."""
+    from ..native.library import Library, NativeUnavailable
+
     if path is None:
         return None, u"the caller has no library"
     try:
-        return native.Library(as_path(path)), u""
-    except native.NativeUnavailable as error:
+        return Library(as_path(path)), u""
+    except NativeUnavailable as error:
         return None, as_text(error)
 
 

@@ -13,7 +13,7 @@ import platform
 
 import numpy as np
 
-from .nativestructs import Api, Array, PythonTable
+from .structs import Api, Array, PythonTable
 
 _WORD = ctypes.sizeof(ctypes.c_void_p)
 

@@ -10,7 +10,7 @@ from __future__ import absolute_import, division, print_function
 import errno
 import os
 
-from .nativeloop import NativeLoop
+from .loop import NativeLoop
 
 __all__ = ["Library", "NativeLoop", "NativePort", "NativeUnavailable"]
 
@@ -40,17 +40,17 @@ class Library(object):
         try:
             import ctypes
 
-            from . import nativestructs
+            from . import structs
         except ImportError as error:
             raise NativeUnavailable("ctypes cannot be imported: %s" % error)
         self.path = path
         self.ctypes = ctypes
-        self.structs = nativestructs
+        self.structs = structs
         self._python = None
         try:
             self.unlocked = ctypes.CDLL(path)
             self._declare()
-            if nativestructs.layout() != nativestructs.layout_of(self.unlocked):
+            if structs.layout() != structs.layout_of(self.unlocked):
                 raise NativeUnavailable("%s was built from other sources than this package" % path)
         except OSError as error:
             raise NativeUnavailable("%s does not load: %s" % (path, error))

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Values and arrays: what crosses to the caller and back."""

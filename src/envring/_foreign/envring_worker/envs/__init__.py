@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Envs of any generation behind one interface."""

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""libenvring.so in the interpreter that runs this."""

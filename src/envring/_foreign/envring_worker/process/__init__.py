@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""A worker process of another interpreter."""
