@@ -147,7 +147,7 @@ def test_recorded_steps_return_what_steps_return(envs):
 
 
 def test_recording_leaves_no_trace_in_the_envs(envs):
-    host = envs._host
+    host = envs._batcher
     before = set(vars(host))
     recorder = Recorder(envs)
     with recorder:
@@ -271,6 +271,6 @@ def test_envs_that_are_there_are_measured_in_place():
     envs = RingVectorEnv([CountingEnv] * 3, num_workers=1)
     try:
         assert breakdown.measure_envs(envs, 0.05).batches >= 2
-        assert not envs._host.segment.core.timed
+        assert not envs._batcher.segment.core.timed
     finally:
         envs.close()

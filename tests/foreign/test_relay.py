@@ -48,7 +48,7 @@ def steps(envs, oracle, count=60):
 @pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
 def test_same_as_sync(mode):
     with both([plain()] * 5, HERE, num_workers=2, autoreset_mode=mode) as (envs, oracle):
-        assert len(envs._host.pool._relays) == 2
+        assert len(envs._batcher.pool._relays) == 2
         steps(envs, oracle)
 
 
@@ -57,7 +57,7 @@ def test_beside_workers_with_the_library():
     sources += [dataclasses.replace(source, launcher=HERE) for source in [plain()] * 3]
     sources += [plain()] * 2
     with both(sources, envring.Python(sys.executable), num_workers=3) as (envs, oracle):
-        assert list(envs._host.pool._relays) == [1]
+        assert list(envs._batcher.pool._relays) == [1]
         steps(envs, oracle)
 
 

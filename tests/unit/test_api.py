@@ -313,7 +313,7 @@ def test_one_environment_refuses_what_is_no_action() -> None:
     try:
         env.reset(seed=0)
         for action in ({"a": 1}, {"a": 1, "b": (1, 2)}, {"a": 1, "b": 2}, None, [1, 2]):
-            with pytest.raises(envring.ActionError, match="is no action of"):
+            with pytest.raises(envring.ActionError, match="is not an action of"):
                 env.step(action)
         env.step({"a": 1, "b": (2,)})
     finally:

@@ -24,7 +24,7 @@ def test_workers_count_what_they_do(step_loop):
         envs.reset()
         for _ in range(100):  # beyond the steps that are watched for waiting
             envs.step(np.zeros(3, np.int64))
-        core = envs._host.segment.core
+        core = envs._batcher.segment.core
         for worker, slice_size in enumerate((1, 2)):
             stats = core.stats(worker)
             assert stats["batches"] == 100
@@ -32,7 +32,7 @@ def test_workers_count_what_they_do(step_loop):
             assert stats["busy_ns"] > 0
         with pytest.raises(IndexError):
             core.stats(2)
-        spins, parks, _ = envs._host.pool.port.wait_stats()
+        spins, parks, _ = envs._batcher.pool.port.wait_stats()
         assert spins + parks > 0
     finally:
         envs.close()
@@ -43,7 +43,7 @@ def timed():
     """Two workers whose segment is timed, one batch done."""
     envs = RingVectorEnv([CountingEnv] * 3, num_workers=2)
     envs.reset()
-    envs._host.segment.core.set_timed(True)
+    envs._batcher.segment.core.set_timed(True)
     envs.step(np.zeros(3, np.int64))
     yield envs
     envs.close()
@@ -52,7 +52,7 @@ def timed():
 def moments(envs):
     """Moments of the last batch: the caller's four, then one row of four per worker."""
     words = np.zeros(4 + 4 * envs.num_workers, np.int64)
-    envs._host.pool.port.moments(words)
+    envs._batcher.pool.port.moments(words)
     return words[:4], words[4:].reshape(-1, 4)
 
 
@@ -70,7 +70,7 @@ def test_a_timed_batch_says_when_it_was_where(timed):
 
 
 def test_a_segment_that_is_not_timed_keeps_its_moments(timed):
-    core = timed._host.segment.core
+    core = timed._batcher.segment.core
     timed.step(np.zeros(3, np.int64))
     core.set_timed(False)
     assert not core.timed
@@ -85,7 +85,7 @@ def test_a_segment_that_is_not_timed_keeps_its_moments(timed):
 
 
 def test_the_watched_steps_and_the_served_ones_are_timed(timed):
-    core = timed._host.segment.core
+    core = timed._batcher.segment.core
     seen = [core.stats(0)]
     for _ in range(100):
         timed.step(np.zeros(3, np.int64))
@@ -99,7 +99,7 @@ def test_envs_of_this_process_are_timed_too():
     envs = RingVectorEnv([CountingEnv] * 3, num_workers=0)
     try:
         envs.reset()
-        core = envs._host.segment.core
+        core = envs._batcher.segment.core
         envs.step(np.zeros(3, np.int64))
         assert core.stats(0)["env_ns"] == 0
         core.set_timed(True)
@@ -112,7 +112,7 @@ def test_envs_of_this_process_are_timed_too():
 
 def test_messages_between_batches_change_no_moment(timed):
     before = moments(timed)[0]
-    timed._host.pool.tell([("templates", [])] * 2)
+    timed._batcher.pool.tell([("templates", [])] * 2)
     assert list(moments(timed)[0]) == list(before)
 
 
@@ -127,4 +127,4 @@ def test_messages_between_batches_change_no_moment(timed):
 )
 def test_moments_need_room(timed, wrong):
     with pytest.raises(ValueError, match=r"int64 \(12,\)"):
-        timed._host.pool.port.moments(wrong)
+        timed._batcher.pool.port.moments(wrong)

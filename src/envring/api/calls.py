@@ -17,7 +17,7 @@ from gymnasium.vector.async_vector_env import AsyncState
 
 from envring.api import reset_arguments
 from envring.api.guard import Guarded
-from envring.batch.host import EnvHost
+from envring.batch.batcher import Batcher
 from envring.core import _core
 from envring.errors import EnvringError
 from envring.pool.reply import Reply
@@ -28,7 +28,7 @@ _STEPPING = AsyncState.WAITING_STEP
 
 
 class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsType, ActType]):
-    """The calls of a hosted vector env, each as a pair of `_async` and `_wait`.
+    """The calls of a vector env, each as a pair of `_async` and `_wait`.
 
     Attributes:
         num_workers: number of worker processes.
@@ -71,20 +71,15 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
         Raises:
             ClosedEnvironmentError: after `close`.
             ValueError: wrong number of seeds, or reset_mask of a wrong shape or all False.
-            TypeError: reset_mask is no bool array.
+            TypeError: reset_mask is not a bool array.
             AlreadyPendingCallError: another call is pending.
         """
-        host = self._enter()
-        try:
+        with self._entered() as batcher:
             seeds = reset_arguments.seeds(seed, self.num_envs)
             self._assert_idle("reset_async")
-            mask, options = reset_arguments.split_mask(options, self.num_envs)
-            self._settle(host)
-            self._late = True
-            host.start_reset(seeds, options, mask)
+            mask, rest = reset_arguments.split_mask(options, self.num_envs)
+            self._begin(batcher, lambda batcher: batcher.start_reset(seeds, rest, mask))
             self._pend(AsyncState.WAITING_RESET)
-        finally:
-            self._owner = None
 
     def reset_wait(self, timeout: float | None = None) -> tuple[ObsType, dict[str, Any]]:
         """Waits for a reset.
@@ -101,13 +96,10 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
             multiprocessing.TimeoutError: it took too long; its results are dropped when they come.
             WorkerDied: a worker ended.
         """
-        host = self._enter()
-        try:
-            reply = self._await(host, AsyncState.WAITING_RESET, "reset", timeout)
-            observations = host.observations(reply)
-            return observations, self._infos(host, reply)
-        finally:
-            self._owner = None
+        with self._entered() as batcher:
+            reply = self._await(batcher, AsyncState.WAITING_RESET, "reset", timeout)
+            observations = batcher.observations(reply)
+            return observations, self._infos(batcher, reply)
 
     # -- step -------------------------------------------------------------------------------
 
@@ -140,15 +132,15 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
             AlreadyPendingCallError: another call is pending.
             ActionError: the actions do not fit; no env was stepped.
         """
-        host = self._enter()
+        batcher = self._enter()
         try:
-            if self._state is not _IDLE or self._late:
+            if self._state is not _IDLE or self._unclaimed:
                 self._assert_idle("step_async")
-                self._settle(host)
-            self._late = True  # until the state says so; Ctrl-C may strike between the lines
-            host.start_step(actions)
+                self._settle(batcher)
+            self._unclaimed = True  # until the state says so; Ctrl-C may strike between the lines
+            batcher.start_step(actions)
             self._state = _STEPPING
-            self._late = False
+            self._unclaimed = False
         finally:
             self._owner = None
 
@@ -162,18 +154,18 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
         dict[str, Any],
     ]:
         """Waits for a step; see `step` and `reset_wait` for returns and exceptions."""
-        host = self._enter()
+        batcher = self._enter()
         try:
-            if timeout is None and self._state is _STEPPING and host.step_is_done():
-                self._state = _IDLE  # first: a batch that Ctrl-C cuts off is not to be taken twice
-                results = host.take_step()
+            if timeout is None and self._state is _STEPPING and batcher.step_is_done():
+                self._state = _IDLE  # first: a batch that Ctrl-C cuts off must not be taken twice
+                results = batcher.take_step()
                 if results is not None:
                     return *results, {}
                 self._state = _STEPPING
-            reply = self._await(host, _STEPPING, "step", timeout)
-            rewards, terminations, truncations = host.outcomes()
-            observations = host.observations(reply)
-            infos = self._infos(host, reply) if host.has_infos else {}
+            reply = self._await(batcher, _STEPPING, "step", timeout)
+            rewards, terminations, truncations = batcher.outcomes()
+            observations = batcher.observations(reply)
+            infos = self._infos(batcher, reply) if batcher.has_infos else {}
             return observations, rewards, terminations, truncations, infos
         finally:
             self._owner = None
@@ -192,25 +184,17 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
             ClosedEnvironmentError: after `close`.
             AlreadyPendingCallError: another call is pending.
         """
-        host = self._enter()
-        try:
+        with self._entered() as batcher:
             self._assert_idle("call_async")
-            self._settle(host)
-            self._late = True
-            host.start_call(name, args, kwargs)
+            self._begin(batcher, lambda batcher: batcher.start_call(name, args, kwargs))
             self._pend(AsyncState.WAITING_CALL)
-        finally:
-            self._owner = None
 
     def call_wait(self, timeout: float | None = None) -> tuple[Any, ...]:
         """Results of a call, one per env; see `reset_wait` for exceptions."""
-        host = self._enter()
-        try:
-            reply = self._await(host, AsyncState.WAITING_CALL, "call", timeout)
+        with self._entered() as batcher:
+            reply = self._await(batcher, AsyncState.WAITING_CALL, "call", timeout)
             results = {} if reply is None else reply.results
             return tuple(results.get(env_id) for env_id in range(self.num_envs))
-        finally:
-            self._owner = None
 
     def get_attr(self, name: str) -> tuple[Any, ...]:
         """An attribute of every env (called, if it is callable)."""
@@ -228,24 +212,15 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
             ValueError: wrong number of values.
             AlreadyPendingCallError: another call is pending.
         """
-        host = self._enter()
-        try:
-            if not isinstance(values, (list, tuple)):
-                values = [values for _ in range(self.num_envs)]
-            if len(values) != self.num_envs:
+        with self._entered() as batcher:
+            each = values if isinstance(values, (list, tuple)) else [values] * self.num_envs
+            if len(each) != self.num_envs:
                 raise ValueError(
                     "Values must be a list or tuple with length equal to the number of "
-                    f"environments. Got `{len(values)}` values for {self.num_envs} environments."
+                    f"environments. Got `{len(each)}` values for {self.num_envs} environments."
                 )
             self._assert_idle("set_attr")
-            self._settle(host)
-            self._late = True
-            host.start_set_attr(name, values)
-            host.wait(None)
-            self._late = False
-            host.collect()
-        finally:
-            self._owner = None
+            self._run(batcher, lambda batcher: batcher.start_set_attr(name, each))
 
     def render(self) -> tuple[RenderFrame, ...] | None:
         """A frame, or list of frames, per env."""
@@ -266,10 +241,10 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
 
     def _pend(self, state: AsyncState) -> None:
         self._state = state
-        self._late = False
+        self._unclaimed = False
 
     def _await(
-        self, host: EnvHost, state: AsyncState, name: str, timeout: float | None
+        self, batcher: Batcher, state: AsyncState, name: str, timeout: float | None
     ) -> Reply | None:
         if self._state is not state:
             raise NoAsyncCallError(
@@ -277,30 +252,30 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
                 str(state.value),
             )
         try:
-            in_time = host.wait(timeout)
+            in_time = batcher.wait(timeout)
         except EnvringError:  # a worker died: nothing is pending any more
             self._state = AsyncState.DEFAULT
             raise
         if not in_time:
-            self._state, self._late = AsyncState.DEFAULT, True
+            self._state, self._unclaimed = AsyncState.DEFAULT, True
             raise multiprocessing.TimeoutError(
                 f"The call to `{name}_wait` has timed out after {timeout} second(s)."
             )
         self._state = _IDLE
-        reply = host.collect()
+        reply = batcher.collect()
         if reply is not None and self._wait_warning_due:
-            self._warn_of_waiting(host)
+            self._warn_of_waiting(batcher)
         return reply
 
-    def _infos(self, host: EnvHost, reply: Reply | None) -> dict[str, Any]:
-        infos = host.infos(reply)
+    def _infos(self, batcher: Batcher, reply: Reply | None) -> dict[str, Any]:
+        infos = batcher.infos(reply)
         if self.final_observation and "final_obs" in infos:
             infos["final_observation"] = infos["final_obs"].copy()
             infos["_final_observation"] = infos["_final_obs"].copy()
         return infos
 
-    def _warn_of_waiting(self, host: EnvHost) -> None:
-        if host.pool.hints & _core.HINT_MOSTLY_WAITING:
+    def _warn_of_waiting(self, batcher: Batcher) -> None:
+        if batcher.pool.hints & _core.HINT_MOSTLY_WAITING:
             self._wait_warning_due = False
             warnings.warn(
                 f"Steps of these envs mostly wait (sleep, socket, another process) instead of "

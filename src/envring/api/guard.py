@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""Who may call a hosted env, and when: open, in this process, one thread at a time."""
+"""Who may call an env, and when: an open one, in its own process, one thread at a time."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import weakref
+from collections.abc import Callable, Iterator
 
 from gymnasium.error import ClosedEnvironmentError
 
-from envring.batch.host import EnvHost
+from envring.batch.batcher import Batcher
 from envring.errors import ConcurrentCallError, EnvringError, format_env_ids
+from envring.pool.reply import Reply
 
 _guarded: weakref.WeakSet[Guarded] = weakref.WeakSet()
 
@@ -23,16 +26,16 @@ class Guarded:
     """
 
     closed: bool = False
-    _host: EnvHost | None = None
-    _foreign = False  # this is a forked copy: the workers answer only to the original
-    _late = False  # a batch may be under way whose results nobody wants any more
+    _batcher: Batcher | None = None
+    _forked = False  # this is a forked copy: the workers answer only to the original
+    _unclaimed = False  # a batch may be under way whose call ended before it (timeout, Ctrl-C)
 
     def _guard(self) -> None:
-        """To be called by the constructor."""
+        """The constructor calls this before anything else."""
         self._owner: int | None = None  # the thread that is in a call
         _guarded.add(self)
 
-    def _enter(self) -> EnvHost:
+    def _enter(self) -> Batcher:
         """Begins a call; `_owner` is to be None again at its end.
 
         Not a lock: Ctrl-C may strike between any two lines, and a lock it left behind would refuse
@@ -51,36 +54,58 @@ class Guarded:
                 f"({format_env_ids(range(getattr(self, 'num_envs', 1)))}). Let one thread use it, "
                 "or guard it with a lock."
             )
-        if self.closed or self._foreign:
+        if self.closed or self._forked:
             return self._running()
         self._owner = me
-        return self._host  # type: ignore[return-value]
+        return self._batcher  # type: ignore[return-value]
 
-    def _running(self) -> EnvHost:
+    def _running(self) -> Batcher:
         name = type(self).__name__
         if self.closed:
             raise ClosedEnvironmentError(
                 f"Trying to operate on `{name}`, after a call to `close()`."
             )
-        if self._foreign:
+        if self._forked:
             raise EnvringError(
                 f"This {name} was made in another process; its workers answer only there. Make "
                 "one of your own in this process."
             )
-        assert self._host is not None
-        return self._host
+        assert self._batcher is not None
+        return self._batcher
 
-    def _settle(self, host: EnvHost) -> None:
-        """Waits for a batch that came too late for its own call, and drops it."""
-        if self._late:
-            host.wait(None)
-            host.discard()
-            self._late = False
+    @contextlib.contextmanager
+    def _entered(self) -> Iterator[Batcher]:
+        """A call from `_enter` to its end; the step, which is frequent, does this by hand."""
+        batcher = self._enter()
+        try:
+            yield batcher
+        finally:
+            self._owner = None
+
+    def _settle(self, batcher: Batcher) -> None:
+        """Waits for a batch whose call ended before it, and drops it."""
+        if self._unclaimed:
+            batcher.wait(None)
+            batcher.discard()
+            self._unclaimed = False
+
+    def _begin(self, batcher: Batcher, start: Callable[[Batcher], None]) -> None:
+        """Starts a batch, which is unclaimed until its caller says otherwise."""
+        self._settle(batcher)
+        self._unclaimed = True  # first: Ctrl-C may strike between the lines
+        start(batcher)
+
+    def _run(self, batcher: Batcher, start: Callable[[Batcher], None]) -> Reply | None:
+        """A batch from its start to its reply."""
+        self._begin(batcher, start)
+        batcher.wait(None)
+        self._unclaimed = False
+        return batcher.collect()
 
 
 def _disown_after_fork() -> None:
     for guarded in list(_guarded):
-        guarded._foreign = True
+        guarded._forked = True
 
 
 os.register_at_fork(after_in_child=_disown_after_fork)

@@ -11,17 +11,14 @@ import numpy as np
 from gymnasium import Env, Space
 from gymnasium.spaces import Dict, Tuple
 
+from envring._foreign.envring_worker.loop import DISABLED
 from envring.api.guard import Guarded
-from envring.batch.host import EnvHost
-from envring.batch.spaces import resolve, understand
+from envring.batch.batcher import Batcher
+from envring.batch.opening import open_batcher
 from envring.errors import ActionError, EnvFnError
 from envring.launchers.base import Launcher
-from envring.pool.options import pool_options
-from envring.pool.placement import choose_launchers, place
+from envring.pool.opening import open_pool
 from envring.pool.reply import Reply
-from envring.pool.worker_pool import WorkerPool
-
-_DISABLED = 2
 
 
 def _batch_of_one(space: Space[Any], action: Any) -> Any:
@@ -34,7 +31,7 @@ def _batch_of_one(space: Space[Any], action: Any) -> Any:
                 _batch_of_one(child, item) for child, item in zip(space, action, strict=True)
             )
     except (LookupError, TypeError, ValueError) as error:
-        raise ActionError(f"{action!r:.200} is no action of {space}: {error}") from error
+        raise ActionError(f"{action!r:.200} is not an action of {space}: {error}") from error
     return np.asarray(action)[None] if isinstance(action, np.generic | np.ndarray) else [action]
 
 
@@ -91,70 +88,65 @@ class RingEnv(Guarded, Env[Any, Any]):
             raise EnvFnError(f"env_fn is {env_fn!r}, which cannot be called. Give a function.")
         self._guard()
         self._info: dict[str, Any] = {}
-        pool = WorkerPool(
+        name = type(self).__name__
+        pool = open_pool(
             [env_fn],
-            place(choose_launchers([env_fn], launcher), 1, asked=True),
-            pool_options(
-                name=f"Worker<{type(self).__name__}>",
-                num_workers=1,
-                autoreset_mode=_DISABLED,
-                context=context,
-                daemon=daemon,
-                spin=spin,
-                pin=False,
-                worker_env=worker_env,
-                step_loop=step_loop,
-                start_timeout=start_timeout,
-            ),
+            name=f"Worker<{name}>",
+            autoreset_mode=DISABLED,
+            num_workers=1,
+            max_concurrency=None,
+            launcher=launcher,
+            context=context,
+            daemon=daemon,
+            spin=spin,
+            pin=False,
+            worker_env=worker_env,
+            step_loop=step_loop,
+            start_timeout=start_timeout,
         )
-        try:
-            hellos = understand(pool.hellos)
-            hello = hellos[0]
-            spaces = resolve(hellos, "same", type(self).__name__)
-            self.observation_space = spaces.single_observation_space
-            self.action_space = spaces.single_action_space
-            self._nested = isinstance(self.action_space, Dict | Tuple)
-            self.metadata = hello["metadata"]
-            self.render_mode = hello["render_mode"]
-            self.spec = hello["spec"]
-            self._abroad = pool.workers[0].foreign
-            self._host = EnvHost(pool, spaces, copy=True, slots=None, add_info=self._keep_info)
-        except BaseException:
-            pool.close(terminate=True)
-            raise
+        self._batcher, spaces, description = open_batcher(
+            pool, "same", name, copy=True, slots=None, add_info=self._keep_info
+        )
+        self.observation_space = spaces.single_observation_space
+        self.action_space = spaces.single_action_space
+        self._nested = isinstance(self.action_space, Dict | Tuple)
+        self.metadata = description["metadata"]
+        self.render_mode = description["render_mode"]
+        self.spec = description["spec"]
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """Resets the env; see gymnasium.Env.reset."""
-        reply = self._run(lambda host: host.start_reset([seed], options, None))
-        return self._take_observation(reply), self._take_info(reply)
+        with self._entered() as batcher:
+            reply = self._run(batcher, lambda batcher: batcher.start_reset([seed], options, None))
+            return batcher.single_observation(reply), self._take_info(batcher, reply)
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Steps the env; see gymnasium.Env.step."""
         plain = type(action) is int and not self._nested
         batch = [action] if plain else _batch_of_one(self.action_space, action)
-        host = self._enter()
+        batcher = self._enter()
         try:
-            self._settle(host)
-            self._late = True  # Ctrl-C leaves a batch that nobody collected
-            host.start_step(batch)
-            done = host.step_is_done() or host.wait(None)
-            self._late = not done
-            results = host.take_single_step()
+            self._settle(batcher)
+            self._unclaimed = True  # first: Ctrl-C may strike between the lines
+            batcher.start_step(batch)
+            done = batcher.step_is_done() or batcher.wait(None)
+            self._unclaimed = not done
+            results = batcher.take_single_step()
             if results is not None:
                 return *results, {}
-            reply = host.collect()
+            reply = batcher.collect()
+            rewards, terminations, truncations = batcher.outcomes()
+            return (
+                batcher.single_observation(reply),
+                rewards.item(0),
+                terminations.item(0),
+                truncations.item(0),
+                self._take_info(batcher, reply),
+            )
         finally:
             self._owner = None
-        rewards, terminations, truncations = host.outcomes()
-        return (
-            host.single_observation(reply),
-            rewards.item(0),
-            terminations.item(0),
-            truncations.item(0),
-            self._take_info(reply),
-        )
 
     def render(self) -> Any:
         """What the env renders."""
@@ -162,11 +154,11 @@ class RingEnv(Guarded, Env[Any, Any]):
 
     def close(self) -> None:
         """Closes the env and ends its process; a second call does nothing."""
-        if self.closed or self._foreign or self._host is None:
+        if self.closed or self._forked or self._batcher is None:
             return
         self.closed = True
-        self._host.close()
-        self._host = None
+        self._batcher.close()
+        self._batcher = None
 
     # -- attributes -------------------------------------------------------------------------
 
@@ -180,7 +172,7 @@ class RingEnv(Guarded, Env[Any, Any]):
         """
         if name in self.__dict__ or hasattr(type(self), name):
             return getattr(self, name)
-        if self._abroad and self._call("is_method", name):
+        if self._running().pool.foreign and self._call("is_method", name):
             return partial(self._call, name)
         return self._call("get_wrapper_attr", name)
 
@@ -197,8 +189,9 @@ class RingEnv(Guarded, Env[Any, Any]):
         return self._call(name, *args, **kwargs)
 
     def _call(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        reply = self._run(lambda host: host.start_call(name, args, kwargs))
-        return None if reply is None else reply.results.get(0)
+        with self._entered() as batcher:
+            reply = self._run(batcher, lambda batcher: batcher.start_call(name, args, kwargs))
+            return None if reply is None else reply.results.get(0)
 
     @property
     def np_random(self) -> np.random.Generator:
@@ -219,43 +212,25 @@ class RingEnv(Guarded, Env[Any, Any]):
     def _np_random(self) -> np.random.Generator:  # type: ignore[override]
         return self.np_random
 
-    # -- batches of one ---------------------------------------------------------------------
-
-    def _run(self, start: Callable[[EnvHost], None]) -> Reply | None:
-        host = self._enter()
-        try:
-            self._settle(host)
-            self._late = True  # Ctrl-C leaves a batch that nobody collected
-            start(host)
-            host.wait(None)
-            self._late = False
-            return host.collect()
-        finally:
-            self._owner = None
-
     def _keep_info(
         self, vector_infos: dict[str, Any], env_info: dict[str, Any], env_num: int
     ) -> dict[str, Any]:
         self._info = env_info
         return vector_infos
 
-    def _take_info(self, reply: Reply | None) -> dict[str, Any]:
+    def _take_info(self, batcher: Batcher, reply: Reply | None) -> dict[str, Any]:
         self._info = {}
-        host = self._running()
-        if host.pool.any_info:
-            host.infos(reply)
+        if batcher.pool.any_info:
+            batcher.infos(reply)
         return self._info
 
-    def _take_observation(self, reply: Reply | None) -> Any:
-        return self._running().single_observation(reply)
-
     def __str__(self) -> str:
-        """Names the env it runs."""
+        """The class and the env's id."""
         return f"<{type(self).__name__}{'' if self.spec is None else f'<{self.spec.id}>'}>"
 
     def __del__(self) -> None:
         """Ends the process if `close` was never called."""
-        if self.closed or self._foreign or self._host is None:
+        if self.closed or self._forked or self._batcher is None:
             return
         self.closed = True
-        self._host.close(terminate=True)
+        self._batcher.close(terminate=True)

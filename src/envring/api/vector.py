@@ -14,22 +14,19 @@ from gymnasium.core import ActType, ObsType
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.async_vector_env import AsyncState
 
+from envring._foreign.envring_worker import loop
 from envring.api.calls import AsyncCalls
-from envring.batch.host import EnvHost, Pool
-from envring.batch.spaces import check_observation_mode, resolve, understand
-from envring.errors import (
-    EmptyVectorError,
-    EnvFnError,
-    EnvringError,
-    LauncherError,
-)
+from envring.batch.opening import open_batcher
+from envring.batch.spaces import check_observation_mode
+from envring.errors import EmptyVectorError, EnvFnError, EnvringError
 from envring.launchers.base import Launcher
-from envring.pool.inline import InlinePool
-from envring.pool.options import choose_workers, pool_options
-from envring.pool.placement import choose_launchers, place
-from envring.pool.worker_pool import WorkerPool
+from envring.pool.opening import open_pool
 
-_MODES = {AutoresetMode.NEXT_STEP: 0, AutoresetMode.SAME_STEP: 1, AutoresetMode.DISABLED: 2}
+_MODES = {
+    AutoresetMode.NEXT_STEP: loop.NEXT_STEP,
+    AutoresetMode.SAME_STEP: loop.SAME_STEP,
+    AutoresetMode.DISABLED: loop.DISABLED,
+}
 
 
 class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
@@ -38,7 +35,7 @@ class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
     A drop-in for `gymnasium.vector.AsyncVectorEnv`: the same parameters in the same order, the same
     results, exceptions and methods. Each worker holds many envs, a batch moves through shared
     memory and wakes each process once at most. Where AsyncVectorEnv and SyncVectorEnv differ,
-    this follows SyncVectorEnv.
+    it follows SyncVectorEnv.
 
     Attributes:
         num_workers: number of worker processes; 0 if envs are stepped in this process.
@@ -81,16 +78,16 @@ class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
         """Starts workers and builds the envs in them; none is built in this process.
 
         Args:
-            env_fns: functions that build the envs. They cross to other processes by cloudpickle,
-                where they have to.
-            shared_memory: accepted for AsyncVectorEnv's sake; everything is shared memory.
-            copy: whether arrays that were handed out stay as they are. They do so without a copy:
-                large ones are handed out in place, and their memory is written again only once they
-                are dropped. False hands out the same objects each time.
+            env_fns: functions that build the envs. They are sent to other processes by cloudpickle
+                where a start method needs that.
+            shared_memory: accepted because AsyncVectorEnv has it; everything is shared memory.
+            copy: True: arrays that you were given never change. Large ones are not copied for
+                that: they are handed out in place, and their memory is written again only after
+                you drop them. False: the same objects each time.
             context: multiprocessing's start method: "fork", "forkserver", "spawn", or None for
                 its default.
-            daemon: the processes' daemon flag. Daemons may not start multiprocessing's processes.
-            worker: refused: there is no pipe that a worker function could talk to.
+            daemon: the processes' daemon flag. Daemons may not start processes by multiprocessing.
+            worker: refused: envs are not driven through pipes.
             observation_mode: "same", "different" (equal shapes and dtypes), or a pair (batched
                 space, single space).
             autoreset_mode: when ended envs are reset; the enum or its value.
@@ -98,23 +95,23 @@ class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
                 workers, and is that number if num_workers is not given.
             num_workers: number of worker processes, each with a contiguous slice of envs. None:
                 the CPUs this process may use (affinity, cgroup quota), num_envs at most. Envs that
-                sleep or wait for a socket want more. 0: no processes, envs are stepped here.
+                sleep or wait for a socket need more. 0: no processes, envs are stepped here.
             spin: seconds that a process spins (and yields) before it sleeps, 0 for not at all.
-                None: twice as long as waits took of late, from 100 µs to 1 ms, and not at all
-                where that does not suffice.
+                None: twice as long as recent waits took, from 100 µs to 1 ms, and not at all
+                where waits take longer.
             pin: True pins each worker to a CPU; or the CPUs to pin them to, in turn.
-            slots: how many batches of large observations can be out in place at a time before
-                further ones are copied. None: as many as fit 256 MiB.
+            slots: how many batches of large observations can be handed out in place at a time
+                before further ones are copied. None: as many as fit 256 MiB.
             worker_env: environment variables for the workers; None as a value removes one. BLAS
-                and OpenMP are held to one thread per worker unless this says otherwise.
-            final_observation: whether infos carry the names from before Gymnasium 1.0 too:
+                and OpenMP use one thread per worker unless a variable here says otherwise.
+            final_observation: whether infos also have the names from before Gymnasium 1.0:
                 `final_observation` and `_final_observation`.
             step_loop: "compiled", or "reference": the same in plain Python, to debug with.
-            start_timeout: seconds in which all envs must be built, None for no limit.
+            start_timeout: seconds until all envs must be built, None for no limit.
             launcher: another interpreter to run the envs in: `Prefix(path)`, `Micromamba(spec)`,
                 ..., or a string such as "prefix:path/to/venv". The env_fns are then `EnvSource`s,
-                each of which may name a launcher of its own. `context` and `daemon` say nothing
-                about such workers.
+                each of which may name a launcher of its own. `context` and `daemon` do not apply
+                to such workers.
 
         Raises:
             LaunchError: a launcher's interpreter could not be started, or could not build an env;
@@ -145,24 +142,15 @@ class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
         )
         self.max_concurrency = max_concurrency
         self.num_envs = len(env_fns)
-        launchers = choose_launchers(env_fns, launcher)
-        self.num_workers = choose_workers(self.num_envs, num_workers, max_concurrency)
-        placements = []
-        if self.num_workers:
-            asked = num_workers is not None or max_concurrency is not None
-            placements = place(launchers, self.num_workers, asked)
-            self.num_workers = len(placements)
-        elif any(launchers):
-            raise LauncherError(
-                "num_workers=0 steps the envs in this process, but a launcher wants them in "
-                "another interpreter. Leave one of them out."
-            )
         self.final_observation = final_observation
-
-        options = pool_options(
-            name=f"Worker<{type(self).__name__}>",
-            num_workers=self.num_workers,
+        name = type(self).__name__
+        pool = open_pool(
+            env_fns,
+            name=f"Worker<{name}>",
             autoreset_mode=_MODES[self.autoreset_mode],
+            num_workers=num_workers,
+            max_concurrency=max_concurrency,
+            launcher=launcher,
             context=context,
             daemon=daemon,
             spin=spin,
@@ -171,28 +159,19 @@ class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
             step_loop=step_loop,
             start_timeout=start_timeout,
         )
-        pool: Pool = (
-            WorkerPool(env_fns, placements, options)
-            if self.num_workers
-            else InlinePool(env_fns, options)
+        overridden = type(self)._add_info is not VectorEnv._add_info
+        self._batcher, spaces, description = open_batcher(
+            pool, observation_mode, name, copy, slots, self._add_info if overridden else None
         )
-        try:
-            name = type(self).__name__
-            hellos = understand(pool.hellos)
-            spaces = resolve(hellos, observation_mode, name)
-            self.single_observation_space = spaces.single_observation_space
-            self.observation_space = spaces.observation_space
-            self.single_action_space = spaces.single_action_space
-            self.action_space = spaces.action_space
-            self.metadata = dict(hellos[0]["metadata"])
-            self.metadata["autoreset_mode"] = self.autoreset_mode
-            self.render_mode = hellos[0]["render_mode"]
-            overridden = type(self)._add_info is not VectorEnv._add_info
-            self._host = EnvHost(pool, spaces, copy, slots, self._add_info if overridden else None)
-        except BaseException:
-            pool.close(terminate=True)
-            raise
-        self._processes = [worker.process for worker in pool.workers]
+        self.num_workers = pool.num_workers
+        self.single_observation_space = spaces.single_observation_space
+        self.observation_space = spaces.observation_space
+        self.single_action_space = spaces.single_action_space
+        self.action_space = spaces.action_space
+        self.metadata = dict(description["metadata"])
+        self.metadata["autoreset_mode"] = self.autoreset_mode
+        self.render_mode = description["render_mode"]
+        self._processes = list(pool.processes)
         self._wait_warning_due = 0 < self.num_workers < self.num_envs
 
     # -- properties -------------------------------------------------------------------------
@@ -222,8 +201,8 @@ class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
                 take longer are ended by force. None for as long as it takes.
             terminate: whether to end the processes at once.
         """
-        host = self._host
-        if host is None or self._foreign:
+        batcher = self._batcher
+        if batcher is None or self._forked:
             return
         timeout = 0.0 if terminate else timeout
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -232,20 +211,21 @@ class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
                 "Calling `close` while waiting for a pending call to "
                 f"`{self._state.value}` to complete."
             )
-        if self._state != AsyncState.DEFAULT or self._late:
+        if self._state != AsyncState.DEFAULT or self._unclaimed:
             try:
-                terminate = not host.wait(timeout) or terminate
+                terminate = not batcher.wait(timeout) or terminate
                 if not terminate:
-                    host.discard()
+                    batcher.discard()
             except EnvringError:
                 terminate = True
-            self._state, self._late = AsyncState.DEFAULT, False
-        host.close(None if deadline is None else max(deadline - time.monotonic(), 0.0), terminate)
-        self._host = None  # and with it the segment, but for arrays that are still out
+            self._state, self._unclaimed = AsyncState.DEFAULT, False
+        left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+        batcher.close(left, terminate)
+        self._batcher = None  # and with it the segment, but for arrays that are still out
 
     def __del__(self) -> None:
         """Ends the workers if `close` was never called."""
-        if self.closed or getattr(self, "_host", None) is None or self._foreign:
+        if self.closed or getattr(self, "_batcher", None) is None or self._forked:
             return
         self._state = AsyncState.DEFAULT
         self.close(terminate=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The spaces of a vector env, from what its workers say of their envs."""
+"""The spaces of a vector env, from the descriptions of its workers' envs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class VectorSpaces:
 
 
 def check_observation_mode(mode: Any) -> None:
-    """Refuses what is no observation mode, as AsyncVectorEnv does.
+    """Refuses what is not an observation mode, as AsyncVectorEnv does.
 
     Raises:
         TypeError: a pair of things that are not both spaces.
@@ -53,24 +53,24 @@ def check_observation_mode(mode: Any) -> None:
         )
 
 
-def understand(hellos: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """What workers say, with the spaces and specs of other interpreters as Gymnasium's own.
+def translate(descriptions: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Descriptions with the spaces and specs of other interpreters as Gymnasium's own.
 
     Raises:
-        SpaceDataError: what one says of its spaces are none.
+        SpaceDataError: a description holds something else than spaces.
     """
-    return [_translate(hello) if hello.get("foreign") else hello for hello in hellos]
+    return [_translate(each) if each.get("foreign") else each for each in descriptions]
 
 
-def _translate(hello: Mapping[str, Any]) -> dict[str, Any]:
+def _translate(description: Mapping[str, Any]) -> dict[str, Any]:
     translated: dict[str, Any] = {}
     for name in ("observation_spaces", "action_spaces"):
-        kinds, which = hello[name]
+        kinds, which = description[name]
         translated[name] = ([build_space(kind) for kind in kinds], which)
-    metadata, render_mode = hello.get("metadata"), hello.get("render_mode")
+    metadata, render_mode = description.get("metadata"), description.get("render_mode")
     translated["metadata"] = dict(metadata) if isinstance(metadata, dict) else {}
     translated["render_mode"] = render_mode if isinstance(render_mode, str) else None
-    translated["spec"] = _spec(hello.get("spec"))
+    translated["spec"] = _spec(description.get("spec"))
     return translated
 
 
@@ -84,8 +84,10 @@ def _spec(data: Any) -> EnvSpec | None:
         return None
 
 
-def _per_env(hellos: Sequence[Mapping[str, Any]], name: str) -> list[Space[Any]]:
-    return [kinds[number] for kinds, which in (h[name] for h in hellos) for number in which]
+def _per_env(descriptions: Sequence[Mapping[str, Any]], name: str) -> list[Space[Any]]:
+    return [
+        kinds[number] for kinds, which in (each[name] for each in descriptions) for number in which
+    ]
 
 
 def _differing(spaces: Sequence[Space[Any]], fits: Any) -> list[int]:
@@ -95,11 +97,11 @@ def _differing(spaces: Sequence[Space[Any]], fits: Any) -> list[int]:
     return [env_id for env_id, space in enumerate(spaces) if id(space) in bad]
 
 
-def resolve(hellos: Sequence[Mapping[str, Any]], mode: Any, name: str) -> VectorSpaces:
+def resolve(descriptions: Sequence[Mapping[str, Any]], mode: Any, name: str) -> VectorSpaces:
     """Batches the envs' spaces.
 
     Args:
-        hellos: what each worker says (observation_spaces, action_spaces: distinct ones, and which
+        descriptions: of each worker (observation_spaces, action_spaces: distinct ones, and which
             env has which), in the order of envs.
         mode: "same", "different", or (batched space, single space).
         name: of the vector env's class, for messages.
@@ -107,8 +109,8 @@ def resolve(hellos: Sequence[Mapping[str, Any]], mode: Any, name: str) -> Vector
     Raises:
         SpaceMismatchError: spaces that do not fit; it names the envs.
     """
-    observation = _per_env(hellos, "observation_spaces")
-    action = _per_env(hellos, "action_spaces")
+    observation = _per_env(descriptions, "observation_spaces")
+    action = _per_env(descriptions, "action_spaces")
     num_envs = len(observation)
 
     if isinstance(mode, tuple):

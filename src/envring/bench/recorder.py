@@ -19,7 +19,7 @@ PARTS = ("env", "copying", "signalling", "waiting", "imbalance", "caller")
 Moments = npt.NDArray[np.int64]
 
 _CALLER, _WORKER = 4, 4  # words of CallerPort.moments: of the caller, and of each worker
-_HANDING_OUT = ("take_step", "outcomes", "observations")  # of EnvHost: the batch's arrays
+_HANDING_OUT = ("take_step", "outcomes", "observations")  # of Batcher: the batch's arrays
 _PATIENCE = 1.0  # seconds at most until the last batch's workers are through with ringing
 
 
@@ -116,10 +116,10 @@ class Recorder:
 
     def __init__(self, envs: RingVectorEnv[Any, Any], capacity: int = 1024) -> None:
         """Makes room."""
-        host = envs._host
+        host = envs._batcher
         if host is None:
             raise ValueError("these envs are closed, so there is nothing to record")
-        if not host.pool.options.compiled:
+        if not host.pool.compiled:
             raise ValueError(
                 'step_loop="reference" takes no times; leave it out to see where they go'
             )

@@ -6,9 +6,12 @@ import numpy as np
 import numpy.typing as npt
 
 ABI: int
+COMPLETE: int
 HINT_MOSTLY_WAITING: int
 OP_MESSAGE: int
+NOT_YET: int
 OP_STEP: int
+RANG: int
 
 def arm_lifeline(fd: int, grace: float) -> None: ...
 def decode(data: bytes, python2: bool = False) -> Any: ...
@@ -126,6 +129,7 @@ class StepPath:
         ints: IntSlab | None,
         leases: bool,
     ) -> None: ...
+    def block(self) -> None: ...
     def start(self, actions: Any) -> int: ...
     def wait(self) -> int: ...
     def take(

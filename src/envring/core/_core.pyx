@@ -140,6 +140,7 @@ cdef extern from "er_lifeline.h":
     int er_lifeline_cut() nogil
 
 
+COMPLETE, RANG, NOT_YET = range(3)  # what `CallerPort.wait` returns
 OP_STEP = ER_OP_STEP
 OP_MESSAGE = ER_OP_MESSAGE
 HINT_MOSTLY_WAITING = ER_HINT_MOSTLY_WAITING

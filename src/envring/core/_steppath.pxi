@@ -22,7 +22,7 @@ cdef class StepPath:
     cdef BatchReader reader
     cdef ActionSlab actions
     cdef IntSlab ints
-    cdef bint leases
+    cdef bint leases, blocked
 
     def __init__(self, CallerPort port not None, SlotPool slots not None,
                  BatchReader reader not None, ActionSlab actions, IntSlab ints, bint leases):
@@ -33,11 +33,15 @@ cdef class StepPath:
         self.ints = ints
         self.leases = leases
 
+    def block(self):
+        """Has `start` refer to the long way from now on."""
+        self.blocked = True
+
     def start(self, actions):
         """Starts a step and returns its slot, or -1 for the long way."""
         cdef uint32_t slot = 0
         cdef uint32_t how = ER_ACTIONS_SLAB
-        if self.port.uncollected:
+        if self.blocked or self.port.uncollected:
             return -1
         if type(actions) is list and self.ints is not None and self.ints.put(actions):
             how = ER_ACTIONS_INTS

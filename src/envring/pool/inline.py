@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A pool without processes, for debugging and for tiny envs."""
+"""A pool without processes, to debug with and for tiny envs."""
 
 from __future__ import annotations
 
@@ -13,39 +13,40 @@ from envring.pool.reply import Reply
 from envring.transport.pickling import dumps
 from envring.transport.segment import MappedSegment
 from envring.workers import local_main
-from envring.workers.handle import WorkerHandle
 from envring.workers.options import PoolOptions
 
 
 class InlinePool:
-    """As WorkerPool, but envs are stepped in the calling process.
+    """A `Pool` that steps its envs in the calling process."""
 
-    Attributes:
-        hellos: as in WorkerPool.
-        workers: empty.
-    """
+    num_workers = 0
+    foreign = False
+    detaches = False  # caller and envs hold the same objects
+    segment_file = None  # memory of this process will do
 
     def __init__(self, env_fns: Sequence[Callable[[], Any]], options: PoolOptions) -> None:
         """Builds the envs."""
-        self.options = options
         self.num_envs = len(env_fns)
-        self.workers: list[WorkerHandle] = []
-        self.segment_file = None  # memory of this process will do
-        self.broken = False
+        self.spans = [(0, self.num_envs)]
+        self.compiled = options.compiled
+        self.processes: list[Any] = []
         self.hints = 0
         self.any_info = False
         self._closed = False
         envs = local_main.make_envs(env_fns, 0)
         self.envs = EnvSlice(envs, 0, options.autoreset_mode, dumps)
-        self.hellos = [local_main.describe(envs)]
+        self.descriptions = [local_main.describe(envs)]
 
     def attach(self, segment: MappedSegment, plans: Mapping[str, Any]) -> None:
         """Gives the envs their arrays."""
         self.segment = segment
-        self._loop = local_main.attach_slice(self.envs, segment, plans, self.options.compiled)
+        self._loop = local_main.attach_slice(self.envs, segment, plans, self.compiled)
         if self._loop is not None:
             port = _core.WorkerPort(segment.core, 0, 0, self.num_envs, 0.0, False, 1)
             self._loop.count_for(port)  # its times alone: nobody rings anybody here
+
+    def short_path(self, *_: Any) -> None:
+        """None: a step is a call."""
 
     def start_step(self, slot: int, action: int) -> None:
         """Steps every env."""
@@ -75,6 +76,9 @@ class InlinePool:
     def wait(self, deadline: float | None) -> bool:
         """Nothing is ever late here."""
         return True
+
+    def drain(self) -> None:
+        """Nothing is ever too long here."""
 
     def collect(self) -> Reply | None:
         """As in WorkerPool."""

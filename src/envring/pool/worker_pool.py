@@ -27,22 +27,20 @@ from envring.workers.options import Placement, PoolOptions
 from envring.workers.relay import Relay
 
 _NEVER = 1 << 62  # ns
-COMPLETE, RANG = 0, 1  # of CallerPort.wait
-_SLICE = 0.05  # seconds between two looks for deaths
+_SLICE = 0.05  # seconds between two looks for the dead
 _REPLIES, _INFOS = 1, 2  # of CallerPort.attention
 
 
 class WorkerPool:
-    """Workers, each with a contiguous slice of envs.
+    """A `Pool` of worker processes, each with a contiguous slice of envs.
 
-    Life: construct (starts processes, which build their envs), read `hellos`, `attach` a segment,
-    then batches; `close` or garbage collection ends it.
+    `close` or garbage collection ends it.
 
     Attributes:
-        hellos: what each worker says of its envs (see workers/local_main.py, describe).
-        any_info: whether any env had an info in the batch that `collect` was called for last.
-        workers: the processes.
+        workers: the processes, as this one sees them.
     """
+
+    detaches = True
 
     def __init__(
         self,
@@ -65,11 +63,16 @@ class WorkerPool:
             Exception: whatever an env's constructor raised.
         """
         self.num_envs = len(env_fns)
+        self.num_workers = len(placements)
+        self.spans = [(p.env_ids[0], p.env_ids[-1] + 1) for p in placements]
+        self.foreign = any(p.launcher is not None for p in placements)
+        self.compiled = options.compiled
         self.options = options
         self.port: _core.CallerPort | None = None
         self.segment: MappedSegment | None = None
         self._parts: dict[int, bytearray] = {}
         self._poll = select.poll()
+        self._path: _core.StepPath | None = None
         self._dead: EnvringError | None = None
         self.hints = 0
         self.any_info = False
@@ -87,7 +90,7 @@ class WorkerPool:
             )
             for worker in self.workers:
                 self._poll.register(worker.pidfd, select.POLLIN)
-            self.hellos = starting.greet(self.workers, options.start_timeout)
+            self.descriptions = starting.greet(self.workers, options.start_timeout)
         except BaseException:
             self.close(terminate=True)
             raise
@@ -100,9 +103,28 @@ class WorkerPool:
             segment.core, self.options.spin, self.options.adaptive, self.options.yield_every
         )
         starting.attach(self.workers, segment, plans, self.segment_file, self.options.start_timeout)
-        for w, hello in enumerate(self.hellos):
-            if hello.get("foreign") and not hello.get("native"):
+        for w, description in enumerate(self.descriptions):
+            if description.get("foreign") and not description.get("native"):
                 self._relays[w] = Relay(w, self.workers[w], segment)
+
+    @property
+    def processes(self) -> list[Any]:
+        """The worker processes, as `Pool` has them."""
+        return [worker.process for worker in self.workers]
+
+    def short_path(
+        self,
+        slots: _core.SlotPool,
+        reader: _core.BatchReader,
+        actions: _core.ActionSlab | None,
+        ints: _core.IntSlab | None,
+        leases: bool,
+    ) -> _core.StepPath | None:
+        """The short way through a step; none where a worker gets its commands by its channel."""
+        assert self.port is not None
+        if not self._relays:
+            self._path = _core.StepPath(self.port, slots, reader, actions, ints, leases)
+        return self._path
 
     # -- batches ----------------------------------------------------------------------------
 
@@ -155,7 +177,7 @@ class WorkerPool:
             for worker, message in zip(self.workers, messages, strict=True):
                 worker.channel.send_encoded(message, self._look_for_deaths)
         except ChannelClosed:
-            worker.is_dead(1.0)
+            worker.wait_until_dead(1.0)
             self._look_for_deaths()
             raise
         except BaseException:
@@ -175,15 +197,13 @@ class WorkerPool:
             try:
                 relay.forward(self._look_for_deaths)
             except ChannelClosed:
-                relay.worker.is_dead(1.0)
+                relay.worker.wait_until_dead(1.0)
                 self._look_for_deaths()
                 raise
 
     def send_actions(self, actions: Sequence[Any]) -> None:
         """Sends a batch of actions, one per env, ahead of a step."""
-        self.tell(
-            [("actions", list(actions[w.env_ids[0] : w.env_ids[-1] + 1])) for w in self.workers]
-        )
+        self.tell([("actions", list(actions[first:end])) for first, end in self.spans])
 
     def wait(self, deadline: float | None) -> bool:
         """Waits for the batch. Returns False when time was up; it can be waited for again.
@@ -201,14 +221,14 @@ class WorkerPool:
             return False
         while True:
             state = port.wait(until)
-            if state == COMPLETE:
+            if state == _core.COMPLETE:
                 return True
-            if state == RANG:
+            if state == _core.RANG:
                 self.drain()
                 continue
             self._look_for_deaths()
             if deadline is not None and time.monotonic() >= deadline:
-                return port.wait(0) == COMPLETE
+                return port.wait(0) == _core.COMPLETE
 
     def _wait_for_relays(self, deadline: float | None) -> bool:
         """Waits for the workers that answer over their channels; False when time was up."""
@@ -221,7 +241,7 @@ class WorkerPool:
                     try:
                         relay.take(self._look_for_deaths)
                     except ChannelClosed:
-                        relay.worker.is_dead(1.0)
+                        relay.worker.wait_until_dead(1.0)
                         self._look_for_deaths()
                         raise
             if not readable:
@@ -303,8 +323,8 @@ class WorkerPool:
     def _end(self, error: EnvringError) -> EnvringError:
         """Has every call from now on raise the error."""
         self._dead = error
-        if self.port is not None:
-            self.port.uncollected = True  # and none takes the short way, which does not look
+        if self._path is not None:
+            self._path.block()  # it does not look for the dead
         return error
 
     def _look_for_deaths(self) -> None:
@@ -318,16 +338,6 @@ class WorkerPool:
     def _busy(self) -> bool:
         return self.port is not None and self.port.in_flight
 
-    @property
-    def relayed(self) -> bool:
-        """Whether a worker gets its commands by its channel."""
-        return bool(self._relays)
-
-    @property
-    def broken(self) -> bool:
-        """Whether a worker was found dead."""
-        return self._dead is not None
-
     def close(self, timeout: float | None = None, terminate: bool = False) -> None:
         """Closes the envs and ends the workers; never raises because a worker is dead.
 
@@ -339,18 +349,18 @@ class WorkerPool:
             return
         deadline = None if timeout is None else time.monotonic() + timeout
         try:
-            if not terminate and self.port is not None and not self._busy and not self.broken:
+            if not terminate and self.port is not None and not self._busy and self._dead is None:
                 self._close_envs(deadline)
         finally:
             patience = time.monotonic() + (0.5 if terminate or deadline is None else 0.2)
             for worker in self.workers:
-                if terminate or self.broken or self._busy:
+                if terminate or self._dead is not None or self._busy:
                     if not worker.is_dead():
                         worker.process.terminate()
                 elif deadline is None:
-                    worker.is_dead(5.0)
+                    worker.wait_until_dead(5.0)
                 else:
-                    worker.is_dead(max(deadline - time.monotonic(), 0.05))
+                    worker.wait_until_dead(max(deadline - time.monotonic(), 0.05))
             for worker in self.workers:
                 worker.stop(patience)
                 worker.release()

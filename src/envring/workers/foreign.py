@@ -101,7 +101,7 @@ class ForeignWorker(WorkerHandle):
                 f"\nInterpreter: {self.facts.get('implementation')} {self.facts.get('version')}"
                 f", {self.facts.get('executable')}"
             )
-        if self.is_dead(1.0):
+        if self.wait_until_dead(1.0):
             tail = self.errors.drain()
             if tail:
                 text += f"\nIts last words on stderr:\n{tail}"
@@ -129,7 +129,7 @@ class ForeignWorker(WorkerHandle):
             ):
                 raise CodecError(f"its first message is {message!r:.200}")
         except ChannelClosed:
-            self.is_dead(1.0)
+            self.wait_until_dead(1.0)
             code = self.process.exitcode
             how = "closed its output" if code is None else f"ended with exit code {code}"
             raise HandshakeError(

@@ -71,8 +71,12 @@ class WorkerHandle:
         self._death: WorkerDied | None = None
         own(self)
 
-    def is_dead(self, timeout: float = 0.0) -> bool:
-        """Whether the process ended; waits so many seconds for it."""
+    def is_dead(self) -> bool:
+        """Whether the process ended."""
+        return self.wait_until_dead(0.0)
+
+    def wait_until_dead(self, timeout: float) -> bool:
+        """Waits for the process to end, for so many seconds; whether it ended."""
         if self.pidfd < 0:
             return True
         poll = select.poll()
@@ -95,9 +99,9 @@ class WorkerHandle:
         """Ends the process: asks by SIGTERM, and kills if it is still there at the deadline."""
         if not self.is_dead():
             self.process.terminate()
-        if not self.is_dead(max(deadline - time.monotonic(), 0.0)):
+        if not self.wait_until_dead(max(deadline - time.monotonic(), 0.0)):
             self.process.kill()
-            self.is_dead(_PATIENCE)
+            self.wait_until_dead(_PATIENCE)
         self.process.join(_PATIENCE)
 
     def release(self) -> None:

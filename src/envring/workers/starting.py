@@ -147,7 +147,7 @@ def attach(
                 worker.channel.send(("attach", segment.spec, plans))
                 worker.channel.send_fd(segment.fd)
         except ChannelClosed:
-            worker.is_dead(1.0)
+            worker.wait_until_dead(1.0)
             raise worker.death() from None
     for worker in workers:
         _expect(worker, "attached", timeout)
@@ -168,7 +168,7 @@ def _expect(worker: WorkerHandle, name: str, timeout: float | None) -> tuple[Any
             # It may have said why before it ended.
             message = worker.channel.receive(0.0)
     except ChannelClosed:
-        worker.is_dead(1.0)
+        worker.wait_until_dead(1.0)
         raise worker.death() from None
     except TimeoutError:
         if worker.is_dead():

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Envs hosted by workers, as batches of numpy arrays: what vector and single envs have in common.
+"""Batches of numpy arrays from the envs of a pool: what vector and single envs have in common.
 
-A host joins a pool, a segment and the layouts of the spaces. It does not know what a batch is for.
+A batcher joins a pool, a segment and the layouts of the spaces. It does not know what a batch is
+for.
 """
 
 from __future__ import annotations
@@ -22,9 +23,8 @@ from envring.batch.space_data import restore_value
 from envring.batch.spaces import VectorSpaces
 from envring.core import _core
 from envring.errors import InfoError, ObservationError, RemoteEnvError, RemoteTraceback
-from envring.pool.inline import InlinePool
+from envring.pool.protocol import Pool
 from envring.pool.reply import Reply
-from envring.pool.worker_pool import COMPLETE, RANG, WorkerPool
 from envring.transport.exceptions import remote_error, type_name
 from envring.transport.segment import (
     COMMAND_RING_BYTES,
@@ -33,26 +33,26 @@ from envring.transport.segment import (
     create,
 )
 
+_COMPLETE, _RANG = _core.COMPLETE, _core.RANG
+
 # Arrays up to this size are copied out: that costs no more than handing out a view.
 LEASE_BYTES = 1 << 14
 _POOL_BYTES = 1 << 28  # slots are made up to about so many bytes
 _MAX_SLOTS = 1024
 _INFO_BYTES_PER_ENV = 1 << 16
 
-Pool = WorkerPool | InlinePool
-
 
 def _default_slots(slot_bytes: int) -> int:
     return max(4, min(_MAX_SLOTS, _POOL_BYTES // slot_bytes))
 
 
-class EnvHost:
-    """Hosted envs.
+class Batcher:
+    """Makes batches of what the envs of a pool return, and commands of what a caller asks.
 
     Args:
-        pool: the pool, not yet attached.
+        pool: steps the envs; it is not yet attached to a segment.
         spaces: single and batched spaces.
-        copy: whether arrays that were handed out stay as they are.
+        copy: whether arrays that were handed out never change.
         slots: how many batches of large observations may be handed out in place at a time; None
             for as many as fit 256 MiB.
         add_info: an overridden `_add_info`, or None.
@@ -93,27 +93,18 @@ class EnvHost:
         )
         self._dynamic = self._obs.empty_dynamic(n)
         self._space = spaces.single_observation_space
-        self._restores = self._obs.has_dynamic and any(w.foreign for w in pool.workers)
-        # Without processes between them, caller and envs would hold the same objects.
-        self._detach_dynamic = copy and isinstance(pool, InlinePool)
-        self._path = self._short_path()
+        self._restores = self._obs.has_dynamic and pool.foreign
+        self._copy_dynamic = copy and not pool.detaches
+        # observations of dynamic spaces are collected, which the short way does not do
+        self._path = None if self._dynamic else self._short_path()
         self._slot = 0
         # What copy=False hands out: always the same objects.
         self._shared_obs = self._obs.build(self._leaf_values(self.segment.slot_arrays(0)[0]))
 
     def _short_path(self) -> _core.StepPath | None:
-        """The short way through a step, where envs and caller leave room for one."""
-        pool = self.pool
-        if isinstance(pool, InlinePool) or pool.relayed or self._dynamic:
-            return None
-        assert pool.port is not None
-        return _core.StepPath(
-            pool.port,
-            self.slots,
-            self._reader,
-            self.actions.exact,
-            self.actions.ints,
-            self._leases,
+        actions = self.actions
+        return self.pool.short_path(
+            self.slots, self._reader, actions.exact, actions.ints, self._leases
         )
 
     def _lay_out(self, obs: Layout, action: Layout, slots: int | None) -> SegmentSpec:
@@ -135,7 +126,7 @@ class EnvHost:
         wanted = _default_slots(at) if slots is None else slots
         config = {
             "num_envs": n,
-            "num_workers": max(len(self.pool.workers), 1),
+            "num_workers": len(self.pool.spans),
             "num_slots": wanted + 1 if leases and self.copy else 1,
             "command_ring_bytes": COMMAND_RING_BYTES,
             "reply_ring_bytes": REPLY_RING_BYTES,
@@ -164,18 +155,18 @@ class EnvHost:
         self.pool.start_step(slot, code)
 
     def step_is_done(self) -> bool:
-        """Whether the step under way is complete. False: `wait` knows more."""
+        """Waits for a short time; whether the step under way is complete. If not, call `wait`."""
         if self._path is None:
             return False
         state = self._path.wait()
-        if state == RANG:
-            self.pool.drain()  # type: ignore[union-attr]
-        return state == COMPLETE
+        if state == _RANG:
+            self.pool.drain()
+        return state == _COMPLETE
 
     def take_step(self) -> tuple[Any, Any, Any, Any] | None:
         """Observations, rewards, terminations and truncations of a complete step.
 
-        None where there is more to it: then `collect` has it all.
+        None if the batch has more than these: then `collect` has it all.
         """
         if self._path is None or self._add_info is not None:
             return None
@@ -207,7 +198,7 @@ class EnvHost:
             self.pool.start(
                 [
                     ("reset", slot, seeds[a:b], options, None if mask is None else mask[a:b])
-                    for a, b in self._spans()
+                    for a, b in self.pool.spans
                 ]
             )
         except BaseException:
@@ -217,20 +208,15 @@ class EnvHost:
 
     def start_call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Starts a call of every env's attribute."""
-        self.pool.start([("call", name, args, kwargs)] * len(self._spans()))
+        self.pool.start([("call", name, args, kwargs)] * len(self.pool.spans))
 
     def start_set_attr(self, name: str, values: Sequence[Any]) -> None:
         """Starts setting every env's attribute."""
-        self.pool.start([("set_attr", name, values[a:b]) for a, b in self._spans()])
-
-    def _spans(self) -> list[tuple[int, int]]:
-        if isinstance(self.pool, InlinePool):
-            return [(0, self.num_envs)]
-        return [(w.env_ids[0], w.env_ids[-1] + 1) for w in self.pool.workers]
+        self.pool.start([("set_attr", name, values[a:b]) for a, b in self.pool.spans])
 
     @property
     def has_infos(self) -> bool:
-        """Whether the batch has infos, or whoever batches them wants to hear that it has none."""
+        """Whether the batch has infos; an overridden `_add_info` is called even for empty ones."""
         return self.pool.any_info or self._add_info is not None
 
     def wait(self, timeout: float | None) -> bool:
@@ -240,14 +226,14 @@ class EnvHost:
         return self.pool.wait(time.monotonic() + timeout)
 
     def discard(self) -> None:
-        """Forgets a complete batch that nobody wants any more."""
+        """Forgets a complete batch that its caller gave up."""
         reply = self.pool.collect()
         self.slots.give_back(self._take_slot())
         if reply is not None and reply.odd:
             self._learn(reply)
 
     def collect(self) -> Reply | None:
-        """What the workers say beyond the arrays; raises what an env raised.
+        """What the batch has beyond arrays; raises what an env raised.
 
         Raises:
             Exception: an env's own exception, with the traceback of its worker as cause.
@@ -285,7 +271,7 @@ class EnvHost:
         return row
 
     def _take_slot(self) -> int:
-        """The batch's slot, whose fate is the taker's from now on.
+        """The batch's slot. Whoever takes it hands it out or gives it back.
 
         Ctrl-C in between loses a slot; the other order could hand one out twice.
         """
@@ -324,7 +310,7 @@ class EnvHost:
     def _learn(self, reply: Reply) -> None:
         templates = self._infos.learn(reply.odd)
         if templates:
-            self.pool.tell([("templates", templates)] * len(self._spans()))
+            self.pool.tell([("templates", templates)] * len(self.pool.spans))
 
     def _take_dynamic(self, reply: Reply) -> None:
         for index, values in reply.dynamic.items():
@@ -332,7 +318,7 @@ class EnvHost:
                 space = self._obs.leaves[index].space
                 values = {env_id: restore_value(space, value) for env_id, value in values.items()}
             batch = [values.get(env_id) for env_id in range(self.num_envs)]
-            if self._detach_dynamic:
+            if self._copy_dynamic:
                 batch = deepcopy(batch)
             self._dynamic[index] = self._obs.batch_dynamic(index, batch, self._dynamic[index])
 
@@ -358,7 +344,7 @@ class EnvHost:
             logger.error("%s", trace)  # it may hold percent signs
             if kind == "observation":
                 error = ObservationError(
-                    f"The observation of env {env_id} does not fit its space: {text}. Mend the "
+                    f"The observation of env {env_id} does not fit its space: {text}. Fix the "
                     "env's observation_space, or what it returns."
                 )
             else:
