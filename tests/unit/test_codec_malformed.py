@@ -192,7 +192,7 @@ MALFORMED = {
 
 @pytest.mark.parametrize("data", MALFORMED.values(), ids=MALFORMED)
 def test_malformed(data):
-    with pytest.raises(CodecError, match="a worker sent what is no value: ") as caught:
+    with pytest.raises(CodecError, match="a worker sent bytes that are not a value: ") as caught:
         codec.loads(data)
     assert isinstance(caught.value, EnvringError)
     with pytest.raises(codec_reader.Malformed):

@@ -53,7 +53,7 @@ def test_more_interpreters_than_cpus_take_more_workers():
 
 
 def test_more_interpreters_than_workers_asked_for():
-    with pytest.raises(envring.LauncherError, match="takes 3 workers, but there are to be 2"):
+    with pytest.raises(envring.LauncherError, match="needs 3 workers, but num_workers is 2"):
         place([A, B, A], 2, asked=True)
 
 

@@ -36,10 +36,10 @@ class Guarded:
         _guarded.add(self)
 
     def _enter(self) -> Batcher:
-        """Begins a call; `_owner` is to be None again at its end.
+        """Begins a call; at its end `_owner` must be None again.
 
-        Not a lock: Ctrl-C may strike between any two lines, and a lock it left behind would refuse
-        the same thread for ever.
+        Not a lock: Ctrl-C may strike between any two lines, and a lock that it left behind would
+        refuse the same thread for ever.
 
         Raises:
             ConcurrentCallError: another thread is in a call.
@@ -68,7 +68,7 @@ class Guarded:
         if self._forked:
             raise EnvringError(
                 f"This {name} was made in another process; its workers answer only there. Make "
-                "one of your own in this process."
+                "another one in this process."
             )
         assert self._batcher is not None
         return self._batcher

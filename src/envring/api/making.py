@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Making hosted envs by id, and Gymnasium ids that lead here."""
+"""Envs by id: `make`, `make_vec`, and Gymnasium ids that lead to them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SINGLE_OPTIONS = _option_names(RingEnv)
 
 
 def _find(id: Any) -> str | EnvSpec:
-    """The spec of an id, which workers do not need to have registered; or the id itself."""
+    """The spec of an id, so that workers need not have it registered; or the id itself."""
     if isinstance(id, EnvSpec):
         return copy.deepcopy(id)
     whole: str = id
@@ -42,19 +42,19 @@ def _find(id: Any) -> str | EnvSpec:
     try:
         return copy.deepcopy(gymnasium.spec(name))
     except gymnasium.error.Error:
-        return whole  # unversioned, or unknown: gymnasium.make says it best
+        return whole  # unversioned, or unknown: gymnasium.make has the better error
 
 
 def _source(
     id: str | EnvSpec | EnvSource, options: dict[str, Any], kwargs: dict[str, Any]
 ) -> EnvSource | None:
-    """The env as data, where it is to run in another interpreter; takes what is in kwargs."""
+    """The env as data if it runs in another interpreter; takes its arguments out of kwargs."""
     if isinstance(id, EnvSource):
         if kwargs:
             raise SourceError(f"an EnvSource takes its own kwargs; not known here: {list(kwargs)}")
         return id
     if isinstance(id, str) and id.startswith(_DIRECTORIES):
-        from envring.api import portal  # only who opens one needs what builds prefixes
+        from envring.api import portal  # imports what builds prefixes
 
         source, launcher = portal.open_directory(
             id, kwargs.pop("env_args", ()), kwargs.pop("env_kwargs", {})
@@ -93,7 +93,7 @@ def make(id: str | EnvSpec | EnvSource, **kwargs: Any) -> RingEnv:
         id: an id ("module:Env-v0" imports the module first), a spec or an `EnvSource`. With a
             launcher also "package.module:attribute" and "file.py:attribute"; "dir:PATH" opens
             a directory as Portal-Env has them: spec.yml, env_setup.py, env_main.py; "recipe:NAME"
-            one of ours.
+            one that comes with envring.
         **kwargs: RingEnv's options (launcher, spin, worker_env, ...); all others go to
             `gymnasium.make`. With a launcher `imports`, `setup`, `env_args` and `env_kwargs` are
             those of `EnvSource`.
@@ -165,7 +165,7 @@ def register(id: str) -> str:
     """Registers "envring/<id>" with Gymnasium, for a registered id.
 
     `gymnasium.make_vec` and `gymnasium.make` of that id then give RingVectorEnv and RingEnv. Ids
-    that were registered when this package was imported have theirs already.
+    that were registered before this package was imported have theirs already.
 
     Args:
         id: a registered id without a namespace.

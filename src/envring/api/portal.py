@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Env directories as Portal-Env has them: spec.yml, perhaps env_setup.py, and env_main.py."""
+"""Env directories of Portal-Env: spec.yml, env_main.py and an optional env_setup.py."""
 
 from __future__ import annotations
 
@@ -26,20 +26,21 @@ def open_directory(
     solver: str | None = None,
     sandbox: bool = False,
 ) -> tuple[EnvSource, Micromamba]:
-    """What runs an env directory, unmodified and without the package portal-env.
+    """The source and the launcher of an env directory, which needs no change.
 
     Args:
-        path: the directory; "dir:" before it is not minded. "recipe:NAME" is one of ours.
-        args: for the factory that its env_main.py hands to EnvSidePortal.
-        kwargs: the same.
+        path: the directory; a "dir:" before it is ignored. "recipe:NAME" is a directory that
+            comes with envring.
+        args: of the factory that its env_main.py gives to EnvSidePortal.
+        kwargs: its keyword arguments.
         solver: which program installs the packages; see Micromamba.
         sandbox: whether workers run without network, on a read-only file system.
 
     Returns:
-        The source of the env, and the launcher it is for.
+        The source of the env, and its launcher.
 
     Raises:
-        SourceError: if the directory lacks a file, or an argument is no plain data.
+        SourceError: if the directory lacks a file, or an argument is not plain data.
         SpecError: if there is no recipe of that name.
     """
     text = os.fspath(path)

@@ -39,7 +39,7 @@ def split_mask(
         The mask, bool (num_envs,), or None; and the options for the envs.
 
     Raises:
-        TypeError: the mask is no bool array.
+        TypeError: the mask is not a bool array.
         ValueError: its shape is wrong, or it is all False.
     """
     if options is None or "reset_mask" not in options:

@@ -36,7 +36,7 @@ class ActionSender:
 
     Attributes:
         exact: takes batches of the space's dtype and shape; None where actions are nested.
-        ints: takes lists of Python's ints; None where an action is no integer.
+        ints: takes lists of Python's ints; None where an action is not an integer.
 
     Args:
         layout: of the single action space.
@@ -175,6 +175,6 @@ class ActionSender:
         who = format_env_ids(range(self._num_envs) if env_ids is None else env_ids)
         raise ActionError(
             f"The actions of {who} are of dtype {dtype}, the action space is {leaf.dtype}; casting "
-            f"would lose something. Cast them yourself, if that is meant: actions.astype("
+            f"would lose something. Cast them yourself if you want that: actions.astype("
             f"'{leaf.dtype}')."
         )

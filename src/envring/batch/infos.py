@@ -4,7 +4,7 @@
 The result is always what feeding every environment's info dict, in order, through
 `gymnasium.vector.VectorEnv._add_info` gives: same dtypes, masks, key order, same failures. Where
 the templates of a batch agree about every key it is copied column by column; otherwise the info
-dicts are rebuilt and do go through ``_add_info``.
+dicts are rebuilt and do go through `_add_info`.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class _Leaf:
 
 
 class _PlainBatch:
-    """What ``VectorEnv._add_info`` needs of a vector environment."""
+    """What `VectorEnv._add_info` needs of a vector environment."""
 
     _add_info = VectorEnv._add_info
 
@@ -71,12 +71,12 @@ class InfoAssembler:
     def __init__(
         self, num_envs: int, area: NDArray[np.uint8], reserve: Callable[[int], bool]
     ) -> None:
-        """Prepare for batches of ``num_envs`` infos.
+        """Prepare for batches of `num_envs` infos.
 
         Args:
             num_envs: Number of environments.
             area: Flat uint8 array over the info area at its largest size, in bytes; only touched
-                where ``reserve`` has agreed.
+                where `reserve` has agreed.
             reserve: Called with a total size in bytes; backs that much of the area's beginning
                 with memory, or returns False where there is no more.
         """
@@ -99,7 +99,7 @@ class InfoAssembler:
         """Make templates for odd infos, where they would fit one.
 
         Args:
-            odd: Environment id to info, as for :meth:`assemble`.
+            odd: Environment id to info, as for `assemble`.
 
         Returns:
             The new templates, to be announced to every worker before its next command. None
@@ -118,12 +118,12 @@ class InfoAssembler:
         """Return the batched infos of one batch, in arrays of their own.
 
         Args:
-            tids: Template ids, shape ``(num_envs,)``, as the workers wrote them.
+            tids: Template ids, shape `(num_envs,)`, as the workers wrote them.
             objects: Environment id to its object values, from all workers.
             odd: Environment id to the info that travelled whole, from all workers.
             final_obs: Returns the final observation of an environment; called once for each
                 environment whose template announces one.
-            add_info: A bound method in place of ``VectorEnv._add_info``; every environment's
+            add_info: A bound method in place of `VectorEnv._add_info`; every environment's
                 info dict is then fed through it, and what it raises is passed on.
 
         Raises:
@@ -222,7 +222,7 @@ class InfoAssembler:
         return ops
 
     def _conflict(self, infos: list[Any], env: int, error: Exception) -> InfoError:
-        """Say which key of environment ``env`` does not batch with which environments."""
+        """Say which key of environment `env` does not batch with which environments."""
         batched: Any = {}
         for other, info in enumerate(infos[:env]):
             self._plain(batched, info, other)
@@ -249,7 +249,7 @@ class InfoAssembler:
 
 
 def _has(info: Any, path: Sequence[Any]) -> bool:
-    """Whether the nested dict ``info`` has the key at ``path``."""
+    """Whether the nested dict `info` has the key at `path`."""
     for key in path:
         if not isinstance(info, dict) or key not in info:
             return False
@@ -283,7 +283,7 @@ def _holders(
     order: NDArray[np.uint16],
     holders: dict[tuple[int, ...], tuple[_Array, _Envs]],
 ) -> tuple[_Array, _Envs]:
-    """Return the mask and the ids of the environments whose template is among ``tids``."""
+    """Return the mask and the ids of the environments whose template is among `tids`."""
     found = holders.get(tids)
     if found is None:
         mask = order == tids[0]
@@ -305,7 +305,7 @@ def _run(ops: list[_Op], objects: Objects, final_obs: FinalObs) -> dict[str, Any
 def _gather(
     shape: tuple[int, ...], dtype: np.dtype[Any], sources: list[tuple[_Array, _Envs]]
 ) -> _Array:
-    """Return zeros with the rows of ``sources`` filled in."""
+    """Return zeros with the rows of `sources` filled in."""
     batch = np.zeros(shape, dtype)
     for view, envs in sources:
         batch[envs] = view[envs]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Spaces from what a worker in another interpreter says of them.
+"""Spaces from the descriptions that workers in other interpreters send.
 
 The data is untrusted: every type, length and number is looked at before Gymnasium sees it.
-`envring_worker/envs/spaces.py` has the table of what there is.
+`envring_worker/envs/spaces.py` has the table of all spaces.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _KEYS = (str, bytes, int, float, bool, tuple)
 
 
 class UnknownSpace(Space[Any]):
-    """Stands for a space of an env's own, of a class that only its interpreter has.
+    """Stands for a space whose class only the env's interpreter has.
 
-    Values come as they are and are not checked; samples can only be taken over there.
+    Values arrive as they are and are not checked; samples can only be taken in that interpreter.
 
     Args:
         name: of the class.
@@ -43,7 +43,7 @@ class UnknownSpace(Space[Any]):
         self.name = name
 
     def sample(self, mask: Any = None, probability: Any = None) -> NoReturn:
-        """Says that it cannot.
+        """Refuses.
 
         Raises:
             SpaceDataError: always.
@@ -79,7 +79,7 @@ def build_space(data: Any) -> Space[Any]:
         A Gymnasium space, equal to the worker's if that is one of Gymnasium.
 
     Raises:
-        SpaceDataError: it describes no space.
+        SpaceDataError: the data does not describe a space.
     """
     return _build(data, 0)
 
@@ -92,7 +92,7 @@ def restore_value(space: Space[Any], value: Any) -> Any:
         value: what arrived.
 
     Raises:
-        SpaceDataError: a graph that is none.
+        SpaceDataError: the value is not a graph.
     """
     if isinstance(space, spaces.Graph):
         if not isinstance(value, tuple) or len(value) != 3:

@@ -50,7 +50,7 @@ class Column:
         boolean: Whether that is bool.
         shape: Of one value.
         offset: In the info area, in bytes.
-        view: The values, shape ``(num_envs, *shape)``; bools as uint8, since what a worker wrote
+        view: The values, shape `(num_envs, *shape)`; bools as uint8, since what a worker wrote
             there need not be 0 or 1.
     """
 
@@ -105,7 +105,7 @@ class _Columns:
         return self._columns[key]
 
     def add(self, keys: Iterable[_ColumnKey]) -> bool:
-        """Make the columns among ``keys`` that do not exist; all of them, or none and False."""
+        """Make the columns among `keys` that do not exist; all of them, or none and False."""
         fresh: dict[_ColumnKey, int] = {}
         end = self._end
         for key in keys:
@@ -146,7 +146,7 @@ class TemplateBook:
         self._signatures: set[object] = set()
 
     def nodes(self, tid: int, env: int) -> list[Node]:
-        """Return the entries of template ``tid``, by which ``env`` sent its info.
+        """Return the entries of template `tid`, by which `env` sent its info.
 
         Raises:
             InfoError: If there is no such template.
@@ -191,7 +191,7 @@ class TemplateBook:
     def _entries(
         self, parts: Iterable[Entry], path: _Path, nodes: list[Node], places: Iterator[int]
     ) -> list[Entry]:
-        """Add offsets to one level of a signature, and describe the level in ``nodes``."""
+        """Add offsets to one level of a signature, and describe the level in `nodes`."""
         entries: list[Entry] = []
         for code, key, *rest in parts:
             node = Node(key, code, "object")
@@ -223,7 +223,7 @@ def _column_keys(parts: Iterable[Entry], path: _Path = ()) -> Iterator[_ColumnKe
 
 
 def object_of(objects: Objects, env: int, place: int, final_obs: FinalObs) -> object:
-    """Return the value of environment ``env`` at ``place`` among its objects.
+    """Return the value of environment `env` at `place` among its objects.
 
     Raises:
         InfoError: If its worker did not send that many.
@@ -240,7 +240,7 @@ def object_of(objects: Objects, env: int, place: int, final_obs: FinalObs) -> ob
 
 
 def rebuild(nodes: list[Node], env: int, objects: Objects, final_obs: FinalObs) -> dict[str, Any]:
-    """Return the info dict, in its original types, that environment ``env`` sent by a template."""
+    """Return the info dict, in its original types, that environment `env` sent by a template."""
     info: dict[str, Any] = {}
     for node in nodes:
         column = node.column

@@ -43,7 +43,7 @@ class InlinePool:
         self._loop = local_main.attach_slice(self.envs, segment, plans, self.compiled)
         if self._loop is not None:
             port = _core.WorkerPort(segment.core, 0, 0, self.num_envs, 0.0, False, 1)
-            self._loop.count_for(port)  # its times alone: nobody rings anybody here
+            self._loop.count_for(port)  # for its statistics: no bell is rung here
 
     def short_path(self, *_: Any) -> None:
         """None: a step is a call."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""From constructor arguments to how workers are started."""
+"""Checks constructor arguments and fills in defaults."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from envring.workers.blas import VARIABLES
 from envring.workers.local import get_context
 from envring.workers.options import PoolOptions
 
-SPIN = 1e-3  # seconds at most: waits are spun for twice as long as they took of late
+SPIN = 1e-3  # seconds at most: a wait spins for twice as long as recent waits took
 
 
 def choose_workers(num_envs: int, wanted: Any, max_concurrency: Any) -> int:
     """The number of workers for so many envs.
 
     Raises:
-        ValueError: `wanted` or `max_concurrency` is no number of workers.
+        ValueError: `wanted` or `max_concurrency` is not a number of workers.
     """
     if max_concurrency is not None:
         if not isinstance(max_concurrency, (int, np.integer)):
@@ -68,7 +68,7 @@ def pool_options(
     """Checks the arguments (see RingVectorEnv) and fills in defaults.
 
     Raises:
-        ValueError: an argument is not what it may be.
+        ValueError: an argument has a value that it cannot have.
     """
     if step_loop not in ("compiled", "reference"):
         raise ValueError(f"step_loop must be 'compiled' or 'reference', got {step_loop!r}")

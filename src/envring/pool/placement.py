@@ -52,8 +52,8 @@ def place(launchers: Sequence[Launcher | None], num_workers: int, asked: bool) -
 
     Args:
         launchers: each env's.
-        num_workers: how many workers there are to be.
-        asked: whether that is the user's own number; otherwise there may be more.
+        num_workers: how many workers the user asked for, or the default.
+        asked: whether the user gave that number; otherwise there may be more.
 
     Raises:
         LauncherError: more interpreters follow each other than there are workers.
@@ -66,8 +66,8 @@ def place(launchers: Sequence[Launcher | None], num_workers: int, asked: bool) -
         at += size
     if len(runs) > num_workers and asked:
         raise LauncherError(
-            f"The envs change their interpreter {len(runs) - 1} times in their order, which takes "
-            f"{len(runs)} workers, but there are to be {num_workers}. Raise num_workers, or put "
+            f"In the order of env_fns the interpreter changes {len(runs) - 1} times, which needs "
+            f"{len(runs)} workers, but num_workers is {num_workers}. Raise num_workers, or put "
             "envs of the same launcher next to each other."
         )
     shares = [1] * len(runs)

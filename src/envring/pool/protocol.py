@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a pool is: whoever steps envs for a batcher."""
+"""What a batcher expects of a pool."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from envring.transport.codec import as_bytes
 
 @dataclass
 class Reply:
-    """What workers say of a batch beyond the arrays, by env.
+    """What a batch has beyond arrays, by env.
 
     Attributes:
         failures: (env_id, kind, exception as bytes or None, its text, traceback), in env order.
@@ -44,7 +44,7 @@ class Reply:
 
 
 def check_part(part: Any, env_ids: Sequence[int], num_leaves: int) -> dict[str, Any]:
-    """A reply that came from another interpreter, if it is one.
+    """Checks what came from another interpreter as a reply, and returns it.
 
     Args:
         part: what came.
@@ -52,7 +52,7 @@ def check_part(part: Any, env_ids: Sequence[int], num_leaves: int) -> dict[str, 
         num_leaves: leaves of an observation.
 
     Raises:
-        CodecError: it is something else.
+        CodecError: it is not a reply.
     """
     ours = set(env_ids)
 
@@ -86,6 +86,6 @@ def check_part(part: Any, env_ids: Sequence[int], num_leaves: int) -> dict[str, 
             or (isinstance(part["results"], list) and len(part["results"]) == len(ours))
         )
     ):
-        raise CodecError("a reply that is none")
+        raise CodecError("what arrived is not a reply")
     finals = {env_id: as_bytes(obs) for env_id, obs in part["finals"].items()}
     return {**part, "finals": finals}

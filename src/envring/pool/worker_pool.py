@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Worker processes and the segment they share: life, death and messages.
 
-A pool knows no gymnasium: it moves batches between slots and workers. What a batch means is the
-business of whoever owns the pool.
+A pool does not know Gymnasium: it moves batches between slots and workers. The batcher knows what
+a batch means.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ class WorkerPool:
         """Starts the workers and waits until every env is built.
 
         Args:
-            env_fns: functions that build the envs; env sources where a launcher says where.
+            env_fns: functions that build the envs; env sources for placements with a launcher.
             placements: one per worker.
             options: how workers are started.
 
         Raises:
-            HandshakeError: what a launcher started is no worker.
+            HandshakeError: what a launcher started is not a worker.
             WorkerDied: a worker ended while it built its envs.
             LaunchError: an env could not be built and its error cannot travel.
             WorkerTimeout: time was up.
@@ -129,7 +129,7 @@ class WorkerPool:
     # -- batches ----------------------------------------------------------------------------
 
     def start_step(self, slot: int, action: int) -> None:
-        """Has every env stepped into a slot; `action` says how the actions travel."""
+        """Starts a step of every env into a slot; `action` says how the actions travel."""
         if self._dead is not None:
             raise self._dead
         assert self.port is not None
@@ -141,7 +141,7 @@ class WorkerPool:
             self._forward()
 
     def start(self, messages: Sequence[tuple[Any, ...]]) -> None:
-        """Starts a batch of another kind: one message per worker, which it answers."""
+        """Starts a batch of another kind: one message per worker, each of which is answered."""
         if self._dead is not None:
             raise self._dead
         encoded = self._encode_all(messages)
@@ -152,7 +152,7 @@ class WorkerPool:
         self._send(encoded, answered=True)
 
     def tell(self, messages: Sequence[tuple[Any, ...]]) -> None:
-        """Sends a message to every worker that none of them answers."""
+        """Sends one message per worker, none of which is answered."""
         if self._dead is not None:
             raise self._dead
         self._send(self._encode_all(messages), answered=False)
@@ -181,7 +181,7 @@ class WorkerPool:
             self._look_for_deaths()
             raise
         except BaseException:
-            # Cut off among the messages (Ctrl-C): no worker can make sense of the next.
+            # Ctrl-C came between the messages: workers would read the next one at a wrong place.
             if self._dead is None:
                 self._end(
                     EnvringError(
@@ -192,7 +192,7 @@ class WorkerPool:
             raise
 
     def _forward(self) -> None:
-        """Hands the command that was just posted to workers which cannot read their rings."""
+        """Sends the command that was just posted to workers that cannot read their rings."""
         for relay in self._relays.values():
             try:
                 relay.forward(self._look_for_deaths)
@@ -231,7 +231,7 @@ class WorkerPool:
                 return port.wait(0) == _core.COMPLETE
 
     def _wait_for_relays(self, deadline: float | None) -> bool:
-        """Waits for the workers that answer over their channels; False when time was up."""
+        """Waits for the workers that answer by their channels; False when time was up."""
         while waiting := [relay for relay in self._relays.values() if relay.busy]:
             left = _SLICE if deadline is None else min(_SLICE, deadline - time.monotonic())
             channels = [relay.worker.channel.sock for relay in waiting]
@@ -252,7 +252,7 @@ class WorkerPool:
         return True
 
     def collect(self) -> Reply | None:
-        """What workers say of the batch that is complete; None if it is all in the arrays."""
+        """What the complete batch has beyond arrays, or None."""
         port = self.port
         assert port is not None
         attention = port.attention() if port.uncollected else 0
@@ -294,14 +294,14 @@ class WorkerPool:
                 part = check_part(part, worker.env_ids, self._num_leaves)
         except Exception as error:
             raise EnvringError(
-                f"What {format_env_ids(worker.env_ids)} sent cannot be read here "
+                f"What {format_env_ids(worker.env_ids)} sent cannot be read in this process "
                 f"({error}). Are their infos and observations of classes that this process can "
                 "import?"
             ) from error
         return part
 
     def _drop_replies(self) -> None:
-        """Forgets what is left of a complete batch whose collection was interrupted."""
+        """Drops what is left of a complete batch whose collection was interrupted."""
         assert self.port is not None
         self._parts.clear()
         for relay in self._relays.values():
@@ -321,7 +321,7 @@ class WorkerPool:
     # -- death and the end ------------------------------------------------------------------
 
     def _end(self, error: EnvringError) -> EnvringError:
-        """Has every call from now on raise the error."""
+        """Makes every later call raise the error."""
         self._dead = error
         if self._path is not None:
             self._path.block()  # it does not look for the dead
@@ -339,11 +339,11 @@ class WorkerPool:
         return self.port is not None and self.port.in_flight
 
     def close(self, timeout: float | None = None, terminate: bool = False) -> None:
-        """Closes the envs and ends the workers; never raises because a worker is dead.
+        """Closes the envs and ends the workers; a dead worker is not an error here.
 
         Args:
             timeout: seconds for the envs to close, or None: as long as it takes.
-            terminate: do not ask, end the processes.
+            terminate: end the processes without closing the envs.
         """
         if not self._finalizer.detach():
             return
@@ -375,7 +375,7 @@ class WorkerPool:
             if self.wait(deadline):
                 self.collect()
         except (WorkerDied, ChannelClosed):
-            pass  # whoever is left is ended by force
+            pass  # workers that are left are ended by force
 
 
 def _abandon(

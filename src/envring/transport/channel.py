@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Control channel: a stream socket for what is rare and of any size.
+"""Control channel: a stream socket for messages that are rare and of any size.
 
 A message is its length (8 bytes, little endian) and its bytes: a pickle where the same user's
 process that runs the same code is at the other end, plain data (see docs/codec.md) where it is
 another interpreter. Waits are cut into slices, between which the caller can look whether the peer
-still lives.
+is alive.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MOST_NOISE = 1 << 20
 
 
 class ChannelClosed(EOFError):
-    """The peer is gone."""
+    """The peer's process ended, or it closed the channel."""
 
 
 class Wire(NamedTuple):
@@ -76,7 +76,7 @@ class Channel:
         except Exception as error:
             raise UnsendableError(
                 f"An argument cannot be sent to the workers ({error}); nothing was sent. Give "
-                "plain data, or build such things inside of the envs."
+                "plain data, or build such objects inside the envs."
             ) from error
         return _HEAD.pack(len(data)) + data
 

@@ -19,7 +19,7 @@ def dumps(value: Any) -> bytes:
             subclass would not arrive as what it is.
 
     Raises:
-        UnsendableError: something in it would not arrive as what it is; the text says where.
+        UnsendableError: something in it would arrive as another type; the text names the place.
     """
     try:
         data: bytes = codec.pack(value)
@@ -44,7 +44,7 @@ def loads(data: bytes, python2: bool = False) -> Any:
     try:
         return _core.decode(data, python2)
     except ValueError as error:
-        raise CodecError(f"a worker sent what is no value: {error}") from None
+        raise CodecError(f"a worker sent bytes that are not a value: {error}") from None
 
 
 def as_bytes(value: Any) -> Any:

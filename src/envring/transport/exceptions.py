@@ -16,7 +16,7 @@ def type_name(text: str, trace: str) -> str:
 
 
 def remote_error(env_id: int, data: bytes | None, text: str, trace: str) -> BaseException | None:
-    """The exception that an env raised, with its traceback as cause; None if it did not travel."""
+    """The exception that an env raised, its traceback as cause; None if it cannot be rebuilt."""
     if data is None:
         return None
     try:

@@ -2,9 +2,9 @@
 """Memory for segments, and where things are in them.
 
 The memory is a memfd that workers inherit or receive over their channel: it has no name, so nothing
-is left behind whoever is killed. Only workers that cannot inherit (containers) get a file with a
-name, which is taken away as soon as they have mapped it. Space is reserved when it is made; slots
-and info columns beyond the first are backed one at a time.
+is left behind, whichever process is killed. Only workers that cannot inherit (containers) get a
+file with a name, which is removed as soon as they have mapped it. Space is reserved when it is
+made; slots and info columns beyond the first are backed one at a time.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class SegmentMemoryError(EnvringError, MemoryError):
 
 @dataclass(frozen=True)
 class SegmentSpec:
-    """All a worker needs to attach, as plain data.
+    """All that a worker needs to attach, as plain data.
 
     Attributes:
         config: fields of er_config_t.
@@ -69,9 +69,9 @@ class SegmentFile:
             self.fd = os.memfd_create("envring", os.MFD_CLOEXEC)
 
     def unlink(self) -> None:
-        """Takes the name away; whoever mapped the file keeps it."""
+        """Removes the name; processes that mapped the file keep it."""
         if self.path is not None:
-            # a forked copy of this process lets go of its own things only
+            # a forked copy of this process must not remove the original's name
             if os.getpid() == self._maker:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(self.path)
@@ -83,7 +83,7 @@ class SegmentFile:
         return fd
 
     def close(self) -> None:
-        """Lets go of name and descriptor."""
+        """Removes the name and closes the descriptor."""
         self.unlink()
         if self.fd >= 0:
             os.close(self.take_fd())
@@ -150,7 +150,7 @@ class MappedSegment:
         return nbytes <= self.core.info_bytes and self.back(self.core.off_infos, nbytes)
 
     def close_fd(self) -> None:
-        """Lets go of the file; the mapping stays while arrays over it live."""
+        """Closes the file; the mapping stays while arrays over it live."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
@@ -182,14 +182,14 @@ def create(spec: SegmentSpec, file: SegmentFile | None) -> MappedSegment:
         if fd >= 0:
             os.close(fd)
         raise SegmentMemoryError(
-            f"A batch of these envs needs shared memory that this system did not give ({error}): "
+            f"A batch of these envs needs more shared memory than this system gave ({error}): "
             f"{spec.config['slot_bytes'] / 2**20:.1f} MiB a slot. Use fewer envs or smaller "
             "observations, or raise the memory limit of this container."
         ) from error
     return segment
 
 
-def layout(segment: MappedSegment, path: str | None) -> dict[str, Any]:
+def attachment(segment: MappedSegment, path: str | None) -> dict[str, Any]:
     """All that a worker without `_core` needs to attach, as plain data.
 
     Args:

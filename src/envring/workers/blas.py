@@ -2,7 +2,7 @@
 """One BLAS or OpenMP thread per worker: workers share the cores already.
 
 Environment variables reach libraries that a worker loads later. A forked worker inherits libraries
-as they are, so these are set before the fork and set back after it: told in the worker, OpenBLAS
+as they are, so these are set before the fork and set back after it: set in the worker, OpenBLAS
 would start a thread first, which spins for a tenth of a second.
 """
 

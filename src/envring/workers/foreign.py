@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Workers in another interpreter: started by path, spoken to in plain data.
 
-The worker's stdin and stdout are one socket. Before the first message the worker says `MAGIC`,
-because wrappers and start-up files of other people print where they like. Nothing that comes from
-there is unpickled.
+The worker's stdin and stdout are one socket. Before its first message the worker writes `MAGIC`,
+because wrappers and start-up files may print before it. Nothing that comes from there is unpickled.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ from envring.transport.forked import own
 from envring.transport.segment import SegmentFile
 from envring.workers.foreign_process import ForeignProcess
 from envring.workers.handle import WorkerHandle
-from envring.workers.lifeline import Lifeline
+from envring.workers.lifeline import GRACE, Lifeline
 from envring.workers.options import WorkerOptions
 from envring.workers.stderr import StderrPipe
 
@@ -49,7 +48,6 @@ HANDSHAKE_TIMEOUT = 60.0  # seconds: an interpreter's start, before any env is i
 
 _HOME = Path(__file__).resolve().parent.parent / "_foreign"
 _LIBRARY = _HOME / "libenvring.so"
-_GRACE = 1.0  # seconds that a worker has to close its envs once the caller is gone
 _NOISE_LINES = 20
 
 _KINDS: dict[str, type[EnvringError]] = {
@@ -70,7 +68,7 @@ class ForeignWorker(WorkerHandle):
 
     Attributes:
         launch: how it was started.
-        facts: what it says of its interpreter.
+        facts: version, implementation and paths of its interpreter.
     """
 
     def __init__(
@@ -91,7 +89,7 @@ class ForeignWorker(WorkerHandle):
         self._argv = tuple(argv)
 
     def _about(self, what: str) -> str:
-        """A message with all that helps to see why a worker did not come up."""
+        """A message with everything that helps to see why a worker did not start."""
         text = (
             f"{what}\nThis is the worker of {format_env_ids(self.env_ids)} in "
             f"{self.launch.description}.\nCommand: {shlex.join(self._argv)}"
@@ -104,7 +102,7 @@ class ForeignWorker(WorkerHandle):
         if self.wait_until_dead(1.0):
             tail = self.errors.drain()
             if tail:
-                text += f"\nIts last words on stderr:\n{tail}"
+                text += f"\nThe end of its stderr:\n{tail}"
         return text
 
     def greet(self, timeout: float | None) -> None:
@@ -163,7 +161,7 @@ class ForeignWorker(WorkerHandle):
         """A message of its start, which has to be of that name.
 
         Raises:
-            LaunchError: it says that something failed, or something else altogether.
+            LaunchError: it reports a failure, or sends something else.
         """
         if not isinstance(message, tuple) or not message:
             raise HandshakeError(self._about(f"The worker said {message!r:.200}."))
@@ -180,7 +178,7 @@ class ForeignWorker(WorkerHandle):
         return message
 
     def _describes(self, description: Any) -> bool:
-        """Whether it says which space each env has; the spaces themselves are looked at later."""
+        """Whether it tells which space each env has; the spaces themselves are checked later."""
         if not isinstance(description, dict) or type(description.get("native")) is not bool:
             return False
         for name in ("observation_spaces", "action_spaces"):
@@ -193,7 +191,7 @@ class ForeignWorker(WorkerHandle):
         return True
 
     def mapped_path(self, path: str | None) -> str | None:
-        """Where it finds the segment's file; None if it inherited the descriptor."""
+        """The path of the segment's file there; None if it inherited the descriptor."""
         if path is None or self.launch.shares_fds:
             return None
         return self.launch.map_path(path)
@@ -242,11 +240,11 @@ def start(
         name: of the process, for people.
         options: how it is to run.
         sources: its envs.
-        lifeline: the pipe that tells it of our end.
+        lifeline: the pipe that tells it when this process ends.
         segment_file: where the segment will be.
 
     Raises:
-        InterpreterError: there is no such program, or it cannot be run.
+        InterpreterError: the program does not exist or cannot be run.
     """
     env_ids = range(options.first_env, options.first_env + len(sources))
     ours, theirs = Channel.pair(DATA)
@@ -307,10 +305,10 @@ def start(
         "yield_every": options.yield_every,
         "cpu": options.cpu,
         "lifeline_fd": lifeline.read_end if launch.shares_fds else -1,
-        "grace": _GRACE,
+        "grace": GRACE,
         "stderr": stderr,
     }
-    # It reads this when it is up; if it never comes up, `greet` says so.
+    # It reads this once it has started; if it never does, `greet` raises.
     with contextlib.suppress(ChannelClosed):
         ours.send(("start", config), on_slice=_give_up_if(worker))
     return worker
@@ -333,5 +331,5 @@ def _why_not(error: OSError) -> str:
     if error.errno in (errno.EACCES, errno.EPERM):
         return f"{what} may not be executed ({error.strerror})."
     if error.errno == errno.ENOEXEC:
-        return f"{what} is no program for this machine ({os.uname().machine})."
+        return f"{what} is not a program for this machine ({os.uname().machine})."
     return f"{what} could not be started: {error}."

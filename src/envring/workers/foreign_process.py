@@ -34,7 +34,7 @@ class ForeignProcess:
     def exitcode(self) -> int | None:
         """Its exit code, minus the signal that ended it, or None while it runs."""
         if self._popen.returncode is None and self._ended():
-            # As long as it is not reaped its number, and so its group's, is nobody else's.
+            # Until it is reaped no other process can get its number, which is its group's as well.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._popen.pid, signal.SIGKILL)
             self._popen.wait()

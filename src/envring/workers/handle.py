@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A worker process from the caller's side, whoever started it."""
+"""A worker process from the caller's side."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PATIENCE = 1.0  # seconds between SIGTERM and SIGKILL
 
 
 class Process(Protocol):
-    """What is used of multiprocessing's process objects."""
+    """The part of multiprocessing's process objects that is used."""
 
     @property
     def pid(self) -> int | None:
@@ -46,7 +46,7 @@ class WorkerHandle:
         channel: control channel.
         process: multiprocessing's process object, or one like it.
         foreign: whether it runs another interpreter, whose bytes are data and never unpickled.
-        reaping: seconds within which a process that fell silent is to end.
+        reaping: seconds that a process whose channel closed may take to end.
     """
 
     reaping = 0.5
@@ -105,7 +105,7 @@ class WorkerHandle:
         self.process.join(_PATIENCE)
 
     def release(self) -> None:
-        """Lets go of what belongs to an ended process."""
+        """Passes on the rest of its stderr and closes descriptors."""
         if self.pidfd >= 0:
             self.errors.drain()
         self.close()

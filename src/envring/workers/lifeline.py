@@ -7,6 +7,8 @@ import os
 
 from envring.transport.forked import own
 
+GRACE = 1.0  # seconds that a worker has to close its envs once the caller is gone
+
 
 class Lifeline:
     """A pipe whose write end closes when this process ends: workers watch the read end."""

@@ -54,7 +54,7 @@ def start(
         name: the process's name.
         options: how it is to run.
         env_fns: functions that build its envs.
-        lifeline: the pipe that tells it of our end.
+        lifeline: the pipe that tells it when this process ends.
 
     Raises:
         EnvFnError: env_fns cannot be sent to the worker.
@@ -63,7 +63,7 @@ def start(
     own(ours)
     errors = StderrPipe()
     own(errors)
-    # Copies, because a forked child closes all that is ours.
+    # Copies: a forked child closes the originals, which are this process's.
     fds = [
         os.dup(fd) for fd in (errors.read_end, errors.write_end, errors.tail_fd, lifeline.read_end)
     ]
@@ -87,7 +87,7 @@ def start(
             raise EnvFnError(
                 f"The env_fns of {format_env_ids(env_ids)} cannot be sent to a worker process "
                 f"started by {context.get_start_method()}: {error}. Build what does not pickle "
-                "inside of the function, or use context='fork'."
+                "inside the function, or use context='fork'."
             ) from error
         raise
     finally:
@@ -120,5 +120,5 @@ def _without_mpi_variables() -> Iterator[None]:
 
 
 def get_context(context: str | None) -> Any:
-    """Multiprocessing's context of that name; ValueError if there is none."""
+    """Multiprocessing's context of that name; raises ValueError if there is none."""
     return multiprocessing.get_context(context)

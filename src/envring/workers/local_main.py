@@ -23,9 +23,8 @@ from envring.transport import segment
 from envring.transport.channel import Channel, ChannelClosed
 from envring.transport.pickling import add_sources, dumps, dumps_by_value
 from envring.workers import stderr
+from envring.workers.lifeline import GRACE
 from envring.workers.options import WorkerOptions
-
-_GRACE = 1.0  # seconds that a worker has to close its envs once the caller is gone
 
 
 class CloudpickledFns:
@@ -126,7 +125,7 @@ def make_envs(fns: Sequence[Callable[[], Any]], first_env: int) -> list[Any]:
 
 def _prepare(options: WorkerOptions, lifeline: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _core.arm_lifeline(lifeline, _GRACE)
+    _core.arm_lifeline(lifeline, GRACE)
     for name, value in options.environ.items():
         if value is None:
             os.environ.pop(name, None)

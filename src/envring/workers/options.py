@@ -58,7 +58,7 @@ class PoolOptions:
 
 @dataclass
 class WorkerOptions:
-    """How a worker is to run; sent to it when it starts.
+    """How one worker runs; sent to it when it starts.
 
     Attributes:
         index: its number.

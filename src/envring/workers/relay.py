@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Takes part in the rings for a worker that cannot.
+"""Serves the rings for a worker that cannot.
 
 Where libenvring does not load (another architecture, no ctypes) a worker still maps the segment
-and writes its results there, but commands and completions travel over its channel. To everybody
-else it looks like any other worker: this process reads its command ring and publishes its batches.
+and writes its results there, but commands and completions travel by its channel. This process
+reads its command ring and publishes its batches, so that it looks like any other worker.
 """
 
 from __future__ import annotations

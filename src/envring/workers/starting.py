@@ -11,7 +11,7 @@ from envring.launchers.base import Launch, Launcher
 from envring.launchers.sources import EnvSource
 from envring.transport.channel import ChannelClosed
 from envring.transport.exceptions import remote_error
-from envring.transport.segment import MappedSegment, SegmentFile, layout
+from envring.transport.segment import MappedSegment, SegmentFile, attachment
 from envring.workers import blas, foreign, local
 from envring.workers.foreign import ForeignWorker
 from envring.workers.handle import WorkerHandle
@@ -30,7 +30,7 @@ def _prepare(
     options: PoolOptions,
     segment_file: SegmentFile,
 ) -> list[Launch | None]:
-    """Has launchers make ready what they start, before anything is started."""
+    """Lets launchers prepare what they start, before any process is started."""
     sources: dict[Launcher, list[EnvSource]] = {}
     for placement in placements:
         if placement.launcher is not None:
@@ -42,7 +42,7 @@ def _prepare(
         if launcher is None:
             launches.append(None)
             continue
-        # a command that stops one worker means that each is started in its own way
+        # a command that stops one worker belongs to that worker alone
         if launcher not in done or done[launcher].stop_argv is not None:
             done[launcher] = foreign.prepare(
                 launcher,
@@ -110,10 +110,10 @@ def start_workers(
 
 
 def greet(workers: Sequence[WorkerHandle], timeout: float | None) -> list[dict[str, Any]]:
-    """Waits until every worker has built its envs, and returns what they say of them.
+    """Waits until every worker has built its envs, and returns their descriptions.
 
     Raises:
-        HandshakeError: what a launcher started is no worker.
+        HandshakeError: what a launcher started is not a worker.
         WorkerDied: a worker ended while it built its envs.
         LaunchError: an env could not be built and its error cannot travel.
         WorkerTimeout: time was up.
@@ -142,7 +142,7 @@ def attach(
         try:
             if isinstance(worker, ForeignWorker):
                 path = worker.mapped_path(segment_file.path)
-                worker.channel.send(("attach", layout(segment, path), dict(plans)))
+                worker.channel.send(("attach", attachment(segment, path), dict(plans)))
             else:
                 worker.channel.send(("attach", segment.spec, plans))
                 worker.channel.send_fd(segment.fd)
@@ -165,7 +165,7 @@ def _expect(worker: WorkerHandle, name: str, timeout: float | None) -> tuple[Any
         try:
             message: tuple[Any, ...] = worker.channel.receive(timeout, look)
         except ChannelClosed:
-            # It may have said why before it ended.
+            # It may have sent the reason before it ended.
             message = worker.channel.receive(0.0)
     except ChannelClosed:
         worker.wait_until_dead(1.0)
@@ -175,7 +175,7 @@ def _expect(worker: WorkerHandle, name: str, timeout: float | None) -> tuple[Any
             raise worker.death() from None
         raise WorkerTimeout(
             f"The worker of {format_env_ids(worker.env_ids)} was not ready within {timeout} "
-            "seconds. Raise start_timeout, or look what the constructors of these envs wait for."
+            "seconds. Raise start_timeout, or see what the constructors of these envs wait for."
         ) from None
     if isinstance(worker, ForeignWorker):
         return worker.check(message, name)
@@ -187,5 +187,5 @@ def _expect(worker: WorkerHandle, name: str, timeout: float | None) -> tuple[Any
             error.__cause__ = RemoteTraceback(trace)
         raise error
     if message[0] != name:
-        raise LaunchError(f"a worker said {message[0]!r} where {name!r} was expected")
+        raise LaunchError(f"a worker sent {message[0]!r} where {name!r} was expected")
     return message

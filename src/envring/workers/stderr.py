@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a worker writes to stderr goes on to the caller's stderr, and its end is kept.
+"""A worker's stderr: it is passed on to the caller's, and its end is kept.
 
 The worker's file descriptor 2 becomes a pipe. A thread of the worker passes on what comes and keeps
 the last bytes in a memfd that the caller can read after a death. The caller holds the pipe's read
@@ -68,7 +68,7 @@ class StderrPipe:
         self._relay: threading.Thread | None = None
 
     def started(self) -> None:
-        """The worker has its copies: only it may keep the pipe open."""
+        """Closes the write end: the worker has its copy, and only that may keep the pipe open."""
         os.close(self.write_end)
         self.write_end = -1
 
@@ -112,11 +112,11 @@ class StderrPipe:
         return tail.text()
 
     def close(self) -> None:
-        """Lets go of everything."""
+        """Closes everything."""
         if self._relay is not None:
             self._relay.join(1.0)
             if self._relay.is_alive():
-                return  # somebody that outlives the worker holds the pipe: the thread reads on
+                return  # a process that outlives the worker holds the pipe: the thread reads on
         for name in ("read_end", "write_end", "tail_fd"):
             fd = getattr(self, name)
             if fd >= 0:
@@ -130,7 +130,7 @@ def _pass_on(data: bytes, fd: int = 2) -> None:
         try:
             view = view[os.write(fd, view) :]
         except OSError:
-            return  # nobody reads the caller's stderr: not the env's trouble
+            return  # the caller's stderr is closed: that must not disturb the env
 
 
 def capture(read_end: int, write_end: int, tail_fd: int) -> None:
