@@ -229,7 +229,7 @@ def deep(levels: int) -> dict[str, Any]:
         {3: 1},
         {np.str_("x"): 1},
         {"x": np.longlong(3)},
-        {"x": np.timedelta64(3)},
+        {"x": np.int64(3).view("m8")},  # no unit: NumPy 2.5 warns of timedelta64(3)
         {"x": np.zeros(2, ">f8")},
         {"x": np.zeros(2, np.longlong)},
         {"x": np.zeros(2).view(Tagged)},
