@@ -7,6 +7,8 @@ ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
+# exact versions of all that is installed into .venv
+LOCK := requirements/lock.txt
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 NATIVE := $(wildcard csrc/*.[ch] src/envring/core/*.px[di] src/envring/core/*.pyx)
 RECIPE := pyproject.toml setup.py
@@ -15,7 +17,7 @@ WORKER := src/envring/_foreign
 # newer than 2.7 or 3.6, and used only where they are
 GUARDED := time.thread_time inspect.signature importlib.util.find_spec
 
-.PHONY: help run test test-containers check python types layers native worker spelling format ctest sanitize model soak fuzz bench bench-compare bench-baseline bench-full bench-peers wheel clean distclean
+.PHONY: help run lock test test-containers check python types layers native worker spelling format ctest sanitize model soak fuzz bench bench-compare bench-baseline bench-full bench-peers wheel clean distclean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,23 +34,31 @@ $(VENV)/.made:
 	@command -v "$${CC:-cc}" >/dev/null || { \
 	  echo "error: building needs a C compiler (Debian: apt-get install gcc libc6-dev)" >&2; exit 1; }
 	"$(PYTHON)" -m venv --clear $(VENV)
-	$(PIP) install --upgrade pip
 	@touch $@
 
+$(VENV)/build-requires.txt: $(VENV)/.made pyproject.toml
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' > $@
+
 # Build requirements live in .venv, so that a rebuild fetches nothing.
-$(VENV)/.build: $(VENV)/.made pyproject.toml
-	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
-	  > $(VENV)/build-requires.txt
-	$(PIP) install -r $(VENV)/build-requires.txt
+$(VENV)/.build: $(VENV)/build-requires.txt $(LOCK)
+	$(PIP) install --constraint $(LOCK) pip
+	$(PIP) install --constraint $(LOCK) --requirement $<
 	@touch $@
 
 $(VENV)/.run: $(VENV)/.build $(RECIPE) $(NATIVE)
-	$(PIP) install --no-build-isolation --editable '.[bench]'
+	$(PIP) install --constraint $(LOCK) --no-build-isolation --editable '.[bench]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.build $(RECIPE) $(NATIVE)
-	$(PIP) install --no-build-isolation --editable '.[bench,test,dev]'
+	$(PIP) install --constraint $(LOCK) --no-build-isolation --editable '.[bench,test,dev]'
 	@touch $@ $(VENV)/.run
+
+COMPILE = $(BIN)/uv pip compile --quiet --upgrade --custom-compile-command 'make lock'
+
+lock: $(VENV)/build-requires.txt ## renew the exact versions in requirements/
+	$(PIP) install --upgrade uv
+	echo pip | $(COMPILE) --universal --python-version 3.11 --extra bench --extra test --extra dev \
+	  --output-file $(LOCK) pyproject.toml $< -
 
 # -- use -----------------------------------------------------------------------------------------
 
@@ -146,9 +156,9 @@ bench-peers: $(VENV)/.dev ## install every peer that can be measured into .venv:
 
 # -- release -------------------------------------------------------------------------------------
 
-wheel: $(VENV)/.made ## build a wheel into dist/
+wheel: $(VENV)/.build ## build a wheel into dist/
 	rm -rf build
-	$(PIP) wheel --no-deps --wheel-dir dist .
+	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
 
 clean: ## remove build products and caches, keep .venv
 	rm -rf build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

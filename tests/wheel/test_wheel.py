@@ -18,6 +18,10 @@ ROOT = Path(__file__).parents[2]
 SUFFIXES = {".c", ".h", ".py", ".pyi", ".pyx", ".pxi", ".pxd", ".sh", ".pml", ".toml", ".yml"}
 LIBRARY = "envring/_foreign/libenvring.so"
 
+LOCK = str(ROOT / "requirements/lock.txt")
+# the second one is for what pip builds in isolation, the first one for all else
+PINNED = {"PIP_CONSTRAINT": LOCK, "PIP_BUILD_CONSTRAINT": LOCK}
+
 # neither build products nor anything a clone does not have
 NOT_SOURCE = shutil.ignore_patterns(
     *(".git", ".venv", "build", "dist", "*.egg-info", "*.so", "__pycache__", ".*_cache"),
@@ -82,7 +86,8 @@ def sdist(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sdist")
     # a copy: file lists of earlier builds in the tree would hide what the manifest forgets
     tree = shutil.copytree(ROOT, folder / "tree", ignore=NOT_SOURCE)
-    run(sys.executable, "-m", "build", "--sdist", "--outdir", folder, tree, cwd=folder)
+    command = (sys.executable, "-m", "build", "--sdist", "--outdir", folder, tree)
+    run(*command, cwd=folder, **PINNED)
     (archive,) = folder.glob("*.tar.gz")
     return archive
 
@@ -90,7 +95,8 @@ def sdist(tmp_path_factory):
 @pytest.fixture(scope="session")
 def wheel(sdist, tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
-    run(sys.executable, "-m", "pip", "wheel", "--no-deps", "-w", folder, sdist, cwd=folder)
+    command = (sys.executable, "-m", "pip", "wheel", "--no-deps", "-w", folder, sdist)
+    run(*command, cwd=folder, **PINNED)
     (archive,) = folder.glob("*.whl")
     return archive
 
@@ -101,7 +107,7 @@ def bystander(wheel, tmp_path_factory):
     folder = tmp_path_factory.mktemp("bystander")
     run(sys.executable, "-m", "venv", folder / "venv", cwd=folder)
     python = folder / "venv/bin/python"
-    run(python, "-m", "pip", "install", "--quiet", wheel, cwd=folder)
+    run(python, "-m", "pip", "install", "--quiet", wheel, cwd=folder, **PINNED)
     return python
 
 
@@ -114,7 +120,15 @@ def test_source_archive_has_what_building_and_testing_need(sdist):
         for path in (ROOT / folder).rglob("*")
         if path.suffix in SUFFIXES
     }
-    packed |= {"setup.py", "pyproject.toml", "Makefile", "LICENSE", "README.md", ".ci/run"}
+    packed |= {
+        "requirements/lock.txt",
+        "setup.py",
+        "pyproject.toml",
+        "Makefile",
+        "LICENSE",
+        "README.md",
+        ".ci/run",
+    }
     assert packed - names == set()
     assert not {name for name in names if name.endswith((".so", ".pyc", "_core.c"))}
 
