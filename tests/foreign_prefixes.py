@@ -33,9 +33,9 @@ class Recipe:
 
     Attributes:
         version: ``"3.9"``, or ``"pypy"``.
-        packages: Requirements.
-        legacy: Requirements whose metadata only an old pip can read, without their dependencies.
-        tools: What this old pip is.
+        packages: All that it holds, to the release: dependencies are not looked for. Wheels only.
+        legacy: What has to be built, or has metadata that only an old pip can read.
+        tools: What builds it.
     """
 
     version: str
@@ -44,7 +44,11 @@ class Recipe:
     tools: tuple[str, ...] = ()
 
 
-OLD_TOOLS = ("pip<24.1", "setuptools<66", "wheel<0.39")
+# nothing may change by itself: newer releases are taken by hand
+NOTHING_ELSE = ("--no-deps", "--only-binary", ":all:")
+# the last that can make an environment for 2.7, and what it needs
+VIRTUALENV = ("virtualenv==20.21.1", "distlib==0.4.4", "filelock==3.32.7", "platformdirs==3.11.0")
+OLD_TOOLS = ("pip==24.0", "setuptools==65.7.0", "wheel==0.38.4")
 
 NUMPY = {
     "2.7": "numpy==1.16.6",
@@ -55,9 +59,9 @@ NUMPY = {
     "3.10": "numpy==1.26.4",
     "3.11": "numpy==2.2.6",
     "3.12": "numpy==1.26.4",
-    "3.13": "numpy>=2.3",
-    "3.14": "numpy>=2.3",
-    "pypy": "numpy<2",
+    "3.13": "numpy==2.5.5",
+    "3.14": "numpy==2.5.5",
+    "pypy": "numpy==1.26.4",
 }
 VERSIONS = tuple(NUMPY)
 
@@ -65,16 +69,34 @@ MATRIX = {
     # time limits that do not say that they ended an episode
     "gym-0.10": Recipe(
         "2.7",
-        ("numpy==1.16.6", "scipy==1.2.3", "six==1.17.0", "requests==2.27.1", "pyglet==1.3.2"),
-        legacy=("gym==0.10.11",),
+        (
+            *("numpy==1.16.6", "scipy==1.2.3", "six==1.17.0", "pyglet==1.3.2", "requests==2.27.1"),
+            *("certifi==2021.10.8", "chardet==4.0.0", "idna==2.10", "urllib3==1.26.20"),
+        ),
+        legacy=("future==1.0.0", "gym==0.10.11"),
     ),
-    "gym-0.16": Recipe("2.7", ("gym==0.16.0", "numpy==1.16.6")),
-    "gym-0.17": Recipe("3.7", ("gym==0.17.3", "numpy==1.21.6")),
+    "gym-0.16": Recipe(
+        "2.7",
+        (
+            *("numpy==1.16.6", "scipy==1.2.3", "six==1.17.0", "pyglet==1.5.0"),
+            *("cloudpickle==1.2.2", "enum34==1.1.10"),
+        ),
+        legacy=("future==1.0.0", "gym==0.16.0"),
+    ),
+    "gym-0.17": Recipe(
+        "3.7",
+        (
+            *("numpy==1.21.6", "scipy==1.7.3", "cloudpickle==1.6.0", "pyglet==1.5.0"),
+            "future==1.0.0",
+        ),
+        legacy=("gym==0.17.3",),
+        tools=OLD_TOOLS,
+    ),
     "gym-0.18": Recipe(
         "3.6",
         ("numpy==1.19.5", "scipy==1.5.4", "cloudpickle==1.6.0", "pyglet==1.5.15", "Pillow==8.2.0"),
         legacy=("gym==0.18.3",),
-        tools=OLD_TOOLS,
+        tools=("pip==21.3.1", "setuptools==59.6.0", "wheel==0.37.1"),
     ),
     "gym-0.21": Recipe(
         "3.8", ("numpy==1.19.5", "cloudpickle==3.1.2"), legacy=("gym==0.21.0",), tools=OLD_TOOLS
@@ -82,14 +104,44 @@ MATRIX = {
     # reset(return_info=True)
     "gym-0.25": Recipe(
         "3.8",
-        ("numpy==1.23.5", "cloudpickle==3.1.2", "importlib-metadata==8.5.0", "gym-notices==0.1.0"),
+        (
+            *("numpy==1.23.5", "cloudpickle==3.1.2", "gym-notices==0.1.0"),
+            *("importlib-metadata==8.5.0", "zipp==3.20.2"),
+        ),
         legacy=("gym==0.25.2",),
         tools=OLD_TOOLS,
     ),
-    "gym-0.26": Recipe("3.10", ("gym==0.26.2", "numpy==1.26.4")),
-    "gymnasium-0.29": Recipe("3.9", ("gymnasium==0.29.1", "numpy==1.26.4")),
-    "gymnasium-1.0": Recipe("3.12", ("gymnasium==1.0.0", "numpy==1.26.4")),
-    "gymnasium-1.x": Recipe("3.13", ("gymnasium[mujoco]==1.*,>=1.3", "ale-py>=0.11", "numpy>=2.3")),
+    "gym-0.26": Recipe(
+        "3.10",
+        ("numpy==1.26.4", "cloudpickle==3.1.3", "gym-notices==0.1.0"),
+        legacy=("gym==0.26.2",),
+        tools=OLD_TOOLS,
+    ),
+    "gymnasium-0.29": Recipe(
+        "3.9",
+        (
+            *("gymnasium==0.29.1", "numpy==1.26.4", "cloudpickle==3.1.3"),
+            *("farama-notifications==0.0.6", "typing-extensions==4.16.0"),
+            *("importlib-metadata==8.7.1", "zipp==3.23.1"),
+        ),
+    ),
+    "gymnasium-1.0": Recipe(
+        "3.12",
+        (
+            *("gymnasium==1.0.0", "numpy==1.26.4", "cloudpickle==3.1.3"),
+            *("farama-notifications==0.0.6", "typing-extensions==4.16.0"),
+        ),
+    ),
+    "gymnasium-1.x": Recipe(
+        "3.13",
+        (
+            *("gymnasium==1.4.0", "numpy==2.5.5", "cloudpickle==3.1.3", "ale-py==0.12.1"),
+            *("farama-notifications==0.0.6", "typing-extensions==4.16.0"),
+            *("mujoco==4.0.0", "mujoco-core==4.0.0", "mujoco-studio==4.0.0", "glfw==2.11.0"),
+            *("imageio==2.38.1", "packaging==26.4", "pillow==13.0.0", "pyopengl==3.1.10"),
+            "websockets==17.4",
+        ),
+    ),
     "retro": Recipe(
         "3.8",
         ("numpy==1.24.4", "cloudpickle==3.1.2", "pyglet==1.5.31"),
@@ -197,26 +249,19 @@ def _install(recipe: Recipe, folder: Path, lock: int) -> None:
     python = str(interpreter(recipe.version))
     target = str(folder / "bin/python")
     uv = os.path.join(os.path.dirname(sys.executable), "uv")
+    packages = (*recipe.packages, *recipe.tools)
     steps: list[list[str]]
     if recipe.version == "2.7":
-        # the last releases that can make one, and run under one
-        virtualenv = [
-            uv,
-            "tool",
-            "run",
-            "--python",
-            sys.executable,
-            "--from",
-            "virtualenv==20.21.1",
-        ]
+        tool = [uv, "tool", "run", "--python", sys.executable, "--from", VIRTUALENV[0]]
+        tool += [word for package in VIRTUALENV[1:] for word in ("--with", package)]
         steps = [
-            [*virtualenv, "virtualenv", "--python", python, str(folder)],
-            [target, "-m", "pip", "install", *recipe.packages],
+            [*tool, "virtualenv", "--no-periodic-update", "--python", python, str(folder)],
+            [target, "-m", "pip", "install", *NOTHING_ELSE, *packages],
         ]
     else:
         steps = [
             [uv, "venv", "--python", python, str(folder)],
-            [uv, "pip", "install", "--python", target, *recipe.packages, *recipe.tools],
+            [uv, "pip", "install", "--python", target, *NOTHING_ELSE, *packages],
         ]
     if recipe.legacy:
         old = [target, "-m", "pip", "install", "--no-deps", "--no-build-isolation"]

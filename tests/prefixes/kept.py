@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: MIT
 """Prefixes with packages of PyPI: built before the first test that needs them, and kept.
 
-conda-forge is played by the channel of local CPythons.
+conda-forge is played by the channel of local CPythons; the releases are those of
+`requirements/recipes.txt`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from unittest import mock
 
 import foreign_prefixes
@@ -21,6 +24,7 @@ from envring.prefixes import recipes
 
 TESTED = tuple(each.name for each in recipes.available() if each.tested)
 BUILD_SECONDS = "600"
+RELEASES = Path(__file__).parents[2] / "requirements/recipes.txt"
 
 failed: dict[str, EnvringError] = {}
 
@@ -34,8 +38,10 @@ def surroundings() -> Iterator[None]:
     mirror.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError):
         (mirror / "conda-forge").symlink_to(local_channel.place())
+    releases = hashlib.sha256(RELEASES.read_bytes()).hexdigest()[:12]
     variables = {
-        "ENVRING_CACHE": str(home / "cache"),
+        "ENVRING_CACHE": str(home / f"cache-{releases}"),
+        "PIP_CONSTRAINT": str(RELEASES),
         "ENVRING_BUILD_TIMEOUT": BUILD_SECONDS,
         "CONDA_CHANNEL_ALIAS": mirror.as_uri(),
     }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Nothing that is installed here may change by itself: each release is written down."""
+"""Nothing that the tests install may change by itself: each release is written down."""
 
 import re
 import tomllib
@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+import foreign_prefixes
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,3 +49,11 @@ def test_all_that_builds_is_pinned(file):
     with open(ROOT / "pyproject.toml", "rb") as stream:
         requires = tomllib.load(stream)["build-system"]["requires"]
     assert {canonicalize_name(Requirement(each).name) for each in requires} <= set(pins(file))
+
+
+def test_recipes_of_the_tests_are_pinned():
+    every = [each for recipe in foreign_prefixes.RECIPES.values() for each in recipe.packages]
+    every += [each for recipe in foreign_prefixes.RECIPES.values() for each in recipe.legacy]
+    every += [each for recipe in foreign_prefixes.RECIPES.values() for each in recipe.tools]
+    assert [each for each in every if not re.fullmatch(r"[\w-]+==[\d.]+", each, re.I)] == []
+    assert pins("recipes.txt")
