@@ -6,10 +6,10 @@ PYTHON ?= python3
 ARGS ?=
 
 VENV := .venv
-BIN := $(VENV)/bin
+BIN = $(VENV)/bin
 # exact versions of all that is installed into .venv
 LOCK := requirements/lock.txt
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check
 NATIVE := $(wildcard csrc/*.[ch] src/envring/core/*.px[di] src/envring/core/*.pyx)
 RECIPE := pyproject.toml setup.py
 C_SOURCES = $(wildcard csrc/*.[ch] tests/c/*.[ch] benchmarks/*.c)
@@ -17,7 +17,7 @@ WORKER := src/envring/_foreign
 # newer than 2.7 or 3.6, and used only where they are
 GUARDED := time.thread_time inspect.signature importlib.util.find_spec
 
-.PHONY: help run lock test test-containers check python types layers native worker spelling format ctest sanitize model soak fuzz bench bench-compare bench-baseline bench-full bench-peers wheel clean distclean
+.PHONY: help run lock test test-newest test-oldest test-containers check python types layers native worker spelling format ctest sanitize model soak fuzz bench bench-compare bench-baseline bench-full bench-peers wheel clean distclean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,10 @@ lock: $(VENV)/build-requires.txt ## renew the exact versions in requirements/
 	$(PIP) install --upgrade uv
 	echo pip | $(COMPILE) --universal --python-version 3.11 --extra bench --extra test --extra dev \
 	  --output-file $(LOCK) pyproject.toml $< -
+	$(COMPILE) --python-version 3.11 --resolution lowest-direct --only-binary :all: \
+	  --extra bench --extra test --output-file requirements/oldest.txt pyproject.toml
+	$(COMPILE) --python-version 3.11 --resolution lowest-direct --only-binary :all: \
+	  --output-file requirements/oldest-build.txt $<
 
 # -- use -----------------------------------------------------------------------------------------
 
@@ -69,6 +73,28 @@ run: $(VENV)/.run ## build, install into .venv and compare throughput with Gymna
 
 test: $(VENV)/.dev ## build and run every test, the wheel's included
 	$(BIN)/python -m pytest $(ARGS)
+
+# Both ends of what pyproject.toml allows, in an environment made anew and installed as users do it:
+# built in isolation, not editable. $(1): which end, $(2): options for pip, $(3): for the packages.
+define test-end
+	rm -rf .venv-$(1) build
+	$(MAKE) --no-print-directory VENV=.venv-$(1) .venv-$(1)/.made
+	$(PIP) install --upgrade $(2) pip
+	$(PIP) install $(3) '.[bench,test]'
+	rm -rf build
+	ENVRING_TEST_RELEASES=$(1) $(BIN)/python -m pytest $(ARGS)
+endef
+
+test-newest: VENV = .venv-newest
+test-newest: ## every test with the newest release of every package, in .venv-newest
+	$(call test-end,newest)
+
+test-oldest: VENV = .venv-oldest
+test-oldest: ## every test with the oldest releases that pyproject.toml allows, in .venv-oldest
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
+	  echo "error: the oldest releases are those for Python 3.11 and $(PYTHON) is $$("$(PYTHON)" -V 2>&1 | head -n 1);" \
+	       "name another: make PYTHON=python3.11 test-oldest" >&2; exit 1; }
+	$(call test-end,oldest,--constraint $(LOCK),--constraint requirements/oldest.txt --build-constraint requirements/oldest-build.txt)
 
 test-containers: $(VENV)/.dev ## workers in containers, with podman and docker, as far as they are here
 	@command -v podman >/dev/null || command -v docker >/dev/null || { \
@@ -165,5 +191,5 @@ clean: ## remove build products and caches, keep .venv
 	rm -f src/envring/core/*.so src/envring/_foreign/*.so $(VENV)/.run $(VENV)/.dev
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
-distclean: clean ## clean, and remove .venv
-	rm -rf $(VENV)
+distclean: clean ## clean, and remove .venv, .venv-newest and .venv-oldest
+	rm -rf $(VENV) .venv-newest .venv-oldest

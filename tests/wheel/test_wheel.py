@@ -18,13 +18,16 @@ ROOT = Path(__file__).parents[2]
 SUFFIXES = {".c", ".h", ".py", ".pyi", ".pyx", ".pxi", ".pxd", ".sh", ".pml", ".toml", ".yml"}
 LIBRARY = "envring/_foreign/libenvring.so"
 
-LOCK = str(ROOT / "requirements/lock.txt")
-# the second one is for what pip builds in isolation, the first one for all else
-PINNED = {"PIP_CONSTRAINT": LOCK, "PIP_BUILD_CONSTRAINT": LOCK}
+# which files of requirements/ say what is fetched: for building, and beside the wheel
+BUILD, BESIDE = {
+    "lock": ("lock.txt", "lock.txt"),
+    "oldest": ("oldest-build.txt", "oldest.txt"),
+    "newest": (None, None),
+}[os.environ.get("ENVRING_TEST_RELEASES", "lock")]
 
 # neither build products nor anything a clone does not have
 NOT_SOURCE = shutil.ignore_patterns(
-    *(".git", ".venv", "build", "dist", "*.egg-info", "*.so", "__pycache__", ".*_cache"),
+    *(".git", ".venv*", "build", "dist", "*.egg-info", "*.so", "__pycache__", ".*_cache"),
     *(".hypothesis", ".benchmarks", "shared"),
 )
 
@@ -81,13 +84,20 @@ def run(*command, cwd, timeout=240, **environment):
     return done.stdout
 
 
+def fetching(name):
+    """The variables that make pip fetch the releases that a file of requirements/ names."""
+    file = str(ROOT / "requirements" / name) if name else ""
+    # the second one is for what pip builds in isolation, the first one for all else
+    return {"PIP_CONSTRAINT": file, "PIP_BUILD_CONSTRAINT": file}
+
+
 @pytest.fixture(scope="session")
 def sdist(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sdist")
     # a copy: file lists of earlier builds in the tree would hide what the manifest forgets
     tree = shutil.copytree(ROOT, folder / "tree", ignore=NOT_SOURCE)
     command = (sys.executable, "-m", "build", "--sdist", "--outdir", folder, tree)
-    run(*command, cwd=folder, **PINNED)
+    run(*command, cwd=folder, **fetching(BUILD))
     (archive,) = folder.glob("*.tar.gz")
     return archive
 
@@ -96,7 +106,7 @@ def sdist(tmp_path_factory):
 def wheel(sdist, tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
     command = (sys.executable, "-m", "pip", "wheel", "--no-deps", "-w", folder, sdist)
-    run(*command, cwd=folder, **PINNED)
+    run(*command, cwd=folder, **fetching(BUILD))
     (archive,) = folder.glob("*.whl")
     return archive
 
@@ -107,7 +117,7 @@ def bystander(wheel, tmp_path_factory):
     folder = tmp_path_factory.mktemp("bystander")
     run(sys.executable, "-m", "venv", folder / "venv", cwd=folder)
     python = folder / "venv/bin/python"
-    run(python, "-m", "pip", "install", "--quiet", wheel, cwd=folder, **PINNED)
+    run(python, "-m", "pip", "install", "--quiet", wheel, cwd=folder, **fetching(BESIDE))
     return python
 
 
