@@ -11,7 +11,7 @@ import pytest
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, Text, Tuple
 
 from envring import EnvringError, ObservationError, RingVectorEnv
-from envring.testing import CountingEnv, ScriptedEnv, SpaceEnv, assert_same_batch
+from envring.testing import CountingEnv, ScriptedEnv, SpaceEnv, assert_same_batch, example_spaces
 from envring.testing.conformance_base import quiet
 from faults.processes import assert_usable, counting_fns
 
@@ -75,7 +75,7 @@ def test_observations_that_do_not_fit(observation: Any, space: Any, home: dict[s
     [
         (np.array([1, 2], np.int64), Box(0, 255, (2,), np.uint8), [1, 2]),
         ([1, 2], Box(0, 255, (2,), np.uint8), [1, 2]),
-        (3, Discrete(5, dtype=np.uint8), 3),
+        (3, example_spaces().get("discrete_uint8", Discrete(5)), 3),  # from Gymnasium 1.2 on
         (True, Discrete(5), 1),
         (np.array([1.5, 2.5]), Box(-9, 9, (2,), np.float16), [1.5, 2.5]),
         (np.array([1, 0], np.int64), MultiBinary(2), [1, 0]),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, cast
 
 import numpy as np
@@ -81,7 +82,6 @@ def example_spaces() -> dict[str, Space[Any]]:
         "box_64k": Box(0, 255, (128, 128, 4), np.uint8),
         "discrete": Discrete(5),
         "discrete_start": Discrete(5, start=-2),
-        "discrete_uint8": Discrete(5, dtype=np.uint8),
         "multi_binary": MultiBinary(5),
         "multi_binary_matrix": MultiBinary((2, 3)),
         "multi_discrete": MultiDiscrete([3, 4]),
@@ -116,4 +116,6 @@ def example_spaces() -> dict[str, Space[Any]]:
         ),
         "tuple_of_texts": Tuple([Text(3), Text(4)]),
     }
+    if "dtype" in inspect.signature(Discrete).parameters:  # from Gymnasium 1.2 on
+        spaces["discrete_uint8"] = Discrete(5, dtype=np.uint8)
     return spaces
