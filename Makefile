@@ -60,7 +60,8 @@ lock: $(VENV)/build-requires.txt ## renew the exact versions in requirements/
 	echo pip | $(COMPILE) --universal --python-version 3.11 --extra bench --extra test --extra dev \
 	  --output-file $(LOCK) pyproject.toml $< -
 	$(COMPILE) --python-version 3.11 --resolution lowest-direct --only-binary :all: \
-	  --extra bench --extra test --output-file requirements/oldest.txt pyproject.toml
+	  --extra bench --extra test --constraint requirements/oldest.in \
+	  --output-file requirements/oldest.txt pyproject.toml
 	$(COMPILE) --python-version 3.11 --resolution lowest-direct --only-binary :all: \
 	  --output-file requirements/oldest-build.txt $<
 
