@@ -344,7 +344,7 @@ cdef class _Decoder:
         content = self.content()
         if dtype.itemsize != PyBytes_GET_SIZE(content):
             self._fail("a numpy scalar has another size than its bytes")
-        if dtype.kind in "biufcmM":
+        if dtype.kind in b"biufcmM":  # as text, Cython 3.1 would compare str with int
             return PyArray_Scalar(PyBytes_AS_STRING(content), dtype, None)
         Py_INCREF(dtype)
         held = self.filled(PyArray_Empty(0, NULL, dtype, 0), content)
