@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -17,6 +19,10 @@ LOW, HIGH = np.float32(-1)[...], np.float32(1)[...]
 BOX = ("box", LOW, HIGH, "<f4", (2,))
 DISCRETE = ("discrete", 3, 0, "<i8")
 NVEC = np.array([3, 4])
+has_dtype = pytest.mark.skipif(
+    "dtype" not in inspect.signature(spaces.Discrete).parameters,
+    reason="Discrete has a dtype from Gymnasium 1.2 on: too small a one stays untried",
+)
 
 
 def test_a_bound_for_all_elements():
@@ -89,7 +95,7 @@ def test_keys_keep_their_order():
         ("discrete", 3.0, 0, "<i8"),
         ("discrete", 2**63, 0, "<i8"),
         ("discrete", 3, 2**63, "<i8"),
-        ("discrete", 300, 0, "|u1"),
+        pytest.param(("discrete", 300, 0, "|u1"), marks=has_dtype),
         ("discrete", 3, 0, "<f4"),
         ("discrete", np.int64(3), 0, "<i8"),
         ("multi_binary", 3),
