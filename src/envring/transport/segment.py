@@ -22,6 +22,7 @@ import numpy as np
 
 from envring.core import _core
 from envring.errors import EnvringError, LayoutMismatch
+from envring.transport.sealing import make_file, seal_size
 
 COMMAND_RING_BYTES = 1024
 REPLY_RING_BYTES = 1 << 18
@@ -66,7 +67,18 @@ class SegmentFile:
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             self.fd = os.open(self.path, flags, 0o600)
         else:
-            self.fd = os.memfd_create("envring", os.MFD_CLOEXEC)
+            self.fd = make_file("envring")
+
+    def resize(self, size: int) -> None:
+        """Gives the file its size. One without a name can never change it again.
+
+        Raises:
+            OSError: there is not enough memory, or another process has touched the file.
+        """
+        if self.path is None:
+            seal_size(self.fd, size)
+        else:
+            os.ftruncate(self.fd, size)
 
     def unlink(self) -> None:
         """Removes the name; processes that mapped the file keep it."""
@@ -167,13 +179,12 @@ def create(spec: SegmentSpec, file: SegmentFile | None) -> MappedSegment:
         SegmentMemoryError: there is not enough memory; the text says how much is needed.
     """
     total = _core.segment_bytes(**spec.config)
-    fd = -1 if file is None else file.take_fd()
+    fd = -1
     try:
-        if fd >= 0:
-            os.ftruncate(fd, total)
-            buffer = mmap.mmap(fd, total)
-        else:
-            buffer = mmap.mmap(-1, total)
+        if file is not None:
+            file.resize(total)
+            fd = file.take_fd()
+        buffer = mmap.mmap(fd, total)
         segment = MappedSegment(spec, _core.Segment(buffer, spec.config), fd)
         first = segment.core.off_slots + segment.core.slot_bytes
         if not segment.back(0, first):

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import select
 import time
 from collections.abc import Sequence
 from typing import Protocol
@@ -12,6 +11,7 @@ from typing import Protocol
 from envring.errors import WorkerDied
 from envring.transport.channel import Channel
 from envring.transport.forked import own
+from envring.transport.polling import readable
 from envring.workers.stderr import StderrPipe
 
 _PATIENCE = 1.0  # seconds between SIGTERM and SIGKILL
@@ -79,9 +79,7 @@ class WorkerHandle:
         """Waits for the process to end, for so many seconds; whether it ended."""
         if self.pidfd < 0:
             return True
-        poll = select.poll()
-        poll.register(self.pidfd, select.POLLIN)
-        return bool(poll.poll(timeout * 1000))
+        return bool(readable([self.pidfd], timeout))
 
     def death(self) -> WorkerDied:
         """The error that describes its death."""

@@ -15,15 +15,20 @@ from __future__ import annotations
 import io
 import mmap
 import os
-import select
 import struct
 import sys
 import threading
+import time
+
+from envring.transport.polling import readable
+from envring.transport.sealing import make_sealed_file
 
 TAIL_BYTES = 1 << 14
 _HEAD = struct.Struct("<Q")
 _INCOMING = _HEAD.size + TAIL_BYTES
 _INCOMING_BYTES = 1 << 16
+_MOST = (1 << 62) - 1
+_DRAIN_SECONDS = 1.0
 _SHOWN_LINES = 150  # what faulthandler says of a crash under fork can be that long
 
 
@@ -33,7 +38,8 @@ class Tail:
     def __init__(self, fd: int) -> None:
         """Uses the file, which is not taken over."""
         self.fd = fd
-        (self._count,) = _HEAD.unpack(os.pread(fd, _HEAD.size, 0))
+        (count,) = _HEAD.unpack(os.pread(fd, _HEAD.size, 0))
+        self._count = count & _MOST  # an env may have written anything there
 
     def append(self, data: bytes) -> None:
         """Adds bytes."""
@@ -63,8 +69,7 @@ class StderrPipe:
     def __init__(self) -> None:
         """Makes pipe and memfd."""
         self.read_end, self.write_end = os.pipe()
-        self.tail_fd = os.memfd_create("envring-stderr", os.MFD_CLOEXEC)
-        os.ftruncate(self.tail_fd, _INCOMING + _INCOMING_BYTES)
+        self.tail_fd = make_sealed_file("envring-stderr", _INCOMING + _INCOMING_BYTES)
         self._relay: threading.Thread | None = None
 
     def started(self) -> None:
@@ -100,7 +105,8 @@ class StderrPipe:
             tail.append(taken)
             _pass_on(taken)
         os.set_blocking(self.read_end, False)
-        while select.select([self.read_end], [], [], 0)[0]:
+        deadline = time.monotonic() + _DRAIN_SECONDS  # a grandchild may write on without end
+        while readable([self.read_end], 0) and time.monotonic() < deadline:
             try:
                 data = os.read(self.read_end, 1 << 16)
             except BlockingIOError:
