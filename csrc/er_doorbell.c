@@ -19,6 +19,17 @@
 /* Waits longer than the whole budget on average are not spun for. Even so, one wait in so many spins: a sleep is itself long, and would never let the mean sink. */
 #define RETRY_EVERY 64u
 
+/* A yield that took longer gave the core to a stranger for a time slice, some milliseconds. Workers
+ * that share a core with the caller take theirs for less, or for so long that a wake-up is cheap
+ * beside it. */
+#define TOO_LONG_NS 500000
+
+/* Such a yield costs as much as a hundred spins gain. So only so many spins without one clear the
+ * experience, and while they recur twice as many waits park each time. */
+#define CLEAN_SPINS 128u
+#define LEAST_BAR 4u
+#define MOST_BAR 4096u
+
 uint32_t er_bell_value(er_bell_t *bell) {
     /* SYNC POINT: bell. Acquire pairs with er_bell_ring: who sees the sequence sees the payload. */
     return er_load_acquire(&bell->word) & ~WAITER;
@@ -42,7 +53,16 @@ static void learn(er_wait_t *policy, int64_t waited_ns) {
     policy->mean_ns = (uint32_t)(mean + (sample - mean) / 8);
 }
 
-/* Spins until the sequence moves on or the budget is spent. Returns 1 if it moved on. */
+/* A yield took too long: the next waits park. */
+static void bar(er_wait_t *policy) {
+    uint32_t more = policy->bar < MOST_BAR ? policy->bar * 2 : MOST_BAR;
+    policy->bar = more > LEAST_BAR ? more : LEAST_BAR;
+    policy->barred = policy->bar;
+    policy->clean = 0;
+}
+
+/* Spins until the sequence moves on, the budget is spent or a yield took too long. Returns 1 if it
+ * moved on. */
 static int spin(er_bell_t *bell, uint32_t seen, er_wait_t *policy, int64_t until) {
     for (;;) {
         if (policy->pauses < policy->yield_every) policy->pauses = policy->yield_every;
@@ -53,7 +73,12 @@ static int spin(er_bell_t *bell, uint32_t seen, er_wait_t *policy, int64_t until
         int64_t now = er_park_now();
         if (now >= until) return 0;
         er_park_yield();
-        if (er_park_now() - now > TO_NOBODY_NS) {
+        int64_t yielded = er_park_now() - now;
+        if (yielded > TOO_LONG_NS && policy->adaptive) {
+            bar(policy);
+            return er_bell_value(bell) != seen;
+        }
+        if (yielded > TO_NOBODY_NS) {
             policy->pauses = policy->yield_every;
         } else if (policy->pauses < MOST_PAUSES) {
             policy->pauses *= 2;
@@ -74,8 +99,9 @@ static int sleep_on(er_bell_t *bell, uint32_t seen, int64_t deadline_ns) {
 }
 
 /* How long this wait is to spin; 0 = not at all. */
-static int64_t budget(const er_wait_t *policy) {
+static int64_t budget(er_wait_t *policy) {
     if (!policy->adaptive) return policy->spin_ns;
+    if (policy->barred) return 0;
     if (policy->mean_ns >= policy->spin_ns && policy->parks % RETRY_EVERY != 0) return 0;
     int64_t enough = 2 * (int64_t)policy->mean_ns;
     if (enough < LEAST_SPIN_NS) enough = LEAST_SPIN_NS;
@@ -88,16 +114,23 @@ int er_bell_wait(er_bell_t *bell, uint32_t seen, er_wait_t *policy, int64_t dead
     if (er_bell_value(bell) != seen) return 0;
     int64_t start = er_park_now();
     int64_t until = start + (goes_on ? 0 : budget(policy));
+    uint32_t barred = policy->barred;
     if (until > start) {
         if (spin(bell, seen, policy, until < deadline_ns ? until : deadline_ns)) {
-            learn(policy, er_park_now() - start);
+            if (policy->barred == barred) {
+                learn(policy, er_park_now() - start);
+                if (++policy->clean >= CLEAN_SPINS) policy->bar = 0;
+            }
             policy->spins++;
             return 0;
         }
+    } else if (barred && !goes_on) {
+        policy->barred--;
     }
     policy->parks++;
     int r = sleep_on(bell, seen, deadline_ns);
-    if (!goes_on) learn(policy, er_park_now() - start);
+    /* Waits on a busy machine say nothing of what waits take without the others. */
+    if (!goes_on && !policy->barred && !barred) learn(policy, er_park_now() - start);
     policy->lapsed = r == -ETIMEDOUT;
     return r;
 }
