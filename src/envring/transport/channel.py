@@ -12,7 +12,6 @@ from __future__ import annotations
 import array
 import os
 import pickle
-import select
 import socket
 import struct
 import time
@@ -20,13 +19,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from envring.errors import HandshakeError, UnsendableError
+from envring.errors import CodecError, HandshakeError, UnsendableError
 from envring.transport import codec
 from envring.transport.pickling import dumps
+from envring.transport.polling import readable, writable
 
 _HEAD = struct.Struct("<Q")
 _SLICE = 0.05
+_SLACK = 0.5  # seconds
 _MOST_NOISE = 1 << 20
+MAX_MESSAGE = 1 << 31  # bytes of a message from another interpreter
 
 
 class ChannelClosed(EOFError):
@@ -57,6 +59,8 @@ class Channel:
         """Takes the socket over."""
         self.sock = sock
         self.wire = wire
+        self._length: int | None = None  # of the message that is coming
+        self._received = bytearray()  # of it, or of its head
         sock.setblocking(False)
 
     @staticmethod
@@ -95,7 +99,7 @@ class Channel:
             try:
                 view = view[self.sock.send(view) :]
             except BlockingIOError:
-                if not select.select([], [self.sock], [], _SLICE)[1] and on_slice is not None:
+                if not writable(self.sock.fileno(), _SLICE) and on_slice is not None:
                     on_slice()
             except OSError as error:
                 raise ChannelClosed(str(error)) from error
@@ -103,34 +107,50 @@ class Channel:
     def receive(
         self, timeout: float | None = None, on_slice: Callable[[], None] | None = None
     ) -> Any:
-        """The next message.
+        """The next message. After a timeout the next call goes on where this one ended.
 
         Raises:
             ChannelClosed: the peer is gone.
-            TimeoutError: nothing came in time.
+            TimeoutError: not all of it came in time.
+            CodecError: another interpreter announced a message that is too long, or sent bytes that
+                are not one.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        (length,) = _HEAD.unpack(self._receive_all(_HEAD.size, deadline, on_slice))
-        return self.wire.loads(self._receive_all(length, deadline, on_slice))
+        if self._length is None:
+            (length,) = _HEAD.unpack(self._receive_all(_HEAD.size, deadline, on_slice))
+            if length > MAX_MESSAGE and self.wire is not PICKLE:
+                raise CodecError(f"a worker announced a message of {length} bytes")
+            self._length = length
+        data = self._receive_all(self._length, deadline, on_slice)
+        self._length = None
+        return self.wire.loads(data)
 
     def _receive_all(
         self, count: int, deadline: float | None, on_slice: Callable[[], None] | None
     ) -> bytes:
-        data = bytearray()
+        data = self._received
+        look = time.monotonic() + _SLICE
         while len(data) < count:
             try:
                 piece = self.sock.recv(min(count - len(data), 1 << 20))
             except BlockingIOError:
-                if deadline is not None and time.monotonic() >= deadline:
-                    raise TimeoutError("no message in time") from None
-                if not select.select([self.sock], [], [], _SLICE)[0] and on_slice is not None:
-                    on_slice()
-                continue
+                piece = None
             except OSError as error:
                 raise ChannelClosed(str(error)) from error
-            if not piece:
+            if piece == b"":
                 raise ChannelClosed("the peer closed the channel")
-            data += piece
+            if piece:
+                data += piece
+            now = time.monotonic()
+            # bytes that are here already are read, but not without end
+            late = deadline is not None and now >= deadline + (_SLACK if piece else 0.0)
+            if late and len(data) < count:
+                raise TimeoutError("no message in time")
+            waited = piece is None and not readable([self.sock.fileno()], _SLICE)
+            if on_slice is not None and (waited or now >= look):
+                look = now + _SLICE
+                on_slice()
+        self._received = bytearray()
         return bytes(data)
 
     def skip_to(
@@ -173,7 +193,7 @@ class Channel:
             ChannelClosed: the peer is gone.
             TimeoutError: nothing came in time.
         """
-        if not select.select([self.sock], [], [], timeout)[0]:
+        if not readable([self.sock.fileno()], timeout):
             raise TimeoutError("no file descriptor in time")
         data, fds, _, _ = socket.recv_fds(self.sock, 1, 1)
         if not data or not fds:
