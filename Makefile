@@ -17,7 +17,7 @@ WORKER := src/envring/_foreign
 # newer than 2.7 or 3.6, and used only where they are
 GUARDED := time.thread_time inspect.signature importlib.util.find_spec
 
-.PHONY: help run lock test test-newest test-oldest test-containers check python types layers native worker spelling format ctest sanitize model soak fuzz bench bench-compare bench-baseline bench-full bench-peers wheel clean distclean
+.PHONY: help run lock test test-newest test-oldest test-containers check python types layers native worker spelling format ctest sanitize model soak attacks fuzz bench bench-compare bench-baseline bench-full bench-peers wheel clean distclean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -149,6 +149,11 @@ ROUNDS ?= 20
 
 soak: $(VENV)/.dev ## ROUNDS (20) rounds of new random calls beside SyncVectorEnv
 	ENVRING_SOAK=$(ROUNDS) $(BIN)/python -m pytest -o faulthandler_timeout=0 tests/stateful $(ARGS)
+
+RUNS ?= 3000
+
+attacks: $(VENV)/.dev ## RUNS (3000) attacks of envs on all the memory that they share with their caller
+	ENVRING_ATTACKS=$(RUNS) $(BIN)/python -m pytest -o faulthandler_timeout=0 tests/foreign/test_attacks.py $(ARGS)
 
 SECONDS ?= 60
 

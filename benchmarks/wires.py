@@ -42,7 +42,7 @@ def doorbell(spin: float, cpus: tuple[int, int]) -> Side:
     def opened() -> Iterator[Take]:
         buffer = mmap.mmap(-1, _core.segment_bytes(**CONFIG))
         segment = _core.Segment(buffer, CONFIG)
-        caller = _core.CallerPort(segment, spin, False, YIELD_EVERY)
+        caller = _core.CallerPort(segment, spin, False, YIELD_EVERY, segment.num_envs)
 
         def round_trip() -> None:
             caller.start_step(0, 0)

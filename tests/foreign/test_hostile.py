@@ -61,6 +61,7 @@ def use(launcher):
         ("talks without end", envring.HandshakeError),
         ("hello is a pickle", envring.HandshakeError),
         ("hello is a number", envring.HandshakeError),
+        ("hello is endless", envring.HandshakeError),
         ("ready is a pickle", envring.EnvringError),
         ("ready is nothing", envring.HandshakeError),
         ("ready comes twice", envring.HandshakeError),

@@ -265,7 +265,7 @@ class Caller:
         """Gives the worker its segment and the plan of observations; what it says to it."""
         layout = layout or self.lay_out()
         plans = {"obs": obs, "action": ("leaf", 0, "<i8", ())}
-        self.port = _core.CallerPort(self.segment, 1e-4, True, 4)
+        self.port = _core.CallerPort(self.segment, 1e-4, True, 4, self.segment.num_envs)
         if self.first_env:
             self.others = _core.WorkerPort(self.segment, 0, 0, self.first_env, 0.0, True, 4)
         self.seq = 0

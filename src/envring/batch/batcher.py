@@ -126,7 +126,7 @@ class Batcher:
         wanted = _default_slots(at) if slots is None else slots
         config = {
             "num_envs": n,
-            "num_workers": len(self.pool.spans),
+            "num_workers": self.pool.num_rings,
             "num_slots": wanted + 1 if leases and self.copy else 1,
             "command_ring_bytes": COMMAND_RING_BYTES,
             "reply_ring_bytes": REPLY_RING_BYTES,

@@ -298,23 +298,28 @@ cdef int64_t SLICE_NS = 50_000_000
 
 
 cdef class CallerPort:
-    """The caller's end of a segment. One thread at a time."""
+    """The caller's end of a segment. One thread at a time.
+
+    Its workers hold `num_envs` envs, which need not be all that the segment has room for.
+    """
 
     cdef Segment segment
     cdef er_caller_t caller
     cdef er_ring_view_t *commands
     cdef er_ring_view_t *replies
     cdef uint64_t *counted
-    cdef uint32_t num_workers
+    cdef uint32_t num_workers, num_envs
     cdef readonly bint in_flight  # a batch was started and not yet seen complete
     # of the last batch while the segment is timed, by er_park_now's clock
     cdef int64_t posted_ns, rung_ns, complete_ns
     cdef public bint uncollected  # a batch was started and its replies not yet read
 
-    def __cinit__(self, Segment segment, double spin, bint adaptive, uint32_t yield_every):
+    def __cinit__(self, Segment segment, double spin, bint adaptive, uint32_t yield_every,
+                  uint32_t num_envs):
         cdef uint32_t n = segment.num_workers
         self.segment = segment
         self.num_workers = n
+        self.num_envs = num_envs
         self.commands = <er_ring_view_t *>calloc(n, sizeof(er_ring_view_t))
         self.replies = <er_ring_view_t *>calloc(n, sizeof(er_ring_view_t))
         self.counted = <uint64_t *>calloc((segment.num_envs + 63) // 64, sizeof(uint64_t))
@@ -335,7 +340,7 @@ cdef class CallerPort:
         """Announces a message to every worker; answered: as a batch that `wait` waits for."""
         cdef uint32_t seq = 0
         if answered:
-            seq = er_caller_begin(&self.caller, self.segment.num_envs)
+            seq = er_caller_begin(&self.caller, self.num_envs)
             self.in_flight = True
         self._post(ER_OP_MESSAGE, seq, 0, 0)
 
@@ -343,7 +348,7 @@ cdef class CallerPort:
         """Starts a batch: every worker steps its envs into the slot."""
         self.in_flight = True
         er_spread_caller(self.segment.base, self.caller.seq)
-        self._post(ER_OP_STEP, er_caller_begin(&self.caller, self.segment.num_envs), slot, action)
+        self._post(ER_OP_STEP, er_caller_begin(&self.caller, self.num_envs), slot, action)
 
     cdef _post(self, uint32_t op, uint32_t seq, uint32_t slot, uint32_t action):
         cdef er_command_t command

@@ -20,6 +20,7 @@ class InlinePool:
     """A `Pool` that steps its envs in the calling process."""
 
     num_workers = 0
+    num_rings = 1
     foreign = False
     detaches = False  # caller and envs hold the same objects
     segment_file = None  # memory of this process will do

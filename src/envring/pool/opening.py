@@ -9,6 +9,7 @@ from typing import Any
 from envring.errors import LauncherError
 from envring.launchers.base import Launcher
 from envring.pool.inline import InlinePool
+from envring.pool.mixed import MixedPool
 from envring.pool.options import choose_workers, pool_options
 from envring.pool.placement import choose_launchers, place
 from envring.pool.protocol import Pool
@@ -66,4 +67,10 @@ def open_pool(
         step_loop=step_loop,
         start_timeout=start_timeout,
     )
-    return WorkerPool(env_fns, placements, options) if placements else InlinePool(env_fns, options)
+    if not placements:
+        return InlinePool(env_fns, options)
+    # each launcher's workers share memory among themselves only
+    mixed = len({placement.launcher for placement in placements}) > 1
+    pool = (MixedPool if mixed else WorkerPool)(env_fns, placements, options)
+    pool.greet()
+    return pool

@@ -74,11 +74,10 @@ def place(launchers: Sequence[Launcher | None], num_workers: int, asked: bool) -
     for _ in range(num_workers - len(runs)):
         widest = max(range(len(runs)), key=lambda r: len(runs[r]) / shares[r])
         shares[widest] += 1
-    return [
-        Placement(env_ids, launchers[run[0]])
-        for run, share in zip(runs, shares, strict=True)
-        for env_ids in _slices(run, share)
+    slices = [
+        env_ids for run, share in zip(runs, shares, strict=True) for env_ids in _slices(run, share)
     ]
+    return [Placement(each, launchers[each[0]], number) for number, each in enumerate(slices)]
 
 
 def _slices(run: range, count: int) -> list[range]:

@@ -28,6 +28,10 @@ class Pool(Protocol):
         """Number of worker processes, 0 if envs are stepped in this one."""
 
     @property
+    def num_rings(self) -> int:
+        """How many workers the segment needs rings for."""
+
+    @property
     def spans(self) -> Sequence[tuple[int, int]]:
         """First env and the one after the last, by slice. A message goes to each slice."""
 

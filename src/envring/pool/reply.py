@@ -31,6 +31,19 @@ class Reply:
     odd: dict[int, Any] = field(default_factory=dict)
     results: dict[int, Any] = field(default_factory=dict)
 
+    @classmethod
+    def merged(cls, replies: Sequence[Reply]) -> Reply:
+        """One reply of several, each of other envs."""
+        whole = cls()
+        for reply in replies:
+            whole.failures += reply.failures
+            for leaf, values in reply.dynamic.items():
+                whole.dynamic.setdefault(leaf, {}).update(values)
+            for name in ("finals", "objects", "odd", "results"):
+                getattr(whole, name).update(getattr(reply, name))
+        whole.failures.sort(key=lambda failure: failure[0])
+        return whole
+
     def add(self, first_env: int, part: Mapping[str, Any], loads: Callable[[bytes], Any]) -> None:
         """Adds one worker's reply; `loads` reads what is in it as bytes."""
         self.failures += part["failures"]

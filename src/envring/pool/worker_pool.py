@@ -16,9 +16,11 @@ from typing import Any
 
 from envring.core import _core
 from envring.errors import EnvringError, WorkerDied, format_env_ids
-from envring.pool.reply import Reply, check_part
+from envring.pool.replies import Replies
+from envring.pool.reply import Reply
 from envring.transport.channel import ChannelClosed
 from envring.transport.forked import own
+from envring.transport.polling import readable
 from envring.transport.segment import MappedSegment, SegmentFile
 from envring.workers import starting
 from envring.workers.handle import WorkerHandle
@@ -28,7 +30,6 @@ from envring.workers.relay import Relay
 
 _NEVER = 1 << 62  # ns
 _SLICE = 0.05  # seconds between two looks for the dead
-_REPLIES, _INFOS = 1, 2  # of CallerPort.attention
 
 
 class WorkerPool:
@@ -48,29 +49,27 @@ class WorkerPool:
         placements: Sequence[Placement],
         options: PoolOptions,
     ) -> None:
-        """Starts the workers and waits until every env is built.
+        """Starts the workers; `greet` waits for them.
 
         Args:
-            env_fns: functions that build the envs; env sources for placements with a launcher.
-            placements: one per worker.
+            env_fns: functions that build the envs, by env id; env sources for placements with a
+                launcher.
+            placements: one per worker; they need not hold all of the envs.
             options: how workers are started.
 
         Raises:
-            HandshakeError: what a launcher started is not a worker.
-            WorkerDied: a worker ended while it built its envs.
-            LaunchError: an env could not be built and its error cannot travel.
-            WorkerTimeout: time was up.
-            Exception: whatever an env's constructor raised.
+            LaunchError: a launcher cannot start a worker; the type says why.
+            EnvFnError: env_fns cannot be sent to a worker.
         """
-        self.num_envs = len(env_fns)
-        self.num_workers = len(placements)
+        self.num_envs = sum(len(p.env_ids) for p in placements)
+        self.num_workers = self.num_rings = len(placements)
         self.spans = [(p.env_ids[0], p.env_ids[-1] + 1) for p in placements]
         self.foreign = any(p.launcher is not None for p in placements)
         self.compiled = options.compiled
         self.options = options
         self.port: _core.CallerPort | None = None
         self.segment: MappedSegment | None = None
-        self._parts: dict[int, bytearray] = {}
+        self._replies: Replies | None = None
         self._poll = select.poll()
         self._path: _core.StepPath | None = None
         self._dead: EnvringError | None = None
@@ -90,7 +89,22 @@ class WorkerPool:
             )
             for worker in self.workers:
                 self._poll.register(worker.pidfd, select.POLLIN)
-            self.descriptions = starting.greet(self.workers, options.start_timeout)
+        except BaseException:
+            self.close(terminate=True)
+            raise
+
+    def greet(self) -> None:
+        """Waits until every env is built.
+
+        Raises:
+            HandshakeError: what a launcher started is not a worker.
+            WorkerDied: a worker ended while it built its envs.
+            LaunchError: an env could not be built and its error cannot travel.
+            WorkerTimeout: time was up.
+            Exception: whatever an env's constructor raised.
+        """
+        try:
+            self.descriptions = starting.greet(self.workers, self.options.start_timeout)
         except BaseException:
             self.close(terminate=True)
             raise
@@ -98,14 +112,19 @@ class WorkerPool:
     def attach(self, segment: MappedSegment, plans: Mapping[str, Any]) -> None:
         """Gives every worker the segment."""
         self.segment = segment
-        self._num_leaves = len(segment.spec.obs_leaves)
         self.port = _core.CallerPort(
-            segment.core, self.options.spin, self.options.adaptive, self.options.yield_every
+            segment.core,
+            self.options.spin,
+            self.options.adaptive,
+            self.options.yield_every,
+            self.num_envs,
         )
         starting.attach(self.workers, segment, plans, self.segment_file, self.options.start_timeout)
         for w, description in enumerate(self.descriptions):
             if description.get("foreign") and not description.get("native"):
                 self._relays[w] = Relay(w, self.workers[w], segment)
+        num_leaves = len(segment.spec.obs_leaves)
+        self._replies = Replies(self.port, self.workers, self._relays, num_leaves)
 
     @property
     def processes(self) -> list[Any]:
@@ -130,11 +149,11 @@ class WorkerPool:
 
     def start_step(self, slot: int, action: int) -> None:
         """Starts a step of every env into a slot; `action` says how the actions travel."""
-        if self._dead is not None:
-            raise self._dead
+        self.raise_if_dead()
         assert self.port is not None
+        assert self._replies is not None
         if self.port.uncollected:
-            self._drop_replies()
+            self._replies.drop()
         self.port.uncollected = True
         self.port.start_step(slot, action)
         if self._relays:
@@ -142,22 +161,28 @@ class WorkerPool:
 
     def start(self, messages: Sequence[tuple[Any, ...]]) -> None:
         """Starts a batch of another kind: one message per worker, each of which is answered."""
-        if self._dead is not None:
-            raise self._dead
-        encoded = self._encode_all(messages)
+        self.raise_if_dead()
+        self.start_encoded(self.encode(messages))
+
+    def start_encoded(self, messages: Sequence[bytes]) -> None:
+        """`start`, with messages that are encoded already."""
         assert self.port is not None
+        assert self._replies is not None
         if self.port.uncollected:
-            self._drop_replies()
+            self._replies.drop()
         self.port.uncollected = True
-        self._send(encoded, answered=True)
+        self._send(messages, answered=True)
 
     def tell(self, messages: Sequence[tuple[Any, ...]]) -> None:
         """Sends one message per worker, none of which is answered."""
-        if self._dead is not None:
-            raise self._dead
-        self._send(self._encode_all(messages), answered=False)
+        self.raise_if_dead()
+        self.tell_encoded(self.encode(messages))
 
-    def _encode_all(self, messages: Sequence[tuple[Any, ...]]) -> list[bytes]:
+    def tell_encoded(self, messages: Sequence[bytes]) -> None:
+        """`tell`, with messages that are encoded already."""
+        self._send(messages, answered=False)
+
+    def encode(self, messages: Sequence[tuple[Any, ...]]) -> list[bytes]:
         """Encodes before anything is posted, so that what cannot travel changes nothing."""
         done: dict[tuple[int, int], bytes] = {}
         encoded = []
@@ -183,9 +208,10 @@ class WorkerPool:
         except BaseException:
             # Ctrl-C came between the messages: workers would read the next one at a wrong place.
             if self._dead is None:
+                env_ids = [env_id for worker in self.workers for env_id in worker.env_ids]
                 self._end(
                     EnvringError(
-                        f"A message to {format_env_ids(range(self.num_envs))} was interrupted. "
+                        f"A message to {format_env_ids(env_ids)} was interrupted. "
                         "Close this vector env and make a new one."
                     )
                 )
@@ -219,104 +245,60 @@ class WorkerPool:
         until = _NEVER if deadline is None else int(deadline * 1e9)
         if self._relays and not self._wait_for_relays(deadline):
             return False
+        look = time.monotonic() + _SLICE
         while True:
             state = port.wait(until)
             if state == _core.COMPLETE:
                 return True
+            now = time.monotonic()
             if state == _core.RANG:
                 self.drain()
-                continue
+                # a worker that rings without end must not keep us from looking
+                if now < look:
+                    continue
+            look = now + _SLICE
             self._look_for_deaths()
-            if deadline is not None and time.monotonic() >= deadline:
+            if deadline is not None and now >= deadline:
                 return port.wait(0) == _core.COMPLETE
 
     def _wait_for_relays(self, deadline: float | None) -> bool:
         """Waits for the workers that answer by their channels; False when time was up."""
+        look = time.monotonic() + _SLICE
         while waiting := [relay for relay in self._relays.values() if relay.busy]:
             left = _SLICE if deadline is None else min(_SLICE, deadline - time.monotonic())
-            channels = [relay.worker.channel.sock for relay in waiting]
-            readable = select.select(channels, [], [], max(left, 0.0))[0]
+            channels = [relay.worker.channel.sock.fileno() for relay in waiting]
+            ready = readable(channels, left)
             for relay, channel in zip(waiting, channels, strict=True):
-                if channel in readable:
+                if channel in ready:
                     try:
-                        relay.take(self._look_for_deaths)
+                        relay.take(max(left, 0.0), self._look_for_deaths)
                     except ChannelClosed:
                         relay.worker.wait_until_dead(1.0)
                         self._look_for_deaths()
                         raise
-            if not readable:
+            now = time.monotonic()
+            if not ready or now >= look:
+                look = now + _SLICE
                 self._look_for_deaths()
                 self.drain()  # the others must not wait for room meanwhile
-                if deadline is not None and time.monotonic() >= deadline:
-                    return False
+            if deadline is not None and now >= deadline:
+                return not any(relay.busy for relay in self._relays.values())
         return True
 
     def collect(self) -> Reply | None:
         """What the complete batch has beyond arrays, or None."""
-        port = self.port
-        assert port is not None
-        attention = port.attention() if port.uncollected else 0
-        if self._relays and any(r.reply is not None for r in self._relays.values()):
-            attention |= _REPLIES
-        self.any_info = attention & _INFOS != 0
-        if not attention & _REPLIES:
-            port.uncollected = False
-            return None
-        reply = Reply()
-        self.hints = 0
-        for w, worker in enumerate(self.workers):
-            nbytes, hints = port.report(w)
-            self.hints |= hints
-            data = self._relays[w].take_reply() if w in self._relays else None
-            if nbytes:
-                data = self._take_reply(w, nbytes)
-            if data is not None:
-                part = self._read_reply(worker, data)
-                reply.add(worker.env_ids[0], part, worker.channel.wire.loads)
-        port.uncollected = False
+        assert self._replies is not None
+        reply = self._replies.collect()
+        self.any_info, self.hints = self._replies.any_info, self._replies.hints
         return reply
-
-    def _take_reply(self, w: int, nbytes: int) -> bytes:
-        assert self.port is not None
-        data = self._parts.pop(w, None) or bytearray()
-        data += self.port.drain(w)
-        if len(data) != nbytes:
-            raise EnvringError(
-                f"The reply of {format_env_ids(self.workers[w].env_ids)} has {len(data)} bytes "
-                f"where {nbytes} were announced. Close this vector env and make a new one."
-            )
-        return bytes(data)
-
-    def _read_reply(self, worker: WorkerHandle, data: bytes) -> dict[str, Any]:
-        try:
-            part: dict[str, Any] = worker.channel.wire.loads(data)
-            if worker.foreign:
-                part = check_part(part, worker.env_ids, self._num_leaves)
-        except Exception as error:
-            raise EnvringError(
-                f"What {format_env_ids(worker.env_ids)} sent cannot be read in this process "
-                f"({error}). Are their infos and observations of classes that this process can "
-                "import?"
-            ) from error
-        return part
-
-    def _drop_replies(self) -> None:
-        """Drops what is left of a complete batch whose collection was interrupted."""
-        assert self.port is not None
-        self._parts.clear()
-        for relay in self._relays.values():
-            relay.take_reply()
-        for w in range(len(self.workers)):
-            self.port.drain(w)
 
     def drain(self) -> None:
         """Makes room in the reply rings and lets waiting workers go on."""
-        assert self.port is not None
-        for w in range(len(self.workers)):
-            data = self.port.drain(w)
-            if data:
-                self._parts.setdefault(w, bytearray()).extend(data)
-        self.port.ring()
+        assert self._replies is not None
+        try:
+            self._replies.drain()
+        except EnvringError as error:
+            raise self._end(error) from error.__cause__
 
     # -- death and the end ------------------------------------------------------------------
 
@@ -326,6 +308,11 @@ class WorkerPool:
         if self._path is not None:
             self._path.block()  # it does not look for the dead
         return error
+
+    def raise_if_dead(self) -> None:
+        """Raises what ended this pool, if something did."""
+        if self._dead is not None:
+            raise self._dead
 
     def _look_for_deaths(self) -> None:
         if not self._poll.poll(0):

@@ -17,10 +17,12 @@ class Placement:
     Attributes:
         env_ids: contiguous.
         launcher: of another interpreter, or None for the caller's own.
+        number: of the worker, in its process's name and among the CPUs to pin to.
     """
 
     env_ids: range
     launcher: Launcher | None
+    number: int
 
 
 @dataclass

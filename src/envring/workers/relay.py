@@ -48,8 +48,10 @@ class Relay:
                 self._seq, self.busy = seq, True
             self.worker.channel.send(("command", *command), on_slice)
 
-    def take(self, on_slice: Callable[[], None]) -> None:
+    def take(self, timeout: float, on_slice: Callable[[], None]) -> None:
         """Reads an answer that has begun to come, and publishes the batch.
+
+        What has come within `timeout` seconds is kept for the next call.
 
         Results were stored before the answer was sent: system calls on both sides order them.
 
@@ -57,7 +59,10 @@ class Relay:
             ChannelClosed: the worker is gone.
             CodecError: it answered something else.
         """
-        message = self.worker.channel.receive(None, on_slice)
+        try:
+            message = self.worker.channel.receive(timeout, on_slice)
+        except TimeoutError:
+            return
         if not (
             isinstance(message, tuple)
             and len(message) == 4

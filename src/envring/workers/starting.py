@@ -76,13 +76,14 @@ def start_workers(
     launches = _prepare(env_fns, placements, options, segment_file)
     with blas.limited(options.blas_threads):
         for w, (placement, launch) in enumerate(zip(placements, launches, strict=True)):
-            name = f"{options.name}-{w}"
+            cpus, number = options.cpus, placement.number
+            name = f"{options.name}-{number}"
             worker_options = WorkerOptions(
                 index=w,
                 first_env=placement.env_ids[0],
                 autoreset_mode=options.autoreset_mode,
                 environ=options.environ,
-                cpu=None if options.cpus is None else options.cpus[w % len(options.cpus)],
+                cpu=None if cpus is None else cpus[number % len(cpus)],
                 compiled=options.compiled,
                 spin=options.spin,
                 adaptive=options.adaptive,

@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: MIT
+"""A pool of pools: workers of several interpreters, each kind with a segment of its own.
+
+An env can write everywhere in the segment that its worker maps. So workers of different launchers
+map different segments: none of them can change what another one's envs returned, or what a local
+worker, whose replies are unpickled, has written. The batcher's segment is mapped by local workers
+and by this process only; rows of all others are copied into it once a batch is complete.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from envring.errors import EnvringError
+from envring.launchers.base import Launcher
+from envring.pool.reply import Reply
+from envring.pool.worker_pool import WorkerPool
+from envring.transport.segment import MappedSegment, SegmentMemoryError, create
+from envring.workers.options import Placement, PoolOptions
+
+_SLICE = 0.05  # seconds for which one part is waited for while others are under way, too
+_CELL_BYTES = {"f": 8, "i": 8, "b": 1}  # of info columns of Python's own types
+
+
+@dataclass
+class _Part:
+    """The workers of one launcher.
+
+    Attributes:
+        pool: they.
+        which: numbers of their spans, among those of all parts.
+        segment: their own, or None for local workers, which share the batcher's.
+    """
+
+    pool: WorkerPool
+    which: list[int]
+    segment: MappedSegment | None = None
+
+
+class MixedPool:
+    """A `Pool` over the workers of several launchers."""
+
+    foreign = True
+    detaches = True
+    hints = 0
+    any_info = False
+
+    def __init__(
+        self,
+        env_fns: Sequence[Callable[[], Any]],
+        placements: Sequence[Placement],
+        options: PoolOptions,
+    ) -> None:
+        """Starts the workers; the arguments are those of WorkerPool."""
+        self.num_envs = len(env_fns)
+        self.num_workers = len(placements)
+        self.spans = [(p.env_ids[0], p.env_ids[-1] + 1) for p in placements]
+        self.compiled = options.compiled
+        self._columns: dict[int, list[tuple[int, int]]] = {}  # (offset, bytes) by template id
+        self._slot: int | None = None  # that the batch under way fills
+        self._parts: list[_Part] = []
+        by_launcher: dict[Launcher | None, list[int]] = {}
+        for number, placement in enumerate(placements):
+            by_launcher.setdefault(placement.launcher, []).append(number)
+        try:
+            for which in by_launcher.values():
+                pool = WorkerPool(env_fns, [placements[number] for number in which], options)
+                self._parts.append(_Part(pool, which))
+        except BaseException:
+            self.close(terminate=True)
+            raise
+        local = next((part.pool for part in self._parts if not part.pool.foreign), None)
+        self.segment_file = None if local is None else local.segment_file
+        self.num_rings = 1 if local is None else local.num_rings
+
+    def greet(self) -> None:
+        """Waits until every env is built; see WorkerPool."""
+        try:
+            for part in self._parts:
+                part.pool.greet()
+        except BaseException:
+            self.close(terminate=True)
+            raise
+        self.descriptions = self._in_order(lambda part: part.pool.descriptions)
+
+    def _in_order(self, of_part: Callable[[_Part], Sequence[Any]]) -> list[Any]:
+        """One value per span, from those of each part."""
+        found: list[Any] = [None] * len(self.spans)
+        for part in self._parts:
+            for number, value in zip(part.which, of_part(part), strict=True):
+                found[number] = value
+        return found
+
+    @property
+    def processes(self) -> list[Any]:
+        """The worker processes, in the order of their envs."""
+        return self._in_order(lambda part: part.pool.processes)
+
+    def attach(self, segment: MappedSegment, plans: Mapping[str, Any]) -> None:
+        """Gives local workers the segment, and makes one for each kind of the others."""
+        self._segment = segment
+        for part in self._parts:
+            if not part.pool.foreign:
+                part.pool.attach(segment, plans)
+                continue
+            config = {
+                **segment.spec.config,
+                "num_slots": 1,
+                "num_workers": part.pool.num_workers,
+            }
+            spec = dataclasses.replace(segment.spec, config=config)
+            part.segment = create(spec, part.pool.segment_file)
+            part.pool.attach(part.segment, plans)
+
+    def short_path(self, *_: Any) -> None:
+        """None: a batch is several, and rows are copied."""
+
+    # -- batches ----------------------------------------------------------------------------
+
+    def start_step(self, slot: int, action: int) -> None:
+        """Starts a step of every env; see `Pool`."""
+        self._raise_if_dead()
+        self._slot = slot
+        for part in self._parts:
+            if part.segment is None:
+                part.pool.start_step(slot, action)
+            else:
+                part.segment.action_slab[...] = self._segment.action_slab
+                part.pool.start_step(0, action)
+
+    def send_actions(self, actions: Sequence[Any]) -> None:
+        """Sends a batch of actions, one per env, ahead of a step."""
+        self.tell([("actions", list(actions[first:end])) for first, end in self.spans])
+
+    def start(self, messages: Sequence[tuple[Any, ...]]) -> None:
+        """Starts a batch of another kind; see `Pool`."""
+        self._raise_if_dead()
+        encoded = [(part, part.pool.encode(self._mine(part, messages))) for part in self._parts]
+        name, *arguments = messages[0]
+        self._slot = arguments[0] if name == "reset" else None
+        for part, each in encoded:
+            part.pool.start_encoded(each)
+
+    def tell(self, messages: Sequence[tuple[Any, ...]]) -> None:
+        """Sends one message per slice, none of which is answered."""
+        self._raise_if_dead()
+        encoded = [(part, part.pool.encode(self._mine(part, messages))) for part in self._parts]
+        name, *arguments = messages[0]
+        if name == "templates":
+            self._add_templates(arguments[0])
+        for part, each in encoded:
+            part.pool.tell_encoded(each)
+
+    def _mine(self, part: _Part, messages: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """A part's messages. Its own segment has one slot."""
+        mine = [messages[number] for number in part.which]
+        if part.segment is None or mine[0][0] != "reset":
+            return mine
+        return [("reset", 0, *message[2:]) for message in mine]
+
+    def wait(self, deadline: float | None) -> bool:
+        """Waits for the batch in all parts; see `Pool`."""
+        waiting = self._parts
+        while waiting:
+            end = deadline
+            if len(waiting) > 1:  # a part that hangs must not hide the death of another
+                end = time.monotonic() + _SLICE
+                end = end if deadline is None else min(end, deadline)
+            waiting = [part for part in waiting if not part.pool.wait(end)]
+            if waiting and deadline is not None and time.monotonic() >= deadline:
+                return False
+        return True
+
+    def drain(self) -> None:
+        """Makes room in the reply rings of all parts."""
+        for part in self._parts:
+            part.pool.drain()
+
+    def collect(self) -> Reply | None:
+        """What the complete batch has beyond arrays, or None; copies rows into the slot."""
+        replies = [part.pool.collect() for part in self._parts]
+        self.any_info = any(part.pool.any_info for part in self._parts)
+        self.hints = 0
+        for part in self._parts:
+            self.hints |= part.pool.hints
+        slot, self._slot = self._slot, None
+        if slot is not None:
+            for part in self._parts:
+                if part.segment is not None:
+                    for number in part.which:
+                        self._copy_rows(part.segment, slot, slice(*self.spans[number]))
+        found = [reply for reply in replies if reply is not None]
+        return Reply.merged(found) if found else None
+
+    def _copy_rows(self, own: MappedSegment, slot: int, rows: slice) -> None:
+        """Copies what one worker stored into the batcher's segment.
+
+        Each part of a row is read once: what a worker writes afterwards changes nothing.
+        """
+        ours = self._segment
+        leaves, *outcomes = ours.slot_arrays(slot)
+        own_leaves, *own_outcomes = own.slot_arrays(0)
+        ours.tids[rows] = own.tids[rows]
+        ours.final_marks[rows] = own.final_marks[rows]
+        pairs = [*zip(leaves, own_leaves, strict=True), *zip(outcomes, own_outcomes, strict=True)]
+        if ours.final_marks[rows].any():
+            pairs += zip(ours.final_arrays, own.final_arrays, strict=True)
+        for to, source in pairs:
+            if to is not None:
+                to[rows] = source[rows]
+        for template_id in set(ours.tids[rows].tolist()):
+            for offset, nbytes in self._columns.get(template_id, ()):
+                cells = slice(offset + rows.start * nbytes, offset + rows.stop * nbytes)
+                ours.info_area[cells] = own.info_area[cells]
+
+    def _add_templates(self, templates: Sequence[tuple[int, Sequence[Any]]]) -> None:
+        for template_id, entries in templates:
+            columns = self._columns[template_id] = list(_columns(entries))
+            end = max((at + nbytes * self.num_envs for at, nbytes in columns), default=0)
+            for part in self._parts:
+                if part.segment is not None and not part.segment.back_infos(end):
+                    raise SegmentMemoryError(
+                        "There is no shared memory left for another column of infos. Raise the "
+                        "memory limit of this container, or return fewer different infos."
+                    )
+
+    # -- the end ----------------------------------------------------------------------------
+
+    def _raise_if_dead(self) -> None:
+        for part in self._parts:
+            part.pool.raise_if_dead()
+
+    def close(self, timeout: float | None = None, terminate: bool = False) -> None:
+        """Closes the envs and ends the workers; see WorkerPool."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        failure: EnvringError | None = None
+        for part in self._parts:
+            left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+            try:
+                part.pool.close(left, terminate)
+            except EnvringError as error:  # the others are to end all the same
+                failure = error
+        if failure is not None:
+            raise failure
+
+
+def _columns(entries: Sequence[Any]) -> Iterator[tuple[int, int]]:
+    """(offset, bytes of one env's value) of the columns of a template's entries."""
+    for kind, _, *rest in entries:
+        if kind == "d":
+            yield from _columns(rest[0])
+        elif kind in _CELL_BYTES:
+            yield rest[0], _CELL_BYTES[kind]
+        elif kind in ("n", "a"):
+            offset, dtype, *shape = rest
+            yield offset, np.dtype(dtype).itemsize * (math.prod(shape[0]) if shape else 1)

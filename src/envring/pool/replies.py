@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: MIT
+"""Replies of workers, as they come: in parts from their rings, or whole through relays.
+
+The rings of foreign workers hold what their envs may have written there. Lengths and positions are
+checked, and what does not fit is an error that names the envs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from envring.core import _core
+from envring.errors import EnvringError, format_env_ids
+from envring.pool.reply import Reply, check_part
+from envring.workers.handle import WorkerHandle
+from envring.workers.relay import Relay
+
+_REPLIES, _INFOS = 1, 2  # of CallerPort.attention
+MAX_REPLY = 1 << 31  # bytes of one worker's reply
+
+
+class Replies:
+    """Reads the replies of a pool's workers.
+
+    Args:
+        port: the caller's port.
+        workers: the workers, in the order of their rings.
+        relays: of workers that answer by their channels, by the worker's number.
+        num_leaves: leaves of an observation.
+
+    Attributes:
+        any_info: whether any env had an info in the batch that was collected last.
+        hints: what workers noticed in that batch.
+    """
+
+    def __init__(
+        self,
+        port: _core.CallerPort,
+        workers: Sequence[WorkerHandle],
+        relays: Mapping[int, Relay],
+        num_leaves: int,
+    ) -> None:
+        """Begins with empty rings."""
+        self.any_info = False
+        self.hints = 0
+        self._port = port
+        self._workers = workers
+        self._relays = relays
+        self._num_leaves = num_leaves
+        self._parts: dict[int, bytearray] = {}
+
+    def collect(self) -> Reply | None:
+        """The reply of the complete batch; None if all of it is in the arrays.
+
+        Raises:
+            EnvringError: a reply cannot be read; the text names the envs.
+        """
+        port = self._port
+        attention = port.attention() if port.uncollected else 0
+        if self._relays and any(r.reply is not None for r in self._relays.values()):
+            attention |= _REPLIES
+        self.any_info = attention & _INFOS != 0
+        if not attention & _REPLIES:
+            port.uncollected = False
+            return None
+        reply = Reply()
+        self.hints = 0
+        for w, worker in enumerate(self._workers):
+            nbytes, hints = port.report(w)
+            self.hints |= hints
+            data = self._relays[w].take_reply() if w in self._relays else None
+            if nbytes:
+                data = self._take(w, nbytes)
+            if data is not None:
+                reply.add(worker.env_ids[0], self._read(worker, data), worker.channel.wire.loads)
+        port.uncollected = False
+        return reply
+
+    def drain(self) -> None:
+        """Makes room in the rings, keeping what was in them, and lets waiting workers go on.
+
+        Raises:
+            EnvringError: a ring is damaged, or a reply has no end; the text names the envs.
+        """
+        for w in range(len(self._workers)):
+            data = self._ring(w)
+            if data:
+                part = self._parts.setdefault(w, bytearray())
+                part += data
+                if len(part) > MAX_REPLY:
+                    raise self._damaged(w, f"its reply has more than {MAX_REPLY} bytes")
+        self._port.ring()
+
+    def drop(self) -> None:
+        """Drops what is left of a complete batch whose collection was interrupted."""
+        self._parts.clear()
+        for relay in self._relays.values():
+            relay.take_reply()
+        for w in range(len(self._workers)):
+            self._ring(w)
+
+    def _ring(self, w: int) -> bytes:
+        """What is in a worker's ring."""
+        try:
+            return self._port.drain(w)
+        except OSError as error:
+            raise self._damaged(w, "the positions of its ring are impossible") from error
+
+    def _take(self, w: int, nbytes: int) -> bytes:
+        data = self._parts.pop(w, None) or bytearray()
+        data += self._ring(w)
+        if len(data) != nbytes:
+            raise self._damaged(w, f"its reply has {len(data)} bytes, {nbytes} were announced")
+        return bytes(data)
+
+    def _damaged(self, w: int, what: str) -> EnvringError:
+        return EnvringError(
+            f"The memory shared with the worker of {format_env_ids(self._workers[w].env_ids)} is "
+            f"damaged: {what}. Close this vector env and make a new one."
+        )
+
+    def _read(self, worker: WorkerHandle, data: bytes) -> dict[str, Any]:
+        try:
+            part: dict[str, Any] = worker.channel.wire.loads(data)
+            if worker.foreign:
+                part = check_part(part, worker.env_ids, self._num_leaves)
+        except Exception as error:
+            raise EnvringError(
+                f"What {format_env_ids(worker.env_ids)} sent cannot be read in this process "
+                f"({error}). Are their infos and observations of classes that this process can "
+                "import?"
+            ) from error
+        return part

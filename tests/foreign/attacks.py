@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: MIT
+"""Runs attacks of `plain_attacker`: `python attacks.py FIRST COUNT`, in a process of its own.
+
+A caller that crashes, hangs or unpickles something ends this process with another status than 0.
+Each run has a seed, which says who attacks, beside whom, and how.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from multiprocessing import TimeoutError as Late
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.error import ClosedEnvironmentError
+
+from envring import EnvringError, EnvSource, Prefix, Python, RingVectorEnv
+
+FILE = Path(__file__).with_name("plain_attacker.py")
+STEPS = 4
+TIMEOUT = 3.0  # seconds of a call
+MOST = 40.0  # seconds of a run, all its calls together
+HERE = Python(sys.executable)
+OTHER = Prefix(sys.prefix)  # another launcher: its workers share nothing with those of HERE
+SANDBOX = Python(sys.executable, sandbox=True)
+PLACES = ["alone", "beside local envs", "between local envs", "beside another"]
+if shutil.which("bwrap"):
+    PLACES.append("in a sandbox")
+
+
+class Quiet(gymnasium.Env):
+    """A local env whose values are known."""
+
+    observation_space = gymnasium.spaces.Box(-1e9, 1e9, (4,), np.float32)
+    action_space = gymnasium.spaces.Discrete(5)
+
+    def reset(self, *, seed: Any = None, options: Any = None) -> Any:
+        self.count = 0
+        return np.zeros(4, np.float32), {}
+
+    def step(self, action: Any) -> Any:
+        self.count += 1
+        # an info that travels whole: its worker has a reply in every step
+        info = {"text": "t" * self.count, "set": {self.count}}
+        return np.full(4, 1000 + self.count, np.float32), 7.0, False, False, info
+
+
+def attacker(seed: int, launcher: Any, kinds: list[str] | None = None) -> EnvSource:
+    kwargs = {"seed": seed, "when": 2, "kinds": kinds}
+    return EnvSource(f"{FILE}:Attacker", kwargs=kwargs, launcher=launcher)
+
+
+def run(seed: int) -> str:
+    """One attack. Returns what came of it; an AssertionError means that it succeeded."""
+    rng = random.Random(seed)
+    place = rng.choice(PLACES)
+    fns: list[Any] = {
+        "alone": [attacker(seed, HERE)] * 2,
+        "beside local envs": [Quiet, Quiet, attacker(seed, HERE)],
+        "between local envs": [Quiet, attacker(seed, HERE), Quiet],
+        "beside another": [attacker(seed, HERE), attacker(seed, OTHER, ["stderr"])],
+        "in a sandbox": [Quiet, attacker(seed, SANDBOX)],
+    }[place]
+    local = [number for number, fn in enumerate(fns) if fn is Quiet]
+    workers = 1 if place == "alone" and seed % 2 else len(fns)
+    envs = RingVectorEnv(
+        fns, num_workers=workers, autoreset_mode=rng.choice(("NextStep", "Disabled"))
+    )
+    try:
+        envs.reset(seed=seed)
+        for step in range(1, STEPS + 1):
+            try:
+                envs.step_async(np.zeros(len(fns), np.int64))
+                began = time.monotonic()
+                observations, rewards, terminated, truncated, infos = envs.step_wait(TIMEOUT)
+            except Late:
+                assert time.monotonic() - began < TIMEOUT + 2, "late by far"
+                return "late"
+            for number in local:
+                assert (observations[number] == 1000 + step).all(), (number, observations)
+                assert rewards[number] == 7.0, rewards
+                assert not terminated[number] and not truncated[number]
+                assert infos["set"][number] == {step}, infos
+        return "no error"
+    except ClosedEnvironmentError:
+        raise
+    except EnvringError as error:
+        return type(error).__name__
+    finally:
+        with contextlib.suppress(EnvringError):
+            envs.close(timeout=1.0)
+
+
+def main(first: int, count: int) -> None:
+    trap = Path(tempfile.mkdtemp(), "trap")
+    os.environ["TRAP"] = str(trap)
+    gymnasium.logger.min_level = 60
+    kept = os.dup(2)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # of attackers that die noisily
+    came: Counter[str] = Counter()
+    with os.fdopen(kept, "w") as errors:
+        for seed in range(first, first + count):
+            faulthandler.dump_traceback_later(MOST, exit=True, file=errors)
+            print(f"run {seed}", file=errors, flush=True)
+            try:
+                came[run(seed)] += 1
+            except BaseException as error:
+                print(f"run {seed}: {type(error).__name__}: {error}", file=errors, flush=True)
+                raise
+            assert not trap.exists(), f"run {seed}: code of an attacker ran here"
+            faulthandler.cancel_dump_traceback_later()
+    print(dict(came))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))
