@@ -12,6 +12,7 @@ import pickle
 import random
 import struct
 import threading
+import time
 
 import numpy as np
 
@@ -30,6 +31,8 @@ REGIONS = (
     ("infos", 152),
 )
 HEADER_BYTES = 768
+WORKER_BYTES = 896  # a worker's block; its reply ring's tail and head are at 512 and 640
+RING_BYTES = 1 << 18
 
 
 class Trap(object):
@@ -128,19 +131,25 @@ def overwrite_header(env):
 
 
 def forge_replies(env):
-    """A pickle in every reply ring, announced in every worker's report."""
+    """A pickle in every reply ring, announced in every worker's report, for a while."""
     memory = env.memory()
     found = {name: (start, end) for name, start, end in regions(memory)}
-    trap = pickle.dumps(Trap(), 2)
-    start, end = found["reply rings"]
-    for at in range(start, end - len(trap), 1 << 18):
-        memory[at : at + len(trap)] = np.frombuffer(trap, np.uint8)
-    start, end = found["workers"]
-    for at in range(start, end - 895, 896):
-        report = struct.pack("<QII", len(trap), 1, 1)
-        memory[at : at + len(report)] = np.frombuffer(report, np.uint8)
-        tail = struct.pack("<Q", len(trap))
-        memory[at + 512 : at + 520] = np.frombuffer(tail, np.uint8)
+    trap = np.frombuffer(pickle.dumps(Trap(), 2), np.uint8)
+    rings, workers = found["reply rings"][0], found["workers"]
+    count = (workers[1] - workers[0]) // WORKER_BYTES
+    until = time.time() + 0.05
+    while time.time() < until:
+        for worker in range(count):
+            block = memory[workers[0] + worker * WORKER_BYTES :][:WORKER_BYTES]
+            tail, head = block[512:520].view(np.uint64), block[640:648].view(np.uint64)
+            position = int(head[0]) % RING_BYTES
+            if position + len(trap) > RING_BYTES:
+                continue
+            ring = memory[rings + worker * RING_BYTES :][:RING_BYTES]
+            ring[position : position + len(trap)] = trap
+            tail[0] = int(head[0]) + len(trap)
+            report = struct.pack("<QII", len(trap), 1, 1)
+            block[: len(report)] = np.frombuffer(report, np.uint8)
 
 
 def ring_without_end(env):
