@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, Text, Tuple
 
-from envring import EnvringError, ObservationError, RingVectorEnv
+from envring import EnvFnError, EnvringError, ObservationError, RingVectorEnv
 from envring.testing import CountingEnv, ScriptedEnv, SpaceEnv, assert_same_batch, example_spaces
 from envring.testing.conformance_base import quiet
 from faults.processes import assert_usable, counting_fns
@@ -155,6 +155,15 @@ def test_env_fns_that_return_no_env(home: dict[str, Any]) -> None:
         fns: list[Any] = [CountingEnv, lambda made=made: made]
         with quiet(), pytest.raises((EnvringError, TypeError, AttributeError), match=r"\b1\b"):
             RingVectorEnv(fns, **home)
+
+
+def test_one_env_in_several_slots(home: dict[str, Any]) -> None:
+    """It would be stepped for each of them, and nobody would see it."""
+    shared = CountingEnv()
+    for fns in ([lambda: shared] * 2, [lambda: shared, lambda: gymnasium.Wrapper(shared)]):
+        slots: list[Any] = [CountingEnv, *fns]
+        with quiet(), pytest.raises(EnvFnError, match=r"env_fns\[1\] and env_fns\[2\] return"):
+            RingVectorEnv(slots, **{**home, "num_workers": min(home["num_workers"], 1)})
 
 
 def test_different_spaces(home: dict[str, Any]) -> None:

@@ -16,9 +16,10 @@ import pytest
 from gymnasium.error import ClosedEnvironmentError
 from gymnasium.spaces import Box
 
-from envring import ConcurrentCallError, RingVectorEnv
+from envring import ConcurrentCallError, RingEnv, RingVectorEnv
 from envring.testing import CountingEnv, GatedEnv, HangingEnv, SpaceEnv, assert_same_batch
 from envring.testing.conformance_base import quiet
+from envring.workers.handle import WorkerHandle
 from faults.processes import CONTEXTS, assert_gone, counting_fns, read_pid
 
 IMAGE = Box(0, 255, (128, 128, 4), np.uint8)
@@ -367,3 +368,40 @@ def test_made_again_and_again() -> None:
         envs.reset(seed=number)
         envs.step([0, 1, 2])
         envs.close()
+
+
+class Interrupted(KeyboardInterrupt):
+    pass
+
+
+def test_ctrl_c_in_close_does_not_spoil_the_next_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    envs = RingVectorEnv(counting_fns(2), num_workers=2)
+    envs.reset()
+    pids = envs.get_attr("pid")
+
+    def interrupted(*_: Any) -> bool:
+        raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WorkerHandle, "wait_until_dead", interrupted)
+        with pytest.raises(Interrupted):
+            envs.close()
+    envs.close()
+    for pid in pids:
+        assert_gone(pid, 1)
+    assert envs.closed
+
+
+def test_ctrl_c_in_close_of_one_env(monkeypatch: pytest.MonkeyPatch) -> None:
+    env = RingEnv(CountingEnv)
+    pid = env.get_wrapper_attr("pid")
+
+    def interrupted(*_: Any) -> bool:
+        raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WorkerHandle, "wait_until_dead", interrupted)
+        with pytest.raises(Interrupted):
+            env.close()
+    env.close()
+    assert_gone(pid, 1)

@@ -156,8 +156,8 @@ class RingEnv(Guarded, Env[Any, Any]):
         """Closes the env and ends its process; a second call does nothing."""
         if self.closed or self._forked or self._batcher is None:
             return
-        self.closed = True
         self._batcher.close()
+        self.closed = True  # not before: after Ctrl-C in there another close goes on
         self._batcher = None
 
     # -- attributes -------------------------------------------------------------------------

@@ -94,5 +94,5 @@ class InlinePool:
     def close(self, timeout: float | None = None, terminate: bool = False) -> None:
         """Closes the envs."""
         if not self._closed:
-            self._closed = True
             self.envs.close()
+            self._closed = True

@@ -332,7 +332,7 @@ class WorkerPool:
             timeout: seconds for the envs to close, or None: as long as it takes.
             terminate: end the processes without closing the envs.
         """
-        if not self._finalizer.detach():
+        if not self._finalizer.alive:
             return
         deadline = None if timeout is None else time.monotonic() + timeout
         try:
@@ -355,6 +355,7 @@ class WorkerPool:
             self.segment_file.close()
             if self.segment is not None:
                 self.segment.close_fd()
+        self._finalizer.detach()  # last: after Ctrl-C in here another close goes on
 
     def _close_envs(self, deadline: float | None) -> None:
         try:

@@ -19,6 +19,7 @@ from envring._foreign.envring_worker.data.infos import InfoWriter
 from envring._foreign.envring_worker.data.obs import ObsWriter
 from envring._foreign.envring_worker.loop import EnvSlice, describe_error
 from envring.core import _core
+from envring.errors import EnvFnError
 from envring.transport import segment
 from envring.transport.channel import Channel, ChannelClosed
 from envring.transport.pickling import add_sources, dumps, dumps_by_value
@@ -106,11 +107,19 @@ def attach_slice(
 def make_envs(fns: Sequence[Callable[[], Any]], first_env: int) -> list[Any]:
     """Builds the envs. Closes those built before if one fails, and notes which one it was."""
     envs: list[Any] = []
+    slots: dict[int, int] = {}  # by the id of what is inside all wrappers
     for fn in fns:
         try:
             env = fn()
             if not hasattr(env, "step") or not hasattr(env, "observation_space"):
                 raise TypeError(f"env_fns[{first_env + len(envs)}] returned {env!r}, not an env")
+            env_id = first_env + len(envs)
+            other = slots.setdefault(id(getattr(env, "unwrapped", env)), env_id)
+            if other != env_id:
+                raise EnvFnError(
+                    f"env_fns[{other}] and env_fns[{env_id}] return the same env object, which "
+                    "would be stepped for each of them. Let each function build an env of its own."
+                )
             envs.append(env)
         except BaseException as error:
             error.envring_env_id = first_env + len(envs)  # type: ignore[attr-defined]
