@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT
+"""The scripts of `examples/` run, and print what they are there to show."""
+
+import ast
+import json
+import subprocess
+import sys
+
+import pytest
+
+from docs import pages
+
+EXAMPLES = pages.ROOT / "examples"
+
+
+def run(name, *arguments, cwd):
+    done = subprocess.run(
+        [sys.executable, "-W", "error", EXAMPLES / name, *map(str, arguments)],
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
+def test_docstring_says_how_to_run_it(path):
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    assert f"    python examples/{path.name}" in docstring
+    assert f"test_{path.stem}" in globals(), "an example without a test"
+
+
+def test_replace_async(tmp_path):
+    said = run("replace_async.py", cwd=tmp_path)
+    assert "AsyncVectorEnv: " in said
+    assert "RingVectorEnv: " in said
+    assert "equal observations: True" in said
+
+
+@pytest.mark.parametrize("prefix", [None, "gym-0.21"])
+def test_other_interpreter(prefix, request, tmp_path):
+    chosen = [request.getfixturevalue("matrix_prefix")(prefix)] if prefix else []
+    said = run("other_interpreter.py", *chosen, cwd=tmp_path)
+    assert "observations: (4, 4) float32" in said
+    assert "rewards: [1. 1. 1. 1.]" in said
+    assert "one env: (4,) 1.0" in said
+
+
+def test_measure(tmp_path):
+    run("measure.py", "--seconds", "40", "--rounds", "1", "--json", "run.json", cwd=tmp_path)
+    (cell,) = json.loads((tmp_path / "run.json").read_text())["cells"]
+    assert {"envring", "async"} <= {each["peer"] for each in cell["samples"]}
+    assert not cell["failures"]
