@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: MIT
+"""The Python blocks of the documentation run as they stand, page by page, and so do sh blocks that
+say what they need."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import local_channel
+from docs import pages
+
+OLD = "gym-0.21"
+# what a block may need, and the test puts there
+PREFIX = f"~/venvs/{OLD}"
+CHANNEL = "the tests' conda channel"
+# what no test can put there: such a block is only compiled
+UNREACHABLE = {"conda-forge", "a Portal-Env directory"}
+SECONDS = 50
+WITH_PYTHON = [page for page in pages.PAGES if pages.blocks(page, "python")]
+SHELL = [
+    pytest.param(page, block, id=f"{pages.name(page)}:{block.line}")
+    for page in pages.PAGES
+    for block in pages.blocks(page, "sh")
+    if block.needs
+]
+
+
+def run(*command, cwd, home):
+    """Runs a command that finds this interpreter first, in a home directory of its own."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    keep = {"ENVRING_TEST_CACHE": str(local_channel.foreign_prefixes.cache())}
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env=os.environ | keep | {"HOME": str(home), "PATH": path, "TMPDIR": str(home)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def script(page):
+    """The blocks of a page as one script, each line at its number in the page."""
+    lines = [""] * (page.read_text(encoding="utf-8").count("\n") + 1)
+    for block in pages.blocks(page, "python"):
+        compile(block.text, f"{pages.name(page)}:{block.line}", "exec")
+        if UNREACHABLE.isdisjoint(block.needs):
+            for number, line in enumerate(block.text.splitlines(), block.line - 1):
+                lines[number] = line
+    return "\n".join(lines)
+
+
+def test_every_need_is_known():
+    needs = {
+        need
+        for page in pages.PAGES
+        for block in pages.blocks(page, "python", "sh")
+        for need in block.needs
+    }
+    assert needs <= {PREFIX, CHANNEL, *UNREACHABLE}
+
+
+@pytest.mark.parametrize("old", [OLD])
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=pages.name)
+def test_python_blocks_run(page, old, matrix_prefix, tmp_path):
+    needed = {need for block in pages.blocks(page, "python") for need in block.needs}
+    if PREFIX in needed:
+        (tmp_path / "venvs").mkdir()
+        (tmp_path / "venvs" / OLD).symlink_to(matrix_prefix(old))
+    path = tmp_path / f"{page.stem}.py"
+    path.write_text(script(page), encoding="utf-8")
+    run(sys.executable, "-W", "error", path, cwd=tmp_path, home=tmp_path)
+
+
+@pytest.mark.parametrize(("page", "block"), SHELL)
+def test_sh_blocks_run(page, block, tmp_path):
+    assert block.needs == (CHANNEL,)
+    if local_channel.OWN not in local_channel.versions():
+        pytest.skip(f"there is no Python {local_channel.OWN} to copy: the block stays untried")
+    assert run("bash", "-eu", "-c", block.text, cwd=pages.ROOT, home=tmp_path)
