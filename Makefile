@@ -173,7 +173,7 @@ bench-compare: $(VENV)/.dev ## the same against the stored ratios of such machin
 bench-baseline: $(VENV)/.dev ## store this machine's ratios; leave it alone meanwhile
 	$(BIN)/python benchmarks/baseline.py store $(ARGS)
 
-bench-full: $(VENV)/.dev ## half an hour: every installed peer in every cell, into docs/benchmarks.md
+bench-full: $(VENV)/.dev ## half an hour: every installed peer in every cell, into docs/benchmarks*.md
 	$(BIN)/envring bench --full --breakdown --json docs/benchmarks.json.gz $(ARGS); status=$$?; \
 	  $(BIN)/python benchmarks/page.py docs/benchmarks.json.gz && exit $$status
 

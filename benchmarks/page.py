@@ -22,6 +22,19 @@ SHOWN = (
     *("pufferlib", "pufferlib-1", "torchrl", "envpool", "bare"),
 )
 PLACE = re.compile(r"(<!-- measured\b[^>]*-->\n).*?(<!-- /measured -->)", re.DOTALL)
+# The page itself has one table: of these cells (workload, number of envs, seconds that the caller
+# thinks) and peers. All tables are on a page of their own.
+TABLES = PAGE.with_name("benchmarks-tables.md")
+CELLS = (
+    *(("cartpole", 8, 0.0), ("cartpole", 64, 0.0), ("cartpole", 256, 0.0), ("cartpole", 8, 0.003)),
+    *(("null", 8, 0.0), ("null", 64, 0.0), ("image", 64, 0.0), ("dict5", 64, 0.0)),
+    *(("info5", 64, 0.0), ("spin100", 64, 0.0), ("spin1000", 64, 0.0), ("tailsleep", 64, 0.0)),
+    *(("pong", 64, 0.0), ("mujoco", 64, 0.0)),
+)
+PEERS = (
+    *("envring", "async", "sync", "sb3-subproc", "tianshou-shmem", "pufferlib", "pufferlib-1"),
+    *("torchrl", "envpool", "bare"),
+)
 
 
 def filled(page: str, found: Document, picture: str, baseline: str = "async") -> str:
@@ -36,11 +49,33 @@ def filled(page: str, found: Document, picture: str, baseline: str = "async") ->
     Raises:
         ValueError: if there is not exactly one place for them.
     """
-    tables = f"\n![What was measured]({picture})\n\n{markdown.document(found, baseline)}\n"
-    text, places = PLACE.subn(lambda match: f"{match[1]}{tables}{match[2]}", page)
+    return _placed(page, f"![What was measured]({picture})\n\n{markdown.document(found, baseline)}")
+
+
+def summarised(page: str, found: Document, baseline: str = "async") -> str:
+    """The page with one table of the main cells and peers, and a list of where others are ahead.
+
+    Raises:
+        ValueError: if the page does not have exactly one place for them.
+    """
+    cells = [
+        each
+        for each in found.cells
+        if not each.cell.num_workers
+        and (each.cell.workload, each.cell.num_envs, each.cell.think) in CELLS
+    ]
+    measured = {sample.peer for each in found.cells for sample in each.samples}
+    peers = [peer for peer in PEERS if peer in measured]
+    table = markdown.overview(replace(found, cells=cells or found.cells), baseline, peers)
+    return _placed(page, f"{table}\n\n{markdown.losses(found)}\n")
+
+
+def _placed(page: str, text: str) -> str:
+    """The page with `text` between its two comments."""
+    made, places = PLACE.subn(lambda match: f"{match[1]}\n{text}\n{match[2]}", page)
     if places != 1:
         raise ValueError("the page needs one <!-- measured --> and one <!-- /measured -->")
-    return text
+    return made
 
 
 def pictured(found: Document) -> Document:
@@ -64,13 +99,16 @@ def main() -> int:
     options = parser.parse_args()
     found = results.read(options.run)
     picture = options.page.with_suffix(".png")
+    tables = options.page.with_name(TABLES.name)
     page = options.page.read_text(encoding="utf-8")
-    text = filled(page, found, picture.name, options.baseline)
+    text = summarised(page, found, options.baseline)
+    rest = filled(tables.read_text(encoding="utf-8"), found, picture.name, options.baseline)
     plot.draw(picture, pictured(found), baseline=options.baseline)
     with Image.open(picture) as drawn:  # a fourth of the bytes
         drawn.convert("RGB").quantize(128).save(picture, optimize=True)
     options.page.write_text(text, encoding="utf-8")
-    print(f"page: {options.page}, picture: {picture}")
+    tables.write_text(rest, encoding="utf-8")
+    print(f"pages: {options.page}, {tables}, picture: {picture}")
     return 0
 
 

@@ -27,18 +27,28 @@ def found():
 
 
 def test_tables_take_the_place_of_older_ones(found):
-    once = page.filled(page.PAGE.read_text(), found, "picture.png")
+    once = page.filled(page.TABLES.read_text(), found, "picture.png")
     assert "9x" in once or "9.0" in once
     assert "](picture.png)" in once
     assert "a processor" in once
-    assert once.endswith(page.PAGE.read_text().split("<!-- /measured -->")[1])
+    assert once.endswith(page.TABLES.read_text().split("<!-- /measured -->")[1])
     assert page.filled(once, found, "picture.png") == once
+
+
+def test_the_summary_has_one_table_of_few_cells(found):
+    once = page.summarised(page.PAGE.read_text(), found)
+    assert "| CartPole-v1 x 8 envs | 9" in once
+    assert once.endswith(page.PAGE.read_text().split("<!-- /measured -->")[1])
+    found.cells.append(CellResult(Cell.of("info5", 8, ("envring", "async")), 2))
+    assert page.summarised(once, found) == once
 
 
 @pytest.mark.parametrize("text", ["", "<!-- measured -->\n", "<!-- /measured -->"])
 def test_a_page_without_a_place_is_refused(found, text):
     with pytest.raises(ValueError, match="measured"):
         page.filled(text, found, "picture.png")
+    with pytest.raises(ValueError, match="measured"):
+        page.summarised(text, found)
 
 
 def test_the_picture_leaves_out_what_would_make_it_long(found):
