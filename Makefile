@@ -195,7 +195,7 @@ wheel: $(VENV)/.build ## build a wheel into dist/
 clean: ## remove build products and caches, keep .venv
 	rm -rf build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	rm -f src/envring/core/*.so src/envring/_foreign/*.so $(VENV)/.run $(VENV)/.dev
-	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## clean, and remove .venv, .venv-newest and .venv-oldest
 	rm -rf $(VENV) .venv-newest .venv-oldest

@@ -11,6 +11,7 @@ import pytest
 
 import local_channel
 from docs import pages
+from envring.prefixes import spec
 
 OLD = "gym-0.21"
 # what a block may need, and the test puts there
@@ -19,19 +20,27 @@ CHANNEL = "the tests' conda channel"
 # what no test can put there: such a block is only compiled
 UNREACHABLE = {"conda-forge", "a Portal-Env directory"}
 SECONDS = 50
+# not `python PAGE.py`: processes that do not fork would run the page once more
+RUN = "import sys; exec(compile(open(sys.argv[1]).read(), sys.argv[1], 'exec'))"
 WITH_PYTHON = [page for page in pages.PAGES if pages.blocks(page, "python")]
-SHELL = [
-    pytest.param(page, block, id=f"{pages.name(page)}:{block.line}")
-    for page in pages.PAGES
-    for block in pages.blocks(page, "sh")
-    if block.needs
-]
+
+
+def params(language):
+    return [
+        pytest.param(block, id=f"{pages.name(page)}:{block.line}")
+        for page in pages.PAGES
+        for block in pages.blocks(page, language)
+        if language != "sh" or block.needs
+    ]
 
 
 def run(*command, cwd, home):
     """Runs a command that finds this interpreter first, in a home directory of its own."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    keep = {"ENVRING_TEST_CACHE": str(local_channel.foreign_prefixes.cache())}
+    keep = {
+        "ENVRING_TEST_CACHE": str(local_channel.foreign_prefixes.cache()),
+        "ENVRING_CACHE": str(home / "cache"),
+    }
     done = subprocess.run(
         [str(part) for part in command],
         cwd=cwd,
@@ -75,11 +84,20 @@ def test_python_blocks_run(page, old, matrix_prefix, tmp_path):
         (tmp_path / "venvs" / OLD).symlink_to(matrix_prefix(old))
     path = tmp_path / f"{page.stem}.py"
     path.write_text(script(page), encoding="utf-8")
-    run(sys.executable, "-W", "error", path, cwd=tmp_path, home=tmp_path)
+    run(sys.executable, "-W", "error", "-c", RUN, path, cwd=tmp_path, home=tmp_path)
 
 
-@pytest.mark.parametrize(("page", "block"), SHELL)
-def test_sh_blocks_run(page, block, tmp_path):
+@pytest.mark.parametrize("block", params("yaml"))
+def test_specs_can_be_read(block, tmp_path):
+    path = tmp_path / "spec.yml"
+    path.write_text(block.text, encoding="utf-8")
+    found = spec.load(path)
+    assert found.dependencies
+    assert found.pip
+
+
+@pytest.mark.parametrize("block", params("sh"))
+def test_sh_blocks_run(block, tmp_path):
     assert block.needs == (CHANNEL,)
     if local_channel.OWN not in local_channel.versions():
         pytest.skip(f"there is no Python {local_channel.OWN} to copy: the block stays untried")
