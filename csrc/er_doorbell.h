@@ -33,7 +33,7 @@
 #ifndef ER_DOORBELL_H
 #define ER_DOORBELL_H
 
-#include "er_layout.h"
+#include "er_format.h"
 
 /* A waiter's policy and experience; private to one thread of one process. */
 typedef struct {

@@ -6,7 +6,7 @@
 #ifndef ER_READY_H
 #define ER_READY_H
 
-#include "er_layout.h"
+#include "er_format.h"
 
 /* Marks envs first .. first + count - 1. */
 void er_ready_mark(er_atomic64_t *words, uint32_t first, uint32_t count);

@@ -13,7 +13,7 @@
 #ifndef ER_RING_H
 #define ER_RING_H
 
-#include "er_layout.h"
+#include "er_format.h"
 
 /* One side's view of a ring; private to one process. */
 typedef struct {

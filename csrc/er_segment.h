@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Laying a segment out, checking one, finding things in it.
+ * Formatting a segment, checking one, finding things in it.
  */
 #ifndef ER_SEGMENT_H
 #define ER_SEGMENT_H
 
-#include "er_layout.h"
+#include "er_format.h"
 
 typedef struct {
     uint32_t num_envs;
@@ -22,7 +22,7 @@ typedef struct {
 /* Bytes a segment of this configuration takes, or -EINVAL. */
 int64_t er_segment_bytes(const er_config_t *config);
 
-/* Lays out `bytes` zeroed bytes at base; the seal is stored last. 0 or -EINVAL. */
+/* Formats `bytes` zeroed bytes at base; the seal is stored last. 0 or -EINVAL. */
 int er_segment_format(void *base, uint64_t bytes, const er_config_t *config);
 
 /* Is this a whole segment of our version? 0, or

@@ -6,7 +6,7 @@
 #ifndef ER_STATS_H
 #define ER_STATS_H
 
-#include "er_layout.h"
+#include "er_format.h"
 
 static inline void er_stat_add(er_atomic64_t *word, uint64_t amount) {
     er_store_relaxed(word, er_load_relaxed(word) + amount);

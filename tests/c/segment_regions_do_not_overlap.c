@@ -9,7 +9,7 @@ static uint64_t sizes[] = {0, 1, 127, 128, 129, 4095, 4096, 4097, UINT64_C(1) <<
 
 #define EACH(index, of) for (unsigned index = 0; index < sizeof of / sizeof *of; index++)
 
-/* In the order of er_layout.h every region ends before the next begins, and starts where its kind
+/* In the order of er_format.h every region ends before the next begins, and starts where its kind
  * must. Formatting writes the header only, so the largest segments cost no memory. */
 static void check(const er_config_t *c) {
     static _Alignas(ER_PAGE) er_segment_t s;

@@ -41,7 +41,7 @@ cdef extern from "er_park.h":
     int64_t er_park_now() nogil
 
 
-cdef extern from "er_layout.h":
+cdef extern from "er_format.h":
     enum:
         ER_ABI
         ER_OP_STEP
@@ -168,7 +168,7 @@ def segment_bytes(**config):
     cdef er_config_t c = config
     cdef int64_t r = er_segment_bytes(&c)
     if r < 0:
-        raise ValueError(f"no segment can be laid out for {config}")
+        raise ValueError(f"no segment can have this configuration: {config}")
     return r
 
 
@@ -179,7 +179,7 @@ cdef class Segment:
 
     Args:
         buffer: writable buffer over the whole mapping.
-        config: fields of er_config_t to lay it out, or None to attach to one laid out already.
+        config: fields of er_config_t to format it by, or None to attach to one that is formatted.
 
     Raises:
         ValueError: not a segment, or one of another version; the text says which.
@@ -206,7 +206,7 @@ cdef class Segment:
             c = config
             r = er_segment_format(self.base, view.shape[0], &c)
             if r < 0:
-                raise ValueError(f"no segment can be laid out for {config}")
+                raise ValueError(f"no segment can have this configuration: {config}")
         r = er_segment_check(self.base, view.shape[0])
         if r < 0:
             raise ValueError(

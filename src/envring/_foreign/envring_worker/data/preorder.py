@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Observation plans and info templates in preorder, as compiled step loops take them.
 
-The numbers are those of csrc/er_obs.h, er_infos.h and er_layout.h.
+The numbers are those of csrc/er_obs.h, er_infos.h and er_format.h.
 """
 
 from __future__ import absolute_import, division, print_function

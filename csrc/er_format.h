@@ -12,8 +12,8 @@
  *
  * Adding a field: put it behind the last one, update the assertions, raise ER_ABI.
  */
-#ifndef ER_LAYOUT_H
-#define ER_LAYOUT_H
+#ifndef ER_FORMAT_H
+#define ER_FORMAT_H
 
 #include <stddef.h>
 
