@@ -34,19 +34,19 @@ int er_caller_open(er_caller_t *caller, er_segment_t *segment, er_ring_view_t *c
     return 0;
 }
 
-int er_worker_open(er_worker_port_t *port, er_segment_t *segment, uint32_t worker,
-                   uint32_t first_env, uint32_t num_envs) {
+int er_worker_open(er_worker_end_t *end, er_segment_t *segment, uint32_t worker, uint32_t first_env,
+                   uint32_t num_envs) {
     if (worker >= segment->num_workers) return -EINVAL;
     if (first_env > segment->num_envs || num_envs > segment->num_envs - first_env) return -EINVAL;
-    port->segment = segment;
-    port->worker = worker;
-    port->first_env = first_env;
-    port->num_envs = num_envs;
+    end->segment = segment;
+    end->worker = worker;
+    end->first_env = first_env;
+    end->num_envs = num_envs;
     er_worker_t *block = er_worker(segment, worker);
-    int r = er_ring_open_consumer(&port->commands, &block->commands,
+    int r = er_ring_open_consumer(&end->commands, &block->commands,
                                   er_command_data(segment, worker), segment->command_ring_bytes);
     if (r < 0) return r;
-    return er_ring_open_producer(&port->replies, &block->replies, er_reply_data(segment, worker),
+    return er_ring_open_producer(&end->replies, &block->replies, er_reply_data(segment, worker),
                                  segment->reply_ring_bytes);
 }
 
@@ -98,42 +98,42 @@ int er_caller_wait(er_caller_t *caller, int64_t deadline_ns) {
     return r < 0 ? r : 1;
 }
 
-int er_worker_next(er_worker_port_t *port, er_command_t *command, int64_t deadline_ns) {
-    er_bell_t *bell = &port->segment->command_bell;
+int er_worker_next(er_worker_end_t *end, er_command_t *command, int64_t deadline_ns) {
+    er_bell_t *bell = &end->segment->command_bell;
     for (;;) {
         uint32_t seen = er_bell_value(bell);
-        int r = er_ring_get(&port->commands, command, sizeof *command);
+        int r = er_ring_get(&end->commands, command, sizeof *command);
         if (r != -EAGAIN) return r;
-        r = er_bell_wait(bell, seen, &port->wait, deadline_ns);
+        r = er_bell_wait(bell, seen, &end->wait, deadline_ns);
         if (r < 0) return r;
     }
 }
 
-int er_worker_stall(er_worker_port_t *port, int64_t deadline_ns) {
-    er_segment_t *s = port->segment;
+int er_worker_stall(er_worker_end_t *end, int64_t deadline_ns) {
+    er_segment_t *s = end->segment;
     uint32_t seen = er_bell_value(&s->command_bell);
     er_bell_ring(&s->caller_bell);
-    return er_bell_wait(&s->command_bell, seen, &port->wait, deadline_ns);
+    return er_bell_wait(&s->command_bell, seen, &end->wait, deadline_ns);
 }
 
 /* Spares the caller a look at every env's tid, and the cache misses with it. */
-static uint32_t any_info(const er_worker_port_t *port) {
-    const uint16_t *tids = er_at(port->segment, port->segment->off_tids);
+static uint32_t any_info(const er_worker_end_t *end) {
+    const uint16_t *tids = er_at(end->segment, end->segment->off_tids);
     uint32_t seen = 0;
-    for (uint32_t i = 0; i < port->num_envs; i++) seen |= tids[port->first_env + i];
+    for (uint32_t i = 0; i < end->num_envs; i++) seen |= tids[end->first_env + i];
     return seen != 0;
 }
 
-void er_worker_finish(er_worker_port_t *port, uint32_t seq) {
-    er_segment_t *s = port->segment;
-    er_worker(s, port->worker)->report.infos = any_info(port);
-    er_atomic32_t *env_seq = er_env_seq(s) + port->first_env;
-    for (uint32_t i = 0; i < port->num_envs; i++) {
+void er_worker_finish(er_worker_end_t *end, uint32_t seq) {
+    er_segment_t *s = end->segment;
+    er_worker(s, end->worker)->report.infos = any_info(end);
+    er_atomic32_t *env_seq = er_env_seq(s) + end->first_env;
+    for (uint32_t i = 0; i < end->num_envs; i++) {
         /* SYNC POINT: result. Release: slot, report and reply are complete. */
         er_store_release(&env_seq[i], seq);
     }
-    er_ready_mark(er_ready(s), port->first_env, port->num_envs);
-    int32_t count = (int32_t)port->num_envs;
+    er_ready_mark(er_ready(s), end->first_env, end->num_envs);
+    int32_t count = (int32_t)end->num_envs;
     /* SYNC POINT: pending. Both sides: the last worker's ring carries every other's marks too. */
     int32_t left = er_fetch_sub_acq_rel(&s->progress.pending, count) - count;
     if (left <= 0) er_bell_ring(&s->caller_bell);

@@ -46,13 +46,13 @@ typedef struct {
     er_ring_view_t commands;
     er_ring_view_t replies;
     er_wait_t wait;
-} er_worker_port_t;
+} er_worker_end_t;
 
 /* Opens the rings. The arrays are the caller's: num_workers views each, (num_envs + 63) / 64 words. */
 int er_caller_open(er_caller_t *caller, er_segment_t *segment, er_ring_view_t *commands,
                    er_ring_view_t *replies, uint64_t *counted);
-int er_worker_open(er_worker_port_t *port, er_segment_t *segment, uint32_t worker,
-                   uint32_t first_env, uint32_t num_envs);
+int er_worker_open(er_worker_end_t *end, er_segment_t *segment, uint32_t worker, uint32_t first_env,
+                   uint32_t num_envs);
 
 /* Starts a batch of `expected` envs and returns its sequence number. */
 uint32_t er_caller_begin(er_caller_t *caller, uint32_t expected);
@@ -72,12 +72,12 @@ uint32_t er_caller_collect(er_caller_t *caller);
 int er_caller_wait(er_caller_t *caller, int64_t deadline_ns);
 
 /* Next command: 0, -ETIMEDOUT, -EINTR, -EPROTO. */
-int er_worker_next(er_worker_port_t *port, er_command_t *command, int64_t deadline_ns);
+int er_worker_next(er_worker_end_t *end, er_command_t *command, int64_t deadline_ns);
 
 /* Asks the caller to drain the reply ring, and waits until it rings back. 0, -ETIMEDOUT, -EINTR. */
-int er_worker_stall(er_worker_port_t *port, int64_t deadline_ns);
+int er_worker_stall(er_worker_end_t *end, int64_t deadline_ns);
 
 /* Publishes the slice's results of batch `seq` and rings if the caller waits for nobody else. */
-void er_worker_finish(er_worker_port_t *port, uint32_t seq);
+void er_worker_finish(er_worker_end_t *end, uint32_t seq);
 
 #endif

@@ -44,7 +44,7 @@ uint32_t er_foreign_abi(void);
 /* -- port ------------------------------------------------------------------------------------- */
 
 typedef struct {
-    er_worker_port_t port;
+    er_worker_end_t port;
     er_command_t command; /* the last one taken */
     er_spread_t spread;
     int64_t since; /* when it was taken */

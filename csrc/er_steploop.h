@@ -13,8 +13,8 @@
 #ifndef ER_STEPLOOP_H
 #define ER_STEPLOOP_H
 
-#include "er_infos.h"
 #include "er_format.h"
+#include "er_infos.h"
 #include "er_obs.h"
 
 enum { ER_NEXT_STEP, ER_SAME_STEP, ER_DISABLED };

@@ -11,7 +11,7 @@ int main(void) {
     er_segment_t sane = *rig.segment;
     for (int kind = 0; kind < 2; kind++) {
         uint32_t seq = rig_post(&rig, ER_OP_STEP, 0);
-        for (int w = 0; w < 2; w++) er_worker_finish(&rig.ports[w], seq);
+        for (int w = 0; w < 2; w++) er_worker_finish(&rig.ends[w], seq);
         rig.segment->num_envs = kind ? UINT32_MAX : 1;
         rig.segment->num_workers = UINT32_MAX;
         rig.segment->off_workers = rig.segment->off_env_seq = rig.segment->off_ready =
@@ -28,7 +28,7 @@ int main(void) {
         CHECK_EQ(er_ring_read(&rig.caller.replies[0], reply, sizeof reply), 0);
         memcpy(rig.segment, &sane, offsetof(er_segment_t, sealed));
         for (int w = 0; w < 2; w++) {
-            while (er_ring_get(&rig.ports[w].commands, &command, sizeof command) == 0) continue;
+            while (er_ring_get(&rig.ends[w].commands, &command, sizeof command) == 0) continue;
         }
     }
     rig_close(&rig);

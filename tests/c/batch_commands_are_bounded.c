@@ -18,15 +18,15 @@ int main(void) {
     CHECK_EQ(r, -EAGAIN);
     CHECK_EQ(posted, rig.segment->command_ring_bytes / sizeof command);
     for (uint32_t i = 1; i <= posted; i++) {
-        CHECK_EQ(er_worker_next(&rig.ports[0], &got, fake.now + 1), 0);
+        CHECK_EQ(er_worker_next(&rig.ends[0], &got, fake.now + 1), 0);
         CHECK_EQ(got.seq, i);
     }
-    CHECK_EQ(er_worker_next(&rig.ports[0], &got, fake.now + 1), -ETIMEDOUT);
+    CHECK_EQ(er_worker_next(&rig.ends[0], &got, fake.now + 1), -ETIMEDOUT);
     CHECK_EQ(er_caller_post(&rig.caller, 0, &command), 0);
 
     /* a position that cannot be */
     er_store_relaxed(&er_worker(rig.segment, 0)->commands.tail, 1 << 20);
-    CHECK_EQ(er_worker_next(&rig.ports[0], &got, fake.now + 1), -EPROTO);
+    CHECK_EQ(er_worker_next(&rig.ends[0], &got, fake.now + 1), -EPROTO);
     rig_close(&rig);
     return PASS;
 }

@@ -23,11 +23,11 @@ int main(void) {
     er_ready_mark(ready, 130, 62);
     CHECK_EQ(er_caller_collect(&rig.caller), 129);
 
-    er_worker_finish(&rig.ports[0], seq);
+    er_worker_finish(&rig.ends[0], seq);
     CHECK_EQ(er_caller_collect(&rig.caller), 64);
     er_ready_mark(ready, 0, 65);
     CHECK_EQ(er_caller_collect(&rig.caller), 64);
-    er_worker_finish(&rig.ports[1], seq); /* env 129 once more among them */
+    er_worker_finish(&rig.ends[1], seq); /* env 129 once more among them */
     CHECK_EQ(er_caller_collect(&rig.caller), 0);
     rig_close(&rig);
     return PASS;

@@ -11,19 +11,19 @@ int main(void) {
     rig_open(&rig, RIG_PRIVATE, 6, 3);
     er_bell_t *bell = &rig.segment->caller_bell;
     uint32_t old = rig_post(&rig, ER_OP_STEP, 0);
-    er_worker_finish(&rig.ports[0], old);
+    er_worker_finish(&rig.ends[0], old);
     CHECK_EQ(er_caller_collect(&rig.caller), 4);
 
     uint32_t now = rig_post(&rig, ER_OP_STEP, 1);
-    er_worker_finish(&rig.ports[1], old); /* late */
+    er_worker_finish(&rig.ends[1], old); /* late */
     CHECK_EQ(er_caller_collect(&rig.caller), 6);
-    er_worker_finish(&rig.ports[0], now);
-    er_worker_finish(&rig.ports[1], now);
+    er_worker_finish(&rig.ends[0], now);
+    er_worker_finish(&rig.ends[1], now);
     CHECK_EQ(er_caller_collect(&rig.caller), 2);
     uint32_t before = er_bell_value(bell);
-    er_worker_finish(&rig.ports[2], old); /* later still: its count is one too many */
+    er_worker_finish(&rig.ends[2], old); /* later still: its count is one too many */
     CHECK_EQ(er_caller_collect(&rig.caller), 2);
-    er_worker_finish(&rig.ports[2], now);
+    er_worker_finish(&rig.ends[2], now);
     CHECK(er_bell_value(bell) != before); /* a ring too many may be, one too few not */
     CHECK_EQ(er_caller_collect(&rig.caller), 0);
 

@@ -23,7 +23,7 @@ void er_ready_mark(er_atomic64_t *words, uint32_t first, uint32_t count) {
 int main(void) {
     rig_open(&rig, RIG_PRIVATE, 70, 1);
     uint32_t seq = rig_post(&rig, ER_OP_STEP, 0);
-    er_worker_finish(&rig.ports[0], seq);
+    er_worker_finish(&rig.ends[0], seq);
     CHECK_EQ(calls, 1);
     CHECK_EQ(er_load_relaxed(&rig.segment->progress.pending), 0);
     CHECK_EQ(er_bell_value(&rig.segment->caller_bell), 2);

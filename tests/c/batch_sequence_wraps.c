@@ -11,9 +11,9 @@ int main(void) {
         uint32_t seq = rig_post(&rig, ER_OP_STEP, 0);
         CHECK_EQ(seq, (uint32_t)(UINT32_MAX - 1 + (unsigned)batch));
         er_command_t command;
-        CHECK_EQ(er_worker_next(&rig.ports[0], &command, fake.now + 1), 0);
+        CHECK_EQ(er_worker_next(&rig.ends[0], &command, fake.now + 1), 0);
         CHECK_EQ(er_caller_collect(&rig.caller), 3);
-        er_worker_finish(&rig.ports[0], command.seq);
+        er_worker_finish(&rig.ends[0], command.seq);
         CHECK_EQ(er_caller_wait(&rig.caller, fake.now + 1), 0);
     }
     rig_close(&rig);

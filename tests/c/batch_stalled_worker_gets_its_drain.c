@@ -33,21 +33,21 @@ static int caller_turns(void) {
 int main(void) {
     rig_open(&rig, RIG_PRIVATE, 4, 2);
     uint32_t seq = rig_post(&rig, ER_OP_STEP, 0);
-    er_worker_port_t *port = &rig.ports[1];
+    er_worker_end_t *end = &rig.ends[1];
     er_command_t command;
-    CHECK_EQ(er_worker_next(port, &command, ER_FOREVER), 0);
+    CHECK_EQ(er_worker_next(end, &command, ER_FOREVER), 0);
     fake.asleep = caller_turns;
     uint64_t sent = 0;
     while (sent < sizeof reply) {
-        int64_t n = er_ring_write(&port->replies, reply, sizeof reply - sent);
+        int64_t n = er_ring_write(&end->replies, reply, sizeof reply - sent);
         CHECK(n >= 0);
         sent += (uint64_t)n;
-        if (n == 0) CHECK_EQ(er_worker_stall(port, ER_FOREVER), 0);
+        if (n == 0) CHECK_EQ(er_worker_stall(end, ER_FOREVER), 0);
     }
     CHECK_EQ(fake.sleeps, 3); /* 64 + 64 + 64 + 8 bytes */
 
-    er_worker_finish(port, seq);
-    er_worker_finish(&rig.ports[0], seq);
+    er_worker_finish(end, seq);
+    er_worker_finish(&rig.ends[0], seq);
     CHECK_EQ(er_caller_wait(&rig.caller, ER_FOREVER), 0);
     while (er_ring_get(&rig.caller.replies[1], reply, 1) == 0) got++;
     CHECK_EQ(got, sizeof reply);

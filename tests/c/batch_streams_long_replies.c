@@ -14,22 +14,22 @@ static uint8_t byte_at(uint32_t seq, uint32_t w, uint64_t i) { return (uint8_t)(
 
 static void *worker(void *number) {
     uint32_t w = (uint32_t)(uintptr_t)number;
-    er_worker_port_t *port = &rig.ports[w];
+    er_worker_end_t *end = &rig.ends[w];
     er_command_t command;
-    port->wait = (er_wait_t){.spin_ns = spin, .yield_every = 4};
+    end->wait = (er_wait_t){.spin_ns = spin, .yield_every = 4};
     for (uint32_t b = 0; b < BATCHES; b++) {
         uint8_t reply[LONGEST];
-        CHECK_EQ(er_worker_next(port, &command, generous()), 0);
+        CHECK_EQ(er_worker_next(end, &command, generous()), 0);
         uint64_t size = length(command.seq, w);
         for (uint64_t i = 0; i < size; i++) reply[i] = byte_at(command.seq, w, i);
         for (uint64_t at = 0; at < size;) {
-            int64_t n = er_ring_write(&port->replies, reply + at, size - at);
+            int64_t n = er_ring_write(&end->replies, reply + at, size - at);
             CHECK(n >= 0);
             at += (uint64_t)n;
-            if (n == 0) CHECK_EQ(er_worker_stall(port, generous()), 0);
+            if (n == 0) CHECK_EQ(er_worker_stall(end, generous()), 0);
         }
         er_worker(rig.segment, w)->report.reply_bytes = size;
-        er_worker_finish(port, command.seq);
+        er_worker_finish(end, command.seq);
     }
     return NULL;
 }

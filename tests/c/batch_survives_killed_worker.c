@@ -44,15 +44,15 @@ int er_unpark(er_atomic32_t *word) {
 }
 
 static void work(rig_t *rig, uint32_t w, int point) {
-    er_worker_port_t *port = &rig->ports[w];
+    er_worker_end_t *end = &rig->ends[w];
     er_command_t command;
-    CHECK_EQ(er_worker_next(port, &command, generous()), 0);
+    CHECK_EQ(er_worker_next(end, &command, generous()), 0);
     if (w == VICTIM) {
         /* is last, and the caller sleeps or is on the way there */
         er_atomic_i32_t *pending = &rig->segment->progress.pending;
         er_bell_t *bell = &rig->segment->caller_bell;
         int64_t deadline = generous();
-        while (er_load_acquire(pending) != (int32_t)port->num_envs ||
+        while (er_load_acquire(pending) != (int32_t)end->num_envs ||
                !(er_load_acquire(&bell->word) & 1)) {
             CHECK(er_park_now() < deadline);
             er_park_yield();
@@ -60,7 +60,7 @@ static void work(rig_t *rig, uint32_t w, int point) {
         die_at = point;
         if (die_at == IN_STEP) die();
     }
-    er_worker_finish(port, command.seq);
+    er_worker_finish(end, command.seq);
 }
 
 /* One worker of three is killed. The wait ends at its deadline, the caller then sees who died, and
@@ -96,9 +96,9 @@ static void run(int point) {
     }
 
     uint32_t left = er_caller_collect(&rig.caller);
-    uint32_t slice = rig.ports[VICTIM].num_envs;
+    uint32_t slice = rig.ends[VICTIM].num_envs;
     CHECK_EQ(left, point == IN_STEP || point == BEFORE_MARK ? slice : 0);
-    CHECK_EQ(er_load_acquire(&er_env_seq(rig.segment)[rig.ports[VICTIM].first_env]),
+    CHECK_EQ(er_load_acquire(&er_env_seq(rig.segment)[rig.ends[VICTIM].first_env]),
              point == IN_STEP ? 0 : seq);
     if (point == NOWHERE) {
         CHECK(WIFEXITED(status) && WEXITSTATUS(status) == PASS);
@@ -112,7 +112,7 @@ static void run(int point) {
     for (uint32_t w = 0; w < WORKERS; w++) {
         if (w == VICTIM) continue;
         CHECK_EQ(er_caller_post(&rig.caller, w, &command), 0);
-        er_worker_finish(&rig.ports[w], command.seq);
+        er_worker_finish(&rig.ends[w], command.seq);
     }
     CHECK_EQ(er_caller_wait(&rig.caller, generous()), 0);
     rig_close(&rig);

@@ -23,7 +23,7 @@ typedef struct {
     er_ring_view_t commands[RIG_WORKERS];
     er_ring_view_t replies[RIG_WORKERS];
     uint64_t counted[RIG_ENVS / 64];
-    er_worker_port_t ports[RIG_WORKERS];
+    er_worker_end_t ends[RIG_WORKERS];
 } rig_t;
 
 enum { RIG_PRIVATE, RIG_SHARED };
@@ -64,7 +64,7 @@ static inline void rig_open(rig_t *rig, int shared, uint32_t num_envs, uint32_t 
     for (uint32_t w = 0; w < num_workers; w++) {
         uint32_t first = num_envs * w / num_workers;
         uint32_t behind = num_envs * (w + 1) / num_workers;
-        CHECK_EQ(er_worker_open(&rig->ports[w], rig->segment, w, first, behind - first), 0);
+        CHECK_EQ(er_worker_open(&rig->ends[w], rig->segment, w, first, behind - first), 0);
     }
 }
 

@@ -22,23 +22,23 @@ static inline uint64_t result(uint64_t action, uint32_t env) {
 static inline uint64_t reply_length(uint32_t seq, uint32_t worker) { return (seq + worker) % 60; }
 
 static inline void serve(rig_t *rig, uint32_t worker, uint32_t spin_ns) {
-    er_worker_port_t *port = &rig->ports[worker];
+    er_worker_end_t *end = &rig->ends[worker];
     er_report_t *report = &er_worker(rig->segment, worker)->report;
     er_command_t command;
-    port->wait = (er_wait_t){.spin_ns = spin_ns, .yield_every = 4, .adaptive = 1};
+    end->wait = (er_wait_t){.spin_ns = spin_ns, .yield_every = 4, .adaptive = 1};
     for (;;) {
-        CHECK_EQ(er_worker_next(port, &command, generous()), 0);
+        CHECK_EQ(er_worker_next(end, &command, generous()), 0);
         uint64_t *results = er_slot(rig->segment, command.slot);
-        for (uint32_t env = port->first_env; env < port->first_env + port->num_envs; env++) {
+        for (uint32_t env = end->first_env; env < end->first_env + end->num_envs; env++) {
             results[env] = result(actions_of(rig)[env], env);
         }
         uint8_t reply[64];
         uint64_t length = reply_length(command.seq, worker);
         memset(reply, (int)(command.seq & 0xff), sizeof reply);
-        CHECK_EQ(er_ring_write(&port->replies, reply, length), (int64_t)length);
+        CHECK_EQ(er_ring_write(&end->replies, reply, length), (int64_t)length);
         report->reply_bytes = length;
         report->hints = command.seq;
-        er_worker_finish(port, command.seq);
+        er_worker_finish(end, command.seq);
         if (command.op == ER_OP_MESSAGE) return;
     }
 }

@@ -8,9 +8,9 @@ static rig_t rig;
 static void *worker(void *unused) {
     (void)unused;
     er_command_t command;
-    CHECK_EQ(er_worker_next(&rig.ports[0], &command, generous()), 0);
+    CHECK_EQ(er_worker_next(&rig.ends[0], &command, generous()), 0);
     *(uint64_t *)er_slot(rig.segment, 0) = 1;
-    er_worker_finish(&rig.ports[0], command.seq);
+    er_worker_finish(&rig.ends[0], command.seq);
     return NULL;
 }
 

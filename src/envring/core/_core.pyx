@@ -110,21 +110,21 @@ cdef extern from "er_batch.h":
         er_ring_view_t *replies
         uint32_t seq, expected, done
         er_wait_t wait
-    ctypedef struct er_worker_port_t:
+    ctypedef struct er_worker_end_t:
         er_segment_t *segment
         uint32_t worker, first_env, num_envs
         er_ring_view_t replies
         er_wait_t wait
     int er_caller_open(er_caller_t *, er_segment_t *, er_ring_view_t *, er_ring_view_t *,
                        uint64_t *)
-    int er_worker_open(er_worker_port_t *, er_segment_t *, uint32_t, uint32_t, uint32_t)
+    int er_worker_open(er_worker_end_t *, er_segment_t *, uint32_t, uint32_t, uint32_t)
     uint32_t er_caller_begin(er_caller_t *, uint32_t)
     int er_caller_post(er_caller_t *, uint32_t, const er_command_t *)
     int er_caller_ring(er_caller_t *)
     int er_caller_wait(er_caller_t *, int64_t) nogil
-    int er_worker_next(er_worker_port_t *, er_command_t *, int64_t) nogil
-    int er_worker_stall(er_worker_port_t *, int64_t) nogil
-    void er_worker_finish(er_worker_port_t *, uint32_t) nogil
+    int er_worker_next(er_worker_end_t *, er_command_t *, int64_t) nogil
+    int er_worker_stall(er_worker_end_t *, int64_t) nogil
+    void er_worker_finish(er_worker_end_t *, uint32_t) nogil
 
 
 cdef extern from "er_spread.h":
@@ -470,7 +470,7 @@ cdef class WorkerPort:
     """A worker's end of a segment."""
 
     cdef Segment segment
-    cdef er_worker_port_t port
+    cdef er_worker_end_t port
     cdef uint32_t hints
 
     def __init__(self, Segment segment, uint32_t worker, uint32_t first_env, uint32_t num_envs,
