@@ -3,7 +3,7 @@
  * Python as the step loop sees it: a table of functions, types and struct offsets.
  *
  * The loop includes no Python.h. At home `_core` fills the table with the interpreter it was built
- * for; a foreign worker fills the same table with addresses that ctypes finds (er_foreign.h). All
+ * for; a foreign worker fills the same table with addresses that ctypes finds (er_worker.h). All
  * object pointers are the interpreter's own PyObject*. "New" and "borrowed" mean what they mean in
  * CPython. Python 2 has two types of ints, `int` and `long`; later ones name theirs twice.
  */

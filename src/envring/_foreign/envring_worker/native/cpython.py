@@ -129,7 +129,7 @@ class Python(object):
     """This interpreter as the step loop's table.
 
     Args:
-        bind: er_foreign_bind.
+        bind: er_python_bind.
 
     Attributes:
         table: the PythonTable.

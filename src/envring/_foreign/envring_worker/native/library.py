@@ -56,26 +56,26 @@ class Library(object):
             raise NativeUnavailable("%s does not load: %s" % (path, error))
         except AttributeError as error:
             raise NativeUnavailable("%s is of another version: %s" % (path, error))
-        self.abi = self.unlocked.er_foreign_abi()
+        self.abi = self.unlocked.er_segment_abi()
 
     def _declare(self):
         c, library = self.ctypes, self.unlocked
         pointer, i32, i64, u32, u64 = c.c_void_p, c.c_int, c.c_int64, c.c_uint32, c.c_uint64
         for name, result, arguments in (
-            ("er_foreign_layout", i32, [pointer, i32]),
-            ("er_foreign_abi", u32, []),
-            ("er_foreign_port_bytes", u64, []),
-            ("er_foreign_command", pointer, [pointer]),
-            ("er_foreign_open", i32, [pointer, pointer, u32, u32, u32]),
-            ("er_foreign_set_wait", None, [pointer, u32, u32, u32]),
-            ("er_foreign_next", i32, [pointer, i64]),
-            ("er_foreign_reply", i64, [pointer, pointer, u64]),
-            ("er_foreign_stall", i32, [pointer, i64]),
-            ("er_foreign_finish", None, [pointer, u32, u32, u64]),
-            ("er_foreign_count", None, [pointer, i64, u64]),
-            ("er_foreign_count_for", None, [pointer, pointer]),
-            ("er_foreign_step", i32, [pointer, pointer, u32]),
-            ("er_foreign_serve", i32, [pointer, pointer, i32, i32, i64]),
+            ("er_struct_offsets", i32, [pointer, i32]),
+            ("er_segment_abi", u32, []),
+            ("er_port_bytes", u64, []),
+            ("er_port_command", pointer, [pointer]),
+            ("er_port_open", i32, [pointer, pointer, u32, u32, u32]),
+            ("er_port_set_wait", None, [pointer, u32, u32, u32]),
+            ("er_port_next", i32, [pointer, i64]),
+            ("er_port_reply", i64, [pointer, pointer, u64]),
+            ("er_port_stall", i32, [pointer, i64]),
+            ("er_port_finish", None, [pointer, u32, u32, u64]),
+            ("er_port_count", None, [pointer, i64, u64]),
+            ("er_port_count_for", None, [pointer, pointer]),
+            ("er_port_step", i32, [pointer, pointer, u32]),
+            ("er_port_serve", i32, [pointer, pointer, i32, i32, i64]),
             ("er_steploop_clear", None, [pointer]),
             ("er_segment_check", i32, [pointer, u64]),
             ("er_lifeline_arm", i32, [i32, i64]),
@@ -98,7 +98,7 @@ class Library(object):
             except (AttributeError, ImportError, OSError) as error:
                 raise NativeUnavailable("the compiled step loop needs CPython: %s" % error)
             try:
-                self._python = Python(locked.er_foreign_bind), locked
+                self._python = Python(locked.er_python_bind), locked
             except UnknownPython as error:
                 raise NativeUnavailable("the compiled step loop cannot run here: %s" % error)
         return self._python
@@ -158,20 +158,20 @@ class NativePort(object):
         ctypes, functions = library.ctypes, library.unlocked
         self.library = library
         self._segment = segment  # keeps it mapped
-        self._memory = ctypes.create_string_buffer(functions.er_foreign_port_bytes())
+        self._memory = ctypes.create_string_buffer(functions.er_port_bytes())
         self._functions = functions
         self._cast = ctypes.cast
         self._pointer = ctypes.c_void_p
-        self._next = functions.er_foreign_next
+        self._next = functions.er_port_next
         self._hints = 0
         self.at = ctypes.addressof(self._memory)
-        r = functions.er_foreign_open(self.at, segment.address, worker, first_env, num_envs)
+        r = functions.er_port_open(self.at, segment.address, worker, first_env, num_envs)
         if r < 0:
             raise OSError(-r, os.strerror(-r))
-        functions.er_foreign_set_wait(
+        functions.er_port_set_wait(
             self.at, int(min(spin, _MOST_SPIN) * 1e9), int(adaptive), max(int(yield_every), 1)
         )
-        self.command = library.structs.Command.from_address(functions.er_foreign_command(self.at))
+        self.command = library.structs.Command.from_address(functions.er_port_command(self.at))
 
     def next(self, timeout):
         """The next command (op, seq, slot, action), or None after `timeout` seconds or sooner."""
@@ -188,7 +188,7 @@ class NativePort(object):
 
     def count_batch(self, busy_ns, env_steps):
         """Adds a batch to the worker's statistics."""
-        self._functions.er_foreign_count(self.at, busy_ns, env_steps)
+        self._functions.er_port_count(self.at, busy_ns, env_steps)
 
     def hint(self, hints):
         """Raises hints in the next report, and only there."""
@@ -205,15 +205,15 @@ class NativePort(object):
             size = left = len(reply)
             from_ = self._cast(reply, self._pointer).value
             while left:
-                n = functions.er_foreign_reply(self.at, from_, left)
+                n = functions.er_port_reply(self.at, from_, left)
                 if n < 0:
                     raise OSError(-n, os.strerror(-n))
                 from_ += n
                 left -= n
                 if left and not n:
-                    functions.er_foreign_stall(self.at, _SLICE_NS)
+                    functions.er_port_stall(self.at, _SLICE_NS)
                     if functions.er_lifeline_cut():
                         return False
         hints, self._hints = self._hints, 0
-        functions.er_foreign_finish(self.at, seq, hints, size)
+        functions.er_port_finish(self.at, seq, hints, size)
         return True

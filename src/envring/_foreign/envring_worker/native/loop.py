@@ -59,9 +59,9 @@ class NativeLoop(object):
             self._make_plan(envs.obs_writer.plan, leaf_offsets)
         self.rebind()
         # Called without declared arguments, which are already what C wants: half the time.
-        self._step = locked["er_foreign_step"]
-        self._serve = locked["er_foreign_serve"]
-        self._count_for = library.unlocked.er_foreign_count_for
+        self._step = locked["er_port_step"]
+        self._serve = locked["er_port_serve"]
+        self._count_for = library.unlocked.er_port_count_for
         self._clear = locked["er_steploop_clear"]
         self._clear.restype = None
         self._at = self._ctypes.byref(self._foreign)

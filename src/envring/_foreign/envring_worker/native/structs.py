@@ -25,7 +25,7 @@ from ctypes import (
 
 from ..data.preorder import INFO_KINDS, OBS_DICT, OBS_LEAF, OBS_TUPLE, PYTHON_INTS, SCALAR_KINDS
 
-SERVED_COMMAND, SERVED_STEP = 1, 2  # what er_foreign_serve returns
+SERVED_COMMAND, SERVED_STEP = 1, 2  # what er_port_serve returns
 
 CACHED_ACTIONS = 256
 
@@ -35,7 +35,7 @@ def _fields(kind, names):
 
 
 class Api(Structure):
-    """er_foreign_api_t."""
+    """er_python_api_t."""
 
     _fields_ = _fields(
         c_void_p,
@@ -124,7 +124,7 @@ class StepLoop(Structure):
 
 
 class ForeignLoop(Structure):
-    """er_foreign_loop_t."""
+    """er_worker_loop_t."""
 
     _fields_ = [
         ("loop", StepLoop),
@@ -156,7 +156,7 @@ _MIRRORED = (
 
 
 def layout():
-    """Sizes, offsets and kinds as they are known here, in the order of er_foreign_layout."""
+    """Sizes, offsets and kinds as they are known here, in the order of er_struct_offsets."""
     values = []
     for struct in _MIRRORED:
         values.append(sizeof(struct))
@@ -170,7 +170,7 @@ def layout():
 
 def layout_of(library):
     """The same as the library has them."""
-    room = library.er_foreign_layout(None, 0)
+    room = library.er_struct_offsets(None, 0)
     values = (c_uint32 * room)()
-    library.er_foreign_layout(values, room)
+    library.er_struct_offsets(values, room)
     return list(values)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 
-#include "er_foreign.h"
+#include "er_worker.h"
 #include "fake_slice.h"
 #include "rig.h"
 
-static er_foreign_port_t port;
+static er_port_t port;
 static int errors_cleared, locked = 1, slot_set;
 static float numbers[1] = {4};
 static intptr_t shape[1] = {1};
@@ -50,7 +50,7 @@ static er_object *int_from_long(long number) {
 }
 
 static void bind(er_python_t *py, int with_vectorcall) {
-    er_foreign_api_t api = {
+    er_python_api_t api = {
         .call_function_obj_args = call_function_obj_args,
         .vectorcall_dict = with_vectorcall ? vectorcall_dict : NULL,
         .decref = fake_decref_,
@@ -62,7 +62,7 @@ static void bind(er_python_t *py, int with_vectorcall) {
         .save_thread = save_thread,
         .restore_thread = restore_thread,
     };
-    er_foreign_bind(py, &api);
+    er_python_bind(py, &api);
 }
 
 static fake_t *result(double reward) {
@@ -91,8 +91,8 @@ static uint32_t post(rig_t *rig, uint32_t op, uint32_t slot, uint32_t action) {
     return command.seq;
 }
 
-static int serve(er_foreign_loop_t *foreign, int publish, int careful, int64_t timeout) {
-    int r = er_foreign_serve(foreign, &port, publish, careful, timeout);
+static int serve(er_worker_loop_t *foreign, int publish, int careful, int64_t timeout) {
+    int r = er_port_serve(foreign, &port, publish, careful, timeout);
     CHECK(locked);
     return r;
 }
@@ -103,12 +103,12 @@ int main(void) {
     er_segment_t *segment = rig.segment;
     er_stats_t *stats = &er_worker(segment, 0)->stats;
     er_report_t *report = &er_worker(segment, 0)->report;
-    CHECK(er_foreign_port_bytes() == sizeof port);
-    CHECK_EQ(er_foreign_abi(), ER_ABI);
-    CHECK_EQ(er_foreign_open(&port, segment, 1, 0, 1), -EINVAL);
-    CHECK_EQ(er_foreign_open(&port, segment, 0, 0, 1), 0);
-    er_foreign_set_wait(&port, 0, 0, 0);
-    CHECK_EQ(er_foreign_next(&port, 0), -ETIMEDOUT);
+    CHECK(er_port_bytes() == sizeof port);
+    CHECK_EQ(er_segment_abi(), ER_ABI);
+    CHECK_EQ(er_port_open(&port, segment, 1, 0, 1), -EINVAL);
+    CHECK_EQ(er_port_open(&port, segment, 0, 0, 1), 0);
+    er_port_set_wait(&port, 0, 0, 0);
+    CHECK_EQ(er_port_next(&port, 0), -ETIMEDOUT);
 
     fake_slice_t slice;
     fake_slice_open(&slice, ER_DISABLED);
@@ -126,7 +126,7 @@ int main(void) {
         .nbytes = sizeof numbers,
     };
     slice.loop.obs_plan = &plan;
-    er_foreign_loop_t foreign = {
+    er_worker_loop_t foreign = {
         .loop = slice.loop,
         .slots = er_slot(segment, 0),
         .slot_bytes = segment->slot_bytes,
@@ -137,7 +137,7 @@ int main(void) {
         .ints = er_at(segment, segment->off_actions),
     };
     *(int64_t *)er_at(segment, segment->off_actions) = 700;
-    er_foreign_count_for(&foreign, &port);
+    er_port_count_for(&foreign, &port);
 
     /* a step that calls nothing: stored, published, and waited for the next */
     post(&rig, ER_OP_STEP, 1, ER_ACTIONS_INTS);
@@ -181,7 +181,7 @@ int main(void) {
     CHECK_EQ(serve(&foreign, 0, 0, 0), ER_SERVED_STEP);
     CHECK_EQ(fake_called[STORE_OBS], 1);
     CHECK_EQ(slot_set, 1);
-    CHECK_EQ(er_foreign_command(&port)->seq, seq);
+    CHECK_EQ(er_port_command(&port)->seq, seq);
     CHECK_EQ(er_caller_collect(&rig.caller), 1);
     CHECK_EQ(serve(&foreign, 1, 0, 0), -ETIMEDOUT);
     CHECK_EQ(er_caller_wait(&rig.caller, generous()), 0);
@@ -201,10 +201,10 @@ int main(void) {
     foreign.loop.at++;
     slice.tid = 3; /* of this batch: not cleared again */
     fake_error = 0;
-    CHECK_EQ(er_foreign_step(&foreign, NULL, 0), 0);
+    CHECK_EQ(er_port_step(&foreign, NULL, 0), 0);
     CHECK_EQ(slice.tid, 3);
     CHECK_EQ(foreign.loop.at, 0);
-    er_foreign_finish(&port, er_foreign_command(&port)->seq, 5, 0);
+    er_port_finish(&port, er_port_command(&port)->seq, 5, 0);
     CHECK_EQ(er_caller_wait(&rig.caller, generous()), 0);
     CHECK_EQ(report->hints, 5);
     CHECK_EQ(er_load_relaxed(&stats->batches), 4); /* who steps without the port counts himself */
@@ -212,14 +212,14 @@ int main(void) {
     /* what is not for the loop */
     post(&rig, ER_OP_STEP, 1, 1234);
     CHECK_EQ(serve(&foreign, 0, 0, 0), ER_SERVED_COMMAND);
-    CHECK_EQ(er_foreign_command(&port)->action, 1234);
+    CHECK_EQ(er_port_command(&port)->action, 1234);
     post(&rig, ER_OP_STEP, 1, ER_ACTIONS_SLAB); /* no numbers there */
     CHECK_EQ(serve(&foreign, 0, 0, 0), ER_SERVED_COMMAND);
     post(&rig, ER_OP_MESSAGE, 1, ER_ACTIONS_INTS);
     CHECK_EQ(serve(&foreign, 0, 0, 0), ER_SERVED_COMMAND);
-    CHECK_EQ(er_foreign_reply(&port, "0123456789", 10), 10);
-    CHECK_EQ(er_foreign_stall(&port, 0), -ETIMEDOUT);
-    er_foreign_finish(&port, er_foreign_command(&port)->seq, 0, 10);
+    CHECK_EQ(er_port_reply(&port, "0123456789", 10), 10);
+    CHECK_EQ(er_port_stall(&port, 0), -ETIMEDOUT);
+    er_port_finish(&port, er_port_command(&port)->seq, 0, 10);
     CHECK_EQ(er_caller_wait(&rig.caller, generous()), 0);
     CHECK_EQ(report->reply_bytes, 10);
 

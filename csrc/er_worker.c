@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE
-#include "er_foreign.h"
+#include "er_worker.h"
 
 #include <string.h>
 
@@ -9,7 +9,7 @@
 
 /* -- Python's functions ----------------------------------------------------------------------- */
 
-static er_foreign_api_t python;
+static er_python_api_t python;
 
 #define ARGUMENTS_OFFSET ((size_t)1 << (8 * sizeof(size_t) - 1)) /* PY_VECTORCALL_... */
 #define EQUAL 2                                                  /* Py_EQ */
@@ -41,7 +41,7 @@ static er_object *dict_get(er_object *dict, er_object *key) {
 
 static int equal(er_object *a, er_object *b) { return python.rich_compare_bool(a, b, EQUAL); }
 
-void er_foreign_bind(er_python_t *py, const er_foreign_api_t *api) {
+void er_python_bind(er_python_t *py, const er_python_api_t *api) {
     python = *api;
     py->call_one = api->vectorcall_dict ? call_one_by_vector : call_one;
     py->call_env = call_env;
@@ -54,9 +54,9 @@ void er_foreign_bind(er_python_t *py, const er_foreign_api_t *api) {
 
 #define AT(field) (uint32_t)offsetof(STRUCT, field)
 
-int er_foreign_layout(uint32_t *values, int room) {
+int er_struct_offsets(uint32_t *values, int room) {
     static const uint32_t layout[] = {
-#define STRUCT er_foreign_api_t
+#define STRUCT er_python_api_t
         sizeof(STRUCT),
         AT(call_function_obj_args),
         AT(vectorcall_dict),
@@ -185,7 +185,7 @@ int er_foreign_layout(uint32_t *values, int room) {
         AT(began_ns),
         AT(env_ns),
 #undef STRUCT
-#define STRUCT er_foreign_loop_t
+#define STRUCT er_worker_loop_t
         sizeof(STRUCT),
         AT(loop),
         AT(slots),
@@ -226,28 +226,27 @@ int er_foreign_layout(uint32_t *values, int room) {
     return count;
 }
 
-uint32_t er_foreign_abi(void) { return ER_ABI; }
+uint32_t er_segment_abi(void) { return ER_ABI; }
 
 /* -- port ------------------------------------------------------------------------------------- */
 
-uint64_t er_foreign_port_bytes(void) { return sizeof(er_foreign_port_t); }
+uint64_t er_port_bytes(void) { return sizeof(er_port_t); }
 
-const er_command_t *er_foreign_command(const er_foreign_port_t *port) { return &port->command; }
+const er_command_t *er_port_command(const er_port_t *port) { return &port->command; }
 
-static er_stats_t *stats(const er_foreign_port_t *port) {
+static er_stats_t *stats(const er_port_t *port) {
     return &er_worker(port->port.segment, port->port.worker)->stats;
 }
 
-int er_foreign_open(er_foreign_port_t *port, void *base, uint32_t worker, uint32_t first_env,
-                    uint32_t num_envs) {
+int er_port_open(er_port_t *port, void *base, uint32_t worker, uint32_t first_env,
+                 uint32_t num_envs) {
     memset(port, 0, sizeof *port);
     er_segment_t *segment = base;
     er_spread_open(&port->spread, segment);
     return er_worker_open(&port->port, segment, worker, first_env, num_envs);
 }
 
-void er_foreign_set_wait(er_foreign_port_t *port, uint32_t spin_ns, uint32_t adaptive,
-                         uint32_t yield_every) {
+void er_port_set_wait(er_port_t *port, uint32_t spin_ns, uint32_t adaptive, uint32_t yield_every) {
     er_wait_t *wait = &port->port.wait;
     memset(wait, 0, sizeof *wait);
     wait->spin_ns = spin_ns;
@@ -255,7 +254,7 @@ void er_foreign_set_wait(er_foreign_port_t *port, uint32_t spin_ns, uint32_t ada
     wait->yield_every = yield_every ? yield_every : 1;
 }
 
-int er_foreign_next(er_foreign_port_t *port, int64_t timeout_ns) {
+int er_port_next(er_port_t *port, int64_t timeout_ns) {
     int64_t start = er_park_now();
     int r = er_worker_next(&port->port, &port->command, start + timeout_ns);
     if (r < 0) return r;
@@ -266,16 +265,15 @@ int er_foreign_next(er_foreign_port_t *port, int64_t timeout_ns) {
     return 0;
 }
 
-int64_t er_foreign_reply(er_foreign_port_t *port, const void *bytes, uint64_t count) {
+int64_t er_port_reply(er_port_t *port, const void *bytes, uint64_t count) {
     return er_ring_write(&port->port.replies, bytes, count);
 }
 
-int er_foreign_stall(er_foreign_port_t *port, int64_t timeout_ns) {
+int er_port_stall(er_port_t *port, int64_t timeout_ns) {
     return er_worker_stall(&port->port, er_park_now() + timeout_ns);
 }
 
-void er_foreign_finish(er_foreign_port_t *port, uint32_t seq, uint32_t hints,
-                       uint64_t reply_bytes) {
+void er_port_finish(er_port_t *port, uint32_t seq, uint32_t hints, uint64_t reply_bytes) {
     er_report_t *report = &er_worker(port->port.segment, port->port.worker)->report;
     report->reply_bytes = reply_bytes;
     report->hints = hints;
@@ -285,7 +283,7 @@ void er_foreign_finish(er_foreign_port_t *port, uint32_t seq, uint32_t hints,
     }
 }
 
-void er_foreign_count(er_foreign_port_t *port, int64_t busy_ns, uint64_t env_steps) {
+void er_port_count(er_port_t *port, int64_t busy_ns, uint64_t env_steps) {
     er_stat_add(&stats(port)->busy_ns, (uint64_t)busy_ns);
     er_stat_add(&stats(port)->batches, 1);
     er_stat_add(&stats(port)->env_steps, env_steps);
@@ -293,12 +291,12 @@ void er_foreign_count(er_foreign_port_t *port, int64_t busy_ns, uint64_t env_ste
 
 /* -- loop ------------------------------------------------------------------------------------- */
 
-void er_foreign_count_for(er_foreign_loop_t *foreign, const er_foreign_port_t *port) {
+void er_port_count_for(er_worker_loop_t *foreign, const er_port_t *port) {
     foreign->loop.timed = &port->port.segment->timed;
     foreign->loop.stats = stats(port);
 }
 
-int er_foreign_step(er_foreign_loop_t *foreign, er_foreign_port_t *port, uint32_t slot) {
+int er_port_step(er_worker_loop_t *foreign, er_port_t *port, uint32_t slot) {
     er_steploop_t *loop = &foreign->loop;
     uint32_t first = loop->first_env;
     uint32_t n = loop->num_envs;
@@ -318,14 +316,14 @@ int er_foreign_step(er_foreign_loop_t *foreign, er_foreign_port_t *port, uint32_
     memcpy(to + foreign->off_truncations + first, loop->truncations, n);
     er_steploop_end(loop);
     if (port) {
-        er_foreign_count(port, er_park_now() - port->since, n);
+        er_port_count(port, er_park_now() - port->since, n);
         er_stat_set(&stats(port)->slow_rows, loop->slow_rows);
     }
     return 0;
 }
 
 /* Points the loop to the actions of the command; 0 if Python has to read them. */
-static int find_actions(er_foreign_loop_t *foreign, const er_command_t *command) {
+static int find_actions(er_worker_loop_t *foreign, const er_command_t *command) {
     er_steploop_t *loop = &foreign->loop;
     if (command->op != ER_OP_STEP) return 0;
     loop->python_ints = command->action == ER_ACTIONS_INTS;
@@ -335,19 +333,19 @@ static int find_actions(er_foreign_loop_t *foreign, const er_command_t *command)
     return command->action == ER_ACTIONS_SLAB && foreign->actions;
 }
 
-int er_foreign_serve(er_foreign_loop_t *foreign, er_foreign_port_t *port, int publish, int careful,
-                     int64_t timeout_ns) {
+int er_port_serve(er_worker_loop_t *foreign, er_port_t *port, int publish, int careful,
+                  int64_t timeout_ns) {
     for (;; publish = 1) {
         void *thread = python.save_thread();
         if (publish) {
-            er_foreign_finish(port, port->command.seq, 0, 0);
+            er_port_finish(port, port->command.seq, 0, 0);
             er_spread(&port->spread, port->port.segment, port->port.worker);
         }
-        int r = er_foreign_next(port, timeout_ns);
+        int r = er_port_next(port, timeout_ns);
         python.restore_thread(thread);
         if (r < 0) return r;
         if (!find_actions(foreign, &port->command)) return ER_SERVED_COMMAND;
-        if (er_foreign_step(foreign, port, port->command.slot) < 0) return -1;
+        if (er_port_step(foreign, port, port->command.slot) < 0) return -1;
         if (careful || foreign->loop.called) return ER_SERVED_STEP;
     }
 }
