@@ -30,6 +30,17 @@
 #define LEAST_BAR 4u
 #define MOST_BAR 4096u
 
+#define MOST_SPIN_SECONDS 0.5
+
+void er_wait_open(er_wait_t *wait, double spin_seconds, int adaptive, uint32_t yield_every) {
+    double seconds = spin_seconds < MOST_SPIN_SECONDS ? spin_seconds : MOST_SPIN_SECONDS;
+    *wait = (er_wait_t){
+        .spin_ns = (uint32_t)(seconds * 1e9),
+        .yield_every = yield_every ? yield_every : 1,
+        .adaptive = adaptive != 0,
+    };
+}
+
 uint32_t er_bell_value(er_bell_t *bell) {
     /* SYNC POINT: bell. Acquire pairs with er_bell_ring: who sees the sequence sees the payload. */
     return er_load_acquire(&bell->word) & ~WAITER;

@@ -50,6 +50,9 @@ typedef struct {
     uint64_t parks;       /* waits that slept */
 } er_wait_t;
 
+/* Begins a policy without experience. Seconds above 0.5 count as 0.5, yield_every 0 as 1. */
+void er_wait_open(er_wait_t *wait, double spin_seconds, int adaptive, uint32_t yield_every);
+
 /* The bell's sequence, to be passed to er_bell_wait. */
 uint32_t er_bell_value(er_bell_t *bell);
 

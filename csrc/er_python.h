@@ -2,10 +2,10 @@
  *
  * Python as the step loop sees it: a table of functions, types and struct offsets.
  *
- * The loop includes no Python.h. At home `_core` fills the table with the interpreter it was built
- * for; a foreign worker fills the same table with addresses that ctypes finds (er_worker.h). All
- * object pointers are the interpreter's own PyObject*. "New" and "borrowed" mean what they mean in
- * CPython. Python 2 has two types of ints, `int` and `long`; later ones name theirs twice.
+ * The loop includes no Python.h. `_core` fills the table with the interpreter that it was built for; a
+ * foreign worker fills the same table with addresses that ctypes finds. All object pointers are the
+ * interpreter's own PyObject*. "New" and "borrowed" mean what they mean in CPython. Python 2 has two
+ * types of ints, `int` and `long`; later versions have one, which fills both places.
  */
 #ifndef ER_PYTHON_H
 #define ER_PYTHON_H
@@ -30,6 +30,8 @@ typedef struct {
     int (*dict_next)(er_object *dict, ptrdiff_t *position, er_object **key, er_object **value);
     er_object *(*dict_get)(er_object *dict, er_object *key); /* borrowed; NULL without an error */
     int (*equal)(er_object *, er_object *);                  /* -1 error */
+    void *(*save_thread)(void);                              /* releases the interpreter's lock */
+    void (*restore_thread)(void *);
 
     er_object *type_tuple, *type_dict, *type_float, *type_int, *type_long, *type_str, *type_ndarray;
     er_object *true_, *false_, *numpy_true, *numpy_false;
@@ -39,6 +41,23 @@ typedef struct {
     size_t offset_scalar_value; /* obval of a numpy scalar */
     size_t offset_array;        /* er_ndarray_t of a numpy array */
 } er_python_t;
+
+/* Functions of Python that er_python_bind needs; those marked may be NULL. */
+typedef struct {
+    er_object *(*call_function_obj_args)(er_object *, ...);
+    er_object *(*vectorcall_dict)(er_object *, er_object *const *, size_t, er_object *); /* 3.9 */
+    er_object *(*int_from_long)(long);
+    void (*decref)(er_object *);
+    er_object *(*dict_get_item_with_error)(er_object *, er_object *);
+    er_object *(*err_occurred)(void); /* borrowed */
+    void (*err_clear)(void);
+    int (*rich_compare_bool)(er_object *, er_object *, int);
+} er_python_api_t;
+
+/* Fills in the functions that no version of Python has under one name and signature: call_one,
+ * call_env, from_int64, dict_get and equal. They find what they call in one static table: a process
+ * has one interpreter. */
+void er_python_bind(er_python_t *py, const er_python_api_t *api);
 
 /* The fields of numpy's array struct behind the object head; the same in numpy 1 and 2. */
 typedef struct {

@@ -108,3 +108,5 @@ int er_segment_check(const void *base, uint64_t bytes) {
     if (memcmp(&expected, s, constants) != 0) return -ERANGE;
     return expected.total_bytes <= bytes ? 0 : -ERANGE;
 }
+
+uint32_t er_segment_abi(void) { return ER_ABI; }

@@ -30,6 +30,9 @@ int er_segment_format(void *base, uint64_t bytes, const er_config_t *config);
  * -EPROTO   another version (see abi)    -ERANGE  offsets that do not fit the mapping */
 int er_segment_check(const void *base, uint64_t bytes);
 
+/* ER_ABI, for who has the library without its headers. */
+uint32_t er_segment_abi(void);
+
 static inline void *er_at(const er_segment_t *segment, uint64_t offset) {
     return (uint8_t *)(uintptr_t)segment + offset;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "er_steploop.h"
 
+#include <string.h>
+
 #include "er_park.h"
 #include "er_stats.h"
 
@@ -10,7 +12,7 @@
 /* Calls one of the six with (i, argument). A new reference. */
 static er_object *call(er_steploop_t *loop, er_object *function, uint32_t i, er_object *argument) {
     const er_python_t *py = loop->py;
-    if (!loop->called && loop->set_slot) {
+    if (!loop->called) {
         er_object *r = py->call_env(loop->set_slot, (long)loop->slot_number, py->false_);
         if (!r) return NULL;
         py->decref(r);
@@ -203,15 +205,35 @@ ALWAYS_INLINE int step_env(er_steploop_t *loop, uint32_t i, int timing) {
     return r;
 }
 
-void er_steploop_begin(er_steploop_t *loop) {
-    loop->at = 0;
-    loop->timing = loop->timed && er_load_relaxed(loop->timed);
-    if (!loop->timing) return;
-    loop->env_ns = 0;
-    loop->began_ns = er_park_now();
+int er_steploop_find_actions(er_steploop_t *loop, uint32_t action) {
+    int in_slab = action == ER_ACTIONS_SLAB && loop->slab_actions;
+    loop->python_ints = action == ER_ACTIONS_INTS && loop->slab_ints;
+    loop->actions = loop->slab_actions;
+    loop->int_actions = loop->python_ints ? loop->slab_ints : in_slab ? loop->slab_numbers : NULL;
+    return loop->python_ints || in_slab;
 }
 
-void er_steploop_end(er_steploop_t *loop) {
+void er_steploop_begin(er_steploop_t *loop, uint32_t slot) {
+    loop->timing = loop->timed && er_load_relaxed(loop->timed);
+    if (loop->timing) {
+        loop->env_ns = 0;
+        loop->began_ns = er_park_now();
+    }
+    memset(loop->tids + loop->first_env, 0, loop->num_envs * sizeof *loop->tids);
+    memset(loop->final_marks + loop->first_env, 0, loop->num_envs);
+    loop->slot = loop->slots + slot * loop->slot_bytes;
+    loop->slot_number = slot;
+    loop->called = 0;
+    loop->at = 0;
+}
+
+static void end(const er_steploop_t *loop) {
+    uint32_t first = loop->first_env;
+    uint32_t n = loop->num_envs;
+    uint8_t *to = loop->slot;
+    memcpy(to + loop->off_rewards + first * sizeof(double), loop->rewards, n * sizeof(double));
+    memcpy(to + loop->off_terminations + first, loop->terminations, n);
+    memcpy(to + loop->off_truncations + first, loop->truncations, n);
     if (!loop->timing) return;
     er_stat_add(&loop->stats->env_ns, (uint64_t)loop->env_ns);
     er_stat_set(&loop->stats->began_ns, (uint64_t)loop->began_ns);
@@ -225,11 +247,16 @@ static __attribute__((noinline)) int run_timed(er_steploop_t *loop) {
     return 0;
 }
 
-int er_steploop_run(er_steploop_t *loop) {
-    if (loop->timing) return run_timed(loop);
+static int run_untimed(er_steploop_t *loop) {
     for (; loop->at < loop->num_envs; loop->at++) {
         if (step_env(loop, loop->at, 0) < 0) return -1;
     }
+    return 0;
+}
+
+int er_steploop_run(er_steploop_t *loop) {
+    if ((loop->timing ? run_timed(loop) : run_untimed(loop)) < 0) return -1;
+    end(loop);
     return 0;
 }
 

@@ -27,6 +27,16 @@ typedef struct {
     uint32_t first_env; /* slice: global number of its first env */
     uint32_t num_envs;
 
+    /* in the segment */
+    uint8_t *slots;
+    uint64_t slot_bytes;
+    uint64_t off_rewards; /* these three: in a slot */
+    uint64_t off_terminations;
+    uint64_t off_truncations;
+    uint8_t *final_marks; /* per global env */
+    uint16_t *tids;       /* per global env */
+    uint8_t *info_area;
+
     /* owned by the Python side, in slice order; `steps` changes when methods are rebound */
     er_object **steps;
     er_object *last_obs;     /* list */
@@ -45,15 +55,18 @@ typedef struct {
      * had it; NULL where such a tuple is an error that to_result raises */
     er_object *truncated_key;
 
-    /* (slot, False): called before the first call of a batch to any of the six, or NULL */
-    er_object *set_slot;
+    er_object
+        *set_slot; /* (slot, False): called before the first call of a batch to any of the six */
 
     const er_obs_node_t *obs_plan; /* NULL: every observation goes through store_obs */
     er_info_template_t *templates;
     int num_templates;
     int *env_template; /* per env: the template tried first, or -1 */
-    uint16_t *tids;    /* per global env */
-    uint8_t *info_area;
+
+    /* the action slab, where it holds a number per env; else NULL */
+    er_object *slab_actions;     /* the slice's actions as an array */
+    const int64_t *slab_numbers; /* their numbers, if they are int64 */
+    const int64_t *slab_ints;    /* the slice's numbers where actions travel as ER_ACTIONS_INTS */
 
     /* the segment's word and the worker's block, or NULL: then nothing is timed */
     const er_atomic32_t *timed;
@@ -77,17 +90,19 @@ typedef struct {
     int64_t env_ns; /* of this batch */
 } er_steploop_t;
 
-/* Begins a batch: its first env is next. */
-void er_steploop_begin(er_steploop_t *loop);
+/* Points the loop to the actions of a batch, by the code of how they travel (er_command_t). Returns 1,
+ * or 0 if Python has to read them and to set loop->actions. */
+int er_steploop_find_actions(er_steploop_t *loop, uint32_t action);
 
-/* Steps envs from loop->at on. 0: done. -1: a Python error is set, env loop->at raised it; the
- * caller records it, adds one to loop->at and calls again. */
+/* Begins a batch into a slot: its first env is next, no env has an info or a final observation. */
+void er_steploop_begin(er_steploop_t *loop, uint32_t slot);
+
+/* Steps envs from loop->at on; when all are stepped, stores rewards and flags, and in the statistics
+ * how long the batch took if it is timed. 0: done. -1: a Python error is set, env loop->at raised
+ * it; the caller records it, adds one to loop->at and calls again. */
 int er_steploop_run(er_steploop_t *loop);
 
-/* Ends a batch whose results are stored: says in the statistics how long it took, if it is timed. */
-void er_steploop_end(er_steploop_t *loop);
-
-/* Lets go of the cached action objects. */
+/* Releases the cached action objects. */
 void er_steploop_clear(er_steploop_t *loop);
 
 #endif

@@ -20,6 +20,11 @@ static inline fake_t *fake_step_(fake_t *self, long env, fake_t *action) {
     return result;
 }
 
+static inline fake_t *fake_set_slot_(fake_t *self, long slot, fake_t *argument) {
+    (void)self, (void)slot, (void)argument;
+    return &fake_none;
+}
+
 static inline fake_t *fake_count_(int which) {
     fake_called[which]++;
     return &fake_none;
@@ -63,7 +68,7 @@ typedef struct {
     fake_t functions[7];
     er_object *steps[1];
     fake_t last_obs;
-    uint8_t pending, terminated, truncated;
+    uint8_t pending, terminated, truncated, final_mark;
     double reward;
     int template_of_env;
     uint16_t tid;
@@ -72,12 +77,12 @@ typedef struct {
 
 static inline void fake_slice_open(fake_slice_t *slice, int autoreset_mode) {
     static const fake_call_t calls[] = {
-        fake_step_,      fake_reset_ended_, fake_finish_ended_,
-        fake_store_obs_, fake_store_info_,  fake_to_result_,
+        fake_step_,       fake_reset_ended_, fake_finish_ended_, fake_store_obs_,
+        fake_store_info_, fake_to_result_,   fake_set_slot_,
     };
     memset(slice, 0, sizeof *slice);
     memset(fake_called, 0, sizeof fake_called);
-    for (int i = 0; i < 6; i++) slice->functions[i] = fake_function(calls[i]);
+    for (int i = 0; i < 7; i++) slice->functions[i] = fake_function(calls[i]);
     slice->python = fake_python();
     slice->steps[0] = (er_object *)&slice->functions[0];
     slice->template_of_env = -1;
@@ -85,6 +90,13 @@ static inline void fake_slice_open(fake_slice_t *slice, int autoreset_mode) {
         .py = &slice->python,
         .autoreset_mode = autoreset_mode,
         .num_envs = 1,
+        .slots = slice->slot,
+        .off_rewards = 32,
+        .off_terminations = 40,
+        .off_truncations = 41,
+        .final_marks = &slice->final_mark,
+        .tids = &slice->tid,
+        .info_area = slice->infos,
         .steps = slice->steps,
         .last_obs = (er_object *)&slice->last_obs,
         .pending = &slice->pending,
@@ -96,19 +108,16 @@ static inline void fake_slice_open(fake_slice_t *slice, int autoreset_mode) {
         .store_obs = (er_object *)&slice->functions[3],
         .store_info = (er_object *)&slice->functions[4],
         .to_result = (er_object *)&slice->functions[5],
+        .set_slot = (er_object *)&slice->functions[6],
         .env_template = &slice->template_of_env,
-        .tids = &slice->tid,
-        .info_area = slice->infos,
-        .slot = slice->slot,
         .actions = (er_object *)&fake_none,
     };
 }
 
-/* Steps once; 0, or -1 for an exception. */
+/* A batch of one step; 0, or -1 for an exception. */
 static inline int fake_slice_step(fake_slice_t *slice, fake_t *result) {
     fake_result = result;
-    slice->loop.at = 0;
-    slice->tid = 0;
+    er_steploop_begin(&slice->loop, 0);
     int r = er_steploop_run(&slice->loop);
     CHECK_EQ(r, fake_error ? -1 : 0);
     fake_error = 0;

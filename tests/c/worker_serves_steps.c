@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 
+#include "er_offsets.h"
 #include "er_worker.h"
 #include "fake_slice.h"
 #include "rig.h"
@@ -59,10 +60,10 @@ static void bind(er_python_t *py, int with_vectorcall) {
         .err_clear = err_clear,
         .rich_compare_bool = rich_compare_bool,
         .int_from_long = int_from_long,
-        .save_thread = save_thread,
-        .restore_thread = restore_thread,
     };
     er_python_bind(py, &api);
+    py->save_thread = save_thread;
+    py->restore_thread = restore_thread;
 }
 
 static fake_t *result(double reward) {
@@ -91,13 +92,14 @@ static uint32_t post(rig_t *rig, uint32_t op, uint32_t slot, uint32_t action) {
     return command.seq;
 }
 
-static int serve(er_worker_loop_t *foreign, int publish, int careful, int64_t timeout) {
-    int r = er_port_serve(foreign, &port, publish, careful, timeout);
+static int serve(er_steploop_t *loop, int publish, int careful, int64_t timeout) {
+    int r = er_port_serve(&port, loop, publish, careful, timeout);
     CHECK(locked);
     return r;
 }
 
 int main(void) {
+    static uint32_t values[400];
     rig_t rig;
     rig_open(&rig, RIG_PRIVATE, 1, 1);
     er_segment_t *segment = rig.segment;
@@ -105,9 +107,14 @@ int main(void) {
     er_report_t *report = &er_worker(segment, 0)->report;
     CHECK(er_port_bytes() == sizeof port);
     CHECK_EQ(er_segment_abi(), ER_ABI);
-    CHECK_EQ(er_port_open(&port, segment, 1, 0, 1), -EINVAL);
-    CHECK_EQ(er_port_open(&port, segment, 0, 0, 1), 0);
-    er_port_set_wait(&port, 0, 0, 0);
+    CHECK_EQ(er_struct_offsets(NULL, 0), er_struct_offsets(values, 400));
+    CHECK_EQ(er_port_open(&port, segment, 1, 0, 1, 0, 0, 0), -EINVAL);
+    CHECK_EQ(er_port_open(&port, segment, 0, 0, 1, 7, 1, 3), 0);
+    CHECK_EQ(port.end.wait.spin_ns, 500000000);
+    CHECK_EQ(port.end.wait.adaptive, 1);
+    CHECK_EQ(port.end.wait.yield_every, 3);
+    CHECK_EQ(er_port_open(&port, segment, 0, 0, 1, 0, 0, 0), 0);
+    CHECK_EQ(port.end.wait.yield_every, 1);
     CHECK_EQ(er_port_next(&port, 0), -ETIMEDOUT);
 
     fake_slice_t slice;
@@ -116,7 +123,6 @@ int main(void) {
     slice.python.call_env = fake_call_env_;
     slice.functions[0] = fake_function(step);
     slice.functions[6] = fake_function(set_slot);
-    slice.loop.set_slot = (er_object *)&slice.functions[6];
     er_obs_node_t plan = {
         .kind = ER_OBS_LEAF,
         .dtype = (er_object *)&fake_dtype,
@@ -126,35 +132,33 @@ int main(void) {
         .nbytes = sizeof numbers,
     };
     slice.loop.obs_plan = &plan;
-    er_worker_loop_t foreign = {
-        .loop = slice.loop,
-        .slots = er_slot(segment, 0),
-        .slot_bytes = segment->slot_bytes,
-        .final_marks = er_at(segment, segment->off_final_marks),
-        .off_rewards = 0,
-        .off_terminations = 16,
-        .off_truncations = 17,
-        .ints = er_at(segment, segment->off_actions),
-    };
+    er_steploop_t *loop = &slice.loop;
+    loop->slots = er_slot(segment, 0);
+    loop->slot_bytes = segment->slot_bytes;
+    loop->final_marks = er_at(segment, segment->off_final_marks);
+    loop->off_rewards = 0;
+    loop->off_terminations = 16;
+    loop->off_truncations = 17;
+    loop->slab_ints = er_at(segment, segment->off_actions);
     *(int64_t *)er_at(segment, segment->off_actions) = 700;
-    er_port_count_for(&foreign, &port);
+    er_port_count_for(&port, loop);
 
     /* a step that calls nothing: stored, published, and waited for the next */
     post(&rig, ER_OP_STEP, 1, ER_ACTIONS_INTS);
     fake_result = result(0.5);
-    foreign.final_marks[0] = 9;
+    loop->final_marks[0] = 9;
     slice.tid = 9;
-    CHECK_EQ(serve(&foreign, 0, 0, 0), -ETIMEDOUT);
+    CHECK_EQ(serve(loop, 0, 0, 0), -ETIMEDOUT);
     CHECK_EQ(er_caller_wait(&rig.caller, generous()), 0);
     CHECK_EQ(slice.tid, 0);
-    CHECK_EQ(foreign.final_marks[0], 0);
+    CHECK_EQ(loop->final_marks[0], 0);
     CHECK_EQ(action_seen, 700);
     const uint8_t *stored = er_slot(segment, 1);
     CHECK(*(const double *)stored == 0.5);
     CHECK_EQ(stored[16], 1);
     CHECK_EQ(stored[17], 0);
     CHECK_EQ(memcmp(stored + 24, numbers, sizeof numbers), 0);
-    CHECK_EQ(foreign.loop.slow_rows, 0);
+    CHECK_EQ(loop->slow_rows, 0);
     CHECK_EQ(er_load_relaxed(&stats->batches), 1);
     CHECK_EQ(er_load_relaxed(&stats->env_steps), 1);
     CHECK_EQ(er_load_relaxed(&stats->ended_ns), 0); /* not asked for */
@@ -165,7 +169,7 @@ int main(void) {
     uint64_t start = (uint64_t)er_park_now();
     uint32_t seq = post(&rig, ER_OP_STEP, 1, ER_ACTIONS_INTS);
     fake_result = result(0.5);
-    CHECK_EQ(serve(&foreign, 0, 0, 0), -ETIMEDOUT);
+    CHECK_EQ(serve(loop, 0, 0, 0), -ETIMEDOUT);
     CHECK_EQ(er_caller_wait(&rig.caller, generous()), 0);
     CHECK(er_load_relaxed(&stats->began_ns) >= start);
     CHECK(er_load_relaxed(&stats->ended_ns) >=
@@ -178,50 +182,52 @@ int main(void) {
     seq = post(&rig, ER_OP_STEP, 1, ER_ACTIONS_INTS);
     shape[0] = 2;
     fake_result = result(0);
-    CHECK_EQ(serve(&foreign, 0, 0, 0), ER_SERVED_STEP);
+    CHECK_EQ(serve(loop, 0, 0, 0), ER_SERVED_STEP);
     CHECK_EQ(fake_called[STORE_OBS], 1);
     CHECK_EQ(slot_set, 1);
     CHECK_EQ(er_port_command(&port)->seq, seq);
     CHECK_EQ(er_caller_collect(&rig.caller), 1);
-    CHECK_EQ(serve(&foreign, 1, 0, 0), -ETIMEDOUT);
+    CHECK_EQ(serve(loop, 1, 0, 0), -ETIMEDOUT);
     CHECK_EQ(er_caller_wait(&rig.caller, generous()), 0);
     shape[0] = 1;
     post(&rig, ER_OP_STEP, 0, ER_ACTIONS_INTS);
     fake_result = result(0);
-    CHECK_EQ(serve(&foreign, 0, 1, 0), ER_SERVED_STEP);
-    CHECK_EQ(serve(&foreign, 1, 1, 0), -ETIMEDOUT);
+    CHECK_EQ(serve(loop, 0, 1, 0), ER_SERVED_STEP);
+    CHECK_EQ(serve(loop, 1, 1, 0), -ETIMEDOUT);
     CHECK_EQ(er_caller_wait(&rig.caller, generous()), 0);
     CHECK_EQ(fake_called[STORE_OBS], 1);
 
     /* an env that fails: the batch goes on behind it */
     post(&rig, ER_OP_STEP, 0, ER_ACTIONS_INTS);
     fake_result = NULL;
-    CHECK_EQ(serve(&foreign, 0, 0, 0), -1);
-    CHECK_EQ(foreign.loop.at, 0);
-    foreign.loop.at++;
+    CHECK_EQ(serve(loop, 0, 0, 0), -1);
+    CHECK_EQ(loop->at, 0);
+    loop->at++;
     slice.tid = 3; /* of this batch: not cleared again */
     fake_error = 0;
-    CHECK_EQ(er_port_step(&foreign, NULL, 0), 0);
+    CHECK_EQ(er_steploop_run(loop), 0);
     CHECK_EQ(slice.tid, 3);
-    CHECK_EQ(foreign.loop.at, 0);
-    er_port_finish(&port, er_port_command(&port)->seq, 5, 0);
+    CHECK_EQ(er_load_relaxed(&stats->batches), 4);
+    er_port_count_step(&port, loop);
+    er_port_hint(&port, 1);
+    er_port_hint(&port, 4);
+    CHECK_EQ(er_port_finish(&port, er_port_command(&port)->seq, NULL, 0), 1);
     CHECK_EQ(er_caller_wait(&rig.caller, generous()), 0);
     CHECK_EQ(report->hints, 5);
-    CHECK_EQ(er_load_relaxed(&stats->batches), 4); /* who steps without the port counts himself */
+    CHECK_EQ(er_load_relaxed(&stats->batches), 5);
 
     /* what is not for the loop */
     post(&rig, ER_OP_STEP, 1, 1234);
-    CHECK_EQ(serve(&foreign, 0, 0, 0), ER_SERVED_COMMAND);
+    CHECK_EQ(serve(loop, 0, 0, 0), ER_SERVED_COMMAND);
     CHECK_EQ(er_port_command(&port)->action, 1234);
     post(&rig, ER_OP_STEP, 1, ER_ACTIONS_SLAB); /* no numbers there */
-    CHECK_EQ(serve(&foreign, 0, 0, 0), ER_SERVED_COMMAND);
+    CHECK_EQ(serve(loop, 0, 0, 0), ER_SERVED_COMMAND);
     post(&rig, ER_OP_MESSAGE, 1, ER_ACTIONS_INTS);
-    CHECK_EQ(serve(&foreign, 0, 0, 0), ER_SERVED_COMMAND);
-    CHECK_EQ(er_port_reply(&port, "0123456789", 10), 10);
-    CHECK_EQ(er_port_stall(&port, 0), -ETIMEDOUT);
-    er_port_finish(&port, er_port_command(&port)->seq, 0, 10);
+    CHECK_EQ(serve(loop, 0, 0, 0), ER_SERVED_COMMAND);
+    CHECK_EQ(er_port_finish(&port, er_port_command(&port)->seq, "0123456789", 10), 1);
     CHECK_EQ(er_caller_wait(&rig.caller, generous()), 0);
     CHECK_EQ(report->reply_bytes, 10);
+    CHECK_EQ(report->hints, 0); /* only once */
 
     /* a key whose comparison fails is one that is not there */
     fake_t *dict = FAKE_DICT(fake_str("a"), fake_float(1)), *bad = fake_str("!");
@@ -231,7 +237,6 @@ int main(void) {
     CHECK(!slice.python.call_one((er_object *)bad, (er_object *)dict));
     fake_drop(dict);
     fake_drop(bad);
-    slice.loop = foreign.loop;
     fake_slice_close(&slice);
     rig_close(&rig);
     return PASS;

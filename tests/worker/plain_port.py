@@ -230,11 +230,11 @@ def libraries_that_cannot_be_used():
     assert "not load" in unavailable(lambda: library.Library(__file__))
     # some library that is there for sure
     assert "another version" in unavailable(lambda: library.Library("libc.so.6"))
-    layout = structs.layout
-    for wrong in (layout()[:-1], layout()[1:], [9] + layout()[1:]):
-        structs.layout = lambda wrong=wrong: wrong
+    known = structs.known
+    for wrong in (known()[:-1], known()[1:], [9] + known()[1:]):
+        structs.known = lambda wrong=wrong: wrong
         assert "other sources" in unavailable(lambda: library.Library(PATH))
-    structs.layout = layout
+    structs.known = known
     library.Library(PATH)
 
 
@@ -308,7 +308,7 @@ def scalars_elsewhere_are_not_read():
     envs = attached(library, [env], ("leaf", 0, "<f4", ()))
     loop = compiled(library, envs)
     loop.step(0, 0)
-    assert loop.loop.slow_rows == 1
+    assert loop.loop["slow_rows"] == 1
     assert envs.segment.slot_arrays(0)[0][0][1] == 3
     del python._scalars[np.float32]
 

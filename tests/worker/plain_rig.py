@@ -90,7 +90,7 @@ class Segment(object):
         assert functions.er_segment_format(self.address, self.nbytes, ctypes.byref(config)) == 0
         self.header = Header.from_address(self.address)
         self.num_envs = num_envs
-        for name in ("off_slots", "slot_bytes"):
+        for name in ("off_slots", "slot_bytes", "off_tids", "off_final_marks", "off_infos"):
             setattr(self, name, getattr(self.header, name))
         self.tids = self.array(self.header.off_tids, (num_envs,), np.uint16)
         self.final_marks = self.array(self.header.off_final_marks, (num_envs,), np.uint8)

@@ -7,9 +7,9 @@ envring_worker/loop.py. Nothing here knows gymnasium.
 """
 
 from libc.errno cimport EINTR, ETIMEDOUT
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.list cimport PyList_GET_ITEM
@@ -18,7 +18,6 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 
 import os
-import sys
 
 import numpy as np
 
@@ -74,11 +73,8 @@ cdef extern from "er_format.h":
         uint32_t op, seq, slot, action
 
 
-cdef extern from "er_stats.h":
-    void er_stat_add(er_atomic64_t *, uint64_t)
-    void er_stat_set(er_atomic64_t *, uint64_t)
+cdef extern from "er_atomic.h":
     uint64_t er_load_relaxed(er_atomic64_t *)
-    uint32_t er_load_relaxed_32 "er_load_relaxed"(er_atomic32_t *)
     void er_store_relaxed_32 "er_store_relaxed"(er_atomic32_t *, uint32_t)
 
 
@@ -93,51 +89,68 @@ cdef extern from "er_segment.h":
 
 cdef extern from "er_doorbell.h":
     ctypedef struct er_wait_t:
-        uint32_t spin_ns, yield_every, adaptive, mean_ns, lapsed, pauses
+        uint32_t mean_ns
         uint64_t spins, parks
+    void er_wait_open(er_wait_t *, double, int, uint32_t)
 
 
 cdef extern from "er_ring.h":
     ctypedef struct er_ring_view_t:
         pass
-    int64_t er_ring_write(er_ring_view_t *, const void *, uint64_t) nogil
     int64_t er_ring_read(er_ring_view_t *, void *, uint64_t) nogil
 
 
 cdef extern from "er_batch.h":
     ctypedef struct er_caller_t:
-        er_segment_t *segment
-        er_ring_view_t *replies
-        uint32_t seq, expected, done
-        er_wait_t wait
-    ctypedef struct er_worker_end_t:
-        er_segment_t *segment
-        uint32_t worker, first_env, num_envs
-        er_ring_view_t replies
+        uint32_t seq
         er_wait_t wait
     int er_caller_open(er_caller_t *, er_segment_t *, er_ring_view_t *, er_ring_view_t *,
                        uint64_t *)
-    int er_worker_open(er_worker_end_t *, er_segment_t *, uint32_t, uint32_t, uint32_t)
     uint32_t er_caller_begin(er_caller_t *, uint32_t)
     int er_caller_post(er_caller_t *, uint32_t, const er_command_t *)
     int er_caller_ring(er_caller_t *)
     int er_caller_wait(er_caller_t *, int64_t) nogil
-    int er_worker_next(er_worker_end_t *, er_command_t *, int64_t) nogil
-    int er_worker_stall(er_worker_end_t *, int64_t) nogil
-    void er_worker_finish(er_worker_end_t *, uint32_t) nogil
 
 
 cdef extern from "er_spread.h":
-    ctypedef struct er_spread_t:
-        pass
-    void er_spread_open(er_spread_t *, const er_segment_t *)
-    void er_spread(er_spread_t *, const er_segment_t *, uint32_t)
     void er_spread_caller(er_segment_t *, uint32_t)
+
+
+cdef extern from "er_steploop.h":
+    ctypedef struct er_object:
+        pass
+    ctypedef struct er_steploop_t:
+        const void *py
+        er_object *actions
+        uint32_t at
+    int er_steploop_find_actions(er_steploop_t *, uint32_t)
+    void er_steploop_begin(er_steploop_t *, uint32_t)
+    int er_steploop_run(er_steploop_t *) except -1
+    void er_steploop_clear(er_steploop_t *)
+
+
+cdef extern from "er_worker.h":
+    enum:
+        ER_SERVED_STEP
+    ctypedef struct er_port_t:
+        er_command_t command
+    int er_port_open(er_port_t *, void *, uint32_t, uint32_t, uint32_t, double, int, uint32_t)
+    int er_port_next(er_port_t *, int64_t) nogil
+    void er_port_count(er_port_t *, int64_t, uint64_t)
+    void er_port_hint(er_port_t *, uint32_t)
+    int er_port_finish(er_port_t *, uint32_t, const void *, uint64_t) nogil
+    void er_port_count_for(er_port_t *, er_steploop_t *)
+    void er_port_count_step(er_port_t *, er_steploop_t *)
+    int er_port_serve(er_port_t *, er_steploop_t *, int, int, int64_t) except? -1
+
+
+cdef extern from "er_offsets.h":
+    int er_struct_offsets(uint32_t *, int)
 
 
 cdef extern from "er_lifeline.h":
     int er_lifeline_arm(int, int64_t)
-    int er_lifeline_cut() nogil
+    int er_lifeline_cut()
 
 
 COMPLETE, RANG, NOT_YET = range(3)  # what `CallerPort.wait` returns
@@ -220,6 +233,11 @@ cdef class Segment:
         self.off_workers, self.off_tids = self.base.off_workers, self.base.off_tids
         self.off_final_marks = self.base.off_final_marks
 
+    @property
+    def address(self):
+        """Of its first byte."""
+        return <uintptr_t>self.base
+
     cdef uint8_t *at(self, uint64_t offset):
         return <uint8_t *>self.base + offset
 
@@ -283,16 +301,6 @@ cdef class Segment:
         er_store_relaxed_32(&self.base.timed, timed)
 
 
-cdef void _set_wait(er_wait_t *wait, double spin, bint adaptive, uint32_t yield_every):
-    wait.spin_ns = <uint32_t>min(spin * 1e9, 5e8)
-    wait.yield_every = max(yield_every, 1)
-    wait.adaptive = adaptive
-    wait.mean_ns = 0
-    wait.lapsed = wait.pauses = 0
-    wait.spins = 0
-    wait.parks = 0
-
-
 # Signals and deaths are looked for at least this often during a wait.
 cdef int64_t SLICE_NS = 50_000_000
 
@@ -325,7 +333,7 @@ cdef class CallerPort:
         self.counted = <uint64_t *>calloc((segment.num_envs + 63) // 64, sizeof(uint64_t))
         if not (self.commands and self.replies and self.counted):
             raise MemoryError()
-        _set_wait(&self.caller.wait, spin, adaptive, yield_every)
+        er_wait_open(&self.caller.wait, spin, adaptive, yield_every)
         cdef int r = er_caller_open(&self.caller, segment.base, self.commands, self.replies,
                                     self.counted)
         if r < 0:
@@ -470,27 +478,28 @@ cdef class WorkerPort:
     """A worker's end of a segment."""
 
     cdef Segment segment
-    cdef er_worker_end_t port
-    cdef uint32_t hints
+    cdef er_port_t port
 
     def __init__(self, Segment segment, uint32_t worker, uint32_t first_env, uint32_t num_envs,
                  double spin, bint adaptive, uint32_t yield_every):
         self.segment = segment
-        _set_wait(&self.port.wait, spin, adaptive, yield_every)
-        cdef int r = er_worker_open(&self.port, segment.base, worker, first_env, num_envs)
+        cdef int r = er_port_open(&self.port, segment.base, worker, first_env, num_envs, spin,
+                                  adaptive, yield_every)
         if r < 0:
             _raise_errno(r)
 
     def next(self, double timeout):
         """The next command (op, seq, slot, action), or None after `timeout` seconds or sooner."""
-        cdef er_command_t command
+        cdef int64_t timeout_ns = <int64_t>(timeout * 1e9)
         cdef int r
-        cdef int64_t start = er_park_now()
-        cdef int64_t until = start + <int64_t>(timeout * 1e9)
         with nogil:
-            r = er_worker_next(&self.port, &command, until)
-        if r == 0:
-            self._count(er_park_now() - start)
+            r = er_port_next(&self.port, timeout_ns)
+        return self.taken(r)
+
+    cdef taken(self, int r):
+        """What `next` returns, from what C returned. Handlers of signals run, and may raise."""
+        cdef er_command_t *command = &self.port.command
+        if r >= 0:
             return command.op, command.seq, command.slot, command.action
         if r == -EINTR:
             PyErr_CheckSignals()
@@ -498,55 +507,27 @@ cdef class WorkerPort:
             _raise_errno(r)
         return None
 
-    cdef void _count(self, int64_t waited):
-        cdef er_stats_t *stats = &self.segment.worker(self.port.worker).stats
-        er_stat_add(&stats.wait_ns, waited)
-        er_stat_set(&stats.spins, self.port.wait.spins)
-        er_stat_set(&stats.parks, self.port.wait.parks)
-
     def count_batch(self, int64_t busy_ns, uint64_t env_steps):
         """Adds a batch to the worker's statistics."""
-        cdef er_stats_t *stats = &self.segment.worker(self.port.worker).stats
-        er_stat_add(&stats.busy_ns, busy_ns)
-        er_stat_add(&stats.batches, 1)
-        er_stat_add(&stats.env_steps, env_steps)
+        er_port_count(&self.port, busy_ns, env_steps)
 
     def hint(self, uint32_t hints):
         """Raises hints in the next report, and only there."""
-        self.hints |= hints
+        er_port_hint(&self.port, hints)
 
     def finish(self, uint32_t seq, bytes reply=None):
         """Publishes the batch; a reply goes through the ring, however long it is.
 
         Returns False if the caller went away while the ring was full.
         """
-        cdef er_report_t *report = &self.segment.worker(self.port.worker).report
-        cdef const char *at
-        cdef uint64_t left
-        cdef int64_t n
-        report.hints = self.hints
-        self.hints = 0
-        report.reply_bytes = 0
-        if reply is not None:
-            report.reply_bytes = left = len(reply)
-            at = PyBytes_AS_STRING(reply)
-            while left:
-                n = er_ring_write(&self.port.replies, at, left)
-                if n < 0:
-                    _raise_errno(<int>n)
-                at += n
-                left -= n
-                if left and not n:
-                    with nogil:
-                        er_worker_stall(&self.port, er_park_now() + SLICE_NS)
-                    if er_lifeline_cut():
-                        return False
+        cdef const char *at = NULL if reply is None else PyBytes_AS_STRING(reply)
+        cdef uint64_t size = 0 if reply is None else len(reply)
+        cdef int r
         with nogil:
-            er_worker_finish(&self.port, seq)
-        if er_load_relaxed_32(&self.segment.base.timed):
-            er_stat_set(&self.segment.worker(self.port.worker).stats.finished_ns[seq & 1],
-                        er_park_now())
-        return True
+            r = er_port_finish(&self.port, seq, at, size)
+        if r < 0:
+            _raise_errno(r)
+        return r == 1
 
 
 include "_codec.pxi"

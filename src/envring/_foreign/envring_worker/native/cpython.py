@@ -27,6 +27,8 @@ _FUNCTIONS = {
     "as_int64": "PyLong_AsLongLongAndOverflow",
     "dict_size": "PyDict_Size",
     "dict_next": "PyDict_Next",
+    "save_thread": "PyEval_SaveThread",
+    "restore_thread": "PyEval_RestoreThread",
 }
 _SHIMMED = {
     "call_function_obj_args": ("PyObject_CallFunctionObjArgs",),
@@ -36,8 +38,6 @@ _SHIMMED = {
     "err_occurred": ("PyErr_Occurred",),
     "err_clear": ("PyErr_Clear",),
     "rich_compare_bool": ("PyObject_RichCompareBool",),
-    "save_thread": ("PyEval_SaveThread",),
-    "restore_thread": ("PyEval_RestoreThread",),
 }
 
 
@@ -169,13 +169,6 @@ class Python(object):
         table.offset_scalar_value = object.__basicsize__
         table.offset_array = _find_array()
         self._scalars = {}
-
-    @staticmethod
-    def dtype(name):
-        """The dtype object that arrays of this dtype have: they are compared by identity."""
-        dtype = np.dtype(name)
-        common = np.dtype(dtype.type)
-        return common if common == dtype else dtype
 
     def has_scalar(self, kind):
         """Whether the values of this type's scalars may be read in place."""

@@ -14,9 +14,6 @@ from .loop import NativeLoop
 
 __all__ = ["Library", "NativeLoop", "NativePort", "NativeUnavailable"]
 
-_SLICE_NS = 50000000  # a stalled reply looks this often whether the caller still lives
-_MOST_SPIN = 0.5  # seconds
-
 
 class NativeUnavailable(Exception):
     """The library, or a part of it, cannot be used here; the text says why."""
@@ -50,7 +47,7 @@ class Library(object):
         try:
             self.unlocked = ctypes.CDLL(path)
             self._declare()
-            if structs.layout() != structs.layout_of(self.unlocked):
+            if structs.known() != structs.known_of(self.unlocked):
                 raise NativeUnavailable("%s was built from other sources than this package" % path)
         except OSError as error:
             raise NativeUnavailable("%s does not load: %s" % (path, error))
@@ -64,20 +61,18 @@ class Library(object):
         for name, result, arguments in (
             ("er_struct_offsets", i32, [pointer, i32]),
             ("er_segment_abi", u32, []),
+            ("er_segment_check", i32, [pointer, u64]),
             ("er_port_bytes", u64, []),
             ("er_port_command", pointer, [pointer]),
-            ("er_port_open", i32, [pointer, pointer, u32, u32, u32]),
-            ("er_port_set_wait", None, [pointer, u32, u32, u32]),
+            ("er_port_open", i32, [pointer, pointer, u32, u32, u32, c.c_double, i32, u32]),
             ("er_port_next", i32, [pointer, i64]),
-            ("er_port_reply", i64, [pointer, pointer, u64]),
-            ("er_port_stall", i32, [pointer, i64]),
-            ("er_port_finish", None, [pointer, u32, u32, u64]),
             ("er_port_count", None, [pointer, i64, u64]),
+            ("er_port_hint", None, [pointer, u32]),
+            ("er_port_finish", i32, [pointer, u32, pointer, u64]),
             ("er_port_count_for", None, [pointer, pointer]),
-            ("er_port_step", i32, [pointer, pointer, u32]),
-            ("er_port_serve", i32, [pointer, pointer, i32, i32, i64]),
-            ("er_steploop_clear", None, [pointer]),
-            ("er_segment_check", i32, [pointer, u64]),
+            ("er_port_count_step", None, [pointer, pointer]),
+            ("er_steploop_begin", None, [pointer, u32]),
+            ("er_steploop_find_actions", i32, [pointer, u32]),
             ("er_lifeline_arm", i32, [i32, i64]),
             ("er_lifeline_cut", i32, []),
             ("er_lifeline_watch", i32, [i32, i64]),
@@ -144,6 +139,7 @@ class NativePort(object):
         yield_every: pauses between two yields.
 
     Attributes:
+        at: address of the er_port_t.
         command: the command taken last.
 
     Raises:
@@ -160,17 +156,13 @@ class NativePort(object):
         self._segment = segment  # keeps it mapped
         self._memory = ctypes.create_string_buffer(functions.er_port_bytes())
         self._functions = functions
-        self._cast = ctypes.cast
-        self._pointer = ctypes.c_void_p
         self._next = functions.er_port_next
-        self._hints = 0
         self.at = ctypes.addressof(self._memory)
-        r = functions.er_port_open(self.at, segment.address, worker, first_env, num_envs)
+        r = functions.er_port_open(
+            self.at, segment.address, worker, first_env, num_envs, spin, adaptive, yield_every
+        )
         if r < 0:
             raise OSError(-r, os.strerror(-r))
-        functions.er_port_set_wait(
-            self.at, int(min(spin, _MOST_SPIN) * 1e9), int(adaptive), max(int(yield_every), 1)
-        )
         self.command = library.structs.Command.from_address(functions.er_port_command(self.at))
 
     def next(self, timeout):
@@ -192,28 +184,15 @@ class NativePort(object):
 
     def hint(self, hints):
         """Raises hints in the next report, and only there."""
-        self._hints |= hints
+        self._functions.er_port_hint(self.at, hints)
 
     def finish(self, seq, reply=None):
         """Publishes the batch; a reply goes through the ring, however long it is.
 
         Returns False if the caller went away while the ring was full.
         """
-        functions = self._functions
-        size = 0
-        if reply is not None:
-            size = left = len(reply)
-            from_ = self._cast(reply, self._pointer).value
-            while left:
-                n = functions.er_port_reply(self.at, from_, left)
-                if n < 0:
-                    raise OSError(-n, os.strerror(-n))
-                from_ += n
-                left -= n
-                if left and not n:
-                    functions.er_port_stall(self.at, _SLICE_NS)
-                    if functions.er_lifeline_cut():
-                        return False
-        hints, self._hints = self._hints, 0
-        functions.er_port_finish(self.at, seq, hints, size)
-        return True
+        size = 0 if reply is None else len(reply)
+        r = self._functions.er_port_finish(self.at, seq, reply, size)
+        if r < 0:
+            raise OSError(-r, os.strerror(-r))
+        return r == 1

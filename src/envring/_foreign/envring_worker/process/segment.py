@@ -46,11 +46,12 @@ class Segment(object):
             )
         for name in ("off_slots", "slot_bytes", "off_final", "off_infos", "info_bytes"):
             setattr(self, name, layout[name])
-        self.off_actions = layout["off_actions"]
+        for name in ("off_actions", "off_final_marks", "off_tids"):
+            setattr(self, name, layout[name])
         self._bytes = np.frombuffer(self._map, np.uint8)
         self.address = self._bytes.__array_interface__["data"][0]
-        self.final_marks = self.array(layout["off_final_marks"], (self.num_envs,), np.uint8)
-        self.tids = self.array(layout["off_tids"], (self.num_envs,), np.uint16)
+        self.final_marks = self.array(self.off_final_marks, (self.num_envs,), np.uint8)
+        self.tids = self.array(self.off_tids, (self.num_envs,), np.uint16)
         self.final_arrays = self._arrays(layout["final_leaves"], self.off_final)
         self.info_area = self.array(self.off_infos, (self.info_bytes,), np.uint8)
         self.action_slab = self.array(self.off_actions, (layout["action_bytes"],), np.uint8)
