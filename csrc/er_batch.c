@@ -116,11 +116,11 @@ int er_worker_stall(er_worker_end_t *end, int64_t deadline_ns) {
     return er_bell_wait(&s->command_bell, seen, &end->wait, deadline_ns);
 }
 
-/* Spares the caller a look at every env's tid, and the cache misses with it. */
+/* Spares the caller a look at every env's template id, and the cache misses with it. */
 static uint32_t any_info(const er_worker_end_t *end) {
-    const uint16_t *tids = er_at(end->segment, end->segment->off_tids);
+    const uint16_t *template_ids = er_at(end->segment, end->segment->off_template_ids);
     uint32_t seen = 0;
-    for (uint32_t i = 0; i < end->num_envs; i++) seen |= tids[end->first_env + i];
+    for (uint32_t i = 0; i < end->num_envs; i++) seen |= template_ids[end->first_env + i];
     return seen != 0;
 }
 

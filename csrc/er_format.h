@@ -3,7 +3,7 @@
  * The bytes of a segment.
  *
  *   header | command bell | caller bell | progress | worker blocks | env sequences | ready bitmap |
- *   info tids | final marks | command rings | reply rings | actions | final slab | slots | info area
+ *   info template ids | final marks | command rings | reply rings | actions | final slab | slots | info area
  *
  * Every region starts on a multiple of ER_LINE; slots and the info area start on a page, because
  * they are backed with memory one slot (one column) at a time. Offsets are computed once, by
@@ -98,7 +98,7 @@ typedef struct {
     uint64_t off_workers;
     uint64_t off_env_seq;
     uint64_t off_ready;
-    uint64_t off_tids;
+    uint64_t off_template_ids;
     uint64_t off_final_marks;
     uint64_t off_command_rings;
     uint64_t off_reply_rings;

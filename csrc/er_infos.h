@@ -26,13 +26,13 @@ typedef struct {
 } er_info_entry_t;
 
 typedef struct {
-    uint16_t tid;
+    uint16_t template_id;
     int num_top; /* entries of the info dict itself */
     const er_info_entry_t *entries;
 } er_info_template_t;
 
 /* Returns 1, or 0 if the info has another shape (columns may then be half written, which is
- * harmless: the env's tid says whether they count). `info` is a dict, exactly. */
+ * harmless: the env's template id says whether they count). `info` is a dict, exactly. */
 int er_info_write(const er_python_t *py, const er_info_template_t *info_template, uint8_t *area,
                   uint64_t env, er_object *info);
 

@@ -98,7 +98,7 @@ int er_struct_offsets(uint32_t *values, int room) {
 #undef STRUCT
 #define STRUCT er_info_template_t
         sizeof(STRUCT),
-        AT(tid),
+        AT(template_id),
         AT(num_top),
         AT(entries),
 #undef STRUCT
@@ -114,7 +114,7 @@ int er_struct_offsets(uint32_t *values, int room) {
         AT(off_terminations),
         AT(off_truncations),
         AT(final_marks),
-        AT(tids),
+        AT(template_ids),
         AT(info_area),
         AT(steps),
         AT(last_obs),

@@ -48,7 +48,7 @@ static int plan(er_segment_t *s, const er_config_t *c) {
     at = align(at + n * sizeof(uint32_t), ER_LINE);
     s->off_ready = at;
     at = align(at + (n + 63) / 64 * sizeof(uint64_t), ER_LINE);
-    s->off_tids = at;
+    s->off_template_ids = at;
     at = align(at + n * sizeof(uint16_t), ER_LINE);
     s->off_final_marks = at;
     at = align(at + n, ER_LINE);

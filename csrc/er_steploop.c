@@ -95,12 +95,12 @@ static int store_info(er_steploop_t *loop, uint32_t i, er_object *info) {
     const er_python_t *py = loop->py;
     uint64_t env = loop->first_env + i;
     if (er_type(py, info) == py->type_dict) {
-        if (py->dict_size(info) == 0) return 0; /* tids were cleared when the batch began */
+        if (py->dict_size(info) == 0) return 0; /* its template id was cleared */
         int known = loop->env_template[i];
         if (known >= 0) {
             er_info_template_t *t = &loop->templates[known];
             if (er_info_write(py, t, loop->info_area, env, info)) {
-                loop->tids[env] = t->tid;
+                loop->template_ids[env] = t->template_id;
                 return 0;
             }
         }
@@ -108,7 +108,7 @@ static int store_info(er_steploop_t *loop, uint32_t i, er_object *info) {
     loop->slow_rows++;
     if (call_back(loop, loop->store_info, i, info) < 0) return -1;
     for (int t = 0; t < loop->num_templates; t++) {
-        if (loop->templates[t].tid == loop->tids[env]) loop->env_template[i] = t;
+        if (loop->templates[t].template_id == loop->template_ids[env]) loop->env_template[i] = t;
     }
     return 0;
 }
@@ -219,7 +219,7 @@ void er_steploop_begin(er_steploop_t *loop, uint32_t slot) {
         loop->env_ns = 0;
         loop->began_ns = er_park_now();
     }
-    memset(loop->tids + loop->first_env, 0, loop->num_envs * sizeof *loop->tids);
+    memset(loop->template_ids + loop->first_env, 0, loop->num_envs * sizeof *loop->template_ids);
     memset(loop->final_marks + loop->first_env, 0, loop->num_envs);
     loop->slot = loop->slots + slot * loop->slot_bytes;
     loop->slot_number = slot;

@@ -33,8 +33,8 @@ typedef struct {
     uint64_t off_rewards; /* these three: in a slot */
     uint64_t off_terminations;
     uint64_t off_truncations;
-    uint8_t *final_marks; /* per global env */
-    uint16_t *tids;       /* per global env */
+    uint8_t *final_marks;   /* per global env */
+    uint16_t *template_ids; /* per global env */
     uint8_t *info_area;
 
     /* owned by the Python side, in slice order; `steps` changes when methods are rebound */

@@ -71,7 +71,7 @@ typedef struct {
     uint8_t pending, terminated, truncated, final_mark;
     double reward;
     int template_of_env;
-    uint16_t tid;
+    uint16_t template_id;
     uint8_t slot[64], infos[64];
 } fake_slice_t;
 
@@ -95,7 +95,7 @@ static inline void fake_slice_open(fake_slice_t *slice, int autoreset_mode) {
         .off_terminations = 40,
         .off_truncations = 41,
         .final_marks = &slice->final_mark,
-        .tids = &slice->tid,
+        .template_ids = &slice->template_id,
         .info_area = slice->infos,
         .steps = slice->steps,
         .last_obs = (er_object *)&slice->last_obs,

@@ -42,7 +42,7 @@ static void check_accepted(const uint8_t *base, uint64_t bytes) {
     touch(base, s->off_workers, s->num_workers * sizeof(er_worker_t));
     touch(base, s->off_env_seq, s->num_envs * sizeof(uint32_t));
     touch(base, s->off_ready, (s->num_envs + 63) / 64 * sizeof(uint64_t));
-    touch(base, s->off_tids, s->num_envs * sizeof(uint16_t));
+    touch(base, s->off_template_ids, s->num_envs * sizeof(uint16_t));
     touch(base, s->off_final_marks, s->num_envs);
     touch(base, s->off_command_rings, (uint64_t)s->num_workers * s->command_ring_bytes);
     touch(base, s->off_reply_rings, (uint64_t)s->num_workers * s->reply_ring_bytes);

@@ -28,7 +28,7 @@ static void check(const er_config_t *c) {
         {s.off_workers, w * sizeof(er_worker_t), ER_LINE},
         {s.off_env_seq, n * sizeof(er_atomic32_t), ER_LINE},
         {s.off_ready, (n + 63) / 64 * sizeof(er_atomic64_t), ER_LINE},
-        {s.off_tids, n * sizeof(uint16_t), ER_LINE},
+        {s.off_template_ids, n * sizeof(uint16_t), ER_LINE},
         {s.off_final_marks, n, ER_LINE},
         {s.off_command_rings, w * c->command_ring_bytes, ER_LINE},
         {s.off_reply_rings, w * c->reply_ring_bytes, ER_LINE},

@@ -24,7 +24,7 @@ int main(void) {
         {.kind = ER_INFO_DICT, .num_children = 1, .next = 2, .key = (er_object *)key},
         {.kind = ER_INFO_INT, .next = 2, .key = (er_object *)inner, .offset = 16, .nbytes = 8},
     };
-    er_info_template_t infos = {.tid = 7, .num_top = 1, .entries = entries};
+    er_info_template_t infos = {.template_id = 7, .num_top = 1, .entries = entries};
     int64_t action = 5;
 
     fake_slice_open(&slice, ER_NEXT_STEP);
@@ -43,7 +43,7 @@ int main(void) {
             0);
         CHECK(slice.reward == i);
         CHECK_EQ(memcmp(slice.slot + 8, numbers, sizeof numbers), 0);
-        CHECK_EQ(slice.tid, 7);
+        CHECK_EQ(slice.template_id, 7);
         int64_t column;
         memcpy(&column, slice.infos + 16, 8);
         CHECK_EQ(column, 40 + i);

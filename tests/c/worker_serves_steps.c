@@ -147,10 +147,10 @@ int main(void) {
     post(&rig, ER_OP_STEP, 1, ER_ACTIONS_INTS);
     fake_result = result(0.5);
     loop->final_marks[0] = 9;
-    slice.tid = 9;
+    slice.template_id = 9;
     CHECK_EQ(serve(loop, 0, 0, 0), -ETIMEDOUT);
     CHECK_EQ(er_caller_wait(&rig.caller, generous()), 0);
-    CHECK_EQ(slice.tid, 0);
+    CHECK_EQ(slice.template_id, 0);
     CHECK_EQ(loop->final_marks[0], 0);
     CHECK_EQ(action_seen, 700);
     const uint8_t *stored = er_slot(segment, 1);
@@ -203,10 +203,10 @@ int main(void) {
     CHECK_EQ(serve(loop, 0, 0, 0), -1);
     CHECK_EQ(loop->at, 0);
     loop->at++;
-    slice.tid = 3; /* of this batch: not cleared again */
+    slice.template_id = 3; /* of this batch: not cleared again */
     fake_error = 0;
     CHECK_EQ(er_steploop_run(loop), 0);
-    CHECK_EQ(slice.tid, 3);
+    CHECK_EQ(slice.template_id, 3);
     CHECK_EQ(er_load_relaxed(&stats->batches), 4);
     er_port_count_step(&port, loop);
     er_port_hint(&port, 1);

@@ -249,7 +249,7 @@ class Caller:
             "off_slots": core.off_slots,
             "slot_bytes": core.slot_bytes,
             "off_final": core.off_final,
-            "off_tids": at(core.tids()),
+            "off_template_ids": at(core.template_ids()),
             "off_final_marks": at(core.final_marks()),
             "off_infos": core.off_infos,
             "info_bytes": core.info_bytes,

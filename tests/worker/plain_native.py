@@ -91,7 +91,7 @@ def ordinary_steps_are_fast_ones():
         for number in range(10):
             loop.step(number % 2, 0)
         assert loop.loop["slow_rows"] == 0
-        assert not envs.dirty
+        assert not envs.has_reply
         for array in envs.segment.slot_arrays(0)[0]:
             assert array[1:5].tolist() == [[0, 1, 2]] * 4
             assert array[0].tolist() == array[5].tolist() == [0, 0, 0]
@@ -109,7 +109,7 @@ def ordinary_steps_are_fast_ones():
     for number in range(4):
         loop.step(number % 2, 0)
     assert loop.loop["slow_rows"] == slow
-    assert envs.segment.tids.tolist() == [0, 1, 1, 1, 0]
+    assert envs.segment.template_ids.tolist() == [0, 1, 1, 1, 0]
 
 
 def every_dtype_goes_fast():
@@ -131,7 +131,7 @@ def every_dtype_goes_fast():
                 loop.step(0, 0)
                 stored_row = envs.segment.slot_arrays(0)[0][0][1]
                 assert stored_row.tobytes() == np.ones(shape, dtype).tobytes()
-                assert loop.loop["slow_rows"] == 0 and not envs.dirty, (code, shape, type(obs))
+                assert loop.loop["slow_rows"] == 0 and not envs.has_reply, (code, shape, type(obs))
 
 
 def actions_arrive_as_they_should():
@@ -149,7 +149,7 @@ def actions_arrive_as_they_should():
         for _ in range(2):
             expected = envs.actions.read(code) if code != 1 else list(envs.actions.message)
             loop.step(0, code)
-            assert not envs.dirty, envs.failures
+            assert not envs.has_reply, envs.failures
             for env, wanted in zip(envs.envs, expected):
                 assert type(env.action) is type(wanted), (env.action, wanted)
                 assert repr(env.action) == repr(wanted)

@@ -160,7 +160,7 @@ def serve_steps():
     served = in_thread(lambda: loop.serve(port, LIMIT))
     seq = caller.post(OP_STEP)
     assert served() == (seq,)
-    assert envs.dirty
+    assert envs.has_reply
     assert list(envs.take_reply()["odd"]) == [1]
     port.finish(seq)
     caller.wait()
@@ -293,7 +293,7 @@ def pythons_that_are_laid_out_otherwise():
     cpython._address = address
     library._python = None
     compiled(library, envs).step(0, 0)
-    assert not envs.dirty
+    assert not envs.has_reply
 
 
 def scalars_elsewhere_are_not_read():

@@ -44,8 +44,8 @@ class Header(ctypes.Structure):
         + [(name, ctypes.c_uint32) for name in ("command_ring_bytes", "reply_ring_bytes")]
         + [
             ("off_" + name, ctypes.c_uint64)
-            for name in ("workers", "env_seq", "ready", "tids", "final_marks", "command_rings")
-            + ("reply_rings", "actions", "final", "slots", "infos")
+            for name in ("workers", "env_seq", "ready", "template_ids", "final_marks")
+            + ("command_rings", "reply_rings", "actions", "final", "slots", "infos")
         ]
         + [("sealed", ctypes.c_uint32)]
     )
@@ -90,9 +90,9 @@ class Segment(object):
         assert functions.er_segment_format(self.address, self.nbytes, ctypes.byref(config)) == 0
         self.header = Header.from_address(self.address)
         self.num_envs = num_envs
-        for name in ("off_slots", "slot_bytes", "off_tids", "off_final_marks", "off_infos"):
+        for name in ("slot_bytes", "off_slots", "off_template_ids", "off_final_marks", "off_infos"):
             setattr(self, name, getattr(self.header, name))
-        self.tids = self.array(self.header.off_tids, (num_envs,), np.uint16)
+        self.template_ids = self.array(self.header.off_template_ids, (num_envs,), np.uint16)
         self.final_marks = self.array(self.header.off_final_marks, (num_envs,), np.uint8)
         self.info_area = self.array(self.header.off_infos, (1 << 16,), np.uint8)
         self.action_slab = self.array(self.header.off_actions, (action_bytes,), np.uint8)
@@ -148,7 +148,7 @@ def attached(library, envs, plan, first_env=1, total=None, mode=0, kind=EnvSlice
     envs.attach(
         segment,
         ObsWriter(plan),
-        InfoWriter(first_env, envs.num_envs, segment.tids, segment.info_area),
+        InfoWriter(first_env, envs.num_envs, segment.template_ids, segment.info_area),
     )
     last = first_env + envs.num_envs
     action_plan = options.get("action_plan", ACTIONS)
@@ -229,12 +229,12 @@ def stored(envs, slot, templates):
             continue
         row = [None if array is None else array[env_id].tobytes() for array in arrays]
         outcome = (rewards[env_id].tobytes(), terminations[env_id], truncations[env_id])
-        tid = int(segment.tids[env_id])
-        entries = [each[1] for each in templates if each[0] == tid]
+        template_id = int(segment.template_ids[env_id])
+        entries = [each[1] for each in templates if each[0] == template_id]
         mark = int(segment.final_marks[env_id])
         final = [a is not None and a[env_id].tobytes() for a in segment.final_arrays]
         infos = columns(segment, entries[0], env_id) if entries else None
-        rows.append((row, outcome, tid, infos, mark, final if mark == 1 else None))
+        rows.append((row, outcome, template_id, infos, mark, final if mark == 1 else None))
     reply = envs.take_reply() or {}
     failures = [failure[:2] + failure[3:4] for failure in reply.pop("failures", [])]
     rest = dict((name, repr(sorted_items(value))) for name, value in reply.items())

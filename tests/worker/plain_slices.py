@@ -73,7 +73,7 @@ class Segment(object):
         self.rewards = np.zeros(num_envs)
         self.flags = np.zeros((2, num_envs), np.uint8)
         self.final_marks = np.zeros(num_envs, np.uint8)
-        self.tids = np.zeros(num_envs, np.uint16)
+        self.template_ids = np.zeros(num_envs, np.uint16)
 
     def arrays(self):
         return [
@@ -91,7 +91,7 @@ def attached(envs, plan=PLAN, mode=NEXT_STEP):
     envs = AdaptedSlice(
         [adapt(env) for env in envs], 0, mode, lambda value, check=False: codec.pack(value)
     )
-    infos = InfoWriter(0, len(envs.envs), segment.tids, np.zeros(4096, np.uint8))
+    infos = InfoWriter(0, len(envs.envs), segment.template_ids, np.zeros(4096, np.uint8))
     envs.attach(segment, segment.writer, infos)
     return envs, segment
 
@@ -112,12 +112,12 @@ def check_steps_of_four():
     envs, segment = attached([Env(), Env(cut=True), Env()])
     reset(envs, [4, None, 6])
     assert [env.env.seeds for env in envs.envs] == [[4], [], [6]]
-    assert not segment.leaves[0].any() and not segment.tids.any()
+    assert not segment.leaves[0].any() and not segment.template_ids.any()
     for count in (1, 2):
         result = stepped(envs, segment, 1, 2, 3)
         assert result[:3] == ([0.5, 1.0, 1.5], [False] * 3, [False] * 3), result
         assert result[3] == dict((i, {"count": count}) for i in range(3)), result[3]
-        assert (segment.leaves[0] == count).all() and (segment.tids == ODD).all()
+        assert (segment.leaves[0] == count).all() and (segment.template_ids == ODD).all()
     result = stepped(envs, segment, 1, 1, 1)
     assert result[1:3] == ([True, False, True], [False, True, False]), result
     assert result[3] == {0: {"count": 3}, 1: {"count": 3, KEY: True}, 2: {"count": 3}}
@@ -219,7 +219,7 @@ def check_no_info_at_all():
         results = [stepped(envs, segment, 1) for _ in range(3)]
         assert [result[1] for result in results] == [[False], [False], [True]]
         assert not any(result[4] for result in results)
-        assert results[0][3] == {} and segment.tids[0] == (0 if mode == NEXT_STEP else ODD)
+        assert results[0][3] == {} and segment.template_ids[0] == (0 if mode == NEXT_STEP else ODD)
 
 
 def check_steps_that_are_none():

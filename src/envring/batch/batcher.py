@@ -302,7 +302,9 @@ class Batcher:
             if marks[env_id] != FINAL_NONE:
                 info["final_obs"] = final_obs(env_id)
         try:
-            return self._infos.assemble(self.segment.tids, objects, odd, final_obs, self._add_info)
+            return self._infos.assemble(
+                self.segment.template_ids, objects, odd, final_obs, self._add_info
+            )
         finally:
             if odd and reply is not None:
                 self._learn(reply)

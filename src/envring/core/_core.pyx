@@ -66,7 +66,7 @@ cdef extern from "er_format.h":
     ctypedef struct er_segment_t:
         uint32_t num_envs, num_workers, num_slots, abi
         uint64_t total_bytes, slot_bytes, info_bytes, action_bytes, final_bytes
-        uint64_t off_workers, off_tids, off_final_marks
+        uint64_t off_workers, off_template_ids, off_final_marks
         uint64_t off_actions, off_final, off_slots, off_infos
         er_atomic32_t timed
     ctypedef struct er_command_t:
@@ -204,7 +204,7 @@ cdef class Segment:
     cdef readonly uint32_t num_envs, num_workers, num_slots
     cdef readonly uint64_t slot_bytes, info_bytes, total_bytes
     cdef readonly uint64_t off_actions, off_final, off_slots, off_infos
-    cdef readonly uint64_t off_tids, off_final_marks
+    cdef readonly uint64_t off_template_ids, off_final_marks
     cdef readonly bint timed
     cdef uint64_t off_workers
 
@@ -230,8 +230,8 @@ cdef class Segment:
         self.info_bytes, self.total_bytes = self.base.info_bytes, self.base.total_bytes
         self.off_actions, self.off_final = self.base.off_actions, self.base.off_final
         self.off_slots, self.off_infos = self.base.off_slots, self.base.off_infos
-        self.off_workers, self.off_tids = self.base.off_workers, self.base.off_tids
-        self.off_final_marks = self.base.off_final_marks
+        self.off_workers, self.off_final_marks = self.base.off_workers, self.base.off_final_marks
+        self.off_template_ids = self.base.off_template_ids
 
     @property
     def address(self):
@@ -258,9 +258,9 @@ cdef class Segment:
             raise ValueError("outside of the segment")
         return self.bytes_view[offset:offset + nbytes].view(dtype).reshape(shape)
 
-    def tids(self):
+    def template_ids(self):
         """Info templates by env: uint16 (num_envs,)."""
-        return self.array(self.off_tids, (self.num_envs,), np.uint16)
+        return self.array(self.off_template_ids, (self.num_envs,), np.uint16)
 
     def final_marks(self):
         """Where each env's final observation travels: uint8 (num_envs,)."""
@@ -268,11 +268,11 @@ cdef class Segment:
 
     def any_info(self):
         """Whether any env's info is not empty."""
-        cdef uint16_t *tids = <uint16_t *>self.at(self.off_tids)
+        cdef uint16_t *template_ids = <uint16_t *>self.at(self.off_template_ids)
         cdef uint32_t i
         cdef uint16_t seen = 0
         for i in range(self.num_envs):
-            seen |= tids[i]
+            seen |= template_ids[i]
         return seen != 0
 
     def stats(self, uint32_t worker):

@@ -145,7 +145,7 @@ cdef class StepLoop:
         cdef int r
         while True:
             try:
-                r = er_port_serve(&port.port, &self.loop, publish, self.slice.dirty, timeout_ns)
+                r = er_port_serve(&port.port, &self.loop, publish, self.slice.has_reply, timeout_ns)
             except Exception:
                 self._fail()
                 self._step_rest()
@@ -156,6 +156,6 @@ cdef class StepLoop:
                     return port.taken(r)
                 self.step(command.slot, command.action)
                 er_port_count_step(&port.port, &self.loop)
-            if self.slice.dirty:
+            if self.slice.has_reply:
                 return (command.seq,)
             publish = True

@@ -207,7 +207,7 @@ class MixedPool:
         ours = self._segment
         leaves, *outcomes = ours.slot_arrays(slot)
         own_leaves, *own_outcomes = own.slot_arrays(0)
-        ours.tids[rows] = own.tids[rows]
+        ours.template_ids[rows] = own.template_ids[rows]
         ours.final_marks[rows] = own.final_marks[rows]
         pairs = [*zip(leaves, own_leaves, strict=True), *zip(outcomes, own_outcomes, strict=True)]
         if ours.final_marks[rows].any():
@@ -215,7 +215,7 @@ class MixedPool:
         for to, source in pairs:
             if to is not None:
                 to[rows] = source[rows]
-        for template_id in set(ours.tids[rows].tolist()):
+        for template_id in set(ours.template_ids[rows].tolist()):
             for offset, nbytes in self._columns.get(template_id, ()):
                 cells = slice(offset + rows.start * nbytes, offset + rows.stop * nbytes)
                 ours.info_area[cells] = own.info_area[cells]

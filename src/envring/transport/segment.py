@@ -119,7 +119,7 @@ class MappedSegment:
         """Makes the arrays that exist once."""
         core = self.core
         self.final_marks = core.final_marks()
-        self.tids = core.tids()
+        self.template_ids = core.template_ids()
         self.final_arrays = self._arrays(self.spec.final_leaves, core.off_final)
         self.info_area = core.array(core.off_infos, (core.info_bytes,), np.uint8)
         self.action_slab = core.array(
@@ -219,7 +219,7 @@ def attachment(segment: MappedSegment, path: str | None) -> dict[str, Any]:
         "off_slots": core.off_slots,
         "slot_bytes": core.slot_bytes,
         "off_final": core.off_final,
-        "off_tids": core.off_tids,
+        "off_template_ids": core.off_template_ids,
         "off_final_marks": core.off_final_marks,
         "off_infos": core.off_infos,
         "info_bytes": core.info_bytes,

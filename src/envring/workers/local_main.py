@@ -90,7 +90,7 @@ def attach_slice(
     envs.attach(
         mapped,
         ObsWriter(plans["obs"]),
-        InfoWriter(envs.first_env, envs.num_envs, mapped.tids, mapped.info_area),
+        InfoWriter(envs.first_env, envs.num_envs, mapped.template_ids, mapped.info_area),
     )
     envs.actions = ActionReader(plans["action"], num_envs, envs.first_env, last, mapped.action_slab)
     if not compiled:

@@ -88,8 +88,9 @@ class ForeignServer(Server):
 
     def _why_not_objects(self, env_id, values, error):
         """The objects of an info come as a list: their keys are in its template."""
-        tid = int(self.envs.segment.tids[env_id])
-        entries = [entries for number, entries in self.envs.infos.templates if number == tid][-1]
+        template_id = int(self.envs.segment.template_ids[env_id])
+        templates = self.envs.infos.templates
+        entries = [entries for number, entries in templates if number == template_id][-1]
         for path, value in zip(_object_paths(entries), values):
             try:
                 codec.pack(value)

@@ -178,7 +178,7 @@ class Server(object):
 
     def _add_failures(self, reply):
         reply["failures"] = reply["failures"] + self.envs.failures
-        self.envs.failures, self.envs.dirty = [], False
+        self.envs.failures, self.envs.has_reply = [], False
 
     def _fail(self, i, text):
         try:

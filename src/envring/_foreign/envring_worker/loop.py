@@ -53,7 +53,7 @@ class EnvSlice(object):
         self.terminations = np.zeros(self.num_envs, np.uint8)
         self.truncations = np.zeros(self.num_envs, np.uint8)
         self.slot = 0
-        self.dirty = False
+        self.has_reply = False
         self.failures = []
         self.dynamic = {}
         self.finals = {}
@@ -147,7 +147,7 @@ class EnvSlice(object):
             return
         arrays = self.segment.slot_arrays(self.slot)[0]
         self.obs_writer.store_zeros(arrays, self.dynamic, self.first_env + i)
-        self.dirty = self.dirty or self.obs_writer.has_dynamic
+        self.has_reply = self.has_reply or self.obs_writer.has_dynamic
 
     # -- what the compiled loop calls back into ------------------------------------------------
 
@@ -168,7 +168,7 @@ class EnvSlice(object):
         else:
             self.finals[env_id] = self.dump_final(obs)
             self.segment.final_marks[env_id] = FINAL_REPLY
-            self.dirty = True
+            self.has_reply = True
         if final_info:
             final_info = _detach(final_info)
         obs, info = self.envs[i].reset()
@@ -191,12 +191,12 @@ class EnvSlice(object):
         arrays = self.segment.slot_arrays(self.slot)[0]
         self.obs_writer.store(arrays, self.dynamic, self.first_env + i, obs)
         if self.obs_writer.has_dynamic:
-            self.dirty = True
+            self.has_reply = True
 
     def store_info(self, i, info, has_final=False):
         self.infos.write(self.first_env + i, info, has_final)
         if self.infos.objects or self.infos.odd:
-            self.dirty = True
+            self.has_reply = True
 
     def to_result(self, i, result):
         """The env's result as a tuple of five."""
@@ -226,7 +226,7 @@ class EnvSlice(object):
                 self.results[i] = attribute(*args, **kwargs) if callable(attribute) else attribute
             except Exception:
                 self.fail(i)
-        self.dirty = True
+        self.has_reply = True
         self.rebind()
 
     def set_attr(self, name, values):
@@ -252,11 +252,11 @@ class EnvSlice(object):
         error = sys.exc_info()[1]
         label = "observation" if isinstance(error, ObservationMismatch) else "exception"
         self.failures.append((self.first_env + i, label) + describe_error(error, self.dumps))
-        self.dirty = True
+        self.has_reply = True
 
     def take_reply(self):
         """What does not fit the arrays, for the caller; None if there is nothing."""
-        if not self.dirty:
+        if not self.has_reply:
             return None
         reply = {
             "failures": self.failures,
@@ -268,7 +268,7 @@ class EnvSlice(object):
         }
         self.failures, self.dynamic, self.finals, self.results = [], {}, {}, None
         self.infos.objects, self.infos.odd = {}, {}
-        self.dirty = False
+        self.has_reply = False
         return reply
 
 

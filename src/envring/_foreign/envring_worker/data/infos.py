@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Info columns, worker side: the values of known info dicts go straight into shared memory.
 
-A *template* is plain data, ``(tid, entries)``, made by the caller for one shape of info dict
-that it has seen. Its entries follow the dict's key order:
+A *template* is plain data, ``(template_id, entries)``, made by the caller for one shape of info
+dict that it has seen. Its entries follow the dict's key order:
 
 ===================================  ==============================================================
 ``("f", key, offset)``               exactly a Python float, in a float64 column
@@ -25,8 +25,8 @@ import sys
 
 import numpy as np
 
-EMPTY = 0  #: tid of an empty info dict
-ODD = 0xFFFF  #: tid of an info dict that travels whole
+EMPTY = 0  #: template id of an empty info dict
+ODD = 0xFFFF  #: template id of an info dict that travels whole
 MAX_DEPTH = 8  #: levels of dicts below the info dict itself
 MAX_ENTRIES = 512  #: keys in all levels together
 
@@ -141,10 +141,10 @@ def template_signature(entries):
 class _Program(object):
     """A template made ready for writing."""
 
-    __slots__ = ("final", "objects", "ops", "tid")
+    __slots__ = ("final", "objects", "ops", "template_id")
 
-    def __init__(self, tid, ops, final, objects):
-        self.tid = tid
+    def __init__(self, template_id, ops, final, objects):
+        self.template_id = template_id
         self.ops = ops
         self.final = final
         self.objects = objects
@@ -161,24 +161,24 @@ class InfoWriter(object):
             returned) that travels whole.
     """
 
-    def __init__(self, first_env, num_envs_in_slice, tids, area):
+    def __init__(self, first_env, num_envs_in_slice, template_ids, area):
         """Prepare for writing.
 
         Args:
             first_env: Global id of the first environment of the slice.
             num_envs_in_slice: How many environments the slice has.
-            tids: Writable uint16 array over *all* environments, shape ``(num_envs,)``.
+            template_ids: Writable uint16 array over *all* environments, shape ``(num_envs,)``.
             area: Writable flat uint8 array over the info area; may reach beyond the memory
                 that backs it, as columns are only touched once a template names them.
         """
-        self.tids = tids
+        self.template_ids = template_ids
         self.area = area
         self.templates = []
         self.objects = {}
         self.odd = {}
         self._first = first_env
         self._stop = first_env + num_envs_in_slice
-        self._tid_cells = _cells(tids)
+        self._template_id_cells = _cells(template_ids)
         self._programs = {}
         self._last = [None] * num_envs_in_slice
 
@@ -188,11 +188,11 @@ class InfoWriter(object):
         Raises:
             ValueError: If a column does not lie inside the info area, or a kind is not known.
         """
-        tid, entries = template
+        template_id, entries = template
         ops = self._compile(entries)
         signed = template_signature(entries)
         final = any(part[0] == "F" for part in signed)
-        self._programs[signed] = _Program(tid, ops, final, _count_objects(signed))
+        self._programs[signed] = _Program(template_id, ops, final, _count_objects(signed))
         self.templates.append(template)
 
     def begin(self):
@@ -200,7 +200,7 @@ class InfoWriter(object):
 
         ``objects`` and ``odd`` are emptied in place: use what they hold before this.
         """
-        self.tids[self._first : self._stop] = EMPTY
+        self.template_ids[self._first : self._stop] = EMPTY
         self.objects.clear()
         self.odd.clear()
 
@@ -233,7 +233,7 @@ class InfoWriter(object):
         elif isinstance(info, dict) and not info:
             return
         self.odd[env_id] = info
-        self._tid_cells[env_id] = ODD
+        self._template_id_cells[env_id] = ODD
 
     def _store(self, program, env_id, info):
         """Write ``info`` by ``program``; False where it does not fit."""
@@ -245,7 +245,7 @@ class InfoWriter(object):
             return False
         if program.objects:
             self.objects[env_id] = values
-        self._tid_cells[env_id] = program.tid
+        self._template_id_cells[env_id] = program.template_id
         return True
 
     def _compile(self, entries):
@@ -275,7 +275,7 @@ class InfoWriter(object):
 
     def _column(self, offset, dtype, shape):
         """Return the column at ``offset`` as an array of shape ``(num_envs,) + shape``."""
-        full = (len(self.tids),) + shape
+        full = (len(self.template_ids),) + shape
         size = dtype.itemsize
         for length in full:
             size *= int(length)

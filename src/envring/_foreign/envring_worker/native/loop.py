@@ -85,7 +85,7 @@ class NativeLoop(LoopTables):
         publish = False
         while True:
             try:
-                r = self._serve(at, self._at, publish, envs.dirty, patience)
+                r = self._serve(at, self._at, publish, envs.has_reply, patience)
             except Exception:
                 self._fail()
                 self._step_rest()
@@ -96,7 +96,7 @@ class NativeLoop(LoopTables):
                     return port.taken(r)
                 self.step(command.slot, command.action)
                 self._count_step(at, self._at)
-            if envs.dirty:
+            if envs.has_reply:
                 return (command.seq,)
             publish = True
 

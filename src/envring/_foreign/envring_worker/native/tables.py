@@ -50,7 +50,7 @@ INFO_ENTRY = _struct(
 )
 
 #: er_info_template_t
-INFO_TEMPLATE = _struct((np.uint16, "tid"), (_INT, "num_top"), (_POINTER, "entries"))
+INFO_TEMPLATE = _struct((np.uint16, "template_id"), (_INT, "num_top"), (_POINTER, "entries"))
 
 #: er_steploop_t
 STEP_LOOP = _struct(
@@ -59,7 +59,7 @@ STEP_LOOP = _struct(
     (_U32, "first_env num_envs"),
     (_POINTER, "slots"),
     (_U64, "slot_bytes off_rewards off_terminations off_truncations"),
-    (_POINTER, "final_marks tids info_area"),
+    (_POINTER, "final_marks template_ids info_area"),
     (_POINTER, "steps last_obs pending rewards terminations truncations"),
     (_POINTER, "reset_ended finish_ended store_obs store_info to_result to_reward"),
     (_POINTER, "truncated_key set_slot obs_plan templates"),
@@ -119,8 +119,8 @@ class LoopTables(object):
         has_scalar: whether the values of a numpy type's scalars may be read in place, by type.
         envs: the EnvSlice, whose methods hold the semantics. If it has a true `four_tuples`, envs
             may return (obs, reward, done, info).
-        segment: its segment: `address`, `slot_bytes`, and the offsets `off_slots`, `off_tids`,
-            `off_final_marks` and `off_infos`.
+        segment: its segment: `address`, `slot_bytes`, and the offsets `off_slots`,
+            `off_template_ids`, `off_final_marks` and `off_infos`.
         leaf_offsets: offset in a slot of each observation leaf.
         outcome_offsets: offsets in a slot of rewards, terminations and truncations.
         action_scalars: the action slab as an array (num_envs,) if it holds a number per env.
@@ -162,7 +162,7 @@ class LoopTables(object):
         for name, offset in zip(("rewards", "terminations", "truncations"), outcome_offsets):
             loop["off_" + name] = offset
         loop["final_marks"] = segment.address + segment.off_final_marks
-        loop["tids"] = segment.address + segment.off_tids
+        loop["template_ids"] = segment.address + segment.off_template_ids
         loop["info_area"] = segment.address + segment.off_infos
         self._steps = np.zeros(n, np.uintp)
         loop["steps"] = _data(self._steps)
@@ -233,7 +233,7 @@ class LoopTables(object):
 
     def add_template(self, template):
         """Gives the fast path an info template; those with objects in them stay in Python."""
-        tid, entries = template
+        template_id, entries = template
         flat = preorder.flatten_entries(entries)
         if flat is None:
             return
@@ -254,7 +254,7 @@ class LoopTables(object):
                     cell["type"] = self._hold(dtype)
                 elif self._has_scalar(dtype.type):
                     cell["type"] = self._hold(dtype.type)
-        self._templates.append((tid, len(entries), self._hold_data(cells)))
+        self._templates.append((template_id, len(entries), self._hold_data(cells)))
         self._table = np.array(self._templates, INFO_TEMPLATE)
         self.loop["templates"] = _data(self._table)
         self.loop["num_templates"] = len(self._templates)

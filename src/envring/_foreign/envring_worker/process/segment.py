@@ -26,7 +26,7 @@ class Segment(object):
     Attributes:
         address, nbytes: of the mapping.
         num_envs: of the whole vector env.
-        final_arrays, final_marks, tids, info_area, action_slab: arrays over all envs.
+        final_arrays, final_marks, template_ids, info_area, action_slab: arrays over all envs.
         spec: the layout as it came.
 
     Raises:
@@ -46,12 +46,12 @@ class Segment(object):
             )
         for name in ("off_slots", "slot_bytes", "off_final", "off_infos", "info_bytes"):
             setattr(self, name, layout[name])
-        for name in ("off_actions", "off_final_marks", "off_tids"):
+        for name in ("off_actions", "off_final_marks", "off_template_ids"):
             setattr(self, name, layout[name])
         self._bytes = np.frombuffer(self._map, np.uint8)
         self.address = self._bytes.__array_interface__["data"][0]
         self.final_marks = self.array(self.off_final_marks, (self.num_envs,), np.uint8)
-        self.tids = self.array(self.off_tids, (self.num_envs,), np.uint16)
+        self.template_ids = self.array(self.off_template_ids, (self.num_envs,), np.uint16)
         self.final_arrays = self._arrays(layout["final_leaves"], self.off_final)
         self.info_area = self.array(self.off_infos, (self.info_bytes,), np.uint8)
         self.action_slab = self.array(self.off_actions, (layout["action_bytes"],), np.uint8)

@@ -89,7 +89,7 @@ class Service(object):
             self.envs.attach(
                 segment,
                 ObsWriter(plans["obs"]),
-                InfoWriter(first, count, segment.tids, segment.info_area),
+                InfoWriter(first, count, segment.template_ids, segment.info_area),
             )
             self.envs.actions = ActionReader(
                 plans["action"], segment.num_envs, first, first + count, segment.action_slab
