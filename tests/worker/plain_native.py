@@ -12,8 +12,7 @@ import random
 import sys
 
 import numpy as np
-from envring_worker.data.actions import format_code
-from envring_worker.data.preorder import PYTHON_INTS
+from envring_worker.data.actions import PYTHON_INTS, format_code
 from envring_worker.loop import EnvSlice
 from plain_odd import LEAF, PLANS, Informed, RandomEnv, Steady, Trouble
 from plain_rig import ACTIONS, Learner, OldSlice, attached, compiled, open_library, stored

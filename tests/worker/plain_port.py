@@ -13,7 +13,7 @@ import threading
 
 import numpy as np
 from envring_worker.commands import OP_MESSAGE, OP_STEP
-from envring_worker.data.preorder import PYTHON_INTS
+from envring_worker.data.actions import PYTHON_INTS
 from envring_worker.native import cpython, library, structs
 from envring_worker.native.library import NativeLoop, NativePort, NativeUnavailable
 from plain_odd import LEAF, Steady

@@ -8,13 +8,12 @@ import mmap
 import sys
 
 import numpy as np
-from envring_worker.data.actions import ActionReader
+from envring_worker.data.actions import ALIGNMENT, ActionReader
 from envring_worker.data.infos import InfoWriter, signature
 from envring_worker.data.obs import ObsWriter, leaves
 from envring_worker.loop import EnvSlice
 from envring_worker.native.library import Library, NativeLoop
 
-LINE = 128
 PATH = sys.argv[1]
 ACTIONS = ("leaf", 0, "<i8", ())
 
@@ -52,7 +51,7 @@ class Header(ctypes.Structure):
 
 
 def aligned(nbytes):
-    return (nbytes + LINE - 1) // LINE * LINE
+    return -(-nbytes // ALIGNMENT) * ALIGNMENT
 
 
 def room(plan, num_envs):

@@ -16,7 +16,7 @@ from gymnasium import Space
 from gymnasium.vector.utils import iterate
 
 from envring._foreign.envring_worker.data import actions as codes
-from envring.batch.layout import Layout, Leaf, action_writer
+from envring.batch.layout import ALIGNMENT, Layout, Leaf, action_writer
 from envring.core import _core
 from envring.errors import ActionError, format_env_ids
 
@@ -28,7 +28,7 @@ def slab_bytes(layout: Layout, num_envs: int) -> int:
     _, total = layout.offsets(num_envs)
     if len(layout.leaves) == 1 and layout.leaves[0].fixed:
         total = max(total, num_envs * math.prod(layout.leaves[0].shape) * _MAX_ITEM)
-    return max(total, 128)
+    return max(total, ALIGNMENT)
 
 
 class ActionSender:

@@ -17,7 +17,9 @@ import numpy as np
 from gymnasium import Space, spaces
 from gymnasium.vector.utils import concatenate, create_empty_array
 
-ALIGNMENT = 128
+from envring.core import _core
+
+ALIGNMENT = _core.ALIGNMENT
 
 _FIXED = (spaces.Box, spaces.Discrete, spaces.MultiBinary, spaces.MultiDiscrete)
 

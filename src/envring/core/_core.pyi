@@ -6,12 +6,16 @@ import numpy as np
 import numpy.typing as npt
 
 ABI: int
+ALIGNMENT: int
 COMPLETE: int
+DISABLED: int
 HINT_MOSTLY_WAITING: int
-OP_MESSAGE: int
+NEXT_STEP: int
 NOT_YET: int
+OP_MESSAGE: int
 OP_STEP: int
 RANG: int
+SAME_STEP: int
 
 def arm_lifeline(fd: int, grace: float) -> None: ...
 def decode(data: bytes, python2: bool = False) -> Any: ...

@@ -43,6 +43,7 @@ cdef extern from "er_park.h":
 cdef extern from "er_format.h":
     enum:
         ER_ABI
+        ER_LINE
         ER_OP_STEP
         ER_OP_MESSAGE
         ER_ACTIONS_SLAB
@@ -117,6 +118,10 @@ cdef extern from "er_spread.h":
 
 
 cdef extern from "er_steploop.h":
+    enum:
+        ER_NEXT_STEP
+        ER_SAME_STEP
+        ER_DISABLED
     ctypedef struct er_object:
         pass
     ctypedef struct er_steploop_t:
@@ -157,7 +162,9 @@ COMPLETE, RANG, NOT_YET = range(3)  # what `CallerPort.wait` returns
 OP_STEP = ER_OP_STEP
 OP_MESSAGE = ER_OP_MESSAGE
 HINT_MOSTLY_WAITING = ER_HINT_MOSTLY_WAITING
+NEXT_STEP, SAME_STEP, DISABLED = ER_NEXT_STEP, ER_SAME_STEP, ER_DISABLED
 ABI = ER_ABI
+ALIGNMENT = ER_LINE
 
 
 def _raise_errno(int r):

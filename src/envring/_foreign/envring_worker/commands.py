@@ -8,6 +8,8 @@ import time
 OP_STEP = 1
 OP_MESSAGE = 2
 
+HINT_MOSTLY_WAITING = 1
+
 _IDLE = 0.25  # seconds between looks whether the caller lives; an orphan has 1 s to close its envs
 
 

@@ -16,6 +16,9 @@ from .obs import leaves
 SLAB = 0
 MESSAGE = 1
 PYTHON_NUMBERS = 1 << 30
+PYTHON_INTS = PYTHON_NUMBERS | ord("i") << 8 | 8  #: an int64 each: compiled loops read it, too
+
+ALIGNMENT = 128  #: each leaf's array begins on a multiple
 
 
 def format_code(dtype, python_numbers=False):
@@ -56,7 +59,7 @@ class ActionReader(object):
             dtype = np.dtype(leaf[2])
             nbytes = int(np.prod(shape)) * dtype.itemsize
             arrays.append(self.slab[at : at + nbytes].view(dtype).reshape(shape))
-            at += (nbytes + 127) // 128 * 128
+            at += -(-nbytes // ALIGNMENT) * ALIGNMENT
         return arrays
 
     def scalars(self):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Observation plans and info templates in preorder, as compiled step loops take them.
 
-The numbers are those of csrc/er_obs.h, er_infos.h and er_format.h.
+The numbers are those of csrc/er_obs.h and er_infos.h.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -9,8 +9,6 @@ from __future__ import absolute_import, division, print_function
 OBS_LEAF, OBS_DICT, OBS_TUPLE = range(3)
 
 SCALAR_KINDS = {"i": 1, "u": 2, "f": 3}  #: by a dtype's kind; others are 0
-
-PYTHON_INTS = 1 << 30 | ord("i") << 8 | 8  #: code of actions that compiled loops read themselves
 
 INFO_KINDS = {"f": 0, "i": 1, "b": 2, "n": 3, "a": 4, "d": 5}
 

@@ -11,7 +11,8 @@ import sys
 
 import numpy as np
 
-from ..data import preorder
+from .. import commands, loop
+from ..data import actions, preorder
 
 try:
     _intern = sys.intern
@@ -87,8 +88,10 @@ def _known():
     values += [preorder.OBS_LEAF, preorder.OBS_DICT, preorder.OBS_TUPLE]
     values += [preorder.SCALAR_KINDS[kind] for kind in "iuf"]
     values += [preorder.INFO_KINDS[kind] for kind in "fibnad"]
-    values += [preorder.PYTHON_INTS, SERVED_COMMAND, SERVED_STEP]
-    return values
+    values += [loop.NEXT_STEP, loop.SAME_STEP, loop.DISABLED]
+    values += [commands.OP_STEP, commands.OP_MESSAGE, commands.HINT_MOSTLY_WAITING]
+    values += [actions.SLAB, actions.PYTHON_INTS, actions.ALIGNMENT]
+    return values + [SERVED_COMMAND, SERVED_STEP]
 
 
 KNOWN = _known()

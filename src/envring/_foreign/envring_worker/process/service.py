@@ -6,6 +6,7 @@ from __future__ import absolute_import, division, print_function
 import sys
 
 from ..answers import ForeignServer, ForeignSlice
+from ..commands import HINT_MOSTLY_WAITING
 from ..data import codec
 from ..data.actions import ActionReader
 from ..data.infos import InfoWriter
@@ -16,8 +17,6 @@ from ..text import as_path, as_text, headline, stack
 from .bytecode import unwritten
 from .relay import RelayPort
 from .segment import Segment
-
-_HINT_MOSTLY_WAITING = 1
 
 
 class Service(object):
@@ -107,7 +106,7 @@ class Service(object):
             codec.pack,
             self.gone,
             loop=loop,
-            waiting_hint=_HINT_MOSTLY_WAITING,
+            waiting_hint=HINT_MOSTLY_WAITING,
         )
 
     def _open(self, segment):
