@@ -91,8 +91,8 @@ int er_caller_wait(er_caller_t *caller, int64_t deadline_ns) {
     er_bell_t *bell = &caller->segment->caller_bell;
     if (er_caller_collect(caller) == 0) return 0;
     int r = er_bell_wait(bell, caller->seen, &caller->wait, deadline_ns);
-    /* Sampled before the look at sequences here and at replies by who called: what is rung after
-     * this ends the next wait. A sample at its beginning would miss a ring between the two. */
+    /* Sampled before the looks at sequences (here) and at replies (after this returns): what is rung
+     * later ends the next wait. A sample at its beginning would miss a ring between the two. */
     if (r == 0) caller->seen = er_bell_value(bell);
     if (er_caller_collect(caller) == 0) return 0;
     return r < 0 ? r : 1;

@@ -11,7 +11,8 @@
  * A batch is complete when every expected env's sequence word holds the batch's number: facts, read
  * with acquire, so that results need no further synchronisation. The ready bitmap says where to
  * look, and `pending` says which worker should ring: the one that brings it to zero. Both may be
- * wrong after a kill without harm: a wait is bounded, and who waits checks for deaths between waits.
+ * wrong after a kill without harm: a wait is bounded, and the caller looks
+ * for dead processes between waits.
  *
  * One caller thread, one thread per worker. Only one batch is under way at a time.
  */
@@ -77,7 +78,7 @@ int er_worker_next(er_worker_end_t *end, er_command_t *command, int64_t deadline
 /* Asks the caller to drain the reply ring, and waits until it rings back. 0, -ETIMEDOUT, -EINTR. */
 int er_worker_stall(er_worker_end_t *end, int64_t deadline_ns);
 
-/* Publishes the slice's results of batch `seq` and rings if the caller waits for nobody else. */
+/* Publishes the slice's results of batch `seq` and rings if the caller waits for no other worker. */
 void er_worker_finish(er_worker_end_t *end, uint32_t seq);
 
 #endif

@@ -11,12 +11,14 @@
 /* About three times what waking a process takes: so much is worth a try however short waits were. */
 #define LEAST_SPIN_NS 100000u
 
-/* A yield that took no longer let nobody else run. Such yields only delay the look at the bell, so
- * they become rarer; where two processes wait for each other, one's would make the next of the other. */
+/* A yield that took no longer let no other thread run. Such yields only delay the look at the bell,
+ * so they become rarer; where two processes wait for each other, one's would make the next of the
+ * other. */
 #define TO_NOBODY_NS 1000
 #define MOST_PAUSES 256u
 
-/* Waits longer than the whole budget on average are not spun for. Even so, one wait in so many spins: a sleep is itself long, and would never let the mean sink. */
+/* A waiter whose waits are longer than the whole budget on average does not spin, except in one wait
+ * of so many: sleeping itself takes long, so that the mean would never sink. */
 #define RETRY_EVERY 64u
 
 /* A yield that took longer gave the core to a stranger for a time slice, some milliseconds. Workers
@@ -42,7 +44,7 @@ void er_wait_open(er_wait_t *wait, double spin_seconds, int adaptive, uint32_t y
 }
 
 uint32_t er_bell_value(er_bell_t *bell) {
-    /* SYNC POINT: bell. Acquire pairs with er_bell_ring: who sees the sequence sees the payload. */
+    /* SYNC POINT: bell. Acquire pairs with er_bell_ring: the payload is visible with the sequence. */
     return er_load_acquire(&bell->word) & ~WAITER;
 }
 

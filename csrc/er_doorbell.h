@@ -3,7 +3,7 @@
  * Doorbell: an eventcount on one 32-bit word, for any number of ringers and waiters.
  *
  * Overview.  Payload is published elsewhere (a ring's tail, an env's sequence). The bell only
- * answers "did anything happen since I last looked?", and lets the one who asks sleep until it did.
+ * answers "did anything happen since I last looked?", and lets a waiter sleep until something did.
  *
  *   waiter                                ringer
  *     seen = er_bell_value(bell)            publish the payload (release)
@@ -20,7 +20,7 @@
  *
  * Waiting spins first, because waking a process on a halted core takes some 35 us: pauses, every
  * `yield_every`th of them replaced by sched_yield (without which a crowded machine loses nearly
- * all throughput; fewer of them while nobody else wants the core), for `spin_ns` by the clock. It
+ * all throughput; fewer of them while no other thread wants the core), for `spin_ns` by the clock. It
  * then parks. An adaptive waiter spins for twice what waits took of late, since steps that follow
  * on a policy's thinking come after much the same time; where that is beyond `spin_ns`, it parks at
  * once.
@@ -42,7 +42,7 @@ typedef struct {
     uint32_t adaptive;    /* spin no longer than waits of late make worth it */
     uint32_t mean_ns;     /* running mean of the waits */
     uint32_t lapsed;      /* the last wait ended without a ring: the next one goes on with it */
-    uint32_t pauses;      /* between two yields at present: more where yields let nobody run */
+    uint32_t pauses;      /* between two yields at present: more where yields let no other run */
     uint32_t barred;      /* so many waits to come park at once: a yield took too long */
     uint32_t bar;         /* how many that were the last time; 0 = never, or long ago */
     uint32_t clean;       /* spins since then that succeeded without such a yield */

@@ -3,11 +3,12 @@
  * The bytes of a segment.
  *
  *   header | command bell | caller bell | progress | worker blocks | env sequences | ready bitmap |
- *   info template ids | final marks | command rings | reply rings | actions | final slab | slots | info area
+ *   info template ids | final marks | command rings | reply rings | actions | final slab | slots |
+ *   info area
  *
  * Every region starts on a multiple of ER_LINE; slots and the info area start on a page, because
  * they are backed with memory one slot (one column) at a time. Offsets are computed once, by
- * er_segment_format, and then read from the header by everybody, so that a process never has to
+ * er_segment_format, and then read from the header by all processes, so that none has to
  * agree on more than this file.
  *
  * Adding a field: put it behind the last one, update the assertions, raise ER_ABI.
@@ -27,7 +28,7 @@
 #define ER_MAX_WORKERS 4096u
 #define ER_MAX_SLOTS 65536u
 
-/* An eventcount: bit 0 = somebody sleeps, the rest = sequence. */
+/* An eventcount: bit 0 = a waiter sleeps, the rest = sequence. */
 typedef struct {
     _Alignas(ER_LINE) er_atomic32_t word;
 } er_bell_t;

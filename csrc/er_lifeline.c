@@ -65,7 +65,7 @@ int er_lifeline_arm(int fd, int64_t grace_ns) {
 }
 
 int er_lifeline_watch(int fd, int64_t grace_ns) {
-    struct pollfd end = {.fd = fd, .events = 0, .revents = 0}; /* hang-ups are told unasked */
+    struct pollfd end = {.fd = fd, .events = 0, .revents = 0}; /* hang-ups are reported unasked */
     while (poll(&end, 1, -1) < 0) {
         if (errno != EINTR) return -errno;
     }

@@ -13,11 +13,12 @@
 
 #include <stdint.h>
 
-/* Watches the read end `fd`, which is taken over. After the cut the process has grace_ns to leave. 0 or -errno. */
+/* Watches the read end `fd`, which is taken over. After the cut the process has grace_ns to leave.
+ * 0 or -errno. */
 int er_lifeline_arm(int fd, int64_t grace_ns);
 
-/* For a thread of its own, where no such pipe can be inherited: sleeps until nobody holds the other
- * end of `fd`, which may be the channel, and ends the process grace_ns later. Returns only if it
+/* For a thread of its own, where no such pipe can be inherited: sleeps until the other end of
+ * `fd` is closed, which may be the channel, and ends the process grace_ns later. Returns only if it
  * cannot watch: -errno. */
 int er_lifeline_watch(int fd, int64_t grace_ns);
 

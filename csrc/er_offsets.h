@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Where this build has the fields of the structs that Python fills in (native/tables.py and structs.py
- * of the worker package), so that a library that has them elsewhere is not used.
+ * Where this build has the fields of the structs that Python fills in (native/tables.py and
+ * native/structs.py of the worker package): a build that has them elsewhere is not used.
  */
 #ifndef ER_OFFSETS_H
 #define ER_OFFSETS_H

@@ -24,7 +24,7 @@ int er_park(er_atomic32_t *word, uint32_t expected, int64_t deadline_ns) {
     long r = syscall(SYS_futex, word, FUTEX_WAIT_BITSET, expected, timeout, NULL,
                      FUTEX_BITSET_MATCH_ANY);
     if (r == 0 || errno == EAGAIN) return 0;
-    return -errno; /* not -EINTR whatever it is: who retries on that would spin for ever */
+    return -errno; /* never -EINTR: a caller that retries on it would spin for ever */
 }
 
 int er_unpark(er_atomic32_t *word) {

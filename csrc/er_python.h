@@ -2,10 +2,10 @@
  *
  * Python as the step loop sees it: a table of functions, types and struct offsets.
  *
- * The loop includes no Python.h. `_core` fills the table with the interpreter that it was built for; a
- * foreign worker fills the same table with addresses that ctypes finds. All object pointers are the
- * interpreter's own PyObject*. "New" and "borrowed" mean what they mean in CPython. Python 2 has two
- * types of ints, `int` and `long`; later versions have one, which fills both places.
+ * The loop includes no Python.h. `_core` fills the table with the interpreter that it was built for;
+ * a foreign worker fills the same table with addresses that ctypes finds. All object pointers are
+ * the interpreter's own PyObject*. "New" and "borrowed" mean what they mean in CPython. Python 2 has
+ * two types of ints, `int` and `long`; later versions have one, which fills both places.
  */
 #ifndef ER_PYTHON_H
 #define ER_PYTHON_H

@@ -26,11 +26,11 @@ int64_t er_segment_bytes(const er_config_t *config);
 int er_segment_format(void *base, uint64_t bytes, const er_config_t *config);
 
 /* Is this a whole segment of our version? 0, or
- * -EBADMSG  no segment at all            -EAGAIN  not sealed yet
+ * -EBADMSG  not a segment at all         -EAGAIN  not sealed yet
  * -EPROTO   another version (see abi)    -ERANGE  offsets that do not fit the mapping */
 int er_segment_check(const void *base, uint64_t bytes);
 
-/* ER_ABI, for who has the library without its headers. */
+/* ER_ABI, for programs that have the library without its headers. */
 uint32_t er_segment_abi(void);
 
 static inline void *er_at(const er_segment_t *segment, uint64_t offset) {

@@ -46,8 +46,8 @@ void er_spread_caller(er_segment_t *segment, uint32_t seq) {
     if (seq % BATCHES_PER_LOOK == 0) tell(&segment->caller_place.cpu, here());
 }
 
-/* Whether somebody is on that CPU whom this worker should leave; may be a batch old: a hint is all
- * that is needed. */
+/* Whether another process is on that CPU, so that this worker should leave it. What it reads may be
+ * a batch old: a hint is enough. */
 static int has_company(const er_spread_t *spread, const er_segment_t *segment, uint32_t worker,
                        uint32_t cpu) {
     if (spread->from_caller && er_load_relaxed(&segment->caller_place.cpu) == cpu) return 1;
@@ -70,7 +70,7 @@ void er_spread(er_spread_t *spread, const er_segment_t *segment, uint32_t worker
     }
     if (!has_company(spread, segment, worker, cpu)) {
         spread->seen = 0;
-        /* The kernel balances its queues now and then; that is no reason to stop mending. */
+        /* The kernel balances its queues now and then; that is not a reason to stop moving. */
         if (++spread->alone == LASTING) spread->pause = 0;
         return;
     }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Spreading: two workers that share a CPU while another holds none halve the throughput.
+ * Spreading: two workers that share a CPU while another CPU is idle halve the throughput.
  *
  * With a caller and as many workers as CPUs, one CPU has two of these processes. The kernel sees no
  * difference between caller and worker sharing one, which costs little (they take turns), and two
- * workers sharing one, which costs half. Where there are more CPUs than workers, nobody has to share:
+ * workers sharing one, which costs half. Where there are more CPUs than workers, no two have to share:
  * a step of cheap envs then takes a third of the time, for it switches no context. Spinners are
  * hardly ever woken, so a bad placement lasts. Now and then a worker compares where it is with where
  * the others were, and leaves a CPU that a worker before it holds, or the caller if there is room: it
@@ -26,7 +26,7 @@ typedef struct {
     uint32_t rest;    /* looks still to let pass */
 } er_spread_t;
 
-/* Counts the CPUs that this thread may use: where they do not suffice, nobody moves. */
+/* Counts the CPUs that this thread may use: where they do not suffice, no worker moves. */
 void er_spread_open(er_spread_t *spread, const er_segment_t *segment);
 
 /* To be called by worker `worker` after each batch. */

@@ -90,16 +90,16 @@ typedef struct {
     int64_t env_ns; /* of this batch */
 } er_steploop_t;
 
-/* Points the loop to the actions of a batch, by the code of how they travel (er_command_t). Returns 1,
- * or 0 if Python has to read them and to set loop->actions. */
+/* Points the loop to the actions of a batch, by the code of how they travel (er_command_t). Returns
+ * 1, or 0 if Python has to read them and to set loop->actions. */
 int er_steploop_find_actions(er_steploop_t *loop, uint32_t action);
 
 /* Begins a batch into a slot: its first env is next, no env has an info or a final observation. */
 void er_steploop_begin(er_steploop_t *loop, uint32_t slot);
 
-/* Steps envs from loop->at on; when all are stepped, stores rewards and flags, and in the statistics
- * how long the batch took if it is timed. 0: done. -1: a Python error is set, env loop->at raised
- * it; the caller records it, adds one to loop->at and calls again. */
+/* Steps envs from loop->at on; when all are stepped, stores rewards and flags, and how long the
+ * batch took if it is timed. 0: done. -1: a Python error is set, env loop->at raised it; the caller
+ * records it, adds one to loop->at and calls again. */
 int er_steploop_run(er_steploop_t *loop);
 
 /* Releases the cached action objects. */

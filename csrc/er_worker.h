@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * A worker's port, and the serving of steps: the one shell around er_batch.h's worker end and the step
- * loop, for workers in the caller's interpreter (`_core`) and in any other (ctypes).
+ * A worker's port, and the serving of steps: the one shell around er_batch.h's worker end and the
+ * step loop, for workers in the caller's interpreter (`_core`) and in any other (ctypes).
  *
- * er_port_serve touches objects: it is called with the interpreter's lock held, and releases it while
- * it waits. All others do without the lock.
+ * er_port_serve touches objects: it is called with the interpreter's lock held, and releases it
+ * while it waits. All others do without the lock.
  */
 #ifndef ER_WORKER_H
 #define ER_WORKER_H
@@ -26,7 +26,8 @@ typedef struct {
 uint64_t er_port_bytes(void);
 const er_command_t *er_port_command(const er_port_t *port);
 
-/* `base` is a segment that was checked; the last three say how to wait: er_wait_open. 0 or -errno. */
+/* `base` is a segment that was checked; the last three say how to wait (er_wait_open). 0 or -errno.
+ */
 int er_port_open(er_port_t *port, void *base, uint32_t worker, uint32_t first_env,
                  uint32_t num_envs, double spin_seconds, int adaptive, uint32_t yield_every);
 
@@ -51,10 +52,11 @@ void er_port_count_step(er_port_t *port, const er_steploop_t *loop);
 
 enum { ER_SERVED_COMMAND = 1, ER_SERVED_STEP = 2 };
 
-/* Steps and publishes as long as nobody has to look. Returns
+/* Steps and publishes as long as Python has nothing to do. Returns
  *
  *   -errno              of the wait
- *   ER_SERVED_COMMAND   port->command is not for the loop: not a step, or Python has to read actions
+ *   ER_SERVED_COMMAND   port->command is not for the loop: not a step, or with actions that Python
+ *                       has to read
  *   ER_SERVED_STEP      a step is done and not yet published: Python was called on the way, or
  *                       `careful` asks for each
  *   -1, error set       as er_steploop_run, which is to be called for the rest of the batch, and

@@ -378,7 +378,7 @@ cdef class _Decoder:
             elif tag == b"I" or tag == b"l":
                 dims[i] = self.value()
             else:
-                self._fail("a dimension of an array is no integer")
+                self._fail("a dimension of an array is not an integer")
             if dims[i] < 0 or dims[i] > 1 << 62:
                 self._fail("a dimension of an array is out of range")
         return n
@@ -408,7 +408,7 @@ cdef class _Decoder:
 def _simple_dtype(text):
     """The dtype that a dtype's str names, and nothing else that numpy would understand."""
     if _SIMPLE_DTYPE.fullmatch(text) is None:
-        raise ValueError(f"{text!r:.60} is no dtype")
+        raise ValueError(f"{text!r:.60} is not a dtype")
     if text.startswith("U", 1) and int(text[2:]) > _MAX_ITEMSIZE // 4:
         raise ValueError("a dtype is too large")
     dtype = np.dtype(text)

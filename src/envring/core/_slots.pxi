@@ -14,7 +14,7 @@ cdef class Lease:
 
 
 cdef class SlotPool:
-    """The slots of a segment and who has them. Belongs to the caller's process.
+    """The slots of a segment, and which of them are leased. Belongs to the caller's process.
 
     Slot 0 is never leased: it takes the batches that are copied out.
 
@@ -49,7 +49,7 @@ cdef class SlotPool:
         self.num_idle += 1
 
     def take(self):
-        """A slot nobody has, or 0 if there is none: then the batch must be copied out."""
+        """A slot that is free, or 0 if there is none: then the batch must be copied out."""
         cdef uint32_t slot
         if self.num_idle:
             self.num_idle -= 1
@@ -130,7 +130,7 @@ cdef class BatchReader:
         self.leases = any((<Leaf>leaf).nbytes > lease_bytes for leaf in self.leaves)
 
     def observations(self, uint32_t slot):
-        """The slot's observation leaves, as arrays that nobody will write: a list.
+        """The slot's observation leaves, as arrays that no one will write: a list.
 
         A slot other than 0 belongs to these arrays from now on.
         """

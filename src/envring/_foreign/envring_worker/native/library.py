@@ -114,7 +114,7 @@ class Library(object):
             raise OSError(-r, os.strerror(-r))
 
     def watch(self, fd, grace):
-        """For a thread of its own: sleeps until nobody is at the other end of a descriptor.
+        """For a thread of its own: sleeps until the other end of a descriptor is closed.
 
         The process ends `grace` seconds later, even if something holds the interpreter's lock.
         """
