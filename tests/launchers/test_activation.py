@@ -213,13 +213,13 @@ def test_without_a_place_to_store_scripts_run_each_time(conda_prefix, script, ru
     ("file", "content", "words"),
     [
         ("conda-meta/state", "{", "cannot be read"),
-        ("conda-meta/state", "[1]", "holds no JSON object"),
-        ("conda-meta/state", '{"env_vars": ["A"]}', '"env_vars" is no JSON object'),
+        ("conda-meta/state", "[1]", "does not hold a JSON object"),
+        ("conda-meta/state", '{"env_vars": ["A"]}', '"env_vars" is not a JSON object'),
         ("conda-meta/state", '{"env_vars": {"A": null}}', "sets the variable 'A' to None"),
         ("conda-meta/state", '{"env_vars": {"A=B": "x"}}', "sets the variable 'A=B'"),
         ("etc/conda/env_vars.d/x.json", '{"A": "nul\\u0000"}', "sets the variable 'A'"),
         ("etc/conda/env_vars.d/x.json", "[" * 100_000, "cannot be read"),
-        ("etc/conda/env_vars.d/x.json", '"text"', "holds no JSON object"),
+        ("etc/conda/env_vars.d/x.json", '"text"', "does not hold a JSON object"),
     ],
 )
 def test_variables_that_are_none(conda_prefix, file, content, words):

@@ -51,5 +51,5 @@ def test_the_interpreter_is_looked_at_before_the_sandbox(fake, tmp_path):
 
 @pytest.mark.parametrize("wanted", ["yes", 1, None, ("/x",)])
 def test_what_is_no_sandbox(venv_prefix, wanted):
-    with pytest.raises(LauncherError, match=r"^sandbox= is True, False or a Sandbox, not "):
+    with pytest.raises(LauncherError, match=r"^sandbox= must be True, False or a Sandbox, not "):
         Prefix(venv_prefix, sandbox=wanted).prepare(Needs())

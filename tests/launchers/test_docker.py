@@ -197,7 +197,7 @@ def test_a_sandbox_with_openings(engine, tmp_path):
 def test_an_opening_that_is_not_there(engine):
     engine()
     launcher = Docker("game", sandbox=Sandbox(read=("/nowhere/roms",)))
-    assert "is to open /nowhere/roms, which does not exist" in refusal(launcher)
+    assert "The sandbox opens /nowhere/roms, which does not exist" in refusal(launcher)
 
 
 # -- refused -------------------------------------------------------------------------------------
@@ -205,7 +205,7 @@ def test_an_opening_that_is_not_there(engine):
 
 @pytest.mark.parametrize("image", ["", " ", "--privileged", "a\0b", None, 3, ["game"]])
 def test_what_is_no_image(image):
-    with pytest.raises(LauncherError, match=r"Docker\(image=\) is the name of an image, not"):
+    with pytest.raises(LauncherError, match=r"Docker\(image=\) must be the name of an image, not"):
         Docker(image)
 
 
@@ -221,7 +221,7 @@ def test_what_is_no_image(image):
     ],
 )
 def test_what_is_no_argument(arguments, words):
-    with pytest.raises(LauncherError, match=rf"Docker\({words}=\) is "):
+    with pytest.raises(LauncherError, match=rf"Docker\({words}=\) must be "):
         Docker("game", **arguments)
 
 
@@ -233,14 +233,14 @@ def test_no_engine(engine, tmp_path, monkeypatch):
 def test_no_docker_but_podman(engine):
     engine(name="podman")
     launcher = Docker("game", engine=("docker-of-nobody",))
-    assert 'There is podman: Docker(..., engine=("podman",)).' in refusal(launcher)
+    assert 'podman is installed: Docker(..., engine=("podman",)).' in refusal(launcher)
 
 
 @pytest.mark.parametrize("host", ["tcp://10.0.0.1:2375", "ssh://me@there"])
 def test_an_engine_on_another_machine(engine, monkeypatch, host):
     calls = engine()
     monkeypatch.setenv("DOCKER_HOST", host)
-    assert f"DOCKER_HOST is {host}: memory is shared on one machine only" in refusal(Docker("game"))
+    assert f"DOCKER_HOST is {host}, another machine" in refusal(Docker("game"))
     assert calls() == []
 
 
@@ -289,5 +289,5 @@ def test_no_such_image(engine):
 def test_an_image_for_another_machine(engine):
     engine(image="echo s390x-of-nobody")
     text = refusal(Docker("game"), InterpreterError)
-    assert "The image game is for s390x-of-nobody, and this machine is" in text
+    assert "The image game is for s390x-of-nobody, but this machine is" in text
     assert "docker pull --platform linux/" in text

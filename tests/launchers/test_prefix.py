@@ -141,29 +141,29 @@ def test_a_prefix_that_is_not_there(tmp_path):
 
 def test_a_prefix_in_a_directory_that_is_not_there():
     assert refusal(Prefix("/nowhere/at/all")) == (
-        "There is no prefix /nowhere/at/all, and no directory /nowhere/at. Look at the path."
+        "There is no prefix /nowhere/at/all, and no directory /nowhere/at. Check the path."
     )
 
 
 def test_a_directory_that_is_no_prefix(tmp_path):
     assert refusal(Prefix(tmp_path)) == (
-        f"The directory {tmp_path} holds no bin/python, so it is no prefix."
+        f"The directory {tmp_path} holds no bin/python, so it is not a prefix."
     )
 
 
 def test_a_project_with_a_prefix_in_it(tmp_path):
     link_python(tmp_path / ".venv")
-    assert f"Is one of these meant: {tmp_path}/.venv?" in refusal(Prefix(tmp_path))
+    assert f"Did you mean one of these: {tmp_path}/.venv?" in refusal(Prefix(tmp_path))
 
 
 def test_the_bin_directory(venv_prefix):
     text = refusal(Prefix(venv_prefix / "bin"))
-    assert f"It seems to be the bin directory of {venv_prefix}: name that." in text
+    assert f"It looks like the bin directory of {venv_prefix}: use that." in text
 
 
 def test_an_interpreter_where_a_prefix_should_be(venv_prefix):
     text = refusal(Prefix(venv_prefix / "bin/python"))
-    assert "is a file, and a prefix is the directory that holds bin/python" in text
+    assert "is a file, but a prefix is the directory that holds bin/python" in text
     assert f'"python:{venv_prefix}/bin/python"' in text
 
 
@@ -178,21 +178,21 @@ def test_a_conda_prefix_without_python(tmp_path):
 def test_a_prefix_of_windows(tmp_path, file):
     (tmp_path / file).parent.mkdir(exist_ok=True)
     (tmp_path / file).touch()
-    assert f"{tmp_path} is a prefix of Windows." in refusal(Prefix(tmp_path))
+    assert f"{tmp_path} is a prefix for Windows." in refusal(Prefix(tmp_path))
 
 
 def test_a_venv_whose_interpreter_is_gone(tmp_path):
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/python").symlink_to("/nowhere/bin/python3.8")
     text = refusal(Prefix(tmp_path))
-    assert "is a symbolic link to /nowhere/bin/python3.8, which leads to no file" in text
-    assert "make the environment again" in text
+    assert "is a symbolic link to /nowhere/bin/python3.8, which does not exist" in text
+    assert "create the environment again" in text
 
 
 def test_an_interpreter_that_links_to_itself(tmp_path):
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/python").symlink_to("python")
-    assert "leads to no file" in refusal(Prefix(tmp_path))
+    assert "does not exist" in refusal(Prefix(tmp_path))
 
 
 def test_an_interpreter_that_is_a_directory(tmp_path):
@@ -208,13 +208,13 @@ def test_an_interpreter_that_is_a_pipe(tmp_path):
 
 def test_an_interpreter_that_is_missing():
     text = refusal(Python("/nowhere/python3.9"))
-    assert text == "The interpreter /nowhere/python3.9 does not exist. Look at the path."
+    assert text == "The interpreter /nowhere/python3.9 does not exist. Check the path."
 
 
 def test_a_file_that_may_not_be_executed(program):
     launcher, file = program(Path("/bin/sh").read_bytes(), mode=0o644)
     text = refusal(launcher)
-    assert "may not be executed by this user (mode 0644)" in text and f"chmod +x {file}" in text
+    assert "is not executable for this user (mode 0644)" in text and f"chmod +x {file}" in text
 
 
 def elf(machine, wide=True, big=False, loader=None):
@@ -248,7 +248,7 @@ def elf(machine, wide=True, big=False, loader=None):
 def test_an_interpreter_for_another_machine(program, content, name):
     launcher, file = program(content)
     text = refusal(launcher)
-    assert f"The interpreter {file} is built for {name}, and this machine is" in text
+    assert f"The interpreter {file} is built for {name}, but this machine is" in text
 
 
 def own_machine():
@@ -259,13 +259,13 @@ def own_machine():
 def test_an_interpreter_for_another_c_library(program):
     launcher, _ = program(elf(own_machine(), loader="/lib/ld-musl-nowhere.so.1"))
     text = refusal(launcher)
-    assert "is loaded by /lib/ld-musl-nowhere.so.1, which does not exist" in text
+    assert "needs the loader /lib/ld-musl-nowhere.so.1, which does not exist" in text
 
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="32-bit x86 runs beside x86_64")
 def test_a_32_bit_interpreter_needs_its_loader_only(program, tmp_path):
     launcher, file = program(elf(3, wide=False, loader="/lib/ld-linux-nowhere.so.2"))
-    assert "is loaded by /lib/ld-linux-nowhere.so.2" in refusal(launcher)
+    assert "needs the loader /lib/ld-linux-nowhere.so.2" in refusal(launcher)
     loader = tmp_path / "ld"
     loader.touch()
     file.write_bytes(elf(3, wide=False, loader=str(loader)))
@@ -286,7 +286,7 @@ def test_a_header_that_lies_about_its_own_size_is_left_to_the_kernel(program):
         (b"MZ\x90", "is a program for Windows"),
         (b"\xcf\xfa\xed\xfe\x07", "is a program for macOS"),
         (b"#!/nowhere/bin/python\n", "is a script for /nowhere/bin/python, which does not exist"),
-        (b"#!\n", "is a script for nothing, which does not exist"),
+        (b"#!\n", "is a script for no program, which does not exist"),
         (b"import sys\n", "is neither a program nor a script: it begins with b'import sys"),
     ],
 )
@@ -320,7 +320,7 @@ def test_shims_of_pyenv_are_passed_over(tmp_path, monkeypatch, pyenv):
 def test_a_name_that_only_pyenv_knows(monkeypatch, pyenv):
     monkeypatch.setenv("PATH", f"{pyenv}/shims")
     text = refusal(Python("python"))
-    assert f"pyenv has {pyenv}/versions/3.8.18/bin/python: name one of them" in text
+    assert f"pyenv has {pyenv}/versions/3.8.18/bin/python: use one of them" in text
 
 
 def test_a_shim_by_its_path(pyenv):
@@ -346,5 +346,5 @@ def test_a_prefix_that_this_user_may_not_enter():
         finally:
             closed.chmod(0o700)
     assert done.stdout.decode() == (
-        f"InterpreterError The directory {closed} may not be entered by this user.\n"
+        f"InterpreterError This user has no permission to enter the directory {closed}.\n"
     )

@@ -114,31 +114,31 @@ def test_an_unknown_scheme():
 
 
 def test_a_misspelt_scheme():
-    assert 'There is no launcher "prefx". Is "prefix:/x" meant?' in refusal("prefx:/x")
+    assert 'There is no launcher "prefx". Did you mean "prefix:/x"?' in refusal("prefx:/x")
 
 
 @pytest.mark.parametrize("scheme", ["prefix", "python", "micromamba", "uv", "docker"])
 @pytest.mark.parametrize("rest", ["", " "])
 def test_a_scheme_and_nothing_else(scheme, rest):
-    assert "stops at the colon: write" in refusal(f"{scheme}:{rest}")
+    assert "has nothing after the colon: write" in refusal(f"{scheme}:{rest}")
 
 
 @pytest.mark.parametrize("given", [3, b"prefix:/x", ["prefix:/x"], object(), lambda: None])
 def test_what_is_no_launcher(given):
-    assert refusal(given).startswith("A launcher is a Launcher, a string or None, not ")
+    assert refusal(given).startswith("A launcher must be a Launcher, a string or None, not ")
 
 
 def test_a_class_where_a_launcher_should_be():
-    assert refusal(Prefix) == "Prefix is a class of launchers: give an instance, Prefix(...)."
+    assert refusal(Prefix) == "Prefix is a launcher class: pass an instance, Prefix(...)."
 
 
 def test_paths_are_told_their_scheme(tmp_path):
     (tmp_path / "python").touch(mode=0o755)
     for given in (tmp_path, str(tmp_path)):
-        assert f'Is "prefix:{tmp_path}" meant?' in refusal(given)
-    assert f'Is "python:{tmp_path}/python" meant?' in refusal(tmp_path / "python")
-    assert 'Is "micromamba:spec.yml" meant?' in refusal("spec.yml")
-    assert 'Is "uv:requirements.txt" meant?' in refusal("requirements.txt")
+        assert f'Did you mean "prefix:{tmp_path}"?' in refusal(given)
+    assert f'Did you mean "python:{tmp_path}/python"?' in refusal(tmp_path / "python")
+    assert 'Did you mean "micromamba:spec.yml"?' in refusal("spec.yml")
+    assert 'Did you mean "uv:requirements.txt"?' in refusal("requirements.txt")
 
 
 def test_a_package_adds_a_launcher(installed):
@@ -151,7 +151,7 @@ def test_a_package_adds_a_launcher(installed):
 
 def test_a_misspelt_scheme_of_a_package(installed):
     installed("cluster", cluster="cluster_launchers:Cluster")
-    assert 'Is "cluster:node7" meant?' in refusal("clustre:node7")
+    assert 'Did you mean "cluster:node7"?' in refusal("clustre:node7")
 
 
 @pytest.mark.parametrize(
@@ -159,8 +159,8 @@ def test_a_misspelt_scheme_of_a_package(installed):
     [
         ("broken_launchers:Make", "cannot be imported: ModuleNotFoundError: No module named"),
         ("cluster_launchers:missing", "cannot be imported: AttributeError"),
-        ("cluster_launchers:refuses", "refuses 'node7': KeyError: 'node7'"),
-        ("cluster_launchers:makes_nothing", "made None, which is no envring Launcher"),
+        ("cluster_launchers:refuses", "rejected 'node7': KeyError: 'node7'"),
+        ("cluster_launchers:makes_nothing", "returned None, which is not an envring Launcher"),
     ],
 )
 def test_a_package_s_launcher_that_fails_is_named(installed, value, words):

@@ -222,7 +222,7 @@ def test_an_opening_through_a_link_is_there_by_both_names(works, venv_prefix, tm
 @pytest.mark.parametrize("name", ["read", "write"])
 def test_an_opening_that_is_not_there(works, venv_prefix, name):
     launcher = opened(venv_prefix, **{name: ("/nowhere/roms",)})
-    with pytest.raises(LauncherError, match="is to open /nowhere/roms, which does not exist"):
+    with pytest.raises(LauncherError, match="sandbox opens /nowhere/roms, which does not exist"):
         launcher.prepare(Needs())
 
 

@@ -314,7 +314,7 @@ def test_packages_that_are_not_there(tmp_path):
 
 @pytest.mark.parametrize("given", ["gymnasium", "numpy<2", "/opt/game", "game.whl", "uv.lock"])
 def test_a_string_that_is_no_file_of_requirements(given):
-    with pytest.raises(LauncherError, match=r"Requirements themselves are given as a list: Uv\("):
+    with pytest.raises(LauncherError, match=r"Pass requirements as a list: Uv\("):
         Uv(given)
 
 
@@ -326,7 +326,7 @@ def test_what_is_no_list_of_requirements(given):
 
 @pytest.mark.parametrize("python", ["", 3.9, None.__class__, "--help"])
 def test_what_is_no_interpreter(python):
-    with pytest.raises(LauncherError, match=r"Uv\(python=\) is a version"):
+    with pytest.raises(LauncherError, match=r"Uv\(python=\) must be a version"):
         Uv(["numpy"], python=python)
 
 
@@ -360,9 +360,9 @@ BLOCK = "# /// script\n# dependencies = []\n# ///\n"
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("import gym\n", "has no blocks of metadata"),
-        ("# /// script\n# dependencies = []\n", "has no blocks of metadata"),
-        (BLOCK + "x = 1\n" + BLOCK, "has 2 blocks of metadata"),
+        ("import gym\n", "has no metadata blocks"),
+        ("# /// script\n# dependencies = []\n", "has no metadata blocks"),
+        (BLOCK + "x = 1\n" + BLOCK, "has 2 metadata blocks"),
         (BLOCK.replace("[]", "[["), r"metadata of script .* cannot be read: Invalid"),
     ],
 )

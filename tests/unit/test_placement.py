@@ -85,8 +85,8 @@ def test_num_workers_0_and_a_launcher():
         ({"env": "x", "imports": "ale_py"}, "imports must be a list"),
         ({"env": "x", "imports": [3]}, "imports must be module names"),
         ({"env": "nowhere.py:make"}, "there is no file .*nowhere.py"),
-        ({"env": "nowhere.py"}, "names a file but nothing in it"),
-        ({"env": __file__ + ":"}, "names nothing in that file"),
+        ({"env": "nowhere.py"}, "names a file but no function in it"),
+        ({"env": __file__ + ":"}, "names no function in that file"),
         ({"env": "x", "setup": "nowhere.py"}, "setup: there is no file"),
     ],
 )

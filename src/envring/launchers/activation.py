@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""What activating a prefix does to the environment, without a shell at each start.
+"""The environment variables of an activated prefix, without a shell at each start.
 
 A venv sets two variables. A conda prefix may set any, through files of its packages: variables as
-JSON and shell scripts. Scripts are run once by bash, and what they changed is stored under a hash
-of the scripts and of every variable that they may have looked at.
+JSON, and shell scripts. bash runs the scripts once; their changes are stored under a hash of the
+scripts and of every variable that they may have read.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from envring.prefixes import cache
 
 _TIMEOUT = 120.0  # seconds that all scripts of a prefix may take
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_UNSET = "***unset***"  # how conda's state file says that a package's variable is not wanted
-_SHELLS_OWN = frozenset(("_", "SHLVL", "PWD", "OLDPWD"))
+_UNSET = "***unset***"  # conda's state file: the user removed a package's variable
+_SHELL_VARIABLES = frozenset(("_", "SHLVL", "PWD", "OLDPWD"))
 _FORMAT = 1
 
-# Each script's name is written before it runs: one that ends the shell is known by it.
+# Each script's name is written before it runs, so that one that ends the shell can be named.
 _RUN = """
 _er_report=$1; _er_env=$2; shift 2
 for _er_script do printf '%s\\0' "$_er_script" >&"$_er_report"; . "$_er_script"; done
@@ -41,21 +41,21 @@ exec "$_er_env" -0 >&"$_er_report"
 
 
 def is_conda(prefix: str) -> bool:
-    """Whether conda, mamba, micromamba, pixi or rattler made this prefix."""
+    """Returns whether conda, mamba, micromamba, pixi or rattler made this prefix."""
     return os.path.isdir(os.path.join(prefix, "conda-meta"))
 
 
 def is_venv(prefix: str) -> bool:
-    """Whether venv, virtualenv or uv made this prefix."""
+    """Returns whether venv, virtualenv or uv made this prefix."""
     return os.path.isfile(os.path.join(prefix, "pyvenv.cfg"))
 
 
 def activate(prefix: str, environ: Mapping[str, str], store: str | None = None) -> dict[str, str]:
-    """The environment of an activated prefix.
+    """Returns the environment variables of an activated prefix.
 
     Args:
         prefix: absolute path of a venv, conda prefix, or any directory that has `bin`.
-        environ: what to start from, clean.
+        environ: what to start from, as `environment.clean` returns it.
         store: directory in which results of scripts are stored; None: the cache.
 
     Raises:
@@ -75,12 +75,12 @@ def activate(prefix: str, environ: Mapping[str, str], store: str | None = None) 
         environment.put_first(result, programs)
         result["VIRTUAL_ENV"] = prefix
     elif programs not in result["PATH"].split(os.pathsep):
-        environment.put_first(result, programs)  # /usr stays where the user's PATH has it
+        environment.put_first(result, programs)  # /usr/bin keeps its place in the user's PATH
     return result
 
 
 def _variables(prefix: str) -> dict[str, str]:
-    """Variables that packages ask for, then those that the prefix's owner set."""
+    """Returns the variables that packages set, overridden by those that the prefix's owner set."""
     merged: dict[str, Any] = {}
     for file in sorted(Path(prefix, "etc/conda/env_vars.d").glob("*.json")):
         merged.update(_json_object(file))
@@ -88,13 +88,13 @@ def _variables(prefix: str) -> dict[str, str]:
     if state.is_file():
         own = _json_object(state).get("env_vars", {})
         if not isinstance(own, dict):
-            raise InterpreterError(f'In {state}, "env_vars" is no JSON object. Repair that file.')
+            raise InterpreterError(f'In {state}, "env_vars" is not a JSON object. Fix that file.')
         merged.update(own)
     for name, value in merged.items():
         if not isinstance(value, (str, int, float)) or "=" in name or "\0" in f"{name}{value}":
             raise InterpreterError(
-                f"Prefix {prefix} sets the variable {name!r} to {value!r}, which is no text. "
-                "Look into its etc/conda/env_vars.d and conda-meta/state."
+                f"Prefix {prefix} sets the variable {name!r} to {value!r}, which is not text. "
+                "Fix it in etc/conda/env_vars.d or conda-meta/state of the prefix."
             )
     return {name: str(value) for name, value in merged.items() if value != _UNSET}
 
@@ -104,10 +104,10 @@ def _json_object(file: Path) -> dict[str, Any]:
         data = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise InterpreterError(
-            f"{file} sets variables of its prefix, and cannot be read: {error}. Repair it."
+            f"{file}, which sets variables of its prefix, cannot be read: {error}. Fix that file."
         ) from error
     if not isinstance(data, dict):
-        raise InterpreterError(f"{file} holds no JSON object. Repair that file.")
+        raise InterpreterError(f"{file} does not hold a JSON object. Fix that file.")
     return data
 
 
@@ -127,7 +127,7 @@ def _with_scripts(prefix: str, environ: dict[str, str], store: str | None) -> di
 
 
 def _key(prefix: str, scripts: list[str], environ: Mapping[str, str]) -> str:
-    """A hash over the scripts and each variable whose name occurs in one of them."""
+    """Returns a hash of the scripts and of each variable whose name occurs in one of them."""
     digest = hashlib.sha256()
 
     def add(text: bytes) -> None:
@@ -152,29 +152,29 @@ def _key(prefix: str, scripts: list[str], environ: Mapping[str, str]) -> str:
 
 
 def _run(prefix: str, scripts: list[str], environ: dict[str, str]) -> dict[str, str | None]:
-    """Runs the scripts in one shell, as conda does, and says which variables they changed."""
+    """Runs the scripts in one shell, as conda does, and returns the variables they changed."""
     shell = shutil.which("bash") or "/bin/sh"
     printer = shutil.which("env") or "/usr/bin/env"
-    with tempfile.TemporaryFile() as report, tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as report, tempfile.TemporaryFile() as output:
         try:
             process = subprocess.Popen(
                 [shell, "-c", _RUN, shell, str(report.fileno()), printer, *scripts],
                 env=environ,
                 stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
+                stdout=output,
+                stderr=output,
                 pass_fds=[report.fileno()],
                 start_new_session=True,
             )
         except OSError as error:
             raise InterpreterError(
-                f"The activation scripts of prefix {prefix} need a shell, and {shell} cannot be "
+                f"The activation scripts of prefix {prefix} need a shell, but {shell} cannot be "
                 f"run: {error.strerror}."
             ) from error
         with process:
             try:
                 process.wait(_TIMEOUT)
-            except BaseException as error:  # Ctrl-C, too: nothing is to go on without us
+            except BaseException as error:  # Ctrl-C, too: leave no script running
                 os.killpg(process.pid, signal.SIGKILL)
                 if not isinstance(error, subprocess.TimeoutExpired):
                     raise
@@ -184,10 +184,10 @@ def _run(prefix: str, scripts: list[str], environ: dict[str, str]) -> dict[str, 
         report.seek(0)
         ran, end, printed = report.read().partition(b"\0\0")
         if late or not end:
-            said.seek(0)
+            output.seek(0)
             last = os.fsdecode(ran.rstrip(b"\0").rpartition(b"\0")[2])
             how = f"took more than {_TIMEOUT:.0f} s" if late else "ended the shell"
-            tail = said.read()[-2000:].decode("utf-8", "replace").strip()
+            tail = output.read()[-2000:].decode("utf-8", "replace").strip()
             raise InterpreterError(
                 f"Prefix {prefix} cannot be activated: its script {last} {how}."
                 + (f"\nWhat the scripts printed:\n{tail}" if tail else "")
@@ -200,21 +200,21 @@ def _changes(before: Mapping[str, str], printed: bytes) -> Iterator[tuple[str, s
         entry.partition("=")[::2] for entry in os.fsdecode(printed).split("\0") if "=" in entry
     )
     for name in sorted(before.keys() | after.keys()):
-        if name in _SHELLS_OWN or name.startswith("BASH_FUNC_"):
+        if name in _SHELL_VARIABLES or name.startswith("BASH_FUNC_"):
             continue
         if before.get(name) != after.get(name):
             yield name, after.get(name)
 
 
 def _stored(file: Path, environ: Mapping[str, str]) -> dict[str, str | None] | None:
-    """Changes stored before, unless a variable that they touch was another then."""
+    """Returns stored changes, unless a variable that they change had another value then."""
     try:
         record = json.loads(file.read_text(encoding="ascii"))
         changes = {str(name): value for name, value in record["changes"].items()}
         if record["before"] != _before(changes, environ):
             return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return None  # nothing stored, or nothing that can be used
+        return None  # nothing stored, or unusable
     if not all(value is None or isinstance(value, str) for value in changes.values()):
         return None
     return changes
@@ -222,9 +222,9 @@ def _stored(file: Path, environ: Mapping[str, str]) -> dict[str, str | None] | N
 
 def _store(file: Path, changes: Mapping[str, str | None], environ: Mapping[str, str]) -> None:
     record = json.dumps({"changes": changes, "before": _before(changes, environ)})
-    with suppress(OSError):  # without a place to store, scripts run at each start
+    with suppress(OSError):  # if it cannot be stored, scripts run at each start
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # 0600: values of the user's own variables are among them
+        # mkstemp's mode 0600: the changes hold values of the user's variables
         fd, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}")
         try:
             with os.fdopen(fd, "w", encoding="ascii") as stream:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What a launcher is: it says how a worker's interpreter is started, not what runs there.
+"""What a launcher is: it describes how to start a worker's interpreter, not what runs there.
 
 A launcher is a value. It may prepare what the interpreter needs (an environment, a prefix, the
-arguments of a container engine); the process itself is started by whoever asked.
+arguments of a container engine); its caller starts the process.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from typing import ClassVar
 
 from envring.errors import LauncherError
 
-# -s: no user site; -u: prints of envs are seen at once. The worker itself sees to it that no
-# bytecode of ours is written, and what a prefix compiles of its own packages is its own affair.
+# -s: no user site; -u: prints of envs appear at once. The worker prevents bytecode of this
+# package; a prefix may write bytecode of its own packages.
 INTERPRETER_FLAGS = ("-s", "-u")
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What a worker needs of the place in which it is to run.
+    """What a worker needs where it will run.
 
     Attributes:
-        files: absolute paths of files and directories that must be readable there.
-        segment: path of the file that is the shared segment, for launchers with `named_segment`;
-            it exists when the launcher is asked and may still be empty.
-        environ: environment variables to set there; None removes one. They win over what the
-            interpreter's own activation sets.
+        files: absolute paths of files and directories that the worker must be able to read.
+        segment: path of the shared segment's file, for launchers with `named_segment`; the file
+            exists when `prepare` is called and may still be empty.
+        environ: environment variables to set for the worker; None removes one. They override
+            what the interpreter's activation sets.
     """
 
     files: tuple[str, ...] = ()
@@ -41,18 +41,18 @@ class Needs:
 class Launch:
     """How to start one worker; valid until what it was prepared from changes.
 
-    The command is to lead a process group of its own and to be ended through it: what it names may
-    be a wrapper, and the worker a child of that.
+    Start the command as the leader of a process group of its own, and end that group: the command
+    may be a wrapper with the worker as its child.
 
     Attributes:
         argv: command up to and including the interpreter's flags; the worker's path follows.
         environ: the complete environment of that command.
-        map_path: the path there of a file here.
+        map_path: turns the caller's path of a file into the worker's path of it.
         shares_fds: whether descriptors that the command inherits reach the worker.
         stop_argv: command that ends what would outlive a SIGKILL of the first one, or None.
         description: for errors, "prefix /x (Python 3.9)".
         cwd: directory to start in; None: the caller's.
-        own_session: whether the command is to lead a session of its own, which keeps it from the
+        own_session: whether the command leads a session of its own, which separates it from the
             caller's terminal. That costs throughput: a kernel that groups processes by session
             (autogroup) does not let caller and worker take turns on a CPU by yielding it.
     """
@@ -71,14 +71,14 @@ class Launch:
 class Sandbox:
     """A sandbox with openings; `sandbox=True` means one without any.
 
-    Inside, there is no network, and of the file system only the system's own directories, the
-    interpreter with its packages, and the env's files, all of them read-only. The home directory
-    and `/tmp` are empty, writable, and gone with the worker.
+    A worker inside has no network. It sees only the system's directories, the interpreter with
+    its packages, and the env's files, all of them read-only. The home directory and `/tmp` are
+    empty and writable, and are deleted when the worker ends.
 
     Attributes:
-        read: further files and directories to be readable, absolute or beginning with `~`.
-        write: files and directories to be writable.
-        network: whether the network is there.
+        read: further files and directories that workers may read, absolute or beginning with `~`.
+        write: files and directories that workers may write.
+        network: whether workers have network access.
     """
 
     read: tuple[str, ...] = ()
@@ -89,7 +89,7 @@ class Sandbox:
         """Makes the paths absolute.
 
         Raises:
-            LauncherError: a path is none.
+            LauncherError: a path is not valid.
         """
         for name in ("read", "write"):
             paths = getattr(self, name)
@@ -103,8 +103,8 @@ class Sandbox:
 class Launcher(ABC):
     """Where workers run. Equal launchers mean the same place: their envs may share workers.
 
-    A subclass is a frozen dataclass. It takes its arguments apart when it is made, and looks at the
-    world only when asked to prepare.
+    A subclass is a frozen dataclass. It checks its arguments when it is made, and looks at files
+    and programs only in `prepare`.
 
     Attributes:
         sandbox: whether workers run without network, on a read-only file system.
@@ -118,25 +118,25 @@ class Launcher(ABC):
 
     @abstractmethod
     def prepare(self, needs: Needs) -> Launch:
-        """Makes ready what a worker needs, and says how to start it.
+        """Prepares what a worker needs, and returns how to start it.
 
         Args:
-            needs: what the worker needs there.
+            needs: what the worker needs where it will run.
 
         Raises:
-            LaunchError: one of its kinds; the interpreter cannot be started like this.
+            LaunchError: the interpreter cannot be started; raised as one of the subclasses.
         """
 
 
 def absolute_path(path: object, what: str) -> str:
-    """An absolute path, with `~` expanded and symbolic links as they are.
+    """Returns an absolute path, with `~` expanded and symbolic links as they are.
 
     Args:
         path: what a user gave.
         what: for the error: "Prefix(path)".
 
     Raises:
-        LauncherError: it is no path.
+        LauncherError: it is not a path.
     """
     if not isinstance(path, (str, os.PathLike)):
         raise LauncherError(f"{what} takes a path, not {path!r}.")

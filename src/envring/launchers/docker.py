@@ -17,20 +17,20 @@ from envring.errors import InterpreterError, LauncherError
 from envring.launchers.base import INTERPRETER_FLAGS, Launch, Launcher, Needs, Sandbox
 from envring.launchers.sandbox import check
 
-_TIMEOUT = 60.0  # seconds for an answer of the engine
+_TIMEOUT = 60.0  # seconds the engine may take to answer
 _INSIDE = "/envring"  # where files from outside are mounted
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
 
 
 @dataclass(frozen=True)
 class Docker(Launcher):
-    """A container image that holds a Python; each worker is a container of its own.
+    """A container image that holds a Python; each worker runs in a container of its own.
 
-    The segment, the worker's files and the env's files are mounted by path, the latter read-only.
-    The caller's environment stays outside. Files are opened as the caller's user.
+    The segment, the worker's files and the env's files are mounted by path, the files read-only.
+    The caller's environment variables stay outside. Files are opened as the caller's user.
 
     Attributes:
-        image: name of an image that the engine has.
+        image: name of an image in the engine's store.
         engine: the engine's command line, such as ("docker",) or ("podman",).
         python: the interpreter's name or path in the image.
         network: the engine's name of a network ("none", "host"); None: the engine's default.
@@ -47,10 +47,10 @@ class Docker(Launcher):
     options: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        """Takes the arguments apart.
+        """Checks the arguments.
 
         Raises:
-            LauncherError: one of them cannot be what it should be.
+            LauncherError: one of them is not valid.
         """
         _text(self.image, "image", "the name of an image")
         _text(self.python, "python", "the interpreter's name in the image")
@@ -59,14 +59,14 @@ class Docker(Launcher):
         object.__setattr__(self, "engine", _words(self.engine, "engine"))
         object.__setattr__(self, "options", _words(self.options, "options"))
         if not self.engine:
-            raise LauncherError('Docker(engine=) is a command line, such as ("podman",).')
+            raise LauncherError('Docker(engine=) must be a command line, such as ("podman",).')
 
     def prepare(self, needs: Needs) -> Launch:
-        """Sees that engine and image are there, and composes the command line.
+        """Checks that engine and image exist, and composes the command line.
 
         Raises:
             LauncherError: the engine is missing, does not answer, or runs on another machine.
-            InterpreterError: the engine has no such image, or one for another machine.
+            InterpreterError: the engine has no such image, or only one for another machine.
         """
         check(self.sandbox)
         engine = tuple(self.engine)
@@ -74,11 +74,11 @@ class Docker(Launcher):
         self._look_for_image(engine)
         name = f"envring-{os.getpid()}-{secrets.token_hex(4)}"
         argv = [*engine, "run", "--rm", "--interactive", "--init", "--name", name]
-        argv += ["--log-driver", "none"]  # what a worker says is for us, not for the engine's logs
-        # Without root, root inside is the caller outside, and no other user is.
+        argv += ["--log-driver", "none"]  # the caller reads a worker's output, not the engine
+        # A rootless engine maps only root inside to the caller outside.
         argv += ["--user", "0:0" if rootless else f"{os.getuid()}:{os.getgid()}"]
         if os.path.exists("/sys/fs/selinux/enforce"):
-            argv += ["--security-opt", "label=disable"]  # or labels would hide the mounted files
+            argv += ["--security-opt", "label=disable"]  # else SELinux denies the mounted files
         argv += self._confinement()
         places = _places(needs)
         for path, place in places.items():
@@ -99,15 +99,15 @@ class Docker(Launcher):
         answer = _ask(engine, "image", "inspect", "--format", "{{.Architecture}}", self.image)
         if answer.returncode:
             raise InterpreterError(
-                f"{engine[0]} has no image {self.image}: {_said(answer)}\n"
-                f"To fetch it: {' '.join(engine)} pull {self.image}"
+                f"{engine[0]} has no image {self.image}: {_complaint(answer)}\n"
+                f"To download it: {' '.join(engine)} pull {self.image}"
             )
         theirs = answer.stdout.decode("utf-8", "replace").strip()
         machine = os.uname().machine
         ours = _ARCHITECTURES.get(machine, machine)
         if theirs and theirs != ours and not _emulated(theirs):
             raise InterpreterError(
-                f"The image {self.image} is for {theirs}, and this machine is {ours}. To fetch "
+                f"The image {self.image} is for {theirs}, but this machine is {ours}. To download "
                 f"that: {' '.join(engine)} pull --platform linux/{ours} {self.image}"
             )
 
@@ -125,41 +125,46 @@ class Docker(Launcher):
         for readonly, paths in ((True, openings.read), (False, openings.write)):
             for path in paths:
                 if not os.path.exists(path):
-                    raise LauncherError(f"The sandbox is to open {path}, which does not exist.")
+                    raise LauncherError(f"The sandbox opens {path}, which does not exist.")
                 argv += ["--mount", _mount(path, path, readonly)]
         return argv
 
 
 def _text(value: object, field: str, what: str) -> None:
     if not isinstance(value, str) or not value.strip() or value.startswith("-") or "\0" in value:
-        raise LauncherError(f"Docker({field}=) is {what}, not {value!r}.")
+        raise LauncherError(f"Docker({field}=) must be {what}, not {value!r}.")
 
 
 def _words(value: object, field: str) -> tuple[str, ...]:
     words = (value,) if isinstance(value, str) else value
     if not isinstance(words, Sequence) or not all(isinstance(word, str) for word in words):
-        raise LauncherError(f"Docker({field}=) is a sequence of strings, not {value!r}.")
+        raise LauncherError(f"Docker({field}=) must be a sequence of strings, not {value!r}.")
     return tuple(words)
 
 
 def _engine(engine: tuple[str, ...]) -> bool:
-    """Whether the engine runs without root; it must be there, answer, and run on this machine."""
+    """Returns whether the engine runs without root.
+
+    Raises:
+        LauncherError: the engine is missing, does not answer, or runs on another machine.
+    """
     host = os.environ.get("DOCKER_HOST", "")
     if "docker" in os.path.basename(engine[0]) and host.startswith(("tcp:", "ssh:", "http")):
         raise LauncherError(
-            f"DOCKER_HOST is {host}: memory is shared on one machine only. Use an engine here."
+            f"DOCKER_HOST is {host}, another machine, but memory is shared on one machine only. "
+            "Use an engine on this machine."
         )
     program = shutil.which(engine[0])
     if program is None:
         other = "podman" if shutil.which("podman") else ""
-        advice = f' There is {other}: Docker(..., engine=("{other}",)).' if other else ""
+        advice = f' {other} is installed: Docker(..., engine=("{other}",)).' if other else ""
         raise LauncherError(f"There is no container engine {engine[0]} on PATH.{advice}")
     return _is_rootless((program, *engine[1:]), host)
 
 
 @functools.cache
 def _is_rootless(engine: tuple[str, ...], host: str) -> bool:
-    # Asked once: an engine needs a tenth of a second for an answer.
+    # cached: an engine takes a tenth of a second to answer
     answer = _ask(engine, "info", "--format", "{{json .}}")
     try:
         facts = json.loads(answer.stdout)
@@ -167,15 +172,15 @@ def _is_rootless(engine: tuple[str, ...], host: str) -> bool:
     except (ValueError, AttributeError):
         facts, errors = {}, None
     if answer.returncode or errors or not facts:
-        said = " ".join(map(str, errors)) if errors else _said(answer)
+        complaint = " ".join(map(str, errors)) if errors else _complaint(answer)
         raise LauncherError(
-            f"The container engine {engine[0]} does not answer: {said}\n"
-            f"Start it, or name another one. To see it alone: {' '.join(engine)} info"
+            f"The container engine {engine[0]} does not answer: {complaint}\n"
+            f"Start it, or use another one. To try it: {' '.join(engine)} info"
         )
-    return _says_rootless(facts)
+    return _reports_rootless(facts)
 
 
-def _says_rootless(facts: Mapping[str, Any]) -> bool:
+def _reports_rootless(facts: Mapping[str, Any]) -> bool:
     options = facts.get("SecurityOptions")
     if isinstance(options, list):  # docker, and podman's docker-compatible interface
         return any("rootless" in str(option) for option in options)
@@ -205,7 +210,7 @@ def _ask(engine: tuple[str, ...], *words: str) -> subprocess.CompletedProcess[by
         ) from error
 
 
-def _said(answer: subprocess.CompletedProcess[bytes]) -> str:
+def _complaint(answer: subprocess.CompletedProcess[bytes]) -> str:
     text = answer.stderr.decode("utf-8", "replace").strip()
     return text[-1000:] or f"exit code {answer.returncode}"
 
@@ -216,7 +221,7 @@ def _emulated(architecture: str) -> bool:
 
 
 def _places(needs: Needs) -> dict[str, str]:
-    """Where each file is mounted: apart from all that the image has."""
+    """Returns where each file is mounted: below a directory that no image has."""
     files = list(dict.fromkeys(os.path.normpath(path) for path in needs.files))
     places = {
         path: f"{_INSIDE}/{number}/{os.path.basename(path)}" for number, path in enumerate(files)
@@ -227,7 +232,7 @@ def _places(needs: Needs) -> dict[str, str]:
 
 
 def _inside(places: Mapping[str, str], path: str) -> str:
-    """The path in the container of a path here; what is not mounted keeps its own."""
+    """Returns a path's counterpart in the container; the same path if it is not mounted."""
     best = ""
     for root in places:
         if (path == root or path.startswith(root + os.sep)) and len(root) > len(best):
@@ -239,7 +244,7 @@ def _mount(path: str, place: str, readonly: bool) -> str:
     fields = ["type=bind", f"source={path}", f"target={place}"]
     if readonly:
         fields.append("readonly")
-    # the option is a line of CSV
+    # the option's value is a CSV line
     quoted = ['"' + f.replace('"', '""') + '"' if set(f) & set(',"') else f for f in fields]
     return ",".join(quoted)
 
@@ -253,7 +258,7 @@ def _set(changes: Mapping[str, str | None]) -> list[str]:
 
 
 def _unset(changes: Mapping[str, str | None]) -> list[str]:
-    """Removes variables of the image itself, for which engines have no common option."""
+    """Returns a command that removes variables of the image; engines have no common option."""
     argv = []
     for name, value in changes.items():
         if value is None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The environment variables of an interpreter that is not the caller's.
 
-What belongs to the caller's interpreter must not reach it: search paths, virtual environments,
+Settings of the caller's interpreter must not reach it: search paths, virtual environments,
 activated conda environments, preloaded libraries.
 """
 
@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 
-# The last three: an env that imports MPI must not take its process for a rank of the caller's job.
+# The last three: an env that imports MPI must not take its process for a rank of the caller's job
 _DROPPED = (
     *("PYTHON", "VIRTUAL_ENV", "PYENV", "CONDA", "MAMBA", "PIXI_", "_CONDA", "_CE_"),
     *("LD_PRELOAD", "LD_AUDIT", "__PYVENV_LAUNCHER__", "OMPI_", "PMI_", "PMIX_"),
@@ -21,10 +21,10 @@ _SYSTEM = frozenset(("/", "/usr", "/usr/local"))
 
 
 def clean(environ: Mapping[str, str]) -> dict[str, str]:
-    """A caller's environment without what belongs to the caller's interpreter.
+    """Returns the caller's environment variables without those of the caller's interpreter.
 
     Args:
-        environ: the caller's, as a rule `os.environ`.
+        environ: the caller's variables, usually `os.environ`.
     """
     kept = {name: value for name, value in environ.items() if not name.startswith(_DROPPED)}
     roots = _interpreters_of(environ)
@@ -35,12 +35,12 @@ def clean(environ: Mapping[str, str]) -> dict[str, str]:
             if not kept[name]:
                 del kept[name]
     kept.setdefault("PATH", os.defpath)
-    kept["PYTHONNOUSERSITE"] = "1"  # -s says it to the worker, this to what the env starts
+    kept["PYTHONNOUSERSITE"] = "1"  # as -s for the worker, also for what the env starts
     return kept
 
 
 def put_first(environ: dict[str, str], directory: str) -> None:
-    """Makes a directory the first that PATH names."""
+    """Moves a directory to the front of PATH."""
     entries = [e for e in environ["PATH"].split(os.pathsep) if e and e != directory]
     environ["PATH"] = os.pathsep.join([directory, *entries])
 
@@ -55,7 +55,7 @@ def override(environ: dict[str, str], changes: Mapping[str, str | None]) -> None
 
 
 def _interpreters_of(environ: Mapping[str, str]) -> set[str]:
-    """Directories of environments that are active in the caller."""
+    """Returns directories of environments that are active in the caller."""
     roots = {
         value
         for name, value in environ.items()
@@ -63,7 +63,7 @@ def _interpreters_of(environ: Mapping[str, str]) -> set[str]:
     }
     if sys.prefix != sys.base_prefix:
         roots.add(sys.prefix)
-    # pyenv's shims answer to PYENV_VERSION and to files in the working directory
+    # pyenv's shims depend on PYENV_VERSION and on files in the working directory
     roots.add(os.path.join(environ.get("PYENV_ROOT") or os.path.expanduser("~/.pyenv"), "shims"))
     return {os.path.normpath(root) for root in roots if root} - _SYSTEM
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Whether a file can be run here: better words than the kernel has for it."""
+"""Checks whether a file can run here, with clearer errors than the kernel's."""
 
 from __future__ import annotations
 
@@ -20,42 +20,42 @@ _MACHINES = {
     243: "riscv64",
     258: "loongarch64",
 }
-_RUNS_TOO = {62: (3,), 183: (40,)}  # 32-bit programs, which most kernels of that machine run
+_ALSO_RUNS = {62: (3,), 183: (40,)}  # 32-bit programs, which most kernels of that machine run
 _MACH_O = (b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
 _PT_INTERP = 3
 
 
 def check(path: str, name: str) -> None:
-    """Sees that a file exists, may be executed, and is a program for this machine.
+    """Checks that a file exists, may be executed, and is a program for this machine.
 
     Args:
         path: absolute path of the program.
         name: what to call it in an error: "The interpreter /x/bin/python of prefix /x".
 
     Raises:
-        InterpreterError: it cannot be run here; says why.
+        InterpreterError: it cannot run here; the message gives the reason.
     """
     if not os.path.exists(path):
         if os.path.islink(path):
             raise InterpreterError(
-                f"{name} is a symbolic link to {os.readlink(path)}, which leads to no file. The "
-                "interpreter that it was made from is gone: make the environment again."
+                f"{name} is a symbolic link to {os.readlink(path)}, which does not exist. The "
+                "interpreter that it was made from is gone: create the environment again."
             )
-        raise InterpreterError(f"{name} does not exist. Look at the path.")
+        raise InterpreterError(f"{name} does not exist. Check the path.")
     if os.path.isdir(path):
         raise InterpreterError(f"{name} is a directory, not an interpreter.")
     if not os.path.isfile(path):
         raise InterpreterError(f"{name} is not a regular file.")
     if not os.access(path, os.X_OK):
         raise InterpreterError(
-            f"{name} may not be executed by this user (mode {os.stat(path).st_mode & 0o7777:04o}). "
+            f"{name} is not executable for this user (mode {os.stat(path).st_mode & 0o7777:04o}). "
             f"If it is an interpreter: chmod +x {path}"
         )
     try:
         with open(path, "rb") as file:
             head = file.read(4096)
     except OSError:
-        return  # executable but not readable: the kernel may know better
+        return  # executable but not readable: the kernel will tell
     _check_format(name, head)
 
 
@@ -67,7 +67,7 @@ def _check_format(name: str, head: bytes) -> None:
         program = os.fsdecode(words[0]) if words else ""
         if not os.path.exists(program):
             raise InterpreterError(
-                f"{name} is a script for {program or 'nothing'}, which does not exist."
+                f"{name} is a script for {program or 'no program'}, which does not exist."
             )
     elif not head:
         raise InterpreterError(f"{name} is an empty file.")
@@ -85,19 +85,20 @@ def _check_elf(name: str, head: bytes) -> None:
     with open("/proc/self/exe", "rb") as file:
         ours = file.read(20)
     machine, our_machine = _machine(head), _machine(ours)
-    if machine != our_machine and machine not in _RUNS_TOO.get(our_machine, ()):
+    if machine != our_machine and machine not in _ALSO_RUNS.get(our_machine, ()):
         theirs = _MACHINES.get(machine, f"machine type {machine}")
         if not os.path.exists(f"/proc/sys/fs/binfmt_misc/qemu-{theirs}"):
             raise InterpreterError(
-                f"{name} is built for {theirs}, and this machine is "
-                f"{_MACHINES.get(our_machine, our_machine)}. Make the environment on this machine."
+                f"{name} is built for {theirs}, but this machine is "
+                f"{_MACHINES.get(our_machine, our_machine)}. "
+                "Create the environment on this machine."
             )
         return
     loader = _loader(head)
     if loader is not None and not os.path.exists(loader):
         raise InterpreterError(
-            f"{name} is loaded by {loader}, which does not exist: it was built for another C "
-            "library or another distribution. Make the environment on this machine."
+            f"{name} needs the loader {loader}, which does not exist: it was built for another C "
+            "library or another distribution. Create the environment on this machine."
         )
 
 
@@ -112,7 +113,7 @@ def _machine(head: bytes) -> int:
 
 
 def _loader(head: bytes) -> str | None:
-    """The program that loads it, if it says so within the first page, as linkers have it."""
+    """Returns the program that loads it, if the first page names one, as linkers arrange."""
     order = _order(head)
     wide = head[4:5] == b"\x02"
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Workers in a prefix made from a conda spec: built at the first use, then taken from the cache."""
+"""Workers in a prefix made from a conda spec: built on first use, then taken from the cache."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ SURROUNDINGS = build.Surroundings(
 class Micromamba(Launcher):
     """A prefix that holds what a spec asks for; micromamba is one of the programs that build it.
 
-    The prefix lies in the cache (`$ENVRING_CACHE`, else `~/.cache/envring`) under a hash of the
-    spec's content, the setup file, the solver and the platform. It is built once, by the first who
-    asks; progress is shown on stderr. `envring env list` shows what there is.
+    The prefix is kept in the cache (`$ENVRING_CACHE`, else `~/.cache/envring`) under a hash of the
+    spec's content, the setup file, the solver and the platform. It is built once, on first use;
+    progress is shown on stderr. `envring env list` lists the built prefixes.
 
     Attributes:
         spec: a conda environment file (spec.yml, environment.yml) or an explicit lockfile.
-        setup: Python file that is run once in the finished prefix, or None.
+        setup: Python file to run once in the finished prefix, or None.
         solver: "micromamba", "mamba", "conda", "rattler", or the path of one of the first three;
             None: the first of $MAMBA_EXE, these programs on PATH, and py-rattler.
-        portal: whether spec and setup are those of a Portal-Env directory, which asks for a
-            package portal-env that workers here do without.
+        portal: whether spec and setup belong to a Portal-Env directory, which asks for the package
+            portal-env; workers do not need it, so it is left out.
         sandbox: whether workers run without network, on a read-only file system.
     """
 
@@ -49,7 +49,7 @@ class Micromamba(Launcher):
         """Makes the paths absolute.
 
         Raises:
-            LauncherError: one is no path.
+            LauncherError: one is not a path.
         """
         object.__setattr__(self, "spec", absolute_path(self.spec, "Micromamba(spec)"))
         if self.setup is not None:
@@ -60,33 +60,33 @@ class Micromamba(Launcher):
         """Reads the spec.
 
         Raises:
-            SpecError: if it is missing or malformed.
-            LauncherError: if PyYAML is not installed.
+            SpecError: it is missing or malformed.
+            LauncherError: PyYAML is not installed.
         """
         spec = specs.load(self.spec, portal=self.portal)
         return build.Request(spec, Path(self.setup) if self.setup else None, self.solver)
 
     def obtain(self, progress: Progress | None = None) -> tuple[Entry, Ready]:
-        """The prefix, built if there is none yet.
+        """Returns the prefix, and builds it if necessary.
 
         Args:
-            progress: what to tell on stderr, None for the usual.
+            progress: where progress is shown; None: on stderr.
 
         Raises:
-            SpecError: if the spec or the setup file cannot be used.
-            SolveError: if the prefix cannot be built.
-            LauncherError: if there is no solver.
+            SpecError: the spec or the setup file cannot be used.
+            SolveError: the prefix cannot be built.
+            LauncherError: there is no solver.
         """
         return build.obtain(self.request(), SURROUNDINGS, progress)
 
     def prepare(self, needs: Needs) -> Launch:
-        """Builds the prefix if need be, and activates it.
+        """Builds the prefix if necessary, and activates it.
 
         Raises:
-            SpecError: if the spec or the setup file cannot be used.
-            SolveError: if the prefix cannot be built.
-            InterpreterError: if the prefix cannot be activated.
-            LauncherError: if there is no solver, or no bubblewrap for the sandbox.
+            SpecError: the spec or the setup file cannot be used.
+            SolveError: the prefix cannot be built.
+            InterpreterError: the prefix cannot be activated.
+            LauncherError: the solver is missing, or bubblewrap, which the sandbox needs.
         """
         entry, ready = self.obtain()
         environ = SURROUNDINGS.activated(ready.prefix, str(entry.directory))

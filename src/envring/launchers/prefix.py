@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Workers in an interpreter that is there already: in a prefix, or named as an executable."""
+"""Workers in an existing interpreter: in a prefix, or named as an executable."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from envring.launchers import activation, environment, executable, sandbox
 from envring.launchers.base import INTERPRETER_FLAGS, Launch, Launcher, Needs, absolute_path
 
 _NAMES = ("python", "python3", "python2", "pypy3", "pypy")
-_NAME = re.compile(r"[^\s/~\0][^/\0]*")  # for PATH; all else is a path
+_NAME = re.compile(r"[^\s/~\0][^/\0]*")  # looked up on PATH; anything else is a path
 
 
 @dataclass(frozen=True)
 class Prefix(Launcher):
     """A venv, virtualenv, conda, micromamba or pyenv prefix: a directory that holds `bin/python`.
 
-    Its activation counts: `VIRTUAL_ENV` or `CONDA_PREFIX`, `bin` first on `PATH`, variables and
+    The prefix is activated: `VIRTUAL_ENV` or `CONDA_PREFIX`, `bin` first on `PATH`, variables and
     activation scripts of conda packages. The caller's own interpreter settings do not reach it.
 
     Attributes:
@@ -36,16 +36,16 @@ class Prefix(Launcher):
         """Makes the path absolute.
 
         Raises:
-            LauncherError: it is no path.
+            LauncherError: it is not a path.
         """
         object.__setattr__(self, "path", absolute_path(self.path, "Prefix(path)"))
 
     def prepare(self, needs: Needs) -> Launch:
-        """Looks for the interpreter, and activates.
+        """Finds the interpreter and activates the prefix.
 
         Raises:
-            InterpreterError: the directory holds no interpreter that can be run here.
-            LauncherError: there is no bubblewrap for the sandbox.
+            InterpreterError: the directory holds no interpreter that can run here.
+            LauncherError: bubblewrap, which the sandbox needs, is missing or fails.
         """
         python = find_python(self.path)
         return _launch(self, python, self.path, f"prefix {self.path}", needs)
@@ -53,22 +53,22 @@ class Prefix(Launcher):
 
 @dataclass(frozen=True)
 class Python(Launcher):
-    """An interpreter by its executable.
+    """An interpreter, named by its executable.
 
-    If it is that of a venv or of a conda prefix, this is the same as `Prefix` of that.
+    The executable of a venv or of a conda prefix means the same as `Prefix` of that directory.
 
     Attributes:
-        executable: its path, or a name such as "python3.9" that is looked up on PATH.
+        executable: its path, or a name such as "python3.9" to look up on PATH.
         sandbox: whether workers run without network, on a read-only file system.
     """
 
     executable: str
 
     def __post_init__(self) -> None:
-        """Makes a path absolute; a mere name is looked up when workers start.
+        """Makes a path absolute; a plain name is looked up when workers start.
 
         Raises:
-            LauncherError: it is no path and no name.
+            LauncherError: it is neither a path nor a name.
         """
         given = self.executable
         if isinstance(given, str) and _NAME.fullmatch(given):
@@ -76,11 +76,11 @@ class Python(Launcher):
         object.__setattr__(self, "executable", absolute_path(given, "Python(executable)"))
 
     def prepare(self, needs: Needs) -> Launch:
-        """Looks for the interpreter, and activates the prefix in which it lies.
+        """Finds the interpreter and activates its prefix.
 
         Raises:
-            InterpreterError: it is missing or cannot be run here.
-            LauncherError: there is no bubblewrap for the sandbox.
+            InterpreterError: it is missing or cannot run here.
+            LauncherError: bubblewrap, which the sandbox needs, is missing or fails.
         """
         path = self.executable
         if _NAME.fullmatch(path):
@@ -104,13 +104,13 @@ def _launch(launcher: Launcher, python: str, prefix: str, name: str, needs: Need
 
 
 def find_python(prefix: str) -> str:
-    """The interpreter of a prefix.
+    """Returns the path of a prefix's interpreter.
 
     Args:
         prefix: absolute path.
 
     Raises:
-        InterpreterError: there is none that can be run here.
+        InterpreterError: the prefix holds no interpreter that can run here.
     """
     found = [path for name in _NAMES if os.path.lexists(path := os.path.join(prefix, "bin", name))]
     if not found:
@@ -123,28 +123,28 @@ def _no_python(prefix: str) -> str:
     if not os.path.lexists(prefix):
         beside = os.path.dirname(prefix)
         if not os.path.isdir(beside):
-            return f"There is no prefix {prefix}, and no directory {beside}. Look at the path."
+            return f"There is no prefix {prefix}, and no directory {beside}. Check the path."
         prefixes = _prefixes_in(beside)
         there = f" In {beside} there are {_listed(prefixes)}." if prefixes else ""
-        return f"There is no prefix {prefix}. Look at the path.{there}"
+        return f"There is no prefix {prefix}. Check the path.{there}"
     if not os.path.isdir(prefix):
         advice = ""
         if os.access(prefix, os.X_OK):
-            advice = f' For an interpreter: Python("{prefix}"), or "python:{prefix}".'
-        return f"{prefix} is a file, and a prefix is the directory that holds bin/python.{advice}"
+            advice = f' For an interpreter use Python("{prefix}") or "python:{prefix}".'
+        return f"{prefix} is a file, but a prefix is the directory that holds bin/python.{advice}"
     if not os.access(prefix, os.X_OK):
-        return f"The directory {prefix} may not be entered by this user."
+        return f"This user has no permission to enter the directory {prefix}."
     if glob(os.path.join(prefix, "Scripts", "python*.exe")) or os.path.exists(
         os.path.join(prefix, "python.exe")
     ):
-        return f"{prefix} is a prefix of Windows. Make the environment on this machine."
+        return f"{prefix} is a prefix for Windows. Create the environment on this machine."
     if activation.is_conda(prefix):
         return f"The conda prefix {prefix} has no Python. Install one in it: conda install python"
-    text = f"The directory {prefix} holds no bin/python, so it is no prefix."
+    text = f"The directory {prefix} holds no bin/python, so it is not a prefix."
     if any(os.path.lexists(os.path.join(prefix, name)) for name in _NAMES):
-        return f"{text} It seems to be the bin directory of {os.path.dirname(prefix)}: name that."
+        return f"{text} It looks like the bin directory of {os.path.dirname(prefix)}: use that."
     inside = _prefixes_in(prefix)
-    return f"{text} Is one of these meant: {_listed(inside)}?" if inside else text
+    return f"{text} Did you mean one of these: {_listed(inside)}?" if inside else text
 
 
 def _prefixes_in(directory: str) -> list[str]:
@@ -161,7 +161,7 @@ def _listed(paths: Sequence[str]) -> str:
 
 
 def _version(prefix: str) -> str:
-    """As "Python 3.9", told by the name of the library's directory, or nothing."""
+    """Returns "Python 3.9", from the name of the library directory, or "" if that is unclear."""
     names = {os.path.basename(path) for path in glob(os.path.join(prefix, "lib", "*[0-9].[0-9]*"))}
     versions = [name for name in names if name.startswith(("python", "pypy"))]
     if len(versions) != 1:
@@ -170,7 +170,7 @@ def _version(prefix: str) -> str:
 
 
 def _on_path(name: str) -> str:
-    """Looks a name up on PATH. pyenv's shims are left out: they ask variables that are cleaned."""
+    """Looks a name up on PATH, without pyenv's shims: they need variables that are removed."""
     entries = os.environ.get("PATH", os.defpath).split(os.pathsep)
     real = [entry for entry in entries if not _is_shims(entry)]
     found = shutil.which(name, path=os.pathsep.join(real))
@@ -178,7 +178,7 @@ def _on_path(name: str) -> str:
         return os.path.abspath(found)
     root = os.environ.get("PYENV_ROOT") or os.path.expanduser("~/.pyenv")
     candidates = sorted(glob(os.path.join(escape(root), "versions", "*", "bin", name)))
-    advice = f" pyenv has {_listed(candidates)}: name one of them." if candidates else ""
+    advice = f" pyenv has {_listed(candidates)}: use one of them." if candidates else ""
     raise InterpreterError(f'There is no interpreter "{name}" on PATH.{advice}')
 
 
@@ -189,6 +189,6 @@ def _is_shims(directory: str) -> bool:
 def _refuse_shim(path: str) -> None:
     if _is_shims(os.path.dirname(path)):
         raise InterpreterError(
-            f"{path} is a shim that chooses among interpreters. Name the interpreter itself: "
-            f"`pyenv which {os.path.basename(path)}` prints it."
+            f"{path} is a shim that chooses among interpreters. Use the interpreter itself: "
+            f"`pyenv which {os.path.basename(path)}` prints its path."
         )

@@ -2,7 +2,7 @@
 """Launchers by name: "prefix:PATH", and what other packages add.
 
 A package adds one through the entry-point group `envring.launchers`: the entry point's name is the
-scheme, and its object is called with what stands behind the colon and returns a `Launcher`.
+scheme, and its object is called with the text after the colon and returns a `Launcher`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 GROUP = "envring.launchers"
 
 
-# name: module and class, imported when used; how it is written
+# name: module and class, imported when used; how to write it
 _KNOWN = {
     "prefix": ("prefix", "Prefix", "prefix:PATH (a venv, conda or micromamba prefix)"),
     "python": ("prefix", "Python", "python:EXECUTABLE"),
@@ -32,13 +32,13 @@ _KNOWN = {
 
 
 def resolve(launcher: str | Launcher | None) -> Launcher | None:
-    """A launcher out of what a user may write.
+    """Returns the launcher that a user's argument means.
 
     Args:
         launcher: a `Launcher`, a string "scheme:rest", or None for the caller's own interpreter.
 
     Raises:
-        LauncherError: it is none of these, its scheme is unknown, or what a package added fails.
+        LauncherError: it is none of these, its scheme is unknown, or a package's launcher fails.
     """
     if launcher is None or isinstance(launcher, Launcher):
         return launcher
@@ -46,11 +46,11 @@ def resolve(launcher: str | Launcher | None) -> Launcher | None:
         raise LauncherError(_not_one(launcher))
     scheme, colon, rest = launcher.partition(":")
     if not colon or os.sep in scheme:
-        raise LauncherError(f'"{launcher}" names no launcher.{_hint(launcher)}\n{known()}')
+        raise LauncherError(f'"{launcher}" does not name a launcher.{_hint(launcher)}\n{known()}')
     if scheme in _KNOWN:
         module, name, usage = _KNOWN[scheme]
         if not rest.strip():
-            raise LauncherError(f'"{launcher}" stops at the colon: write {usage}.')
+            raise LauncherError(f'"{launcher}" has nothing after the colon: write {usage}.')
         made = getattr(import_module(f"envring.launchers.{module}"), name)(rest)
         assert isinstance(made, Launcher)
         return made
@@ -58,16 +58,16 @@ def resolve(launcher: str | Launcher | None) -> Launcher | None:
 
 
 def known() -> str:
-    """The launchers that a string can name, as lines for an error."""
+    """Returns the launchers that a string can name, as lines for an error."""
     lines = [usage for _, _, usage in _KNOWN.values()]
     lines += [f"{point.name}:... (of {_package(point)})" for point in _entry_points()]
-    return "Launchers are written as\n" + "\n".join(f"  {line}" for line in lines)
+    return "The launchers are:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 def _entry_points() -> list[EntryPoint]:
     from importlib.metadata import entry_points  # slow, and rarely wanted
 
-    # a package cannot take a name of ours: the same string would mean different things
+    # a package cannot replace a built-in name: the same string would mean different things
     found = (point for point in entry_points(group=GROUP) if point.name not in _KNOWN)
     return sorted(found, key=lambda point: (point.name, _package(point)))
 
@@ -82,13 +82,13 @@ def _from_entry_point(scheme: str, rest: str) -> Launcher:
     if not named:
         names = [*_KNOWN, *(point.name for point in points)]
         close = difflib.get_close_matches(scheme, names, n=1)
-        advice = f' Is "{close[0]}:{rest}" meant?' if close else ""
+        advice = f' Did you mean "{close[0]}:{rest}"?' if close else ""
         raise LauncherError(f'There is no launcher "{scheme}".{advice}\n{known()}')
     if len({point.value for point in named}) > 1:
         packages = ", ".join(map(_package, named))
         raise LauncherError(
-            f'Several packages add a launcher "{scheme}": {packages}. Remove all but one, or give '
-            "the launcher itself in place of the string."
+            f'Several packages add a launcher "{scheme}": {packages}. Remove all but one, or pass '
+            "a Launcher object instead of the string."
         )
     point = named[0]
     source = f'launcher "{scheme}" ({point.value}, of {_package(point)})'
@@ -97,7 +97,7 @@ def _from_entry_point(scheme: str, rest: str) -> Launcher:
     except Exception as error:
         raise LauncherError(
             f"The {source} cannot be imported: {type(error).__name__}: {error}. "
-            "Repair or remove that package."
+            "Fix or remove that package."
         ) from error
     try:
         launcher = make(rest)
@@ -105,22 +105,24 @@ def _from_entry_point(scheme: str, rest: str) -> Launcher:
         raise
     except Exception as error:
         raise LauncherError(
-            f"The {source} refuses {rest!r}: {type(error).__name__}: {error}"
+            f"The {source} rejected {rest!r}: {type(error).__name__}: {error}"
         ) from error
     if not isinstance(launcher, Launcher):
-        raise LauncherError(f"The {source} made {launcher!r}, which is no envring Launcher.")
+        raise LauncherError(
+            f"The {source} returned {launcher!r}, which is not an envring Launcher."
+        )
     return launcher
 
 
 def _not_one(given: object) -> str:
     if isinstance(given, type) and issubclass(given, Launcher):
         name = given.__name__
-        return f"{name} is a class of launchers: give an instance, {name}(...)."
-    return f"A launcher is a Launcher, a string or None, not {given!r}.{_hint(given)}"
+        return f"{name} is a launcher class: pass an instance, {name}(...)."
+    return f"A launcher must be a Launcher, a string or None, not {given!r}.{_hint(given)}"
 
 
 def _hint(given: object) -> str:
-    """What somebody who gave this may have meant."""
+    """Returns what the user may have meant by this."""
     if not isinstance(given, (str, os.PathLike)):
         return ""
     path = os.path.expanduser(os.fspath(given))
@@ -136,4 +138,4 @@ def _hint(given: object) -> str:
         scheme = "python"
     else:
         return ""
-    return f' Is "{scheme}:{os.fspath(given)!s}" meant?'
+    return f' Did you mean "{scheme}:{os.fspath(given)!s}"?'

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A sandbox around any command: bubblewrap, without network, on a read-only file system.
 
-Only what is named is there: sockets in a home directory or in /run would lead out of the sandbox as
-well as the network does, and read-only mounts do not close them.
+Only named paths are visible: a socket in a home directory or in /run would lead out of the sandbox
+just as the network does, and a read-only mount does not close it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ETC = (
     *("ld.so.conf.d", "locale.alias", "localtime", "machine-id", "mime.types", "nsswitch.conf"),
     *("os-release", "passwd", "pki", "resolv.conf", "ssl/certs", "ssl/openssl.cnf", "timezone"),
 )
-# variables, by how they begin, that name what is not there
+# prefixes of variables that name things outside the sandbox
 _OUTSIDE = (
     *("TMPDIR", "TEMP", "TMP", "XDG_", "DBUS_", "SSH_", "GPG_", "DISPLAY", "WAYLAND_", "XAUTH"),
     *("OLDPWD", "PWD"),
@@ -39,16 +39,19 @@ _LANDMARKS = (
 
 
 def confine(launch: Launch, sandbox: bool | Sandbox, executable: str, needs: Needs) -> Launch:
-    """Puts a command into a sandbox, if one is wanted.
+    """Puts a command into a sandbox, if the launcher has one.
 
     Args:
         launch: the command.
-        sandbox: False: the command as it is.
+        sandbox: the launcher's; False leaves the command as it is.
         executable: absolute path of its interpreter.
         needs: what must be readable; variables it sets stay as they are.
 
+    Returns:
+        The command in the sandbox, or `launch` itself.
+
     Raises:
-        LauncherError: there is no bubblewrap, it may not be used, or an opening does not exist.
+        LauncherError: bubblewrap is missing or not permitted, or an opening does not exist.
     """
     check(sandbox)
     if not sandbox:
@@ -56,7 +59,7 @@ def confine(launch: Launch, sandbox: bool | Sandbox, executable: str, needs: Nee
     openings = sandbox if isinstance(sandbox, Sandbox) else Sandbox()
     for path in (*openings.read, *openings.write):
         if not os.path.exists(path):
-            raise LauncherError(f"The sandbox is to open {path}, which does not exist.")
+            raise LauncherError(f"The sandbox opens {path}, which does not exist.")
     program = _bubblewrap()
     home = launch.environ.get("HOME", "")
     if not os.path.isabs(home) or _is_system(home):
@@ -89,22 +92,22 @@ def confine(launch: Launch, sandbox: bool | Sandbox, executable: str, needs: Nee
 
 
 def check(sandbox: object) -> None:
-    """Sees that what a launcher got for `sandbox` is one.
+    """Checks a launcher's argument `sandbox`.
 
     Raises:
-        LauncherError: it is none.
+        LauncherError: it is neither a bool nor a Sandbox.
     """
     if not isinstance(sandbox, (bool, Sandbox)):
-        raise LauncherError(f"sandbox= is True, False or a Sandbox, not {sandbox!r}.")
+        raise LauncherError(f"sandbox= must be True, False or a Sandbox, not {sandbox!r}.")
 
 
 @functools.cache
 def _bubblewrap() -> str:
-    """The program, tried once."""
+    """Returns the program's path; tries it once."""
     program = shutil.which("bwrap")
     if program is None:
         raise LauncherError(
-            "sandbox=True needs bubblewrap, and there is no bwrap on PATH "
+            "sandbox=True needs bubblewrap, but there is no bwrap on PATH "
             "(Debian: apt-get install bubblewrap)."
         )
     command = [program, "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"]
@@ -120,12 +123,13 @@ def _bubblewrap() -> str:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise LauncherError(
-            f"sandbox=True needs bubblewrap, and {program} fails: {error}"
+            f"sandbox=True needs bubblewrap, but {program} fails: {error}"
         ) from error
     if tried.returncode:
-        said = tried.stderr.decode("utf-8", "replace").strip()
+        complaint = tried.stderr.decode("utf-8", "replace").strip()
         raise LauncherError(
-            f"sandbox=True: bubblewrap cannot make a sandbox on this system: {said or 'no word'}. "
+            "sandbox=True: bubblewrap cannot make a sandbox on this system: "
+            f"{complaint or f'exit code {tried.returncode}'}. "
             "It needs user namespaces (sysctl kernel.unprivileged_userns_clone, "
             "kernel.apparmor_restrict_unprivileged_userns), which containers often deny."
         )
@@ -142,7 +146,7 @@ def _system() -> list[str]:
     for name in _ETC:
         path = f"/etc/{name}"
         if os.path.exists(path):
-            argv += ["--ro-bind", path, path]  # a link's file, should it lead to /run
+            argv += ["--ro-bind", path, path]  # follows a link, which may point into /run
     return argv
 
 
@@ -154,12 +158,12 @@ def _openings(executable: str, needs: Needs, openings: Sandbox) -> list[str]:
     if needs.segment is not None:
         wanted.append((needs.segment, "--bind"))
     for path, option in wanted:
-        # as it is written, and as it is: a prefix knows itself by both
+        # as written and resolved: a prefix refers to itself by both
         for name in (path, os.path.realpath(path)):
             if os.path.exists(name) and not (option == "--ro-bind" and _is_system(name)):
                 options[name] = option
     argv: list[str] = []
-    for path in sorted(options):  # what lies inside another comes after it
+    for path in sorted(options):  # a directory before the paths inside it
         argv += [options[path], os.path.realpath(path), path]
     for link, target in links.items():
         if not _is_system(link) and not any(_is_below(link, path) for path in options):
@@ -168,14 +172,14 @@ def _openings(executable: str, needs: Needs, openings: Sandbox) -> list[str]:
 
 
 def interpreter_paths(executable: str) -> tuple[dict[str, str], list[str]]:
-    """What an interpreter needs of the file system, told without running it.
+    """Finds what an interpreter needs of the file system, without running it.
 
     Args:
         executable: absolute path.
 
     Returns:
-        Symbolic links on the way to the program, and files and directories: its prefix, the
-        interpreter that a venv was made from, directories that `.pth` files name.
+        Symbolic links on the way to the program (path to target), and files and directories: its
+        prefix, the interpreter that a venv was made from, directories that `.pth` files name.
     """
     links: dict[str, str] = {}
     roots: list[str] = []

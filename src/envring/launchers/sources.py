@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What to build, as data: the one form of an env that every interpreter understands."""
+"""Which env to build, as data: the one form that every interpreter understands."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SEPARATOR = ":"
 
 
 def _check_json(value: Any, where: str) -> None:
-    """Refuses what JSON does not say as it is, naming the place."""
+    """Refuses values that JSON would change, and names the place."""
     if value is None or type(value) in (bool, int, float, str):
         return
     if type(value) in (list, tuple):
@@ -33,9 +33,9 @@ def _check_json(value: Any, where: str) -> None:
             _check_json(item, f"{where}[{key!r}]")
         return
     raise SourceError(
-        f"{where} is {value!r} ({type(value).__name__}), which cannot be told to another "
-        "interpreter. Give None, bools, numbers, strings, lists and dicts, or build it in a "
-        "function of your own there: EnvSource('file.py:function')."
+        f"{where} is {value!r} ({type(value).__name__}), which cannot be sent to another "
+        "interpreter. Use None, bools, numbers, strings, lists and dicts, or build the value in a "
+        "function of your own: EnvSource('file.py:function')."
     )
 
 
@@ -50,7 +50,8 @@ def _absolute(path: str, what: str) -> str:
 class EnvSource:
     """How to build one env, in this interpreter or in another one.
 
-    Calling a source builds the env here, so that it serves wherever a function does.
+    Calling a source builds the env in this interpreter, so a source can stand in for an env
+    function.
 
     Attributes:
         env: a registered id ("CartPole-v1", "module:Id-v0"), "package.module:attribute", or
@@ -59,8 +60,8 @@ class EnvSource:
         kwargs: keyword arguments, plain data; for ids those of `make`.
         imports: modules to import first, which register ids.
         setup: a Python file to run first, once per worker, or None.
-        launcher: where this env runs; None: where its vector env says.
-        portal: whether `env` is a script that hands a factory to Portal-Env's EnvSidePortal.
+        launcher: where this env runs; None: where the vector env's `launcher` says.
+        portal: whether `env` is a script that passes a factory to Portal-Env's EnvSidePortal.
 
     Raises:
         SourceError: an argument is not plain data, or a file does not exist.
@@ -80,16 +81,18 @@ class EnvSource:
     portal: bool = False
 
     def __post_init__(self) -> None:
-        """Checks everything that can be checked here, and makes paths absolute."""
+        """Checks what the caller's interpreter can check, and makes paths absolute."""
         if not isinstance(self.env, str) or not self.env:
-            raise SourceError(f"env must be an id, 'module:attr' or 'file.py:attr': {self.env!r}.")
+            raise SourceError(
+                f"env must be an id, 'module:attr' or 'file.py:attr', not {self.env!r}."
+            )
         if isinstance(self.imports, str):
-            raise SourceError(f"imports must be a list of module names, got {self.imports!r}.")
+            raise SourceError(f"imports must be a list of module names, not {self.imports!r}.")
         _check_json(list(self.args), "args")
         _check_json(dict(self.kwargs), "kwargs")
         for name in self.imports:
             if not isinstance(name, str):
-                raise SourceError(f"imports must be module names, got {name!r}.")
+                raise SourceError(f"imports must be module names, not {name!r}.")
         path, attribute = self._split()
         if path is not None:
             path = _absolute(path, self.env)
@@ -99,25 +102,27 @@ class EnvSource:
             object.__setattr__(self, "setup", _absolute(os.fspath(self.setup), "setup"))
 
     def _split(self) -> tuple[str | None, str]:
-        """(file, attribute); the file is None where a module or an id is meant."""
+        """Returns (file, attribute); the file is None for a module or an id."""
         if self.portal:
             return self.env, ""
         path, separator, attribute = self.env.rpartition(_SEPARATOR)
         if not separator:
             if self.env.endswith(".py"):
                 raise SourceError(
-                    f"{self.env!r} names a file but nothing in it: write 'file.py:function'."
+                    f"{self.env!r} names a file but no function in it: write 'file.py:function'."
                 )
             return None, ""
         if not path.endswith(".py"):
             return None, attribute
         if not attribute:
-            raise SourceError(f"{self.env!r} names nothing in that file: 'file.py:function'.")
+            raise SourceError(
+                f"{self.env!r} names no function in that file: write 'file.py:function'."
+            )
         return path, attribute
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Absolute paths that a worker has to be able to read: files' directories, for imports."""
+        """Absolute paths that a worker must be able to read: files' directories, for imports."""
         path, _ = self._split()
         found = [] if path is None else [os.path.dirname(path)]
         if self.setup is not None:
@@ -125,10 +130,10 @@ class EnvSource:
         return tuple(found)
 
     def data(self, map_path: Callable[[str], str] = str) -> dict[str, Any]:
-        """As it travels to a worker.
+        """Returns the plain data to send to a worker.
 
         Args:
-            map_path: from paths here to paths there.
+            map_path: turns the caller's paths into the worker's paths.
         """
         path, attribute = self._split()
         env = self.env
@@ -158,7 +163,7 @@ class EnvSource:
             made = sources.make_env(data)
         except sources.SourceError as error:
             raise SourceError(str(error)) from error
-        # what is Gymnasium's already is handed out as it is; it then was imported by now
+        # a Gymnasium env needs no adapter; if it is one, gymnasium has been imported
         gymnasium = sys.modules.get("gymnasium")
         modern = gymnasium is not None and isinstance(made.env, gymnasium.Env)
         return made.env if modern and not self.portal else made

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Workers in an environment made by uv: of requirements, or of a script that names its own."""
+"""Workers in an environment made by uv, from requirements or from a script that names its own."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _FILES = (".txt", ".in", ".toml", ".py")
 # Python 2.7 and 3.0 to 3.5: "2.7", "python2.7", "==2.7.*", "<3"
 _OLD = r"(?:2|3\.[0-5])(?:\.(?:\d+|\*))*"
 _TOO_OLD = re.compile(rf"(?:(?:c?python|pypy)[@-]?)?(?:===?|~=|<=?)?\s*{_OLD}|<\s*3(?:\.0)*")
-# what would make uv install elsewhere, or ask another interpreter
+# these would make uv install elsewhere, or use another interpreter
 _ELSEWHERE = (
     *("UV_PROJECT", "UV_PROJECT_ENVIRONMENT", "UV_SYSTEM_PYTHON", "UV_BREAK_SYSTEM_PACKAGES"),
     *("UV_TARGET", "UV_PREFIX", "UV_NO_SYNC", "UV_WORKING_DIRECTORY", "UV_VENV_CLEAR"),
@@ -41,20 +41,20 @@ _ELSEWHERE = (
 
 @dataclass(frozen=True)
 class Uv(Launcher):
-    """A venv that uv fills with requirements; built at the first use, then taken from the cache.
+    """A venv that uv fills with requirements; built on first use, then taken from the cache.
 
-    The cache (`$ENVRING_CACHE`, else `~/.cache/envring`) keeps it under a hash of what is asked
-    for: of a requirements file its lines and the local files they name, of a script its block of
-    metadata and its lockfile. What is not pinned stays as it was first installed.
+    The cache (`$ENVRING_CACHE`, else `~/.cache/envring`) keeps it under a hash of the request: a
+    requirements file's lines and the local files they name, or a script's metadata block and its
+    lockfile. Packages that are not pinned stay as they were first installed.
 
-    Interpreters are those of this machine, pyenv's included. uv fetches others only if its own
+    Interpreters are those of this machine, pyenv's included. uv downloads others only if its own
     configuration says so (`UV_PYTHON_DOWNLOADS`, or `python-downloads` in uv.toml).
 
     Attributes:
         requirements: a requirements file, a pyproject.toml, a script with a PEP 723 block, or a
             sequence of requirements such as ["gymnasium==1.0.0", "numpy<2"].
-        python: the interpreter, as uv has it: "3.10", ">=3.9,<3.12", a path; None: what the script
-            asks for, else uv's choice.
+        python: the interpreter, in uv's notation: "3.10", ">=3.9,<3.12", a path; None: what the
+            script asks for, else uv's choice.
         sandbox: whether workers run without network, on a read-only file system.
     """
 
@@ -65,22 +65,22 @@ class Uv(Launcher):
         """Makes a path absolute.
 
         Raises:
-            LauncherError: what is asked for cannot be asked of uv.
+            LauncherError: an argument is not valid, or uv does not support it.
         """
         object.__setattr__(self, "requirements", _requirements(self.requirements))
         if self.python is not None:
             object.__setattr__(self, "python", _python(self.python))
 
     def obtain(self, progress: Progress | None = None) -> tuple[Entry, Ready]:
-        """The environment, built if there is none yet.
+        """Returns the environment, and builds it if necessary.
 
         Args:
-            progress: what to tell on stderr, None for the usual.
+            progress: where progress is shown; None: on stderr.
 
         Raises:
-            SpecError: the file cannot be read, or says nothing that can be used.
+            SpecError: the file cannot be read or is malformed.
             SolveError: the environment cannot be built.
-            LauncherError: there is no uv.
+            LauncherError: uv is missing.
         """
         plan = _Plan(self.requirements, self.python)
         entry = cache.entry(plan.name, plan.digest)
@@ -93,12 +93,12 @@ class Uv(Launcher):
         return entry, ready
 
     def prepare(self, needs: Needs) -> Launch:
-        """Builds the environment if need be, and activates it.
+        """Builds the environment if necessary, and activates it.
 
         Raises:
-            SpecError: the file cannot be read, or says nothing that can be used.
+            SpecError: the file cannot be read or is malformed.
             SolveError: the environment cannot be built.
-            LauncherError: there is no uv, or no bubblewrap for the sandbox.
+            LauncherError: uv is missing, or bubblewrap, which the sandbox needs.
         """
         _, ready = self.obtain()
         environ = activation.activate(ready.prefix, environment.clean(os.environ))
@@ -112,10 +112,10 @@ class Uv(Launcher):
 
 
 def find_uv() -> str:
-    """Path of the program: on PATH, or of the package uv beside this one.
+    """Returns the path of uv: the program on PATH, or that of the installed package uv.
 
     Raises:
-        LauncherError: it is nowhere.
+        LauncherError: there is neither.
     """
     found = shutil.which("uv")
     if found is None:
@@ -125,19 +125,19 @@ def find_uv() -> str:
             found = str(find_uv_bin())
         except (ImportError, FileNotFoundError):
             raise LauncherError(
-                "The launcher Uv needs the program uv, and there is none on PATH. "
+                "The launcher Uv needs the program uv, which is not on PATH. "
                 "Install it: pip install 'envring[uv]'"
             ) from None
     return os.path.abspath(found)
 
 
 class _Plan:
-    """What is to be installed, read and hashed.
+    """What to install, read and hashed.
 
     Attributes:
-        name: for people.
-        source: path or text of what asks for it.
-        digest: hex digest of all that decides the environment's content.
+        name: short name to show.
+        source: path or text of the request.
+        digest: hex digest of everything that determines the environment's content.
     """
 
     def __init__(self, wanted: str | Sequence[str], python: str | None) -> None:
@@ -180,14 +180,14 @@ class _Plan:
             _refuse_old(wanted, f"requires-python of {path}")
         lock = path.with_name(f"{path.name}.lock")
         self._locked = lock.exists()
-        # the rest of the script may change without another environment
+        # the rest of the script does not determine the environment
         return {
             "metadata": json.dumps(metadata, sort_keys=True, default=str),
             "lock": lock.read_text(encoding="utf-8") if self._locked else None,
         }
 
     def build(self, program: str, site: Site) -> Ready:
-        """Builds it, the lock held."""
+        """Builds the environment; the lock is held."""
         prefix = str(site.entry.prefix)
         environ = _environ()
         python = ["--python", self._python] if self._python else []
@@ -196,11 +196,11 @@ class _Plan:
             environ["VIRTUAL_ENV"] = prefix
             command = [program, "sync", "--active", "--script", self._script, *python]
             command += ["--locked"] if self._locked else []
-            advice = "Correct the script's block of metadata, or let uv lock it again."
+            advice = "Fix the script's metadata block, or let uv lock it again."
             site.run("uv sync", advice, command, self._directory, environ)
         else:
             command = [program, "venv", "--no-project", *python, prefix]
-            advice = 'Name an interpreter that is there, such as Uv(..., python="3.10").'
+            advice = 'Name an installed interpreter, such as Uv(..., python="3.10").'
             site.run("uv venv", advice, command, self._directory, environ)
             self._install(program, site, environ)
         return Ready(
@@ -221,7 +221,7 @@ class _Plan:
         site.progress.step("installing packages")
         site.run(
             "uv pip install",
-            "Correct the requirements.",
+            "Fix the requirements.",
             [*command, "-r", file],
             self._directory,
             environ,
@@ -233,21 +233,25 @@ def _requirements(given: object) -> str | tuple[str, ...]:
         path = absolute_path(given, "Uv(requirements)")
         if not path.endswith(_FILES):
             raise LauncherError(
-                f"Uv takes a file that ends in {', '.join(_FILES)}, and not {os.fspath(given)!r}. "
-                f"Requirements themselves are given as a list: Uv([{os.fspath(given)!r}])."
+                f"Uv takes a file that ends in {', '.join(_FILES)}, not {os.fspath(given)!r}. "
+                f"Pass requirements as a list: Uv([{os.fspath(given)!r}])."
             )
         return path
     if not isinstance(given, Sequence) or isinstance(given, bytes) or not given:
-        raise LauncherError(f"Uv(requirements) is a file or a list of requirements, not {given!r}.")
+        raise LauncherError(
+            f"Uv(requirements) must be a file or a list of requirements, not {given!r}."
+        )
     for line in given:
         if not isinstance(line, str) or not line.strip() or "\n" in line or "\0" in line:
-            raise LauncherError(f"Uv(requirements): {line!r} is no requirement.")
+            raise LauncherError(f"Uv(requirements): {line!r} is not a requirement.")
     return tuple(given)
 
 
 def _python(given: object) -> str:
     if not isinstance(given, str) or not given.strip() or given.startswith("-"):
-        raise LauncherError(f'Uv(python=) is a version such as "3.10", or a path, not {given!r}.')
+        raise LauncherError(
+            f'Uv(python=) must be a version such as "3.10" or a path, not {given!r}.'
+        )
     if os.sep in given or given.startswith("~"):
         return absolute_path(given, "Uv(python=)")
     _refuse_old(given, f"Uv(python={given!r})")
@@ -257,22 +261,22 @@ def _python(given: object) -> str:
 def _refuse_old(wanted: str, what: str) -> None:
     if _TOO_OLD.fullmatch(wanted.strip()):
         raise LauncherError(
-            f"{what}: uv makes environments of Python 3.6 and newer. For an older one make a "
+            f"{what}: uv makes environments of Python 3.6 and newer. For an older Python, make a "
             "prefix with virtualenv (pip install 'virtualenv<20.22'; virtualenv -p python2.7 DIR) "
             'and use Prefix("DIR").'
         )
 
 
 def script_metadata(path: Path, text: str) -> dict[str, Any]:
-    """What a script says of itself in its PEP 723 block.
+    """Returns the metadata in a script's PEP 723 block.
 
     Raises:
-        SpecError: it says nothing, or nothing that can be read.
+        SpecError: the script has no such block, several, or one that cannot be read.
     """
     blocks = list(_BLOCK.finditer(text))
     if len(blocks) != 1:
         raise SpecError(
-            f"The script {path} has {len(blocks) or 'no'} blocks of metadata; uv needs one, as in\n"
+            f"The script {path} has {len(blocks) or 'no'} metadata blocks; uv needs one, such as\n"
             '  # /// script\n  # requires-python = ">=3.9"\n  # dependencies = ["gymnasium"]\n'
             "  # ///"
         )
@@ -287,7 +291,7 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise SpecError(f"There is no file {path}. Look at the path.") from None
+        raise SpecError(f"There is no file {path}. Check the path.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"{path} cannot be read: {error}") from error
 
@@ -297,7 +301,7 @@ def _bytes(path: Path) -> bytes:
 
 
 def _environ() -> dict[str, str]:
-    """The environment in which uv looks for interpreters."""
+    """Returns the environment variables for uv, with pyenv's interpreters on PATH."""
     environ = environment.clean(os.environ)
     for name in _ELSEWHERE:
         environ.pop(name, None)
@@ -310,7 +314,7 @@ def _environ() -> dict[str, str]:
 
 
 def _of_pyenv() -> list[str]:
-    """Directories of pyenv's interpreters, the newest first, without those that uv cannot ask."""
+    """Returns directories of pyenv's interpreters, newest first, without those too old for uv."""
     root = os.environ.get("PYENV_ROOT") or os.path.expanduser("~/.pyenv")
     found = []
     for path in glob(os.path.join(escape(root), "versions", "*", "bin")):
@@ -322,7 +326,7 @@ def _of_pyenv() -> list[str]:
 
 
 def _configured(option: str) -> Iterator[bool]:
-    """Whether files of uv's configuration have an option."""
+    """Yields for each of uv's configuration files whether it sets an option."""
     home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
     shared = (os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(os.pathsep)
     files = [os.path.join(folder, "uv/uv.toml") for folder in (home, *shared, "/etc")]
@@ -335,6 +339,6 @@ def _configured(option: str) -> Iterator[bool]:
 
 
 def _version(prefix: Path) -> str:
-    """As uv writes it: "version_info = 3.11.2"."""
+    """Returns the version from the line that uv writes: "version_info = 3.11.2"."""
     match = re.search(r"(?m)^version_info *= *(\S+)", (prefix / "pyvenv.cfg").read_text())
     return match[1] if match else "?"
