@@ -117,7 +117,7 @@ def test_names_become_file_names(name, slug):
 
 def test_too_long_a_path_is_refused_at_once(tmp_path, monkeypatch):
     monkeypatch.setenv("ENVRING_CACHE", str(tmp_path / ("x" * 250)))
-    with pytest.raises(SolveError, match=r"path of \d+ bytes.*set ENVRING_CACHE to a shorter"):
+    with pytest.raises(SolveError, match=r"has \d+ bytes.*set ENVRING_CACHE to a shorter"):
         cache.entry("game", "0" * 64)
 
 

@@ -64,7 +64,7 @@ def test_create_for_an_env_directory(call, solving):
     first = call("create", "-f", solving.directory / "env").strip()
     assert call("create", "-f", f"dir:{solving.directory}/env").strip() == first
     said = call("create", "-f", solving.directory / "env", "--setup", "x.py", code=2)
-    assert "has its own setup file" in said
+    assert "its setup file is env_setup.py" in said
 
 
 def test_errors_are_shown_without_a_traceback(call, solving):
@@ -90,7 +90,7 @@ def test_list_says_what_is_no_prefix_yet(call, solving, monkeypatch):
     call("create", "-f", solving.spec(), code=1)
     assert call("list").split()[-2:] == ["failed", "0"]
     (entry,) = cache.entries()
-    assert f"{entry.key} is not ready but failed; log: {entry.log}" in call(
+    assert f"{entry.key} is not ready: its state is failed; log: {entry.log}" in call(
         "run", "game", "python", code=1
     )
 
@@ -125,8 +125,8 @@ def test_names_that_are_none_or_many(call, solving):
 
 def test_remove(call, solving):
     prefix = call("create", "-f", solving.spec()).strip()
-    assert "name what to remove" in call("remove", code=2)
-    assert "or give --all" in call("remove", "--all", "game", code=2)
+    assert "name the prefixes to remove" in call("remove", code=2)
+    assert "or pass --all" in call("remove", "--all", "game", code=2)
     call("remove", "game")
     assert not os.path.exists(os.path.dirname(prefix))
     call("create", "-f", solving.spec())
@@ -194,7 +194,7 @@ def test_freeze_says_what_a_lockfile_leaves_out(call, solving):
     with open(f"{info}/METADATA", "w") as file:
         file.write("Name: gym\nVersion: 0.21.0\n\nLong: description\n")
     result = CliRunner().invoke(command, ["env", "freeze", "game", "--explicit"])
-    assert "cannot name what pip installed: gym." in result.stderr
+    assert "omits what pip installed: gym." in result.stderr
     assert "gym" not in result.stdout
     assert '- pip:\n  - "gym==0.21.0"\n' in call("freeze", "game")
     with open(f"{info}/direct_url.json", "w") as file:

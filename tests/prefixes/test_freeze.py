@@ -73,7 +73,7 @@ def test_frozen_specs_are_specs(prefix):
 
 
 def test_what_is_no_prefix(prefix):
-    with pytest.raises(SolveError, match="is no venv and no conda prefix"):
+    with pytest.raises(SolveError, match="is neither a venv nor a conda prefix"):
         freeze("game", prefix)
     (prefix / "conda-meta/broken.json").write_text("{")
     with pytest.raises(SolveError, match="broken.json' cannot be read"):

@@ -75,5 +75,5 @@ def test_recipes_are_such_directories(recipe):
 
 
 def test_recipe_that_is_none():
-    with pytest.raises(SpecError, match="There is no recipe 'doom'; there are ale, "):
+    with pytest.raises(SpecError, match="There is no recipe 'doom'; the recipes are ale, "):
         open_directory("recipe:doom")

@@ -180,7 +180,7 @@ def test_pip_section_with_relative_paths(launcher, python, tmp_path):
 
 
 def test_pip_that_fails(launcher, python):
-    with pytest.raises(SolveError, match="pip failed with exit code 1. Correct the pip") as caught:
+    with pytest.raises(SolveError, match="pip failed with exit code 1. Fix the pip") as caught:
         launcher([python], ["--no-index", "trinket"]).obtain()
     assert "No matching distribution found for trinket" in caught.value.tail
 

@@ -60,13 +60,13 @@ def test_without_any_it_says_what_to_install(programs, monkeypatch):
 
 
 def test_wishes_that_cannot_be_granted(programs, tmp_path):
-    with pytest.raises(LauncherError, match="no solver 'micromamba' here: put it on PATH"):
+    with pytest.raises(LauncherError, match="solver 'micromamba' is not installed: put it on PATH"):
         solvers.choose("micromamba")
-    with pytest.raises(LauncherError, match="There is no solver 'pip'; there are micromamba,"):
+    with pytest.raises(LauncherError, match="There is no solver 'pip'. Use one of micromamba,"):
         solvers.choose("pip")
     with pytest.raises(LauncherError, match="There is no solver '/usr/bin/env'"):
         solvers.choose("/usr/bin/env")
-    with pytest.raises(LauncherError, match="no solver '/gone/micromamba' here"):
+    with pytest.raises(LauncherError, match="solver '/gone/micromamba' is not installed"):
         solvers.choose("/gone/micromamba")
 
 

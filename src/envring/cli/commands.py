@@ -12,19 +12,19 @@ from envring._version import __version__
 from envring.cli.env import env
 from envring.errors import EnvringError
 
-# Commands whose modules are imported only by those who use them, or ask for help.
-_LATER = {"bench": "envring.bench.command", "tune": "envring.bench.command"}
+# commands whose modules are imported only when they are used or help is shown
+_LAZY = {"bench": "envring.bench.command", "tune": "envring.bench.command"}
 
 
 class _Group(click.Group):
-    """Shows this package's errors as they are, without a traceback."""
+    """Shows this package's errors without a traceback."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), *_LATER])
+        return sorted([*super().list_commands(ctx), *_LAZY])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name in _LATER:
-            found: click.Command = getattr(importlib.import_module(_LATER[cmd_name]), cmd_name)
+        if cmd_name in _LAZY:
+            found: click.Command = getattr(importlib.import_module(_LAZY[cmd_name]), cmd_name)
             return found
         return super().get_command(ctx, cmd_name)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`envring env`: the prefixes that specs describe."""
+"""`envring env`: build, list and remove the cached prefixes."""
 
 from __future__ import annotations
 
@@ -26,14 +26,16 @@ _REMOVE_SECONDS = 60.0
 
 @click.group()
 def env() -> None:
-    """Interpreters that are built from conda specs, and kept in a cache."""
+    """Interpreters built from conda specs and kept in a cache."""
 
 
 def _launcher(file: str, setup: str | None, solver: str | None) -> Micromamba:
-    """For a spec, an env directory or a recipe."""
+    """Returns the launcher of a spec, an env directory or a recipe."""
     if file.startswith(("recipe:", "dir:")) or os.path.isdir(file):
         if setup is not None:
-            raise click.UsageError("an env directory has its own setup file, env_setup.py")
+            raise click.UsageError(
+                "--setup does not go with an env directory: its setup file is env_setup.py"
+            )
         return open_directory(file, solver=solver)[1]
     return Micromamba(file, setup=setup, solver=solver)
 
@@ -43,10 +45,10 @@ def _launcher(file: str, setup: str | None, solver: str | None) -> Micromamba:
               "an env directory, or recipe:NAME")  # fmt: skip
 @click.option("--setup", metavar="FILE", help="Python file to run once in the finished prefix")
 @click.option("--solver", metavar="NAME", help=f"{', '.join(NAMES)}, or a path")
-@click.option("--force", is_flag=True, help="build again what is there")
+@click.option("--force", is_flag=True, help="build again even if it is built")
 @click.option("-q", "--quiet", is_flag=True, help="no progress on stderr")
 def create(file: str, setup: str | None, solver: str | None, force: bool, quiet: bool) -> None:
-    """Build the prefix of a spec, if there is none yet, and print its path."""
+    """Build the prefix of a spec, unless it is built, and print its path."""
     launcher = _launcher(file, setup, solver)
     request = launcher.request()
     if force:
@@ -60,9 +62,9 @@ def create(file: str, setup: str | None, solver: str | None, force: bool, quiet:
 
 
 @env.command("list")
-@click.option("--json", "as_json", is_flag=True, help="as JSON")
+@click.option("--json", "as_json", is_flag=True, help="print JSON")
 def list_(as_json: bool) -> None:
-    """List the prefixes of the cache."""
+    """List the prefixes in the cache."""
     rows = [_describe(entry) for entry in cache.entries()]
     if as_json:
         click.echo(json.dumps(rows, indent=1))
@@ -82,14 +84,14 @@ def list_(as_json: bool) -> None:
             ],
         )
     else:
-        click.echo(f"There are none in {cache.root()}.", err=True)
+        click.echo(f"There are no prefixes in {cache.root()}.", err=True)
 
 
 @env.command()
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="as JSON")
+@click.option("--json", "as_json", is_flag=True, help="print JSON")
 def show(name: str, as_json: bool) -> None:
-    """Show all that is known of a prefix."""
+    """Show the details of a prefix: its packages, variables and log."""
     entry = _one(name)
     row = _describe(entry)
     if row["state"] == "ready":
@@ -116,11 +118,11 @@ def show(name: str, as_json: bool) -> None:
 
 @env.command()
 @click.argument("names", nargs=-1)
-@click.option("--all", "every", is_flag=True, help="all of the cache")
+@click.option("--all", "every", is_flag=True, help="all prefixes in the cache")
 def remove(names: Sequence[str], every: bool) -> None:
     """Remove prefixes."""
     if bool(names) == every:
-        raise click.UsageError("name what to remove, or give --all")
+        raise click.UsageError("name the prefixes to remove, or pass --all")
     for entry in list(cache.entries()) if every else [_one(name) for name in names]:
         _remove(entry)
         click.echo(f"removed {entry.key}", err=True)
@@ -130,11 +132,11 @@ def remove(names: Sequence[str], every: bool) -> None:
 @click.argument("name")
 @click.argument("argv", nargs=-1, type=click.UNPROCESSED, metavar="COMMAND [ARGUMENT]...")
 def run(name: str, argv: tuple[str, ...]) -> None:
-    """Run a command in a prefix, which NAME or the file of its spec names."""
+    """Run a command in a prefix. NAME is its name, or the file of its spec."""
     if argv[:1] == ("--",):
         argv = argv[1:]
     if not argv:
-        raise click.UsageError("name a command, python for one")
+        raise click.UsageError("name a command, for example python")
     if os.path.exists(name) or name.startswith("recipe:"):
         entry, _ = _launcher(name, None, None).obtain()
     else:
@@ -154,14 +156,14 @@ def _become(argv: list[str], environ: dict[str, str]) -> NoReturn:
 @click.option("--explicit", is_flag=True, help="a lockfile of conda's packages, without pip's")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="file to write")
 def freeze_(name: str, explicit: bool, output: Path | None) -> None:
-    """Write down what a prefix holds: a spec with exact versions."""
+    """Write a spec with the exact versions of a prefix's packages."""
     entry, ready = _ready(_one(name))
     frozen = freeze(ready.name, entry.prefix)
     if explicit and not frozen.conda:
-        raise click.ClickException(f"{entry.key} holds no conda packages: leave --explicit out")
+        raise click.ClickException(f"{entry.key} holds no conda packages: omit --explicit")
     if explicit and frozen.pip:
         left_out = ", ".join(each.name for each in frozen.pip)
-        click.echo(f"A lockfile cannot name what pip installed: {left_out}.", err=True)
+        click.echo(f"The lockfile omits what pip installed: {left_out}.", err=True)
     text = frozen.explicit(this_platform()) if explicit else frozen.text()
     if output is None:
         click.echo(text, nl=False)
@@ -205,13 +207,13 @@ def _activated(entry: Entry) -> dict[str, str]:
 def _one(name: str) -> Entry:
     found = cache.find(name)
     if not found:
-        there = ", ".join(each.key for each in cache.entries()) or "none"
+        present = ", ".join(each.key for each in cache.entries()) or "none"
         raise click.ClickException(
-            f"There is no prefix {name!r} in {cache.root()}; there: {there}."
+            f"There is no prefix {name!r} in {cache.root()}. It holds: {present}."
         )
     if len(found) > 1:
         keys = ", ".join(each.key for each in found)
-        raise click.ClickException(f"{name!r} may be any of {keys}: name one of these.")
+        raise click.ClickException(f"{name!r} matches several prefixes: {keys}. Name one of them.")
     return found[0]
 
 
@@ -219,7 +221,7 @@ def _ready(entry: Entry) -> tuple[Entry, Ready]:
     ready = entry.ready()
     if ready is None:
         raise click.ClickException(
-            f"{entry.key} is not ready but {entry.state()}; log: {entry.log}"
+            f"{entry.key} is not ready: its state is {entry.state()}; log: {entry.log}"
         )
     return entry, ready
 

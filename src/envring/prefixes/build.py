@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A prefix for a spec: from the cache, or built there, once, however many ask at the same time."""
+"""A prefix for a spec: from the cache, or built there, once for all concurrent callers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from envring.prefixes.solvers import Solver
 from envring.prefixes.spec import Spec, digest, this_platform
 
 _PIP = ("-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar=off")
-# what would make pip install elsewhere
+# these would make pip install elsewhere
 _ELSEWHERE = frozenset(
     ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON", "PIP_REQUIRE_VIRTUALENV")
 )
@@ -28,12 +28,12 @@ _ELSEWHERE = frozenset(
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Environment variables for what a build runs; launchers know them.
+    """Environment variables for the programs of a build; launchers provide them.
 
     Attributes:
-        clean: the caller's environment, without what belongs to the caller's interpreter.
-        activated: the environment inside a prefix; its arguments are the prefix's path and a
-            directory in which to store what activating it takes.
+        clean: returns the caller's variables without those of the caller's interpreter.
+        activated: returns the variables of an activated prefix; its arguments are the prefix's
+            path and a directory in which to store the results of activation scripts.
     """
 
     clean: Callable[[], dict[str, str]]
@@ -42,12 +42,12 @@ class Surroundings:
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be had.
+    """Which prefix is wanted.
 
     Attributes:
         spec: the packages.
-        setup: file that is run once in the finished prefix, by its Python, or None.
-        solver: which program installs the packages; None: the best there is.
+        setup: file to run once in the finished prefix, with its Python, or None.
+        solver: which program installs the packages; None: the first that is available.
     """
 
     spec: Spec
@@ -56,7 +56,7 @@ class Request:
     _content: str = field(init=False, default="", compare=False)
 
     def digest(self, solver: str) -> str:
-        """Hex digest of all that decides what the prefix holds."""
+        """Returns the hex digest of everything that determines what the prefix holds."""
         if not self._content:
             content = {
                 "format": cache.FORMAT,
@@ -69,15 +69,15 @@ class Request:
         return hashlib.sha256(f"{solver}\n{self._content}".encode()).hexdigest()
 
     def entry(self, solver: str) -> Entry:
-        """Its place in the cache."""
+        """Returns its place in the cache."""
         return cache.entry(self.spec.name, self.digest(solver))
 
 
 def find_ready(request: Request) -> tuple[Entry, Ready] | None:
-    """The prefix, if it has been built.
+    """Returns the prefix, if it has been built.
 
-    Without a wish for a solver any solver's prefix will do: that a solver has come or gone since
-    is no reason to build again.
+    If the request names no solver, a prefix by any solver will do: installing or removing a solver
+    is not a reason to build again.
     """
     names = solvers.NAMES if request.solver is None else (solvers.name_of(request.solver),)
     for name in names:
@@ -91,17 +91,17 @@ def find_ready(request: Request) -> tuple[Entry, Ready] | None:
 def obtain(
     request: Request, surroundings: Surroundings, progress: Progress | None = None
 ) -> tuple[Entry, Ready]:
-    """The prefix, built if need be. Of many who ask, one builds and the others wait for it.
+    """Returns the prefix, and builds it if necessary. One caller builds, the others wait.
 
     Args:
-        request: what is to be had.
-        surroundings: environments for what a build runs.
-        progress: what to tell on stderr, None for the usual.
+        request: which prefix is wanted.
+        surroundings: environment variables for the programs of a build.
+        progress: where progress is shown; None: on stderr.
 
     Raises:
-        SolveError: if it cannot be built.
-        SpecError: if the setup file cannot be read.
-        LauncherError: if there is no solver.
+        SolveError: it cannot be built.
+        SpecError: the setup file cannot be read.
+        LauncherError: there is no solver.
     """
     found = find_ready(request)
     if found:
@@ -120,7 +120,7 @@ def obtain(
 
 
 class _Build:
-    """One build, the lock held."""
+    """One build; the lock is held."""
 
     def __init__(
         self, request: Request, solver: Solver, site: Site, surroundings: Surroundings
@@ -135,7 +135,7 @@ class _Build:
         self._python = str(site.entry.prefix / "bin" / "python")
 
     def run(self) -> Ready:
-        """Builds."""
+        """Builds the prefix and returns what is known of it."""
         entry = self._entry
         self._progress.step(f"building with {self._solver.title}, log: {entry.log}")
         self._install()
@@ -168,22 +168,22 @@ class _Build:
         self._progress.step("installing conda packages")
         self._run(
             self._solver.title,
-            "Correct the spec, or make its channels reachable.",
+            "Fix the spec, or make its channels reachable.",
             self._solver.command(self._spec, entry.prefix, entry.directory, packages),
             environ,
         )
         history = entry.prefix / "conda-meta" / "history"
         if history.parent.is_dir():
-            history.touch()  # what makes conda's own programs see a prefix
+            history.touch()  # conda's programs recognise a prefix by it
         if not os.access(self._python, os.X_OK):
             raise SolveError(
                 f"The prefix of '{self._spec.path}' has no Python: "
-                "add python=3.12, say, to its dependencies.",
+                "add python to its dependencies, for example python=3.12.",
                 str(entry.log),
             )
 
     def _version(self) -> str:
-        """The version of its Python, as conda's record has it."""
+        """Returns the version of its Python from conda's record."""
         for path in (self._entry.prefix / "conda-meta").glob("python-*.json"):
             match = re.fullmatch(r"python-([^-]+)-[^-]+", path.stem)
             if match:
@@ -214,15 +214,15 @@ class _Build:
         file.write_text("\n".join([*self._spec.pip, ""]), encoding="utf-8")
         self._progress.step("installing pip packages")
         argv = [self._python, "-s", *_PIP, "-r", str(file)]
-        self._run("pip", "Correct the pip section of the spec.", argv, self._inside())
+        self._run("pip", "Fix the pip section of the spec.", argv, self._inside())
 
     def _compile(self) -> None:
-        """Bytecode, which py-rattler leaves to the first import; a sandbox could not store it."""
+        """Compiles bytecode: py-rattler does not, and a sandbox cannot write it."""
         if self._solver.name != "rattler":
             return
         libraries = [str(each) for each in self._entry.prefix.glob("lib/python*/site-packages")]
         self._progress.step("compiling")
-        # some packages carry files for other versions of Python: what does not compile stays
+        # some packages contain files for other Python versions: compile errors are ignored
         argv = ["/bin/sh", "-c", '"$@" || true', "sh"]
         argv += [self._python, "-s", "-m", "compileall", "-q", *libraries]
         self._run("compileall", "", argv, self._inside())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Where built prefixes are kept, and how one sees that one is ready."""
+"""Where built prefixes are kept, and what marks one as ready."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from envring.errors import SolveError
 from envring.prefixes import lock
 
 FORMAT = 1
-_LONGEST_PREFIX = 254  # conda replaces a placeholder of 255 bytes in binaries, with a NUL behind
+_LONGEST_PREFIX = 254  # conda replaces a placeholder of 255 bytes in binaries, NUL included
 
 
 def root() -> Path:
-    """The cache's directory: $ENVRING_CACHE, else envring below $XDG_CACHE_HOME or ~/.cache."""
+    """Returns the cache's directory: $ENVRING_CACHE, or envring in $XDG_CACHE_HOME or ~/.cache."""
     own = os.environ.get("ENVRING_CACHE")
     if own:
         return Path(own).expanduser().absolute()
     base = os.environ.get("XDG_CACHE_HOME", "")
-    # the convention: a relative one is not to be used
+    # the XDG specification: ignore a relative path
     return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "envring"
 
 
 @dataclass(frozen=True)
 class Ready:
-    """What is known of a finished prefix; the content of its marker.
+    """What is known of a finished prefix; the content of its marker file.
 
     Attributes:
         prefix: its directory.
         name: the spec's name.
-        spec: the spec's file, when it was built.
-        setup: the setup file that was run in it, or None.
-        solver: what built it.
+        spec: path of the spec, when it was built.
+        setup: path of the setup file that was run in it, or None.
+        solver: which program built it.
         python: version of its Python.
-        created: seconds since the epoch.
-        seconds: how long it took.
+        created: when, in seconds since the epoch.
+        seconds: how long the build took.
     """
 
     prefix: str
@@ -63,10 +63,10 @@ class Ready:
 
 @dataclass(frozen=True)
 class Entry:
-    """One prefix of the cache, whatever state it is in.
+    """One prefix of the cache, in any state.
 
     Attributes:
-        directory: holds the prefix and all that is known of it.
+        directory: holds the prefix and the files about it.
     """
 
     directory: Path
@@ -78,31 +78,31 @@ class Entry:
 
     @property
     def prefix(self) -> Path:
-        """The conda prefix. It cannot be moved: its files know where they are."""
+        """The prefix. It cannot be moved: its files contain its path."""
         return self.directory / "prefix"
 
     @property
     def log(self) -> Path:
-        """All that the last build said."""
+        """The output of the last build."""
         return self.directory / "build.log"
 
     @property
     def lock(self) -> Path:
-        """Held by whoever builds or removes."""
+        """The lock file, held during a build or removal."""
         return self.directory / "lock"
 
     @property
     def marker(self) -> Path:
-        """There only if the prefix is ready."""
+        """Exists only if the prefix is ready."""
         return self.directory / "ready.json"
 
     @property
     def failure(self) -> Path:
-        """There if the last build failed: what it said."""
+        """Exists if the last build failed: its error."""
         return self.directory / "failed.json"
 
     def ready(self) -> Ready | None:
-        """What is known of the prefix if it is ready and still where it was built."""
+        """Returns what is known of the prefix, if it is ready and where it was built; else None."""
         try:
             found = json.loads(self.marker.read_bytes())
             ready = Ready(**found["ready"]) if found.get("format") == FORMAT else None
@@ -113,11 +113,11 @@ class Entry:
         return ready if os.access(ready.executable, os.X_OK) else None
 
     def publish(self, ready: Ready) -> None:
-        """Marks the prefix ready, at once or not at all."""
+        """Marks the prefix ready, atomically."""
         write_whole(self.marker, {"format": FORMAT, "ready": asdict(ready)})
 
     def state(self) -> str:
-        """In one word: ready, building, failed or unfinished."""
+        """Returns "ready", "building", "failed" or "unfinished"."""
         if self.ready():
             return "ready"
         if lock.is_held(self.lock):
@@ -125,7 +125,7 @@ class Entry:
         return "failed" if self.failure.exists() else "unfinished"
 
     def clear(self) -> None:
-        """Takes away what an earlier build left; the marker first. The lock must be held."""
+        """Removes what an earlier build left, the marker first. The lock must be held."""
         self.marker.unlink(missing_ok=True)
         self.failure.unlink(missing_ok=True)
         for unfinished in self.directory.glob(".*"):
@@ -133,11 +133,14 @@ class Entry:
         delete_tree(self.prefix)
 
     def remove(self, deadline: float) -> None:
-        """Removes all of it; waits for a builder.
+        """Removes the entry; waits for a running build.
+
+        Args:
+            deadline: time.monotonic() at which to give up.
 
         Raises:
-            TimeoutError: if the builder takes too long.
-            OSError: if something cannot be removed.
+            TimeoutError: the build takes too long.
+            OSError: something cannot be removed.
         """
         with lock.hold(self.lock, deadline):
             self.clear()
@@ -148,28 +151,28 @@ class Entry:
 
 
 def entry(name: str, digest: str) -> Entry:
-    """The place of a prefix.
+    """Returns the entry of a prefix.
 
     Args:
-        name: what people call it.
-        digest: hex digest of all that decides its content.
+        name: short name to show.
+        digest: hex digest of everything that determines its content.
 
     Raises:
-        SolveError: if its path is longer than conda packages can bear.
+        SolveError: its path is longer than conda packages allow.
     """
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:32] or "env"
     found = Entry(root() / "envs" / f"{slug}-{digest[:16]}")
     length = len(os.fsencode(found.prefix))
     if length > _LONGEST_PREFIX:
         raise SolveError(
-            f"The prefix '{found.prefix}' has a path of {length} bytes, and conda packages bear "
-            f"{_LONGEST_PREFIX}: set ENVRING_CACHE to a shorter directory."
+            f"The path of the prefix '{found.prefix}' has {length} bytes, but conda packages allow "
+            f"only {_LONGEST_PREFIX}: set ENVRING_CACHE to a shorter directory."
         )
     return found
 
 
 def entries() -> Iterator[Entry]:
-    """All entries of the cache, by key."""
+    """Yields all entries of the cache, sorted by key."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         for path in sorted((root() / "envs").iterdir()):
             if path.is_dir():
@@ -177,7 +180,7 @@ def entries() -> Iterator[Entry]:
 
 
 def find(name: str) -> list[Entry]:
-    """Entries with this key, or this name, or whose key begins like this."""
+    """Returns the entries with this key, else with this name, else whose key begins with it."""
     every = list(entries())
     exact = [each for each in every if each.key == name or str(each.prefix) == name]
     named = [each for each in every if each.key.rpartition("-")[0] == name]
@@ -185,7 +188,7 @@ def find(name: str) -> list[Entry]:
 
 
 def write_whole(path: Path, value: Any) -> None:
-    """Writes JSON so that others see all of it or nothing."""
+    """Writes JSON atomically: readers see all of it or the old file."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with open(temporary, "w", encoding="utf-8") as file:
@@ -199,7 +202,7 @@ def write_whole(path: Path, value: Any) -> None:
 
 
 def delete_tree(path: Path) -> None:
-    """Deletes a directory, with read-only ones in it; fine if there is none."""
+    """Deletes a directory, if it exists, with read-only directories in it."""
     try:
         shutil.rmtree(path)
     except FileNotFoundError:
@@ -211,7 +214,7 @@ def delete_tree(path: Path) -> None:
 
 
 def size(path: Path) -> int:
-    """Bytes that deleting a tree would free; files that others link to count with their share."""
+    """Returns the bytes that deleting a tree would free; of a hard-linked file, its share."""
     total = 0
     for directory, _, names in os.walk(path):
         for name in names:

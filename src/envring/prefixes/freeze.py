@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a finished prefix holds, written down so that it can be built again."""
+"""The packages of a finished prefix, in a form from which it can be built again."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Package:
     """One package of a prefix.
 
     Attributes:
-        name: as its index has it.
+        name: its name in its index.
         version: exact.
         build: conda's build string, "" for one that pip installed.
-        url: where it came from: conda's always; pip's where it came from no index.
+        url: where it came from; "" for one that pip installed from an index.
         checksum: MD5 of conda's archive, or "".
         channel: conda's channel, or "".
     """
@@ -35,7 +35,7 @@ class Package:
 
     @property
     def pin(self) -> str:
-        """The line that makes pip install exactly this."""
+        """The requirements line that makes pip install exactly this."""
         return f"{self.name} @ {self.url}" if self.url else f"{self.name}=={self.version}"
 
 
@@ -48,11 +48,11 @@ class Frozen:
     pip: tuple[Package, ...]
 
     def text(self) -> str:
-        """What it can be built from again: a spec, or requirements if conda has no part in it."""
+        """Returns what it can be built from again: a spec, or requirements if conda is not used."""
         return self.environment() if self.conda else "".join(f"{each.pin}\n" for each in self.pip)
 
     def environment(self) -> str:
-        """A spec (YAML) with exact versions, pip's included."""
+        """Returns a spec (YAML) with exact versions, pip's included."""
         channels = dict.fromkeys(package.channel for package in self.conda)
         lines = [f"name: {json.dumps(self.name)}", "channels:"]
         lines += [f"- {json.dumps(channel)}" for channel in channels]
@@ -66,7 +66,11 @@ class Frozen:
         return "\n".join([*lines, ""])
 
     def explicit(self, platform: str) -> str:
-        """A lockfile of conda's packages; it cannot name those which pip installed."""
+        """Returns a lockfile of conda's packages; it cannot name those that pip installed.
+
+        Args:
+            platform: conda's name of it: "linux-64".
+        """
         lines = [f"# platform: {platform}", "@EXPLICIT"]
         for each in self.conda:
             lines.append(f"{each.url}#{each.checksum}" if each.checksum else each.url)
@@ -74,18 +78,18 @@ class Frozen:
 
 
 def freeze(name: str, prefix: Path) -> Frozen:
-    """Reads what a prefix holds, from its files alone.
+    """Reads which packages a prefix holds, from its files alone.
 
     Args:
-        name: for the new spec.
+        name: name of the new spec.
         prefix: a conda prefix or a venv.
 
     Raises:
-        SolveError: if it is neither.
+        SolveError: it is neither.
     """
     records = list(_records(prefix))
     if not records and not (prefix / "pyvenv.cfg").is_file():
-        raise SolveError(f"'{prefix}' is no venv and no conda prefix, or an empty one.")
+        raise SolveError(f"'{prefix}' is neither a venv nor a conda prefix, or it is empty.")
     conda = [
         Package(
             record["name"],
@@ -118,14 +122,14 @@ def _records(prefix: Path) -> Iterator[dict[str, Any]]:
 
 
 def _channel(record: dict[str, Any]) -> str:
-    """A channel's URL, without the platform that some installers leave in it."""
+    """Returns a channel's URL, without the platform that some installers leave in it."""
     url = str(record.get("url") or "")
     channel = url.rpartition("/")[0] or str(record.get("channel") or "")
     return channel.removesuffix("/").removesuffix(f"/{record.get('subdir', '')}")
 
 
 def _pip(prefix: Path, owned: set[str]) -> Iterator[Package]:
-    """Installed distributions that no conda package brought."""
+    """Yields installed distributions that do not belong to a conda package."""
     for pattern in ("*.dist-info/METADATA", "*.egg-info/PKG-INFO", "*.egg-info"):
         for path in prefix.glob(f"lib/python*/site-packages/{pattern}"):
             if str(path.relative_to(prefix)) in owned or not path.is_file():
@@ -137,7 +141,7 @@ def _pip(prefix: Path, owned: set[str]) -> Iterator[Package]:
 
 
 def _direct_url(path: Path) -> str:
-    """Where pip took a distribution from, if from no index."""
+    """Returns where pip installed a distribution from, "" if from an index."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         url = str(found["url"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One builder at a time: a lock that ends with the last process that holds it."""
+"""One builder at a time: a file lock that ends with the last process that holds it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _POLL = 0.05  # seconds
 
 
 def _same_file(fd: int, path: Path) -> bool:
-    """Whether a name still leads to what was opened: a remover may have been quicker."""
+    """Returns whether a path still names the opened file: it may have been removed meanwhile."""
     try:
         here = os.stat(path)
     except FileNotFoundError:
@@ -44,22 +44,22 @@ def _try(fd: int) -> bool:
 def hold(
     path: Path, deadline: float, waiting: Callable[[int | None], None] | None = None
 ) -> Iterator[int]:
-    """Holds the lock; children that inherit the descriptor hold it with us until we let go.
+    """Holds the lock; children that inherit the descriptor hold it too, until this process lets go.
 
-    So a builder that is killed leaves the lock to what it has started, and nobody builds in a
-    directory where a forgotten installer still writes.
+    So when a builder is killed, the programs that it started keep the lock, and no other builder
+    uses a directory in which an installer still writes.
 
     Args:
-        path: the lock's file; its directory is made.
+        path: the lock's file; its directory is created.
         deadline: time.monotonic() at which to give up.
-        waiting: called again and again while another process has it, with that one's id or None.
+        waiting: called repeatedly while another process holds the lock, with its id or None.
 
     Yields:
         The descriptor.
 
     Raises:
-        TimeoutError: if the deadline passes.
-        OSError: if the file cannot be made.
+        TimeoutError: the deadline has passed.
+        OSError: the file cannot be created.
     """
     while True:
         fd = _open(path)
@@ -77,19 +77,19 @@ def hold(
             yield fd
             return
         finally:
-            # for children, too: a server that a setup file has started must not keep the lock
+            # unlocks for children, too: a server that a setup file started must not keep the lock
             fcntl.flock(fd, fcntl.LOCK_UN)
             os.close(fd)
 
 
 def holder(fd: int) -> int | None:
-    """The process that took the lock last."""
+    """Returns the id of the process that took the lock last, or None."""
     text = os.pread(fd, 32, 0)
     return int(text) if text.isdigit() else None
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process holds the lock now."""
+    """Returns whether a process holds the lock now."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -104,7 +104,7 @@ def is_held(path: Path) -> bool:
 
 
 def discard(path: Path) -> None:
-    """Removes a held lock's file and its directory, if nobody has begun to use it again."""
+    """Removes a held lock's file, and its directory if it is empty."""
     path.unlink()
     with contextlib.suppress(OSError):
         path.parent.rmdir()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Building a prefix once, however many ask at the same time; what a builder needs for it."""
+"""Building a prefix once for all concurrent callers, and what a builder needs for it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from envring.prefixes import cache, lock, process
 from envring.prefixes.cache import Entry, Ready
 from envring.prefixes.progress import Progress, tail
 
-_TIMEOUT = 7200.0  # seconds for a build, if $ENVRING_BUILD_TIMEOUT says nothing else
+_TIMEOUT = 7200.0  # seconds for a build, unless $ENVRING_BUILD_TIMEOUT is set
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Site:
 
     Attributes:
         entry: its place in the cache.
-        source: path of the file that says what to build, for errors.
+        source: path of the file that asks for the prefix, for errors.
         lock: descriptor of the lock.
         deadline: time.monotonic() at which the build is given up.
-        progress: shows what is going on.
+        progress: shows the progress.
     """
 
     entry: Entry
@@ -44,14 +44,14 @@ class Site:
         """Runs a program to its end; its output goes to the log.
 
         Args:
-            doing: what it is, for an error.
-            advice: what to do if it fails.
+            doing: what it does, for an error.
+            advice: what the user can do if it fails, for an error.
             argv: the program and its arguments.
-            cwd: its directory.
-            environ: its whole environment.
+            cwd: its working directory.
+            environ: all its environment variables.
 
         Raises:
-            SolveError: if it fails.
+            SolveError: it fails.
         """
         try:
             process.run(
@@ -67,15 +67,21 @@ class Site:
             self.fail(doing, error.how, advice, error.tail)
 
     def fail(self, doing: str, how: str, advice: str, last: str) -> NoReturn:
-        """Raises the error that tells of a failure.
+        """Raises the error of a failed build.
+
+        Args:
+            doing: which step failed.
+            how: how it failed: "failed with exit code 1".
+            advice: what the user can do.
+            last: the last lines of its output.
 
         Raises:
             SolveError: always.
         """
         if "No space left on device" in last or "Disk quota exceeded" in last:
             advice = (
-                f"The disk of '{cache.root()}' is full: free some of it, "
-                "or set ENVRING_CACHE to a directory on another."
+                f"The disk of '{cache.root()}' is full: free some space, "
+                "or set ENVRING_CACHE to a directory on another disk."
             )
         raise SolveError(
             f"The prefix of '{self.source}' could not be built: {doing} {how}. {advice}",
@@ -87,20 +93,20 @@ class Site:
 def build_once(
     entry: Entry, name: str, source: str, build: Callable[[Site], Ready], progress: Progress | None
 ) -> Ready:
-    """A finished prefix. Of many who ask, one builds and the others wait for it.
+    """Returns a finished prefix, and builds it if necessary. One caller builds, the others wait.
 
-    What is half built is never marked ready, and is taken away if we live to.
+    A prefix that is not complete is never marked ready; it is removed unless the builder is killed.
 
     Args:
         entry: its place in the cache.
-        name: what people call it.
-        source: path of the file that says what to build.
-        build: builds it, and says what is to be known of it.
-        progress: what to tell on stderr, None for the usual.
+        name: short name to show.
+        source: path of the file that asks for it.
+        build: builds it and returns what is known of it.
+        progress: where progress is shown; None: on stderr.
 
     Raises:
-        SolveError: if it cannot be built.
-        EnvringError: whatever else `build` raises.
+        SolveError: it cannot be built.
+        EnvringError: any other error of `build`.
     """
     progress = progress or Progress(name)
     deadline = time.monotonic() + _timeout()
@@ -111,8 +117,8 @@ def build_once(
         nonlocal announced
         if not announced:
             announced = True
-            who = "another process" if pid is None else f"process {pid}"
-            progress.step(f"waiting for {who}, which builds it")
+            builder = "another process" if pid is None else f"process {pid}"
+            progress.step(f"waiting for {builder}, which builds it")
         progress.tick(tail(entry.log, 1))
 
     try:
@@ -128,7 +134,7 @@ def build_once(
     except TimeoutError as error:
         raise SolveError(
             f"The prefix of '{source}' is not ready after {_timeout():.0f} s: {error}. "
-            "End that process, or allow more seconds in ENVRING_BUILD_TIMEOUT.",
+            "End that process, or set ENVRING_BUILD_TIMEOUT to more seconds.",
             str(entry.log),
             tail(entry.log),
         ) from error
@@ -136,7 +142,7 @@ def build_once(
         raise SolveError(
             f"The prefix of '{source}' cannot be built in the cache '{cache.root()}': "
             f"{error.strerror or error} ({error.filename}). "
-            "Set ENVRING_CACHE to a directory that can be written."
+            "Set ENVRING_CACHE to a writable directory."
         ) from error
     finally:
         progress.clear()
@@ -166,9 +172,9 @@ def _build(site: Site, build: Callable[[Site], Ready]) -> Ready:
 
 
 def _remember(entry: Entry, error: SolveError) -> None:
-    """Tells those who wait that trying again is of no use."""
-    told = {"message": error.args[0], "log_path": error.log_path, "tail": error.tail}
-    cache.write_whole(entry.failure, {**told, "once": time.time_ns()})
+    """Stores the failure for the callers that wait, so that they do not build again."""
+    failure = {"message": error.args[0], "log_path": error.log_path, "tail": error.tail}
+    cache.write_whole(entry.failure, {**failure, "once": time.time_ns()})
 
 
 def _timeout() -> float:
@@ -177,12 +183,12 @@ def _timeout() -> float:
         return float(text) if text else _TIMEOUT
     except ValueError:
         raise LauncherError(
-            f"ENVRING_BUILD_TIMEOUT is {text!r}, which is no number of seconds."
+            f"ENVRING_BUILD_TIMEOUT is {text!r}, which is not a number of seconds."
         ) from None
 
 
 def _failure(entry: Entry) -> dict[str, Any] | None:
-    """How the last build failed; each failure is another one."""
+    """Returns the error of the last build, or None; no two failures are equal."""
     try:
         found = json.loads(entry.failure.read_bytes())
         return {key: found[key] for key in ("message", "log_path", "tail", "once")}

@@ -32,7 +32,7 @@ except OSError as error:
 
 
 class ProgramFailed(Exception):
-    """A program that did not end well.
+    """A program that failed.
 
     Attributes:
         how: "failed with exit code 1", "was killed by signal 9", "took too long".
@@ -40,7 +40,7 @@ class ProgramFailed(Exception):
     """
 
     def __init__(self, how: str, tail: str) -> None:
-        """Arguments are the attributes."""
+        """The arguments are the attributes."""
         self.how = how
         self.tail = tail
         super().__init__(how, tail)
@@ -60,16 +60,16 @@ def run(
 
     Args:
         argv: the program and its arguments.
-        cwd: its directory.
-        environ: its whole environment.
+        cwd: its working directory.
+        environ: all its environment variables.
         log: file to append its output to.
-        lock: descriptor of the lock it keeps as long as it lives.
+        lock: descriptor of the lock that it holds as long as it lives.
         deadline: time.monotonic() at which it is killed.
         progress: shows its last line.
 
     Raises:
-        ProgramFailed: if it exits with anything but 0.
-        OSError: if it cannot be started or the log cannot be written.
+        ProgramFailed: it does not exit with 0, or takes too long.
+        OSError: it cannot be started or the log cannot be written.
     """
     with open(log, "ab") as output:
         output.write(f"\n$ {shlex.join(argv)}\n".encode())
@@ -101,7 +101,7 @@ def run(
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends a program that still runs, and what it has started."""
+    """Ends a program that still runs, and its children."""
     for number, patience in ((signal.SIGTERM, _GRACE), (signal.SIGKILL, None)):
         if process.poll() is None:
             with contextlib.suppress(ProcessLookupError):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a build says on stderr while it runs."""
+"""What a build prints on stderr while it runs."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import time
 from pathlib import Path
 from typing import TextIO
 
-_REDRAW = 0.2  # seconds between two states of a terminal's line
-_REPEAT = 10.0  # seconds between two lines where there is no terminal
+_REDRAW = 0.2  # seconds between two updates of a terminal's line
+_REPEAT = 10.0  # seconds between two lines without a terminal
 _TAIL_BYTES = 8192
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
 def tail(path: Path, lines: int = 20, start: int = 0) -> str:
-    """The last lines of a log, without terminal codes.
+    """Returns the last lines of a log, without terminal codes.
 
     Args:
         path: the log.
         lines: how many at most.
-        start: where in the file the part of interest begins, in bytes.
+        start: byte offset in the file from which lines count.
     """
     try:
         with open(path, "rb") as file:
@@ -41,12 +41,12 @@ class Progress:
     """One build's messages: one line that changes on a terminal, else a line now and then."""
 
     def __init__(self, name: str, stream: TextIO | None = None, quiet: bool = False) -> None:
-        """Begins the clock.
+        """Starts the clock.
 
         Args:
-            name: what is built, for the beginning of each line.
+            name: what is built, shown at the beginning of each line.
             stream: where to write, None for stderr.
-            quiet: say nothing.
+            quiet: print nothing.
         """
         self._name = name
         self._stream = sys.stderr if stream is None else stream
@@ -57,13 +57,13 @@ class Progress:
         self._drawn = False
 
     def step(self, text: str) -> None:
-        """Says that another part of the work begins."""
+        """Prints that another part of the work begins."""
         self._step = text
         self._step_begun = self._shown = time.monotonic()
-        self._say(text)
+        self._print(text)
 
     def tick(self, detail: str = "") -> None:
-        """Shows that it goes on; called often, writes seldom."""
+        """Shows that the work goes on; may be called often, prints rarely."""
         now = time.monotonic()
         if self._quiet or now - self._shown < (_REDRAW if self._terminal else _REPEAT):
             return
@@ -74,11 +74,11 @@ class Progress:
             self._write(f"\r\x1b[K{self._prefixed(text)[:width]}")
             self._drawn = True
         else:
-            self._say(text)
+            self._print(text)
 
     def end(self, text: str) -> None:
-        """Says how it ended, and after how long."""
-        self._say(f"{text} after {time.monotonic() - self._begun:.1f} s")
+        """Prints how the build ended, and after how long."""
+        self._print(f"{text} after {time.monotonic() - self._begun:.1f} s")
 
     def clear(self) -> None:
         """Removes the changing line."""
@@ -89,7 +89,7 @@ class Progress:
     def _prefixed(self, text: str) -> str:
         return f"envring: {self._name}: {text}"
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         self.clear()
         self._write(self._prefixed(text) + "\n")
 
@@ -100,4 +100,4 @@ class Progress:
             self._stream.write(text)
             self._stream.flush()
         except (OSError, ValueError):
-            self._quiet = True  # nobody reads any more: no reason to stop building
+            self._quiet = True  # the reader is gone: not a reason to stop building

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Installs conda packages with py-rattler: a program of its own, run by path, as micromamba is.
+"""Installs conda packages with py-rattler: a separate program, run by path, like micromamba.
 
 So threads of py-rattler never share a process with a caller that forks, and a caller that already
-runs an event loop may build, too. It imports nothing of this package.
+runs an event loop can build, too. It imports nothing from this package.
 
 Usage: python rattler_install.py job.json
 """
@@ -26,36 +26,36 @@ _EVERY = 0.5  # seconds between two lines on one download
 
 
 def say(text: str) -> None:
-    """Writes a line at once: the builder shows the last one."""
+    """Prints a line at once: the builder shows the last one."""
     print(text, flush=True)
 
 
 class Reporter:
-    """Tells of downloads and links, a line each; py-rattler calls it."""
+    """Prints downloads and links, a line each; py-rattler calls it."""
 
     def __init__(self) -> None:
-        """Nothing has happened yet."""
+        """Starts with empty counts."""
         self.names: dict[int, str] = {}
         self.total = 0
         self.linked = 0
         self.said = 0.0
 
     def on_transaction_start(self, total_operations: int) -> None:
-        """Learns how many packages there are."""
+        """Stores how many packages there are."""
         self.total = total_operations
 
     def on_populate_cache_start(self, operation: int, package_name: str) -> int:
-        """Learns which package a number means."""
+        """Stores which package a number means."""
         self.names[operation] = package_name
         return operation
 
     def on_download_start(self, cache_entry: int) -> int:
-        """Tells that a download begins."""
+        """Prints that a download begins."""
         say(f"downloading {self.names.get(cache_entry, '')}")
         return cache_entry
 
     def on_download_progress(self, download_idx: int, progress: int, total: int | None) -> None:
-        """Tells how far a download is, now and then."""
+        """Prints the progress of a download, from time to time."""
         now = time.monotonic()
         if now - self.said >= _EVERY:
             self.said = now
@@ -63,14 +63,14 @@ class Reporter:
             say(f"downloading {self.names.get(download_idx, '')}: {progress / 1e6:.1f}{of} MB")
 
     def on_link_start(self, operation: int, package_name: str) -> int:
-        """Tells that a package's files are put in place."""
+        """Prints that a package's files are linked."""
         self.linked += 1
         say(f"linking {package_name} ({self.linked} of {self.total})")
         return operation
 
 
 def locked(lines: list[str]) -> list[Any]:
-    """Records of packages that an explicit lockfile names; nothing but the files is known."""
+    """Returns records of the packages in an explicit lockfile, from their file names alone."""
     text = "\n".join(["@EXPLICIT", *lines])
     records = []
     for entry in ExplicitEnvironmentSpec.from_str(text).packages:
@@ -96,7 +96,7 @@ def locked(lines: list[str]) -> list[Any]:
 
 
 async def solved(job: dict[str, Any]) -> tuple[list[Any], list[Any]]:
-    """Records of the packages that fulfil a job's dependencies, and what was asked for."""
+    """Returns records of the packages that satisfy a job's dependencies, and its match specs."""
     specs = [rattler.MatchSpec(each) for each in job["dependencies"]]
     alias = job["alias"]
     channels = [
@@ -117,10 +117,10 @@ async def solved(job: dict[str, Any]) -> tuple[list[Any], list[Any]]:
 
 
 def check_local(records: list[Any]) -> None:
-    """Holds files of local channels to their checksums, as py-rattler does with downloads.
+    """Checks the checksums of files from local channels, as py-rattler does with downloads.
 
     Raises:
-        ValueError: if one is another than its channel or lockfile says.
+        ValueError: a checksum differs from that in the channel or lockfile.
     """
     for record in records:
         url = urlparse(record.url)
@@ -131,13 +131,13 @@ def check_local(records: list[Any]) -> None:
             found = hashlib.new(kind, content, usedforsecurity=False).digest()
             if wanted and bytes(wanted) != found:
                 raise ValueError(
-                    f"{url.path} is damaged, or another package than was asked for: its {kind} is "
-                    f"{found.hex()}, and should be {bytes(wanted).hex()}"
+                    f"{url.path} is damaged, or is another package than the one requested: its "
+                    f"{kind} is {found.hex()}, but should be {bytes(wanted).hex()}"
                 )
 
 
 async def install(job: dict[str, Any]) -> None:
-    """Does a job."""
+    """Solves and installs a job's packages."""
     specs: list[Any] = []
     if job["explicit"] is not None:
         records = locked(job["explicit"])
@@ -146,7 +146,7 @@ async def install(job: dict[str, Any]) -> None:
     for record in sorted(records, key=lambda each: each.name.normalized):
         say(f"  {record.name.normalized} {record.version} {record.build}")
     check_local(records)
-    reporter: Any = Reporter()  # not all of py-rattler's protocol, which may be left out
+    reporter: Any = Reporter()  # implements part of py-rattler's protocol, which is allowed
     await rattler.install(
         records,
         target_prefix=job["prefix"],
@@ -154,13 +154,13 @@ async def install(job: dict[str, Any]) -> None:
         show_progress=False,
         reporter=reporter,
         execute_link_scripts=True,
-        # a MatchSpec of its own is refused by py-rattler 0.28
+        # py-rattler 0.28 rejects its own MatchSpec class here
         requested_specs=[spec._match_spec for spec in specs],
     )
 
 
 def main() -> int:
-    """Does the job that the command line names."""
+    """Runs the job that the command line names; returns the exit code."""
     with open(sys.argv[1], encoding="utf-8") as file:
         job = json.load(file)
     try:
@@ -174,5 +174,5 @@ def main() -> int:
 if __name__ == "__main__":
     code = main()
     sys.stdout.flush()
-    # not sys.exit: threads of py-rattler live on, and now and then crash an interpreter that ends
+    # not sys.exit: py-rattler's threads still run and sometimes crash an interpreter that ends
     os._exit(code)

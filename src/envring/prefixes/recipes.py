@@ -14,14 +14,14 @@ _ROOT = Path(__file__).with_name("recipes")
 
 @dataclass(frozen=True)
 class Recipe:
-    """An env directory of ours.
+    """An env directory that comes with this package.
 
     Attributes:
-        name: what it is called.
+        name: its name, for "recipe:NAME".
         title: what it holds, in a line.
-        example: arguments for its factory that give an env.
+        example: arguments with which its factory makes an env.
         tested: whether this package's tests build and step it.
-        directory: where it lies.
+        directory: its path.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Recipe:
 
 
 def available() -> list[Recipe]:
-    """All recipes, by name."""
+    """Returns all recipes, sorted by name."""
     index = tomllib.loads((_ROOT / "index.toml").read_text(encoding="utf-8"))
     return [
         Recipe(name, each["title"], each["example"], each["tested"], _ROOT / name)
@@ -41,12 +41,12 @@ def available() -> list[Recipe]:
 
 
 def find(name: str) -> Recipe:
-    """One recipe.
+    """Returns one recipe.
 
     Raises:
-        SpecError: if there is none of that name.
+        SpecError: there is no recipe of that name.
     """
     every = {recipe.name: recipe for recipe in available()}
     if name not in every:
-        raise SpecError(f"There is no recipe {name!r}; there are {', '.join(every)}.")
+        raise SpecError(f"There is no recipe {name!r}; the recipes are {', '.join(every)}.")
     return every[name]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The `pip:` section of a spec: its relative paths belong to the directory of the spec."""
+"""The `pip:` section of a spec: its relative paths start from the spec's directory."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from urllib.parse import unquote, urlparse
 FILE_OPTIONS = {"-r": "-r", "--requirement": "-r", "-c": "-c", "--constraint": "-c"}
 TREE_OPTIONS = {"-e": "-e", "--editable": "-e", "-f": "-f", "--find-links": "-f"}
 ARCHIVES = (".whl", ".tar.gz", ".zip", ".tar.bz2")
-# what a build writes into a source tree, and what no build reads
+# files that a build writes into a source tree, or never reads
 GENERATED = re.compile(r"\..*|__pycache__|build|dist|.*\.egg-info|node_modules")
 
 
 class RequirementsError(ValueError):
-    """A line that names something which is not there."""
+    """A line that names a file that does not exist."""
 
 
 @dataclass(frozen=True)
 class Resolved:
-    """Lines with absolute paths, and the local files that decide what they install."""
+    """Lines with absolute paths, and the local files that determine what they install."""
 
     lines: tuple[str, ...]
     watched: tuple[Path, ...]
@@ -37,7 +37,7 @@ def resolve(lines: Sequence[str], directory: Path) -> Resolved:
         directory: what relative paths start from.
 
     Raises:
-        RequirementsError: if a line names a file that is not there.
+        RequirementsError: a line names a file that does not exist.
     """
     watched: dict[Path, None] = {}
     return Resolved(tuple(_resolve(lines, directory, directory, watched)), tuple(watched))
@@ -46,7 +46,7 @@ def resolve(lines: Sequence[str], directory: Path) -> Resolved:
 def _resolve(
     lines: Sequence[str], directory: Path, home: Path, watched: dict[Path, None]
 ) -> Iterator[str]:
-    """Paths behind options start from `directory`, others from `home`, as pip has it."""
+    """Resolves paths as pip does: those after options from `directory`, others from `home`."""
     for line in lines:
         option, value = _split(line)
         if option in FILE_OPTIONS:
@@ -72,7 +72,7 @@ def _resolve(
 
 
 def _split(line: str) -> tuple[str, str]:
-    """An option and its value, or two empty texts for a requirement."""
+    """Returns an option and its value, or two empty strings for a requirement."""
     match = re.match(r"(-[recf]|--[a-z-]+)(?:\s*=\s*|\s+|(?<=^-[recf]))(\S.*)$", line.strip())
     if not match:
         return "", ""
@@ -97,7 +97,7 @@ def _requirement(line: str, home: Path, watched: dict[Path, None]) -> str:
 
 
 def _without_extras(text: str) -> tuple[str, str]:
-    """A path, and the "[extras]" or "; marker" behind it."""
+    """Returns a path, and the "[extras]" or "; marker" after it."""
     match = re.match(r"([^\[;]*?)(\s*(?:\[[^\]]*\])?\s*(?:;.*)?)$", text)
     return (match[1], match[2]) if match else (text, "")
 
@@ -116,7 +116,7 @@ def _existing(place: str, directory: Path, line: str) -> Path:
 
 
 def files_below(path: Path) -> list[Path]:
-    """A file itself, or the files of a source tree, without what builds leave in it."""
+    """Returns a file itself, or the files of a source tree without those that builds write."""
     if not path.is_dir():
         return [path]
     found = []
@@ -127,10 +127,10 @@ def files_below(path: Path) -> list[Path]:
 
 
 def without_portal(lines: Sequence[str], packages: Sequence[str]) -> list[str]:
-    """Lines without the package portal-env, which workers here do without.
+    """Returns lines without the package portal-env, which envring's workers do not need.
 
-    It depends on gymnasium, and env directories rely on that: where no line asks for it, and the
-    interpreter may be new enough, gymnasium takes its place.
+    portal-env depends on gymnasium, and env directories rely on that: gymnasium takes its place,
+    unless another line asks for it or the interpreter is too old for it.
     """
     kept = [line for line in lines if _project(line) != "portal-env"]
     if len(kept) == len(lines):

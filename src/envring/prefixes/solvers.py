@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Programs that find and install conda packages, and which of them is to do it."""
+"""Programs that find and install conda packages, and which of them to use."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from envring.prefixes.spec import Spec
 NAMES = ("micromamba", "mamba", "conda", "rattler")
 TITLES = {"rattler": "py-rattler"}
 _INSTALL = Path(__file__).with_name("rattler_install.py")
-# conda's name for channels of its own, which py-rattler does not know
+# what conda means by the channel "defaults", which py-rattler does not know
 _DEFAULTS = ("https://repo.anaconda.com/pkgs/main", "https://repo.anaconda.com/pkgs/r")
 
 
@@ -35,16 +35,16 @@ class Solver:
 
     @property
     def title(self) -> str:
-        """Its name for people."""
+        """Its name to show."""
         return TITLES.get(self.name, self.name)
 
     def command(self, spec: Spec, prefix: Path, directory: Path, packages: Path) -> list[str]:
-        """Writes what the program reads, and says how it is called.
+        """Writes the program's input, and returns its command line.
 
         Args:
-            spec: what to install; its pip section is not the solver's business.
-            prefix: where to; must not exist.
-            directory: where to write its input.
+            spec: what to install; pip installs its pip section later.
+            prefix: where to install; must not exist.
+            directory: where to write the input.
             packages: cache of packages, for a solver without one of its own.
         """
         if self.name == "rattler":
@@ -54,7 +54,7 @@ class Solver:
             file.write_text("\n".join(["@EXPLICIT", *spec.explicit, ""]), encoding="utf-8")
             return [self.executable, "create", "-y", "-p", str(prefix), "--file", str(file)]
         file = directory / "conda.yml"
-        # JSON is YAML, and needs no writer of YAML
+        # JSON is also YAML, and PyYAML is not needed
         content = {"channels": spec.channels, "dependencies": spec.dependencies}
         file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         if self.name == "micromamba":
@@ -75,17 +75,17 @@ class Solver:
         }
         file = directory / "rattler.json"
         file.write_text(json.dumps(job, indent=1) + "\n", encoding="utf-8")
-        # -P: the script's directory holds modules of ours, which must not stand for others
+        # -P: the script's directory holds this package's modules, which must not shadow others
         return [self.executable, "-P", str(_INSTALL), str(file)]
 
 
 def alias() -> str | None:
-    """What stands before the bare name of a channel, if it is not conda's own server."""
+    """Returns the URL before a channel's bare name, None for conda's own server."""
     text = os.environ.get("CONDA_CHANNEL_ALIAS", "").rstrip("/")
     return f"{text}/" if text else None
 
 
-# of CONDA_ and MAMBA_, those that say which environment is active, and not how to solve
+# the CONDA_ and MAMBA_ variables that describe the active environment, not how to solve
 _ACTIVE = (
     *("CONDA_PREFIX", "CONDA_DEFAULT_ENV", "CONDA_SHLVL", "CONDA_PROMPT_MODIFIER"),
     *("CONDA_EXE", "CONDA_PYTHON_EXE", "MAMBA_EXE"),
@@ -93,7 +93,7 @@ _ACTIVE = (
 
 
 def settings() -> dict[str, str]:
-    """What the user tells solvers by variables: mirrors, certificates, overrides."""
+    """Returns the variables that configure solvers: mirrors, certificates, overrides."""
     return {
         name: value
         for name, value in os.environ.items()
@@ -102,7 +102,7 @@ def settings() -> dict[str, str]:
 
 
 def overrides() -> dict[str, str]:
-    """Of these, what changes which packages are found."""
+    """Returns those of the settings that change which packages are found."""
     return {
         name: value
         for name, value in sorted(settings().items())
@@ -111,14 +111,14 @@ def overrides() -> dict[str, str]:
 
 
 def choose(wanted: str | None = None) -> Solver:
-    """The solver to build with.
+    """Returns the solver to build with.
 
     Args:
-        wanted: one of NAMES, or the path of a micromamba, mamba or conda; None: the first that
-            there is of $MAMBA_EXE, micromamba, mamba, conda on PATH, and py-rattler.
+        wanted: one of NAMES, or the path of a micromamba, mamba or conda; None: the first
+            available of $MAMBA_EXE, micromamba, mamba, conda on PATH, and py-rattler.
 
     Raises:
-        LauncherError: if there is none.
+        LauncherError: the solver is not available.
     """
     own = _executable(os.environ.get("MAMBA_EXE"))
     if wanted is None:
@@ -126,8 +126,8 @@ def choose(wanted: str | None = None) -> Solver:
         if found is None:
             raise LauncherError(
                 "Building a prefix needs micromamba, mamba or conda on PATH (or micromamba's path "
-                "in MAMBA_EXE), and there is none. Without: pip install 'envring[conda]', for "
-                "py-rattler."
+                "in MAMBA_EXE), but there is none. Install one of them, or py-rattler: "
+                "pip install 'envring[conda]'"
             )
         return found
     name = name_of(wanted)
@@ -136,42 +136,42 @@ def choose(wanted: str | None = None) -> Solver:
     else:
         found = own if own and own.name == name else _find(name)
     if found is None:
-        hint = "put it on PATH, or let another do it with solver=None"
+        hint = "put it on PATH, or use another solver with solver=None"
         if name == "rattler":
             hint = "pip install 'envring[conda]'"
-        raise LauncherError(f"There is no solver {wanted!r} here: {hint}.")
+        raise LauncherError(f"The solver {wanted!r} is not installed: {hint}.")
     return found
 
 
 def name_of(wanted: str) -> str:
-    """Which solver is meant, whether it is there or not.
+    """Returns which solver is meant, whether it is installed or not.
 
     Raises:
-        LauncherError: if it is none.
+        LauncherError: there is no such solver.
     """
     base = os.path.basename(wanted)
     if base == "py-rattler":
         return "rattler"
-    # "micromamba-2.8-linux-64" is one
+    # also "micromamba-2.8-linux-64"
     found = next((name for name in NAMES if base == name or base.startswith(f"{name}-")), None)
     if found is None or (found == "rattler" and base != wanted):
         raise LauncherError(
-            f"There is no solver {wanted!r}; there are {', '.join(NAMES)}, and paths of the first "
-            "three."
+            f"There is no solver {wanted!r}. Use one of {', '.join(NAMES)}, or the path of one of "
+            "the first three."
         )
     return found
 
 
 def _find(name: str) -> Solver | None:
     if name == "rattler":
-        there = importlib.util.find_spec("rattler") is not None
-        return Solver(name, sys.executable) if there else None
+        installed = importlib.util.find_spec("rattler") is not None
+        return Solver(name, sys.executable) if installed else None
     path = shutil.which(name)
     return Solver(name, path) if path else None
 
 
 def _executable(path: str | None) -> Solver | None:
-    """A solver by its path; which one it is, its file name says."""
+    """Returns the solver at a path, recognised by its file name, or None."""
     if not path or not os.path.isfile(path) or not os.access(path, os.X_OK):
         return None
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Files that say which packages a prefix holds: conda's environment files, explicit lockfiles."""
+"""Files that list the packages of a prefix: conda's environment files, explicit lockfiles."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MACHINES = {"x86_64": "linux-64", "aarch64": "linux-aarch64", "ppc64le": "linux-
 
 @dataclass(frozen=True)
 class Spec:
-    """What one file asks for.
+    """The packages that one file asks for.
 
     Attributes:
         path: the file, absolute.
@@ -31,8 +31,8 @@ class Spec:
         dependencies: conda match specs.
         explicit: package URLs of an explicit lockfile, None for an environment file.
         pip: lines for `pip install -r`; paths in them are absolute.
-        variables: environment variables that belong to the prefix.
-        watched: local files which these lines name; their content counts as the spec's.
+        variables: environment variables to set in the prefix, (name, value).
+        watched: local files that the pip lines name; their content is part of the spec's content.
     """
 
     path: Path
@@ -45,7 +45,7 @@ class Spec:
     watched: tuple[Path, ...] = ()
 
     def content(self) -> dict[str, Any]:
-        """All that decides what a prefix of this spec holds, as data."""
+        """Returns everything that determines what a prefix of this spec holds, as data."""
         return {
             "channels": self.channels,
             "dependencies": self.dependencies,
@@ -57,10 +57,10 @@ class Spec:
 
 
 def this_platform() -> str:
-    """Conda's word for this machine: "linux-64".
+    """Returns conda's name of this platform: "linux-64".
 
     Raises:
-        LauncherError: if conda has none.
+        LauncherError: conda does not support it.
     """
     machine = platform.machine()
     try:
@@ -70,10 +70,10 @@ def this_platform() -> str:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file's content.
+    """Returns the SHA-256 of a file's content, in hex digits.
 
     Raises:
-        SpecError: if it cannot be read.
+        SpecError: it cannot be read.
     """
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -92,8 +92,8 @@ def load(path: str | Path, portal: bool = False) -> Spec:
         The spec, with all paths absolute.
 
     Raises:
-        SpecError: if it is missing or malformed.
-        LauncherError: if PyYAML is not installed.
+        SpecError: it is missing or malformed.
+        LauncherError: PyYAML is not installed.
     """
     path = Path(path).expanduser().absolute()
     try:
@@ -116,8 +116,8 @@ def _explicit(path: Path, text: str) -> Spec:
         wanted = re.match(r"#\s*platform:\s*(\S+)", line)
         if wanted and wanted[1] not in (this_platform(), "noarch"):
             raise SpecError(
-                f"'{path}' was made for {wanted[1]}, and this machine is {this_platform()}: "
-                "make a lockfile here, or use the environment file it came from."
+                f"'{path}' was made for {wanted[1]}, but this machine is {this_platform()}: "
+                "make a lockfile on this machine, or use the environment file that it came from."
             )
         if not line or line.startswith(("#", "@")):
             continue
@@ -131,7 +131,7 @@ def _explicit(path: Path, text: str) -> Spec:
             line = local.as_uri() + line[len(location) :]
             location = line.partition("#")[0]
         if not location.endswith((".conda", ".tar.bz2")):
-            raise SpecError(f"'{path}', line {number}: {location!r} is no conda package.")
+            raise SpecError(f"'{path}', line {number}: {location!r} is not a conda package.")
         urls.append(line)
     if not urls:
         raise SpecError(f"'{path}' has no packages below @EXPLICIT.")
@@ -139,7 +139,7 @@ def _explicit(path: Path, text: str) -> Spec:
 
 
 def _parse_yaml(path: Path, text: str) -> tuple[Any, dict[str, int]]:
-    """The document, and the line of each of its keys."""
+    """Returns the document, and the line number of each of its keys."""
     try:
         import yaml
     except ImportError:
@@ -164,7 +164,9 @@ def _parse_yaml(path: Path, text: str) -> tuple[Any, dict[str, int]]:
 def _environment(path: Path, text: str, portal: bool) -> Spec:
     data, lines = _parse_yaml(path, text)
     if not isinstance(data, dict):
-        raise SpecError(f"'{path}' holds no mapping; it needs at least 'dependencies:' and a list.")
+        raise SpecError(
+            f"'{path}' does not hold a mapping; it needs at least 'dependencies:' and a list."
+        )
     for key in data:
         if key not in KEYS:
             raise SpecError(_unknown(path, str(key), lines))
@@ -173,7 +175,7 @@ def _environment(path: Path, text: str, portal: bool) -> Spec:
         generic = path.stem in ("spec", "environment", "env")
         name = path.parent.name if generic else path.stem
     if not isinstance(name, str | int | float):
-        raise SpecError(f"'{path}': 'name' has to be text, not {name!r}.")
+        raise SpecError(f"'{path}': 'name' must be text, not {name!r}.")
     channels = [
         _channel(channel, path.parent)
         for channel in _texts(path, "channels", data.get("channels") or [])
@@ -205,16 +207,16 @@ def _unknown(path: Path, key: str, lines: dict[str, int]) -> str:
     meant = f"; did you mean {close[0]!r}?" if close else "."
     return (
         f"'{path}', line {lines.get(key, 1)}: unknown key {key!r}{meant} "
-        f"A spec has {', '.join(KEYS[:-1])}."
+        f"The keys of a spec are {', '.join(KEYS[:-1])}."
     )
 
 
 def _texts(path: Path, key: str, values: Any) -> list[str]:
     if not isinstance(values, Sequence) or isinstance(values, str):
-        raise SpecError(f"'{path}': {key!r} has to be a list, not {values!r}.")
+        raise SpecError(f"'{path}': {key!r} must be a list, not {values!r}.")
     for value in values:
         if not isinstance(value, str):
-            raise SpecError(f"'{path}': {key!r} holds {value!r}, which is no text: quote it.")
+            raise SpecError(f"'{path}': {key!r} holds {value!r}, which is not text: quote it.")
     return [value.strip() for value in values]
 
 
@@ -222,7 +224,7 @@ def _dependencies(path: Path, values: Any) -> tuple[list[str], list[str]]:
     if not values:
         raise SpecError(f"'{path}' lists no dependencies; it needs at least python.")
     if not isinstance(values, list):
-        raise SpecError(f"'{path}': 'dependencies' has to be a list, not {values!r}.")
+        raise SpecError(f"'{path}': 'dependencies' must be a list, not {values!r}.")
     packages: list[str] = []
     pip: list[str] = []
     for value in values:
@@ -230,7 +232,7 @@ def _dependencies(path: Path, values: Any) -> tuple[list[str], list[str]]:
             other = [key for key in value if key != "pip"]
             if other:
                 raise SpecError(
-                    f"'{path}': among the dependencies only 'pip' has a list of its own, "
+                    f"'{path}': among the dependencies only 'pip' may have a list, "
                     f"not {other[0]!r}; write a version as 'name=1.2'."
                 )
             pip += _texts(path, "pip", value["pip"] or [])
@@ -242,7 +244,7 @@ def _dependencies(path: Path, values: Any) -> tuple[list[str], list[str]]:
 
 
 def _channel(channel: str, directory: Path) -> str:
-    """A channel's name or URL; a directory becomes a file URL."""
+    """Returns a channel's name or URL; a directory becomes a file URL."""
     if channel.startswith(("./", "../", "/", "~")):
         return (directory / Path(channel).expanduser()).resolve().as_uri()
     return channel
@@ -252,8 +254,8 @@ def _variables(path: Path, values: Any) -> tuple[tuple[str, str], ...]:
     if not values:
         return ()
     if not isinstance(values, dict):
-        raise SpecError(f"'{path}': 'variables' has to map names to texts, not {values!r}.")
+        raise SpecError(f"'{path}': 'variables' must map names to text, not {values!r}.")
     for name, value in values.items():
         if not isinstance(name, str) or isinstance(value, dict | list | type(None)):
-            raise SpecError(f"'{path}': the variable {name!r} has no text: {value!r}.")
+            raise SpecError(f"'{path}': the value of variable {name!r} is not text: {value!r}.")
     return tuple(sorted((name, str(value)) for name, value in values.items()))

@@ -7,7 +7,7 @@ from portal_env import EnvSidePortal
 
 
 class PlainActions(gymnasium.ActionWrapper):
-    """Hands ints to envs that refuse NumPy's."""
+    """Passes Python ints to envs that reject NumPy's."""
 
     def action(self, action):
         return int(action) if getattr(action, "shape", None) == () else action

@@ -3,7 +3,7 @@
 
 import os
 
-# it draws its observations: without a screen, too
+# it renders its observations, which must work without a screen
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
 

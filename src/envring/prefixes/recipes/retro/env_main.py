@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Console games of Gym Retro: args and kwargs are those of `retro.make`.
 
-An emulator fills its process: as many workers as envs. Other games than the free one need their
-ROM, which `envring env run retro python -m retro.import DIRECTORY` takes in.
+A process can hold only one emulator: use as many workers as envs. Games other than the free one
+need their ROM: `envring env run retro python -m retro.import DIRECTORY` imports it.
 """
 
 import retro
