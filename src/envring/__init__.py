@@ -7,8 +7,8 @@ from typing import Any as _Any
 
 if not _sys.platform.startswith("linux"):
     raise ImportError(
-        f"envring runs on Linux (x86-64, aarch64) so far, not on {_sys.platform}: its workers are "
-        "woken by futexes. Use gymnasium.vector.AsyncVectorEnv there."
+        f"envring needs Linux (x86-64, aarch64) and does not run on {_sys.platform}: its workers "
+        "wait on futexes. Use gymnasium.vector.AsyncVectorEnv on this system."
     )
 
 from envring._version import __version__
@@ -93,7 +93,7 @@ __all__ = [
     "register",
 ]
 
-# imported when they are asked for: most programs start no such worker
+# imported on first access: most programs use none of these launchers
 _LAZY = {"Docker": "docker", "Micromamba": "micromamba", "Uv": "uv"}
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How many CPUs this process may use: affinity and cgroup quota, not what the machine has."""
+"""How many CPUs this process may use, by its affinity and cgroup quota."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MEMBERSHIP = Path("/proc/self/cgroup")
 
 
 def _quota_v2(root: Path, own: str) -> float | None:
-    """The tightest quota from our own cgroup up to the root."""
+    """Returns the tightest quota from the process's cgroup up to the root."""
     tightest: float | None = None
     folder = root / own.lstrip("/")
     for level in (folder, *folder.parents):
@@ -41,7 +41,12 @@ def _quota_v1(root: Path) -> float | None:
 def cgroup_quota(
     root: Path = _CGROUP, membership: Path = Path("/proc/self/cgroup")
 ) -> float | None:
-    """CPUs that the cgroup allows on average, or None where it sets no limit."""
+    """Returns the CPUs that the cgroup allows on average, or None if it sets no limit.
+
+    Args:
+        root: where the cgroup file system is mounted.
+        membership: file that names the process's cgroups.
+    """
     own = ""
     try:
         for line in membership.read_text().splitlines():
@@ -54,12 +59,12 @@ def cgroup_quota(
 
 
 def allowed_cpus() -> list[int]:
-    """Numbers of the CPUs this process may run on."""
+    """Returns the numbers of the CPUs this process may run on, in ascending order."""
     return sorted(os.sched_getaffinity(0))
 
 
 def usable_cpus() -> int:
-    """CPUs worth of work that this process can get done at a time, at least 1."""
+    """Returns how many CPUs this process can keep busy, at least 1."""
     count = len(allowed_cpus())
     quota = cgroup_quota()
     if quota is not None:

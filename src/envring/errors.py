@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Exceptions of this package.
 
-All derive from `EnvringError`, and from the built-in or Gymnasium error that code written for
-`AsyncVectorEnv` already catches, where there is one. Messages say what happened, to which envs,
-and what to do next.
+All derive from `EnvringError`. Where code written for `AsyncVectorEnv` already catches a built-in
+or Gymnasium error, they derive from that too. Messages say what happened, to which envs, and what
+to do next.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ class EnvringError(Exception):
 
 
 class WorkerDied(EnvringError, RuntimeError):
-    """A worker process ended without being told to.
+    """A worker process ended unexpectedly.
 
     Attributes:
-        env_ids: the envs it held.
+        env_ids: ids of the envs in it.
         pid: its process id.
-        exitcode: its exit code, None if a signal ended it or nobody knows.
+        exitcode: its exit code; None if a signal ended it or the code is unknown.
         signal: number of the signal that ended it, or None.
-        stderr_tail: the last lines it wrote to stderr.
+        stderr_tail: the last lines it wrote to stderr, "" if none.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class WorkerDied(EnvringError, RuntimeError):
         signal: int | None,
         stderr_tail: str,
     ) -> None:
-        """Describes the death; arguments are the attributes."""
+        """The arguments are the attributes."""
         self.env_ids = tuple(env_ids)
         self.pid = pid
         self.exitcode = exitcode
@@ -44,11 +44,11 @@ class WorkerDied(EnvringError, RuntimeError):
         super().__init__(env_ids, pid, exitcode, signal, stderr_tail)
 
     def __str__(self) -> str:
-        """What happened, to which envs, what to do."""
+        """Returns what happened, to which envs, and what to do."""
         if self.signal is not None:
             how = f"was killed by signal {self.signal} ({_signal_name(self.signal)})"
             if self.signal == _signal.SIGKILL:
-                how += ", perhaps for want of memory"
+                how += ", perhaps because memory ran out"
         elif self.exitcode is not None:
             how = f"ended with exit code {self.exitcode}"
         else:
@@ -58,7 +58,7 @@ class WorkerDied(EnvringError, RuntimeError):
             "Close this vector env and make a new one."
         )
         if self.stderr_tail:
-            text += f"\nIts last words on stderr:\n{self.stderr_tail}"
+            text += f"\nThe last lines of its stderr:\n{self.stderr_tail}"
         return text
 
 
@@ -67,19 +67,19 @@ class LaunchError(EnvringError, RuntimeError):
 
 
 class LauncherError(LaunchError, ValueError):
-    """A launcher that there is not, or that cannot be used like this."""
+    """A launcher does not exist, misses a program, or got invalid arguments."""
 
 
 class InterpreterError(LaunchError):
-    """An interpreter is missing, cannot be run here, or is too old."""
+    """An interpreter is missing, cannot run on this machine, or is too old."""
 
 
 class HandshakeError(LaunchError):
-    """What was started does not speak as a worker does."""
+    """The started program does not answer as a worker."""
 
 
 class SourceError(LaunchError, ValueError):
-    """An env source that says nothing this package or the worker's interpreter can build."""
+    """An env source is malformed, or the env cannot be built from it."""
 
 
 class SpecError(LaunchError, ValueError):
@@ -90,32 +90,32 @@ class SolveError(LaunchError):
     """Packages could not be found or installed.
 
     Attributes:
-        log_path: file with all that the solver said, or None.
-        tail: its last lines.
+        log_path: path of the file with all of the solver's output, or None.
+        tail: the last lines of that output, or "".
     """
 
     def __init__(self, message: str, log_path: str | None = None, tail: str = "") -> None:
-        """Describes the failure; the last lines and the log's path become part of the text."""
+        """Adds the last lines and the log's path to the message."""
         self.log_path = log_path
         self.tail = tail
         super().__init__(message, log_path, tail)
 
     def __str__(self) -> str:
-        """What failed, the solver's own last lines, where all of them are."""
+        """Returns the message, the last lines of the output, and the log's path."""
         text = str(self.args[0])
         if self.tail:
             text += f"\nThe last lines of its output:\n{self.tail}"
         if self.log_path:
-            text += f"\nAll of it: {self.log_path}"
+            text += f"\nThe full log: {self.log_path}"
         return text
 
 
 class CodecError(EnvringError, ValueError):
-    """Bytes from another interpreter that are no message."""
+    """Bytes from another interpreter are not a valid message."""
 
 
 class SpaceDataError(EnvringError, ValueError):
-    """What another interpreter says of a space is no space."""
+    """Data from another interpreter does not describe a space."""
 
 
 class WorkerTimeout(EnvringError, TimeoutError):
@@ -135,27 +135,28 @@ class ConcurrentCallError(EnvringError, RuntimeError):
 
 
 class UnsendableError(EnvringError, TypeError):
-    """Something that was to be sent to a worker cannot be pickled."""
+    """An object to be sent to a worker cannot be pickled."""
 
 
 class RemoteEnvError(EnvringError, RuntimeError):
-    """An env raised an exception that could not travel; this carries its text.
+    """An env raised an exception that cannot be sent to the caller; this carries its text.
 
-    Between interpreters none travels. The traceback there is this exception's cause.
+    From another interpreter no exception can be sent. The cause of this exception holds the
+    worker's traceback.
 
     Attributes:
-        remote_type: name of the exception's class, with its module if it is not a built-in one; ""
-            if it is not known.
+        remote_type: name of the exception's class, with its module if it is not built in; "" if
+            unknown.
     """
 
     remote_type: str = ""
 
 
 class RemoteTraceback(EnvringError):
-    """Cause of an exception that was raised in a worker: the traceback there, as text."""
+    """Cause of an exception that was raised in a worker: the worker's traceback, as text."""
 
     def __str__(self) -> str:
-        """The traceback, on lines of its own."""
+        """Returns the traceback, on lines of its own."""
         return f"\n{self.args[0]}"
 
 
@@ -164,19 +165,19 @@ class LayoutMismatch(EnvringError, RuntimeError):
 
 
 class InfoError(EnvringError, ValueError):
-    """Infos of several envs that cannot be put into one batch."""
+    """Infos of several envs cannot be put into one batch."""
 
 
 class EmptyVectorError(EnvringError, ValueError, IndexError):
-    """A vector env of no envs."""
+    """A vector env was asked for with no envs."""
 
 
 class EnvFnError(EnvringError, TypeError):
-    """Something among env_fns does not make an env, or cannot be sent to a worker."""
+    """An item of env_fns does not make an env, or cannot be sent to a worker."""
 
 
 def format_env_ids(env_ids: Sequence[int]) -> str:
-    """Names envs: "env 3", "envs 0-31", "envs 1, 5"."""
+    """Formats env ids for messages: "env 3", "envs 0-31", "envs 1, 5"."""
     ids = list(env_ids)
     if len(ids) == 1:
         return f"env {ids[0]}"
