@@ -13,11 +13,11 @@ __all__ = ["assert_same_batch", "fingerprint"]
 
 
 def assert_same_batch(actual: Any, expected: Any, *, where: str = "batch") -> None:
-    """Check that two results of ``reset``, ``step`` or ``call`` are the same to the last bit.
+    """Check that two results of `reset`, `step` or `call` are the same to the last bit.
 
     Containers must have the same type, length and (for dicts) keys in the same order; arrays the
-    same type, dtype, shape and bytes; scalars the same type and bits. So NaN equals a NaN of the
-    same bits, ``0.0`` differs from ``-0.0``, and ``1`` from ``True``.
+    same type, dtype, shape and bytes; scalars the same type and bits. So NaN equals a NaN with the
+    same bits, `0.0` differs from `-0.0`, and `1` differs from `True`.
 
     Args:
         actual: Value under test: any nesting of dicts, tuples, lists, arrays and scalars.
@@ -52,10 +52,10 @@ def assert_same_batch(actual: Any, expected: Any, *, where: str = "batch") -> No
 
 
 def fingerprint(value: Any) -> str:
-    """Digest of a value's types, structure and bits.
+    """Return a digest of a value's types, structure and bits.
 
-    Two values have the same fingerprint exactly if :func:`assert_same_batch` accepts them, so a
-    fingerprint taken earlier shows whether an array was changed since.
+    Two values have the same fingerprint if and only if `assert_same_batch` accepts them, so a
+    fingerprint taken earlier shows whether an array has changed.
 
     Args:
         value: Any nesting of dicts, tuples, lists, arrays and scalars.
@@ -96,7 +96,7 @@ def _first_difference(actual: np.ndarray[Any, Any], expected: np.ndarray[Any, An
 def _plain_bytes(value: np.ndarray[Any, Any] | np.generic) -> bytes:
     if value.dtype.char not in "gG":
         return value.tobytes()
-    # Numbers of 80 bits are stored with padding, which may hold anything.
+    # 80-bit floats are stored with padding, whose content is undefined
     numbers = np.ascontiguousarray(value).reshape(-1)
     parts = numbers.view(np.longdouble).view(np.uint8).reshape(-1, np.dtype("g").itemsize).copy()
     if np.finfo(np.longdouble).nmant == 63:

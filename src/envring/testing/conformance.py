@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A test suite for every vector environment that is meant to behave like Gymnasium's.
 
-Derive from :class:`VectorEnvConformance` or :class:`AsyncVectorEnvConformance` in a test module;
-pytest and unittest (with ``unittest.TestCase`` as second base) collect the tests::
+Derive from `VectorEnvConformance` or `AsyncVectorEnvConformance` in a test module;
+pytest and unittest (with `unittest.TestCase` as second base) collect the tests:
 
     class TestMine(AsyncVectorEnvConformance):
         vector_class = MyVectorEnv
@@ -25,17 +25,18 @@ __all__ = ["AsyncVectorEnvConformance", "VectorEnvConformance"]
 
 
 class VectorEnvConformance(ValueConformance, InfoConformance, CopyConformance, ContractConformance):
-    """What SyncVectorEnv and AsyncVectorEnv have in common.
+    """Tests of what SyncVectorEnv and AsyncVectorEnv have in common.
 
-    Set ``vector_class``, and ``vector_kwargs`` where needed, or override :meth:`make_vector`. Tests
-    that derive from the class under test are skipped without ``vector_class``.
+    Set `vector_class`, and `vector_kwargs` where needed, or override `make_vector`. Tests
+    that derive from the class under test are skipped without `vector_class`.
 
     Attributes:
-        vector_class: Class under test, called as ``vector_class(env_fns, **kwargs)``.
+        vector_class: Class under test, called as `vector_class(env_fns, **kwargs)`.
         vector_kwargs: Keyword arguments for every construction.
-        in_process: True if the environments run in the calling process; skips what needs others.
-        env_error: Class as which exceptions of environments arrive, naming them in its text, if
-            they do not arrive as what they are.
+        in_process: True if the environments run in the calling process; skips tests that need
+            worker processes.
+        env_error: Class that replaces exceptions of environments, with the original class and
+            message in its text; None if exceptions arrive unchanged.
     """
 
     def make_vector(self, env_fns: EnvFns, **kwargs: Any) -> Any:
@@ -43,18 +44,18 @@ class VectorEnvConformance(ValueConformance, InfoConformance, CopyConformance, C
 
         Args:
             env_fns: One function per environment.
-            **kwargs: ``copy``, ``observation_mode`` or ``autoreset_mode``, as SyncVectorEnv takes
-                them; in :class:`AsyncVectorEnvConformance` also AsyncVectorEnv's other arguments.
+            **kwargs: `copy`, `observation_mode` or `autoreset_mode`, as SyncVectorEnv takes
+                them; for `AsyncVectorEnvConformance` also AsyncVectorEnv's other arguments.
 
         Returns:
-            The vector environment, a ``gymnasium.vector.VectorEnv``; the suite closes it.
+            The vector environment, a `gymnasium.vector.VectorEnv`; the suite closes it.
         """
         return super().make_vector(env_fns, **kwargs)
 
 
 class AsyncVectorEnvConformance(AsyncConformance, ErrorConformance, VectorEnvConformance):
-    """What AsyncVectorEnv promises beyond that: split calls, timeouts, errors, closing.
+    """Also tests what only AsyncVectorEnv has: split calls, timeouts, errors, closing.
 
-    Where AsyncVectorEnv's code and its documentation differ, or results would depend on
-    ``shared_memory``, this suite asks for what SyncVectorEnv does.
+    Where AsyncVectorEnv's code and its documentation differ, or results depend on
+    `shared_memory`, this suite expects what SyncVectorEnv does.
     """

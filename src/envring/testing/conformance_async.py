@@ -42,9 +42,9 @@ _MEETING_SECONDS = 20.0
 
 
 class MeetingEnv(CountingEnv):
-    """Counts, in a file that all share, how many environments are in ``step`` at the same time.
+    """Counts, in a shared file, how many environments are in `step` at the same time.
 
-    Each waits in ``step`` until ``together`` environments have been in there at once, at most 20 s.
+    Each waits in `step`, at most 20 s, until `together` environments have been there at once.
     """
 
     def __init__(self, path: str, together: int, **kwargs: Any) -> None:
@@ -53,7 +53,7 @@ class MeetingEnv(CountingEnv):
         self._together = together
 
     def step(self, action: Any) -> Any:
-        """Step in company."""
+        """Wait for the others, then step."""
         self._count(1)
         until = time.monotonic() + _MEETING_SECONDS
         while self._count(0)[1] < self._together and time.monotonic() < until:
@@ -74,7 +74,7 @@ class MeetingEnv(CountingEnv):
 
 @contextmanager
 def meeting(count: int, together: int) -> Iterator[tuple[list[Any], Callable[[], int]]]:
-    """Env functions of ``count`` meeting environments, and how many met."""
+    """Yield env functions of `count` meeting environments, and a function: how many met."""
     with tempfile.NamedTemporaryFile() as file:
         file.write(struct.pack("ii", 0, 0))
         file.flush()
@@ -87,7 +87,7 @@ def meeting(count: int, together: int) -> Iterator[tuple[list[Any], Callable[[],
 
 
 def gated(gate: str, where: str = "step", at: int = 0) -> list[Any]:
-    """Env functions of two environments, the second of which waits at the gate."""
+    """Return env functions of two environments; the second waits at the gate."""
     return [lambda: CountingEnv(0), lambda: GatedEnv(gate, where, at, index=1)]
 
 
@@ -117,7 +117,7 @@ class AsyncConformance(ConformanceBase):
             assert envs.context == self.vector_kwargs.get("context")
 
     def test_split_calls(self) -> None:
-        """``x_async`` and ``x_wait`` give what ``x`` gives; a generous timeout changes nothing."""
+        """`x_async` and `x_wait` give the result of `x`; a long timeout changes nothing."""
         with self.pair(sampling(example_spaces()["nested"], infos="churn")) as (envs, oracle):
             envs.reset_async(seed=5, options={"a": 1})
             assert_same_batch(envs.reset_wait(timeout=30), oracle.reset(seed=5, options={"a": 1}))
@@ -133,7 +133,7 @@ class AsyncConformance(ConformanceBase):
             )
 
     def test_shared_memory_false(self) -> None:
-        """The same results with ``shared_memory=False``, pending autoresets included."""
+        """The same results with `shared_memory=False`, pending autoresets included."""
         with self.running(counting(lengths=(1,)), shared_memory=False) as envs:
             envs.reset(seed=0)
             envs.step(np.array([1, 1]))
@@ -159,7 +159,7 @@ class AsyncConformance(ConformanceBase):
                 envs.step(np.array([1, 1]))
 
     def test_no_pending_call(self) -> None:
-        """``x_wait`` needs its own ``x_async``."""
+        """`x_wait` needs its own `x_async`."""
         with self.running(counting()) as envs:
             envs.reset()
             for pending in (None, "reset", "step", "call"):
@@ -175,7 +175,7 @@ class AsyncConformance(ConformanceBase):
                     _WAITS[pending](envs)
 
     def test_bad_arguments_before_the_pending_check(self) -> None:
-        """A wrong number of seeds or values is told even while a call is pending."""
+        """A wrong number of seeds or values is an error even while a call is pending."""
         with self.running(counting()) as envs:
             envs.reset()
             envs.step_async(np.array([1, 1]))
@@ -205,7 +205,7 @@ class AsyncConformance(ConformanceBase):
                         envs.close(timeout=20)
 
     def test_timeout_of_zero(self) -> None:
-        """A timeout of 0 only looks."""
+        """A timeout of 0 does not wait."""
         self.need_processes()
         with tempfile.TemporaryDirectory() as folder:
             gate = Path(folder, "gate")
@@ -219,7 +219,7 @@ class AsyncConformance(ConformanceBase):
                 gate.touch()
 
     def test_results_after_a_timeout(self) -> None:
-        """The late batch is dropped, never taken for a later result."""
+        """The late batch is dropped, never returned as a later result."""
         self.need_processes()
         with tempfile.TemporaryDirectory() as folder:
             gate = Path(folder, "gate")
@@ -240,7 +240,7 @@ class AsyncConformance(ConformanceBase):
                 )
 
     def test_next_operation_waits_for_the_late_batch(self) -> None:
-        """A reset while a step is still running begins when that is done."""
+        """A reset during a running step begins when the step is done."""
         self.need_processes()
         with tempfile.TemporaryDirectory() as folder:
             gate = Path(folder, "gate")
@@ -296,7 +296,7 @@ class AsyncConformance(ConformanceBase):
             assert envs.closed is True
 
     def test_close_with_terminate(self) -> None:
-        """``terminate=True`` waits for nobody."""
+        """`terminate=True` does not wait for environments."""
         self.need_processes()
         envs = self.make_vector([lambda: HangingEnv(), lambda: CountingEnv()])
         envs.reset()
@@ -308,7 +308,7 @@ class AsyncConformance(ConformanceBase):
         assert envs.closed is True
 
     def test_close_during_a_late_step(self) -> None:
-        """``timeout`` bounds the wait for the pending call."""
+        """`timeout` bounds the wait for the pending call."""
         self.need_processes()
         envs = self.make_vector([lambda: HangingEnv(), lambda: CountingEnv()])
         envs.reset()
@@ -350,7 +350,7 @@ class AsyncConformance(ConformanceBase):
             self.make_vector(counting(), worker=lambda a, b, c, d, e, f, g: None)
 
     def test_unknown_context(self) -> None:
-        """As multiprocessing has it."""
+        """An unknown context raises ValueError, as in multiprocessing."""
         with expect_error(ValueError):
             self.make_vector(counting(), context="teleport")
 
@@ -362,7 +362,7 @@ class AsyncConformance(ConformanceBase):
 
     @contextmanager
     def pair_of_images(self, space: Box) -> Iterator[tuple[Any, Any]]:
-        """Image environments with ``max_concurrency=1``, and the same in a SyncVectorEnv."""
+        """Yield image environments with `max_concurrency=1`, and the same in a SyncVectorEnv."""
         fns = sampling(space)
         with (
             self.running(fns, max_concurrency=1, shared_memory=False) as envs,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the parts of the conformance suite share."""
+"""Base class and helpers of the conformance suite."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EnvFns = Sequence[Callable[[], Any]]
 
 @dataclass
 class Raised:
-    """The exception that :func:`expect_error` has caught."""
+    """The exception that `expect_error` caught."""
 
     error: BaseException | None = None
 
@@ -34,12 +34,15 @@ def expect_error(
     match: str | None = None,
     text: str | None = None,
 ) -> Iterator[Raised]:
-    """Check that the block raises.
+    """Check that the block raises an exception.
 
     Args:
-        kinds: Exception class or classes.
-        match: Regular expression to be found in the message.
+        kinds: Expected exception class or classes.
+        match: Regular expression to find in the message.
         text: The whole message.
+
+    Raises:
+        AssertionError: Nothing was raised, or the message differs.
     """
     caught = Raised()
     try:
@@ -57,16 +60,24 @@ def expect_error(
 
 @contextmanager
 def quiet() -> Iterator[list[warnings.WarningMessage]]:
-    """Record the block's warnings, Gymnasium's log lines among them, instead of showing them."""
+    """Record the block's warnings, Gymnasium's log lines included, instead of showing them."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield caught
 
 
 def same_results(actual: tuple[Any, ...], expected: tuple[Any, ...], where: str) -> None:
-    """Compare what ``reset`` or ``step`` returned.
+    """Compare results of `reset` or `step`.
 
-    ``final_obs`` and ``final_info`` may come in either order: Gymnasium's own two classes differ.
+    `final_obs` and `final_info` may come in either order: Gymnasium's own two classes differ.
+
+    Args:
+        actual: Result under test.
+        expected: Result it must equal.
+        where: Name of the result, for the message.
+
+    Raises:
+        AssertionError: They differ.
     """
     left, right = ((*result[:-1], _in_one_order(result[-1])) for result in (actual, expected))
     assert_same_batch(left, right, where=where)
@@ -78,7 +89,7 @@ def _in_one_order(infos: dict[str, Any]) -> dict[str, Any]:
 
 
 class ConformanceBase:
-    """Makes vector environments for the tests; see :class:`VectorEnvConformance`."""
+    """Makes vector environments for the tests; see `VectorEnvConformance`."""
 
     vector_class: ClassVar[type[VectorEnv] | None] = None
     vector_kwargs: ClassVar[dict[str, Any]] = {}
@@ -90,7 +101,7 @@ class ConformanceBase:
         return self.subject_class()(env_fns, **{**self.vector_kwargs, **kwargs})
 
     def subject_class(self) -> Any:
-        """The class under test, for tests that derive from it."""
+        """Return the class under test, for tests that derive from it."""
         if self.vector_class is None:
             raise SkipTest("the suite sets no vector_class")
         return self.vector_class
@@ -103,7 +114,7 @@ class ConformanceBase:
     def expect_env_error(
         self, kind: type[Exception], match: str | None = None, text: str | None = None
     ) -> AbstractContextManager[Raised]:
-        """Check that the block raises what an environment raised, or `env_error` naming it."""
+        """Check that the block raises an environment's exception, or `env_error` in its place."""
         if self.env_error is None:
             return expect_error(kind, match=match, text=text)
         pattern = "" if match is None else match.lstrip("^")
@@ -112,7 +123,7 @@ class ConformanceBase:
 
     @contextmanager
     def running(self, env_fns: EnvFns, **kwargs: Any) -> Iterator[Any]:
-        """A vector environment under test that is closed at the end."""
+        """Yield a vector environment under test, and close it at the end."""
         envs = self.make_vector(env_fns, **kwargs)
         try:
             yield envs
@@ -122,7 +133,7 @@ class ConformanceBase:
 
     @contextmanager
     def pair(self, env_fns: EnvFns, **kwargs: Any) -> Iterator[tuple[Any, Any]]:
-        """A vector environment under test and a ``SyncVectorEnv`` of the same environments."""
+        """Yield a vector environment under test and a `SyncVectorEnv` of equal environments."""
         with self.running(env_fns, **kwargs) as envs:
             oracle = SyncVectorEnv(env_fns, **kwargs)
             try:
@@ -131,7 +142,7 @@ class ConformanceBase:
                 oracle.close()
 
     def drive(self, envs: Any, oracle: Any, steps: int, seed: int | None = 7) -> None:
-        """Reset and step both with equal random actions and compare everything."""
+        """Reset and step both with equal random actions, and compare all results."""
         oracle.action_space.seed(seed)
         same_results(envs.reset(seed=seed), oracle.reset(seed=seed), "reset")
         for number in range(steps):

@@ -31,7 +31,7 @@ class ContractConformance(ConformanceBase):
     """The parts of the contract that are not about batches of values."""
 
     def test_class(self) -> None:
-        """An ordinary, subscriptable subclass of VectorEnv that is no Env."""
+        """A plain, subscriptable subclass of VectorEnv that is not an Env."""
         with self.running(counting()) as envs:
             assert isinstance(envs, VectorEnv)
             assert not issubclass(type(envs), gymnasium.Env)
@@ -65,7 +65,7 @@ class ContractConformance(ConformanceBase):
         assert self.subject_class().metadata == {}
 
     def test_spec_and_repr(self) -> None:
-        """``spec`` is None until somebody sets it; ``repr`` names it."""
+        """`spec` is None until it is set; `repr` shows it."""
         with self.running(counting()) as envs:
             name = type(envs).__name__
             assert envs.spec is None
@@ -91,18 +91,18 @@ class ContractConformance(ConformanceBase):
             self.make_vector(counting(), observation_mode=("a", "b"))
 
     def test_env_fns(self) -> None:
-        """Empty or uncallable ``env_fns`` are refused."""
+        """Empty or uncallable `env_fns` are refused."""
         with expect_error((ValueError, IndexError)):
             self.make_vector([])
         with expect_error((TypeError, ValueError)):
             self.make_vector(cast(Any, [CountingEnv()]))
 
     def test_different_spaces_are_refused(self) -> None:
-        """Mode "same" wants equal spaces, and every mode equal action spaces."""
+        """Mode "same" needs equal observation spaces; every mode needs equal action spaces."""
         with expect_error(RuntimeError, match="observation spaces are not equivalent"):
             self.make_vector([_box(0, 1), _box(0, 2)])
         with expect_error(RuntimeError, match="do not share a common shape and dtype"):
-            # The batched space is given: batching these two would fail before the check.
+            # with a batched space: batching these two would fail before the check
             space = Box(0, 1, (2,), np.float32)
             mode = (Box(0, 1, (2, 2), np.float32), space)
             self.make_vector([_box(0, 1), _box(0, 1, (3,))], observation_mode=mode)
@@ -155,7 +155,7 @@ class ContractConformance(ConformanceBase):
             envs.reset(seed=[1, 2])
 
     def test_options(self) -> None:
-        """Options reach every environment as they are; without ``reset_mask``."""
+        """Options reach every environment as they are; without `reset_mask`."""
         with self.pair(sampling(example_spaces()["box_float32"])) as (envs, oracle):
             for options in (None, {}, {"a": 1, "b": np.arange(3)}, {"deep": {"x": [1, "y"]}}):
                 assert_same_batch(
@@ -224,7 +224,7 @@ class ContractConformance(ConformanceBase):
             assert_same_batch(envs.step(np.array([1, 1]))[1], np.array([0.125, 1.125]))
 
     def test_call(self) -> None:
-        """``call`` passes arguments, returns a tuple, calls what is callable."""
+        """`call` passes arguments, returns a tuple, calls what is callable."""
         with self.running(counting(3)) as envs:
             envs.reset()
             assert_same_batch(envs.call("add", 10, b=5), (15, 16, 17))
@@ -243,7 +243,7 @@ class ContractConformance(ConformanceBase):
             assert len({result[3] for result in envs.call("probe", array, key=array)}) == 1
 
     def test_set_attr(self) -> None:
-        """Lists and tuples are one value each, all else is one value for all."""
+        """Lists and tuples give one value per environment, anything else is a value for all."""
         with self.running(counting()) as envs:
             array = np.array([1.0, 2.0])
             for values, expected in (
@@ -290,7 +290,7 @@ class ContractConformance(ConformanceBase):
             assert envs.render() == (None, None)
 
     def test_close(self) -> None:
-        """Twice is as good as once; a subclass' ``close_extras`` gets the arguments, once."""
+        """Closing twice is allowed; a subclass's `close_extras` gets the arguments, once."""
         calls: list[dict[str, Any]] = []
 
         class Recording(self.subject_class()):  # type: ignore[misc]
@@ -306,7 +306,7 @@ class ContractConformance(ConformanceBase):
         assert envs.closed is True
 
     def test_step_of_a_subclass(self) -> None:
-        """A subclass may wrap ``step``."""
+        """A subclass may wrap `step`."""
 
         class Louder(self.subject_class()):  # type: ignore[misc]
             def step(self, actions: Any) -> Any:
@@ -321,7 +321,7 @@ class ContractConformance(ConformanceBase):
             envs.close()
 
     def test_results_do_not_depend_on_the_neighbours(self) -> None:
-        """An environment's results are those it has alone."""
+        """An environment's results do not depend on which others are in the batch."""
         fns = sampling(example_spaces()["nested"], infos="steady")
         batches = []
         with self.running(fns) as envs:

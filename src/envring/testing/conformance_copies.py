@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Conformance: whose the returned arrays are."""
+"""Conformance: whether returned arrays are copies or reused."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from envring.testing.spaces import example_spaces
 
 
 class CopyConformance(ConformanceBase):
-    """``copy=True``: the caller's for good. ``copy=False``: the same arrays each time."""
+    """`copy=True`: the caller owns the arrays. `copy=False`: the same arrays each time."""
 
     def test_copies(self) -> None:
-        """Observations never change and may be written, which no later result shows."""
+        """Observations never change, and writing to them changes no later result."""
         spaces = example_spaces()
         for space in (
             spaces["box_64k"],
@@ -28,16 +28,16 @@ class CopyConformance(ConformanceBase):
             self._check_copies(space)
 
     def test_copies_of_dynamic_observations(self) -> None:
-        """The same for observations that are no arrays of one shape."""
+        """The same for observations that are not arrays of a fixed shape."""
         for name in ("graph", "sequence", "sequence_stacked"):
             self._check_copies(example_spaces()[name])
 
     def test_copies_of_custom_observations(self) -> None:
-        """The same for observations of a space that only its author knows."""
+        """The same for observations of a custom space."""
         self._check_copies(example_spaces()["mixed"])
 
     def test_no_copies(self) -> None:
-        """``copy=False``: the same array object each time."""
+        """`copy=False`: the same array object each time."""
         with self.pair(counting(), copy=False) as (envs, oracle):
             first, _ = envs.reset(seed=1)
             oracle.reset(seed=1)

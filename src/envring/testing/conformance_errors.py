@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Conformance: exceptions of environments, and what follows them."""
+"""Conformance: exceptions of environments, and the use after them."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ UNBATCHABLE: dict[str, tuple[dict[str, Any], ...]] = {
 
 
 class ErrorConformance(ConformanceBase):
-    """Exceptions arrive as they were raised, and end nothing."""
+    """Exceptions arrive as they were raised, and the vector environment works afterwards."""
 
     def test_infos_that_do_not_batch(self) -> None:
-        """They raise; the vector environment works afterwards."""
+        """They raise an exception; the vector environment works afterwards."""
         observation = np.zeros(2, np.float32)
         for name, infos in UNBATCHABLE.items():
             scripts = [
@@ -101,7 +101,7 @@ class ErrorConformance(ConformanceBase):
             assert len(caught) == 3
 
     def test_use_after_an_exception(self) -> None:
-        """The environments live on, and a reset starts anew."""
+        """The environments stay usable, and a reset starts again."""
         fns = [
             lambda: CountingEnv(0, (9,)),
             lambda: FailingEnv(lambda: ValueError("boom"), at=1, index=1, lengths=(9,)),
@@ -138,7 +138,7 @@ class ErrorConformance(ConformanceBase):
                 assert caught.error.args == args
 
     def test_failing_call(self) -> None:
-        """A wrong name or a failing method raises and ends nothing."""
+        """A wrong name or a failing method raises; the vector environment works afterwards."""
         with self.running([lambda: FailingEnv(lambda: ValueError("boom"), "add")] * 2) as envs:
             envs.reset()
             with quiet(), self.expect_env_error(AttributeError, match="no_such_thing"):
@@ -149,7 +149,7 @@ class ErrorConformance(ConformanceBase):
             assert_same_batch(envs.step(np.array([1, 1]))[1], np.array([0.125, 0.125]))
 
     def test_forbidden_calls(self) -> None:
-        """``call`` refuses what has its own method."""
+        """`call` refuses names that have a method of their own."""
         for name in ("reset", "step", "close", "_setattr", "_check_spaces"):
             with self.running(counting()) as envs:
                 text = (
@@ -159,7 +159,7 @@ class ErrorConformance(ConformanceBase):
                     envs.call(name)
 
     def test_read_only_properties(self) -> None:
-        """The generators of the environments cannot be replaced from here."""
+        """The generators of the environments cannot be replaced by assignment."""
         with self.running(counting()) as envs:
             with expect_error(AttributeError):
                 envs.np_random = None

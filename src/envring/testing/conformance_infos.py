@@ -134,12 +134,12 @@ INFO_CASES: dict[str, list[Any]] = {
     "large": [tuple({"x": np.full((300, 300), i, "f8"), "s": "s" * 100_000} for i in range(3))] * 2,
 }
 
-# Infos of different steps do not batch with one another: no episode may end.
+# infos of different steps do not batch with one another: no episode may end
 _UNMIXABLE = ("type_changes_between_steps", "array_shape_changes", "scalar_after_dict")
 
 
 class InfoConformance(ConformanceBase):
-    """Infos as ``VectorEnv._add_info`` makes them: values, dtypes, masks and key order."""
+    """Infos as `VectorEnv._add_info` makes them: values, dtypes, masks and key order."""
 
     def test_infos_of_changing_styles(self) -> None:
         """Random infos of each style through many episodes."""
@@ -150,7 +150,7 @@ class InfoConformance(ConformanceBase):
                     self.drive(envs, oracle, 12)
 
     def test_add_info_of_a_subclass(self) -> None:
-        """An overridden ``_add_info`` gets every info, in the order of the environments."""
+        """An overridden `_add_info` gets every info, in the order of the environments."""
         calls = []
 
         class Recording(self.subject_class()):  # type: ignore[misc]

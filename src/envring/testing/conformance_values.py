@@ -20,7 +20,7 @@ Script = list[tuple[Any, Any, Any, Any, Any]]
 
 
 def counting(count: int = 2, **kwargs: Any) -> list[EnvFn]:
-    """Env functions of counting environments; number ``i`` has episodes of ``2 + i`` steps."""
+    """Return env functions of counting environments; number `i` has episodes of `2 + i` steps."""
 
     def make(index: int) -> EnvFn:
         return lambda: CountingEnv(**{"index": index, "lengths": (2 + index,), **kwargs})
@@ -31,7 +31,7 @@ def counting(count: int = 2, **kwargs: Any) -> list[EnvFn]:
 def sampling(
     observation_space: Space[Any], action_space: Space[Any] | None = None, **kwargs: Any
 ) -> list[EnvFn]:
-    """Env functions of three environments with these spaces."""
+    """Return env functions of three environments with these spaces."""
 
     def make(index: int) -> EnvFn:
         lengths = (2 + index, 3)
@@ -47,12 +47,12 @@ def sampling(
 
 
 def scripted(*scripts: Script, **kwargs: Any) -> list[EnvFn]:
-    """Env functions of one scripted environment per script."""
+    """Return env functions of one scripted environment per script."""
     return [lambda script=script: ScriptedEnv(script, **kwargs) for script in scripts]  # type: ignore[misc]
 
 
 class ValueConformance(ConformanceBase):
-    """Every value bit for bit: by hand where it can be written down, else as in SyncVectorEnv."""
+    """Every value, bit for bit: computed by hand where possible, else as in SyncVectorEnv."""
 
     def test_next_step_autoreset_by_hand(self) -> None:
         """NEXT_STEP: the step after the end resets, ignores its action, and has reward 0."""
@@ -109,7 +109,7 @@ class ValueConformance(ConformanceBase):
             assert envs.get_attr("counts")[0] == {"reset": 2, "step": 3, "render": 0, "close": 0}
 
     def test_same_step_autoreset_by_hand(self) -> None:
-        """SAME_STEP: the ending step returns the next episode's start, the end is in the infos."""
+        """SAME_STEP: the last step returns the next episode's start; the infos hold the end."""
         with self.running(counting(ending="truncated"), autoreset_mode="SameStep") as envs:
             envs.reset(seed=3)
             envs.step(np.array([5, 5]))
@@ -137,7 +137,7 @@ class ValueConformance(ConformanceBase):
             assert_same_batch(batch[1], np.array([0.125, 1.375]))
 
     def test_disabled_autoreset_by_hand(self) -> None:
-        """DISABLED: nothing is reset but what ``reset_mask`` says."""
+        """DISABLED: only the environments in `reset_mask` are reset."""
         with self.running(counting(), autoreset_mode="Disabled") as envs:
             envs.reset(seed=3)
             envs.step(np.array([5, 5]))
@@ -168,7 +168,7 @@ class ValueConformance(ConformanceBase):
                 self.drive(envs, oracle, 5)
 
     def test_final_obs_of_a_dict_space(self) -> None:
-        """``final_obs`` holds single observations: dicts for a Dict space, None elsewhere."""
+        """`final_obs` holds single observations: dicts for a Dict space, None elsewhere."""
         space = Dict({"a": Box(-1, 1, (2,), np.float32), "b": Discrete(3)})
         with self.pair(sampling(space), autoreset_mode="SameStep") as (envs, oracle):
             oracle.reset(seed=0), envs.reset(seed=0)
@@ -183,7 +183,7 @@ class ValueConformance(ConformanceBase):
             assert seen > 1
 
     def test_explicit_reset_clears_the_pending_autoreset(self) -> None:
-        """After an end and an explicit reset, the next action is stepped, not swallowed."""
+        """After an end and an explicit reset, the next action is stepped, not ignored."""
         for mask in (None, np.array([True, False])):
             with self.running(counting(lengths=(1,)), autoreset_mode="NextStep") as envs:
                 envs.reset(seed=0)
@@ -245,7 +245,7 @@ class ValueConformance(ConformanceBase):
             assert_same_batch(later[1], np.array([0.25, 1.25]))
 
     def test_observation_casts(self) -> None:
-        """What numpy casts by the ``same_kind`` rule is cast, lists are taken."""
+        """Values that numpy casts by the `same_kind` rule are cast; lists are accepted."""
         values = [
             np.array([1.5, -2.5]),
             [3.5, 4.25],
@@ -274,7 +274,7 @@ class ValueConformance(ConformanceBase):
                 assert_same_batch(envs.get_attr("actions"), oracle.get_attr("actions"))
 
     def test_actions_of_equal_size_pass_as_given(self) -> None:
-        """``[0, 1, 2]`` for a ``Box(1,)`` space: each environment gets its int."""
+        """`[0, 1, 2]` for a `Box(1,)` space: each environment gets its int."""
         script: Script = [(np.zeros(2, np.float32), 0.0, False, False, {})]
         fns = scripted(script, script, script, action_space=Box(0, 5, (1,), np.float32))
         with self.running(fns) as envs:
@@ -284,7 +284,7 @@ class ValueConformance(ConformanceBase):
             assert [f"{actions[0]}" for actions in envs.get_attr("actions")] == ["0", "1", "2"]
 
     def test_list_of_actions(self) -> None:
-        """A list of single actions does as well as an array."""
+        """A list of single actions works like an array."""
         with self.pair(counting()) as (envs, oracle):
             envs.reset(seed=1), oracle.reset(seed=1)
             actions = [np.int64(3), 4]
@@ -315,7 +315,7 @@ def _space_test(space_name: str, role: str) -> Callable[[ValueConformance], None
             self.drive(envs, oracle, 7)
 
     test.__name__ = f"test_{role}_space_{space_name}"
-    test.__doc__ = f"Several episodes with ``example_spaces()[{space_name!r}]`` as {role} space."
+    test.__doc__ = f"Several episodes with `example_spaces()[{space_name!r}]` as {role} space."
     return test
 
 

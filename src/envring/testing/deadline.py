@@ -14,10 +14,10 @@ __all__ = ["deadline"]
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """Fail the block if it takes longer.
+    """Fail the block if it takes longer than a limit.
 
-    The error is raised by a SIGALRM in the main thread, so it ends every wait that a signal can
-    interrupt; in another thread the block is not limited.
+    SIGALRM raises the error in the main thread, so it ends every wait that a signal can
+    interrupt. In another thread the block has no limit.
 
     Args:
         seconds: Limit in seconds.

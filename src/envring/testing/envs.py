@@ -21,23 +21,23 @@ _ENDINGS = {"terminated": (True, False), "truncated": (False, True), "both": (Tr
 
 
 class CountingEnv(gymnasium.Env[Any, Any]):
-    """Counts its episodes and steps; what it returns can be written down by hand.
+    """Counts its episodes and steps; its results can be computed by hand.
 
-    The observation is ``[index, episode, t, action]`` (float32, shape ``(4,)``; ``action`` is -1
-    after a reset), the reward ``index + t / 8``, the info ``{"t": t}`` after a step and
-    ``{"round": episode}`` after a reset. Episodes have ``lengths[0]``, ``lengths[1]``, ... steps,
-    then from the start again.
+    The observation is `[index, episode, t, action]` (float32, shape `(4,)`; `action` is -1
+    after a reset), the reward `index + t / 8`, the info `{"t": t}` after a step and
+    `{"round": episode}` after a reset. Episodes have `lengths[0]`, `lengths[1]`, ... steps,
+    then `lengths` repeats.
 
     Args:
         index: Number of this environment, part of every observation and reward.
         lengths: Steps of the first, second, ... episode.
-        ending: How episodes end: ``"terminated"``, ``"truncated"`` or ``"both"``.
+        ending: How episodes end: `"terminated"`, `"truncated"` or `"both"`.
         infos: Whether infos have keys at all.
-        render_mode: ``"rgb_array"`` makes :meth:`render` return frames.
+        render_mode: `"rgb_array"` makes `render` return frames.
 
     Attributes:
-        gravity: A plain attribute for ``get_attr`` and ``set_attr``.
-        counts: How often ``reset``, ``step``, ``render`` and ``close`` were called.
+        gravity: A plain attribute for `get_attr` and `set_attr`.
+        counts: How often `reset`, `step`, `render` and `close` were called.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 30}  # noqa: RUF012 - as in Env
@@ -92,11 +92,11 @@ class CountingEnv(gymnasium.Env[Any, Any]):
 
     @property
     def pid(self) -> int:
-        """Id of the process it lives in."""
+        """Id of the process it runs in."""
         return os.getpid()
 
     def add(self, a: int, b: int = 0) -> int:
-        """Return ``index + a + b``: a method for ``call``."""
+        """Return `index + a + b`: a method for `call`."""
         return self.index + a + b
 
     def _observation(self, action: Any) -> NDArray[np.float32]:
@@ -104,9 +104,9 @@ class CountingEnv(gymnasium.Env[Any, Any]):
 
 
 class BufferEnv(CountingEnv):
-    """A :class:`CountingEnv` that returns the same observation array and info dict every time.
+    """A `CountingEnv` that returns the same observation array and info dict every time.
 
-    It overwrites both in place, as simulators do, so whoever keeps a reference sees later values.
+    It overwrites both in place, as simulators do, so a reference to them shows later values.
     """
 
     def __init__(self, index: int = 0, lengths: Sequence[int] = (3,), **kwargs: Any) -> None:
@@ -139,22 +139,22 @@ class BufferEnv(CountingEnv):
 class SpaceEnv(gymnasium.Env[Any, Any]):
     """Returns samples of any observation space and digests any action.
 
-    Everything depends on ``index``, the seeds and the actions only. The reward is computed from the
-    :func:`~envring.testing.fingerprint` of the action, so an action of another type, dtype, shape
+    Everything depends on `index`, the seeds and the actions only. The reward is computed from the
+    `envring.testing.fingerprint` of the action, so an action of another type, dtype, shape
     or bit gives another reward.
 
     Args:
         observation_space: Space of the observations.
         action_space: Space of the actions.
-        index: Seeds the samples until the first ``reset(seed=...)``.
+        index: Seeds the samples until the first `reset(seed=...)`.
         lengths: Steps of the first, second, ... episode.
-        ending: How episodes end: ``"terminated"``, ``"truncated"`` or ``"both"``.
-        infos: A name of :data:`INFO_STYLES`, see :func:`make_info`.
-        special: Whether float arrays get NaN, infinities and -0.0 here and there.
+        ending: How episodes end: `"terminated"`, `"truncated"` or `"both"`.
+        infos: A name of `INFO_STYLES`, see `make_info`.
+        special: Whether some elements of float arrays become NaN, infinities and -0.0.
 
     Attributes:
         bias: Added to every reward.
-        note: Anything, for ``get_attr`` and ``set_attr``.
+        note: Anything, for `get_attr` and `set_attr`.
     """
 
     def __init__(
@@ -204,7 +204,7 @@ class SpaceEnv(gymnasium.Env[Any, Any]):
         return self._sample(), reward, terminated, truncated, make_info(self._infos, self._rng)
 
     def probe(self, *args: Any, **kwargs: Any) -> tuple[int, int, int, str]:
-        """Return ``(index, episode, t, fingerprint of the arguments)``."""
+        """Return `(index, episode, t, fingerprint of the arguments)`."""
         return self.index, self.episode, self.t, fingerprint((args, kwargs))
 
     def _start(self, seed: int) -> None:
@@ -232,14 +232,14 @@ def _with_specials(space: Space[Any], value: Any, rng: np.random.Generator) -> A
 
 
 class ScriptedEnv(gymnasium.Env[Any, Any]):
-    """Plays what it is given, whatever it is.
+    """Returns given results, even if they do not fit its spaces.
 
     Args:
-        steps: ``(observation, reward, terminated, truncated, info)`` of step 0, 1, ...; then from
-            the start again. They are returned as they are, fitting the space or not.
-        resets: ``(observation, info)`` of reset 0, 1, ...; then from the start again.
-        observation_space: Default ``Box(-inf, inf, (2,), float32)``.
-        action_space: Default ``Discrete(8)``.
+        steps: `(observation, reward, terminated, truncated, info)` of step 0, 1, ...; they repeat
+            after the last one.
+        resets: `(observation, info)` of reset 0, 1, ...; they repeat after the last one.
+        observation_space: Default `Box(-inf, inf, (2,), float32)`.
+        action_space: Default `Discrete(8)`.
     """
 
     def __init__(
@@ -267,7 +267,7 @@ class ScriptedEnv(gymnasium.Env[Any, Any]):
         return result[0], result[1]
 
     def step(self, action: Any) -> tuple[Any, Any, Any, Any, Any]:
-        """Return the next scripted step; the action is kept in ``actions``."""
+        """Return the next scripted step; the action is kept in `actions`."""
         self.actions.append(action)
         self._next_step += 1
         return self._steps[(self._next_step - 1) % len(self._steps)]
@@ -277,11 +277,11 @@ def make_info(style: str, rng: np.random.Generator) -> dict[str, Any]:
     """Make one environment's info dict.
 
     Args:
-        style: ``"none"``: always empty. ``"steady"``: the same scalar and array keys each time.
-            ``"churn"``: keys come and go, change their order, nest, and change their type among
-            those that still batch. ``"objects"``: strings, None, lists, ``np.bool_`` and keys that
-            are no strings.
-        rng: Decides what comes.
+        style: `"none"`: always empty. `"steady"`: the same scalar and array keys each time.
+            `"churn"`: keys come and go, change their order, nest, and change their type among
+            those that still batch. `"objects"`: strings, None, lists, `np.bool_` and keys that
+            are not strings.
+        rng: Source of randomness.
 
     Returns:
         A new dict. Infos of one style always batch with one another.
@@ -341,4 +341,4 @@ def _objects(rng: np.random.Generator) -> dict[str, Any]:
 _STYLES = {"none": _none, "steady": _steady, "churn": _churn, "objects": _objects}
 
 INFO_STYLES: Mapping[str, Any] = _STYLES
-"""Names that :func:`make_info` and :class:`SpaceEnv` know."""
+"""Names that `make_info` and `SpaceEnv` know."""

@@ -22,13 +22,13 @@ _GATE_SECONDS = 30.0
 
 
 class FaultyEnv(CountingEnv):
-    """Base of the environments below: calls :meth:`fault` at one place and time.
+    """Base of the environments below: calls `fault` at one place and time.
 
     Args:
-        where: ``"init"``, ``"reset"``, ``"step"``, ``"add"`` (a method for ``call``),
-            ``"render"`` or ``"close"``.
+        where: `"init"`, `"reset"`, `"step"`, `"add"` (a method for `call`),
+            `"render"` or `"close"`.
         at: Number of the call that is faulty, from 0; negative for every call.
-        **kwargs: Arguments of :class:`CountingEnv`.
+        **kwargs: Arguments of `CountingEnv`.
     """
 
     def __init__(self, where: str = "step", at: int = 0, **kwargs: Any) -> None:
@@ -39,7 +39,7 @@ class FaultyEnv(CountingEnv):
         self._pass("init")
 
     def fault(self) -> None:
-        """What goes wrong; subclasses say."""
+        """Do what goes wrong; subclasses implement it."""
         raise NotImplementedError
 
     def reset(
@@ -81,9 +81,9 @@ class FailingEnv(FaultyEnv):
 
     Args:
         error: Called to make the exception.
-        where: See :class:`FaultyEnv`.
-        at: See :class:`FaultyEnv`.
-        **kwargs: Arguments of :class:`CountingEnv`.
+        where: See `FaultyEnv`.
+        at: See `FaultyEnv`.
+        **kwargs: Arguments of `CountingEnv`.
     """
 
     def __init__(
@@ -101,13 +101,13 @@ class DyingEnv(FaultyEnv):
     """Ends its process.
 
     Args:
-        how: ``"os._exit"`` (status 7), ``"sys.exit"`` (status 7) or a signal's name such as
-            ``"SIGKILL"`` or ``"SIGSEGV"``, sent to itself.
-        where: See :class:`FaultyEnv`.
-        at: See :class:`FaultyEnv`.
-        last_words: Text written to stderr before.
-        spare: Id of a process that it lets live, such as a caller that makes an environment first.
-        **kwargs: Arguments of :class:`CountingEnv`.
+        how: `"os._exit"` (status 7), `"sys.exit"` (status 7) or a signal's name such as
+            `"SIGKILL"` or `"SIGSEGV"`, sent to itself.
+        where: See `FaultyEnv`.
+        at: See `FaultyEnv`.
+        last_words: Text to write to stderr first.
+        spare: Id of a process that it does not end, such as a caller that makes an environment.
+        **kwargs: Arguments of `CountingEnv`.
     """
 
     def __init__(
@@ -135,16 +135,16 @@ class DyingEnv(FaultyEnv):
         if self._how == "sys.exit":
             sys.exit(7)
         os.kill(os.getpid(), getattr(signal, self._how))
-        # A signal to oneself is delivered before kill returns, unless somebody blocks it.
+        # a signal to oneself is delivered before kill returns, unless it is blocked
         signal.pause()
 
 
 class SlowEnv(CountingEnv):
-    """Sleeps in ``step`` for as many seconds as the action says.
+    """Sleeps in `step` for as many seconds as the action says.
 
     Args:
-        reset_seconds: How long ``reset`` sleeps.
-        **kwargs: Arguments of :class:`CountingEnv`.
+        reset_seconds: How long `reset` sleeps.
+        **kwargs: Arguments of `CountingEnv`.
     """
 
     def __init__(self, reset_seconds: float = 0.0, **kwargs: Any) -> None:
@@ -166,17 +166,17 @@ class SlowEnv(CountingEnv):
 
 
 class GatedEnv(FaultyEnv):
-    """Waits at one place until somebody creates a file: a slow environment without guessing times.
+    """Waits at one place until a file exists: a slow environment without guessed times.
 
     Args:
-        gate: Path of the file. ``gate + ".waiting"`` is created when the wait begins and holds
+        gate: Path of the file. `gate + ".waiting"` is created when the wait begins and holds
             the process id.
-        where: See :class:`FaultyEnv`.
-        at: See :class:`FaultyEnv`.
-        **kwargs: Arguments of :class:`CountingEnv`.
+        where: See `FaultyEnv`.
+        at: See `FaultyEnv`.
+        **kwargs: Arguments of `CountingEnv`.
 
     Raises:
-        TimeoutError: After 30 s before the closed gate.
+        TimeoutError: The file does not exist after 30 s.
     """
 
     def __init__(self, gate: str, where: str = "step", at: int = 0, **kwargs: Any) -> None:
@@ -184,14 +184,14 @@ class GatedEnv(FaultyEnv):
         super().__init__(where, at, **kwargs)
 
     def fault(self) -> None:
-        """Wait before the gate."""
+        """Wait at the gate."""
         with open(self._gate + ".new", "w") as file:
             file.write(str(os.getpid()))
         os.replace(self._gate + ".new", self._gate + ".waiting")
         deadline = time.monotonic() + _GATE_SECONDS
         while not os.path.exists(self._gate):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"nobody opened {self._gate}")
+                raise TimeoutError(f"{self._gate} was not created in {_GATE_SECONDS:g} s")
             time.sleep(0.001)
 
 
@@ -199,11 +199,11 @@ class HangingEnv(FaultyEnv):
     """Never returns from one place.
 
     Args:
-        where: See :class:`FaultyEnv`.
-        at: See :class:`FaultyEnv`.
-        spin: Whether it burns processor time instead of sleeping.
+        where: See `FaultyEnv`.
+        at: See `FaultyEnv`.
+        spin: Whether it spins on the CPU instead of sleeping.
         announce: Path of a file to write the process id to first.
-        **kwargs: Arguments of :class:`CountingEnv`.
+        **kwargs: Arguments of `CountingEnv`.
     """
 
     def __init__(
@@ -234,9 +234,9 @@ class NoisyEnv(FaultyEnv):
 
     Args:
         size: Bytes for each of the two, written through the file descriptors.
-        where: See :class:`FaultyEnv`.
-        at: See :class:`FaultyEnv`.
-        **kwargs: Arguments of :class:`CountingEnv`.
+        where: See `FaultyEnv`.
+        at: See `FaultyEnv`.
+        **kwargs: Arguments of `CountingEnv`.
     """
 
     def __init__(

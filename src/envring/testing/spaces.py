@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One example of every kind of space."""
+"""An example of every kind of space."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ BOX_DTYPES = (
     "float32",
     "float64",
 )
-"""Every dtype that a ``Box`` can have."""
+"""Every dtype that a `Box` can have."""
 
 
 class CustomSpace(Space[Any]):
-    """A space Gymnasium knows nothing about; its samples are strings, tuples and dicts."""
+    """A space that Gymnasium does not know; its samples are strings, tuples and dicts."""
 
     def __init__(self, seed: int | None = None) -> None:
         super().__init__(None, None, seed)
@@ -52,7 +52,7 @@ class CustomSpace(Space[Any]):
         return (f"sample {number}", (number, "x"), {"number": number})[number % 3]
 
     def contains(self, x: Any) -> bool:
-        """Whether ``x`` has the type of a sample."""
+        """Return whether `x` has the type of a sample."""
         return isinstance(x, (str, tuple, dict))
 
     def __eq__(self, other: object) -> bool:
