@@ -214,7 +214,7 @@ def check_what_cannot_be_described_is_named():
         error = raises(SpaceError, describe_space, space)
         assert error.path == path, error.path
         assert str(error).startswith("space%s: a " % path), error
-        assert "Custom is no space" in str(error), error
+        assert "Custom is not a space" in str(error), error
     assert "it is None" in str(raises(SpaceError, describe_space, None))
     space = Discrete(3)
     del space.n
@@ -315,7 +315,7 @@ def check_a_space_that_fails_names_its_env():
     envs[2].env.action_space = Dict([("a", None)])
     error = raises(SourceError, describe, envs)
     assert error.kind == "space" and error.env == 2
-    assert str(error).startswith("action space['a']: the env has none"), error
+    assert str(error).startswith("action space['a']: the env does not define it"), error
 
 
 if __name__ == "__main__":

@@ -157,7 +157,7 @@ def check_an_installed_portal_env_is_not_asked():
             del sys.modules[name]
         text = "from portal_env import EnvSidePortal\nEnvSidePortal(int).start()\n"
         error = raises(SourceError, portal_env, folder.write("env_main.py", text))
-        assert "0, which is no env" in str(error), error
+        assert "0, which is not an env" in str(error), error
 
 
 if __name__ == "__main__":

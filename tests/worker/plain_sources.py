@@ -66,11 +66,11 @@ def check_what_cannot_be_found():
         text, _ = refused("import", "/nowhere/game.py:make")
         assert "no file /nowhere/game.py" in text
         text, _ = refused("env", path)
-        assert "names a file only" in text and "game.py:make" in text
+        assert "names only a file" in text and "game.py:make" in text
         text, _ = refused("import", path + ":Envv")
-        assert "no 'Envv'" in text and "there is Env" in text
+        assert "no 'Envv'" in text and "similar names: Env" in text
         text, _ = refused("env", path + ":NUMBER")
-        assert "is 3, which cannot be called" in text
+        assert "is 3, which is not callable" in text
         text, _ = refused("import", "no_such_module.part:make")
         assert "there is no module 'no_such_module" in text and sys.executable in text
         text, _ = refused("import", "os:pathh")
@@ -98,7 +98,7 @@ def check_what_fails_on_import():
         # mended, it works without a new interpreter
         folder.write("bad.py", "from os import getcwd as make\n")
         text, _ = refused("env", bad + ":make")
-        assert "which is no env: it has no reset, step" in text
+        assert "which is not an env: it has no reset, step" in text
 
 
 def check_what_fails_when_called():
@@ -114,7 +114,7 @@ def check_what_fails_when_called():
         text, trace = refused("env", path + ":deep")  # not the call's own error
         assert "nonsense" in text and "in deep" in trace
         assert "SystemExit: bye" in refused("env", path + ":leaving")[0]
-        assert "None, which is no env" in refused("env", path + ":nothing")[0]
+        assert "None, which is not an env" in refused("env", path + ":nothing")[0]
         broken = folder.write(
             "broken.py",
             """

@@ -86,7 +86,7 @@ def test_numpy_that_breaks_on_import(python, tmp_path):
         ("refuse", {"kwargs": {"how": "gr\xf6\xdfe"}}, "env", "ValueError: no licence for gr"),
         ("refuse", {"kwargs": {"how": "exit"}}, "env", "SystemExit: I would rather not"),
         ("refuse", {"kwargs": {"bogus": 1}}, "kwargs", "bogus"),
-        ("nothing", {}, "env", "None, which is no env"),
+        ("nothing", {}, "env", "None, which is not an env"),
         ("missing", {}, "import", "missing"),
         ("Counting", {"imports": ["no.such.module"]}, "import", "no module"),
         ("Counting", {"setup": "/no/such/setup.py"}, "setup", "/no/such/setup.py"),

@@ -116,7 +116,7 @@ def failure(reply: Any) -> tuple[str, str]:
 @BOTH
 @pytest.mark.parametrize(
     ("how", "text"),
-    [("text", "no gr\xf6\xdfe"), ("bytes", "no text"), ("nothing", "whose text cannot be had")],
+    [("text", "no gr\xf6\xdfe"), ("bytes", "no text"), ("nothing", "without a readable text")],
 )
 def test_exceptions_travel_as_text(python, library, how, text):
     with Caller(python, [source("Raising", how=how)], library=library) as caller:
@@ -133,7 +133,7 @@ def test_exceptions_travel_as_text(python, library, how, text):
 @OLD_NEW
 @BOTH
 def test_what_cannot_cross_is_named(python, library):
-    advice = "cannot cross to another interpreter"
+    advice = "cannot be sent to another interpreter"
     with Caller(python, [source("Counting")], library=library) as caller:
         caller.up()
         text, _ = failure(caller.run(_core.OP_MESSAGE, "call", "give", ("foo",), {}))
@@ -159,7 +159,7 @@ def test_what_cannot_cross_is_named(python, library):
 @BOTH
 def test_observations_that_cannot_cross_are_named(python, library):
     """A final one, and one of no fixed size."""
-    advice = "cannot cross to another interpreter"
+    advice = "cannot be sent to another interpreter"
     strange = source("Strange", how="subclass", length=2)
     with Caller(python, [strange], library=library, autoreset_mode=1) as caller:
         caller.up()

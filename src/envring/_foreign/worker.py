@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""What a foreign interpreter runs: `python worker.py`, with the caller at stdin and stdout.
+"""What a foreign interpreter runs: `python worker.py`, with the caller on stdin and stdout.
 
-It moves the caller's end out of the env's reach, says that a worker is here, and leaves the rest to
-the package beside it. Every Python must understand it, if only to say that it is too old. Children
-that an env spawns by multiprocessing import it too, and nothing may happen then.
+It moves the channel to other descriptors than 0 and 1, which envs may use, announces the worker,
+and leaves the rest to the package beside it. Every Python must be able to run it, if only to report
+that it is too old. Children that an env spawns with multiprocessing import it too, so importing it
+must have no effect.
 """
 
 import fcntl
@@ -17,7 +18,7 @@ MAGIC = "\0envring-worker 1\n".encode("ascii")
 
 
 def move_channel():
-    """Descriptors for what were 0 and 1, which the env may use for something harmless now."""
+    """Moves descriptors 0 and 1 to new ones and returns these; 0 becomes /dev/null, 1 stderr."""
     channel = []
     for fd in (0, 1):
         moved = fcntl.fcntl(fd, fcntl.F_DUPFD, 3)
@@ -41,7 +42,7 @@ def write(fd, data):
 
 
 def fail(fd, kind, text, trace):
-    """Says without the package why there will be no worker."""
+    """Sends the caller the reason why the worker cannot start, without using the package."""
 
     def plain(message):
         return message.decode("utf-8", "replace") if isinstance(message, bytes) else message
@@ -52,9 +53,9 @@ def fail(fd, kind, text, trace):
 
 
 def load():
-    """The package's entry, imported with no trace of this directory left behind."""
+    """Imports the package's main function, and leaves this directory out of sys.path."""
     here = os.path.dirname(os.path.realpath(__file__))
-    # Python put it there; what lies here must not shadow the env's own modules.
+    # Python added this directory; its modules must not shadow the env's own.
     sys.path[:] = [path for path in sys.path if not path or os.path.realpath(path) != here]
     writes_no_bytecode = sys.dont_write_bytecode
     sys.dont_write_bytecode = True
@@ -68,7 +69,7 @@ def load():
 
 
 def main():
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the caller to hear
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller handles Ctrl-C
     incoming, outgoing = move_channel()
     try:
         write(outgoing, MAGIC)
@@ -84,7 +85,7 @@ def main():
             text = "the worker's own modules cannot be imported: %s" % (sys.exc_info()[1],)
             return fail(outgoing, "worker", text, traceback.format_exc())
     except OSError:
-        return 1  # nobody listens
+        return 1  # the caller is gone
     return run(incoming, outgoing)
 
 

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from envring._foreign.envring_worker.commands import Server
+from envring._foreign.envring_worker.commands import CommandLoop
 from envring._foreign.envring_worker.data.actions import ActionReader
 from envring._foreign.envring_worker.data.infos import InfoWriter
 from envring._foreign.envring_worker.data.obs import ObsWriter
@@ -203,7 +203,7 @@ def _serve(options: WorkerOptions, envs: EnvSlice, channel: Channel) -> None:
         options.adaptive,
         options.yield_every,
     )
-    server = Server(
+    commands = CommandLoop(
         envs,
         port,
         receive=lambda: channel.receive(on_slice=_leave_if_cut),
@@ -213,7 +213,7 @@ def _serve(options: WorkerOptions, envs: EnvSlice, channel: Channel) -> None:
         waiting_hint=_core.HINT_MOSTLY_WAITING,
     )
     channel.send(("attached",))
-    server.run()
+    commands.run()
 
 
 def _leave_if_cut() -> None:

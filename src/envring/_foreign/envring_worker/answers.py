@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""What envs say to a caller in another interpreter, where only plain data can cross.
+"""Replies of envs to a caller in another interpreter, to which only plain data can be sent.
 
-What cannot is an error of its env that names the place: "info['a']['b']: <class 'x.Foo'> ...".
+Other values become an error of their env that names the place:
+"info['a']['b']: <class 'x.Foo'> ...".
 """
 
 from __future__ import absolute_import, division, print_function
 
 from collections import OrderedDict
 
-from .commands import Server
+from .commands import CommandLoop
 from .data import codec
 from .envs.adapt import AdaptedSlice
 
@@ -18,9 +19,9 @@ _TEXTS = (str, type(u""), bytes)
 
 
 def without_subclasses(value, depth=0):
-    """The value in plain types: members of an IntEnum as numbers, named tuples as tuples.
+    """Converts a value to plain types: members of an IntEnum to numbers, named tuples to tuples.
 
-    What is of no plain type stays as it is, and the codec refuses it by its place.
+    Values without a plain base type stay as they are; the codec refuses them and names the place.
     """
     kind = type(value)
     if depth > _MAX_DEPTH or kind is bool or kind.__module__ == "numpy":
@@ -30,7 +31,7 @@ def without_subclasses(value, depth=0):
             return base.__pos__(value)
     for base in _TEXTS:
         if isinstance(value, base):
-            return base.__getitem__(value, slice(None))  # not str(): enums say their names there
+            return base.__getitem__(value, slice(None))  # not str(): enums return their names
     if isinstance(value, dict):
         items = [(key, without_subclasses(item, depth + 1)) for key, item in value.items()]
         return (OrderedDict if isinstance(value, OrderedDict) else dict)(items)
@@ -44,30 +45,34 @@ def _dumps(value, check=False):
     return codec.pack(value)
 
 
-def _told(place, error):
-    """Why a value cannot travel, and where it is."""
+def _located(place, error):
+    """Returns why a value cannot be sent, and where it is."""
     return "%s%s: %s" % (place, getattr(error, "path", ""), getattr(error, "reason", error))
 
 
 class ForeignSlice(AdaptedSlice):
-    """A slice whose values travel as plain data, its exceptions as text."""
+    """A slice whose values are sent as plain data, its exceptions as text."""
 
     def __init__(self, envs, first_env, autoreset_mode):
         AdaptedSlice.__init__(self, envs, first_env, autoreset_mode, _dumps)
 
     def dump_final(self, obs):
-        """A final observation as bytes."""
+        """Returns a final observation as bytes.
+
+        Raises:
+            TypeError: it cannot be sent.
+        """
         try:
             return codec.pack(obs)
         except codec.Unsendable as error:
-            raise TypeError(_told("final observation", error))
+            raise TypeError(_located("final observation", error))
 
 
-class ForeignServer(Server):
-    """A server that says where in an info or a result the thing is that cannot travel."""
+class ForeignCommandLoop(CommandLoop):
+    """A command loop that names the place in an info or a result of a value that cannot be sent."""
 
     def encode(self, reply):
-        """The reply as bytes; infos and results come in plain types where they have to."""
+        """Returns the reply as bytes, with infos and results in plain types where necessary."""
         try:
             return self.dumps(reply)
         except codec.Unsendable:
@@ -76,7 +81,7 @@ class ForeignServer(Server):
                     reply[part][env_id] = without_subclasses(value)
             if reply["results"] is not None:
                 reply["results"] = without_subclasses(reply["results"])
-        return Server.encode(self, reply)
+        return CommandLoop.encode(self, reply)
 
     def why_unsendable(self, part, leaf, env_id, value, error):
         if part == "objects":
@@ -84,10 +89,10 @@ class ForeignServer(Server):
         place = {"odd": "info", "results": "result"}.get(part)
         if place is None:
             place = "observation" + _leaf_path(self.envs.obs_writer.plan, leaf)
-        return _told(place, error)
+        return _located(place, error)
 
     def _why_not_objects(self, env_id, values, error):
-        """The objects of an info come as a list: their keys are in its template."""
+        """Explains for an info's objects, which are a list: their keys are in its template."""
         template_id = int(self.envs.segment.template_ids[env_id])
         templates = self.envs.infos.templates
         entries = [entries for number, entries in templates if number == template_id][-1]
@@ -95,12 +100,12 @@ class ForeignServer(Server):
             try:
                 codec.pack(value)
             except codec.Unsendable as inner:
-                return _told("info" + path, inner)
-        return _told("info", error)
+                return _located("info" + path, inner)
+        return _located("info", error)
 
 
 def _object_paths(entries):
-    """Where a template's objects are, in their order."""
+    """Returns the places of a template's objects, in order."""
     paths = []
     for entry in entries:
         step = "[%r]" % (entry[1],)
@@ -112,7 +117,7 @@ def _object_paths(entries):
 
 
 def _leaf_path(plan, index):
-    """Where a leaf is in the observation space; None if it is not in this part of it."""
+    """Returns a leaf's place in the observation space; None if it is not in this part of it."""
     if plan[0] in ("leaf", "dynamic"):
         return "" if plan[1] == index else None
     for key, child in plan[1] if plan[0] == "dict" else enumerate(plan[1]):

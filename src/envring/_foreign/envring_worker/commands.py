@@ -10,14 +10,14 @@ OP_MESSAGE = 2
 
 HINT_MOSTLY_WAITING = 1
 
-_IDLE = 0.25  # seconds between looks whether the caller lives; an orphan has 1 s to close its envs
+_IDLE = 0.25  # seconds between checks for the caller's death; an orphan has 1 s to close its envs
 
 
 class WaitWatch(object):
-    """Notices, over the first steps, that envs mostly wait (sleep, socket) instead of compute.
+    """Detects, in the first steps, envs that mostly wait (sleep, socket) instead of compute.
 
-    Time in which the kernel kept the process from running does not count as waiting: a crowded
-    machine is no reason for more workers.
+    Time in which the kernel did not run the process does not count as waiting: a busy machine is
+    not a reason for more workers.
     """
 
     WINDOW = 0.25  # seconds of stepping
@@ -33,7 +33,7 @@ class WaitWatch(object):
         self._delay = _run_delay()
 
     def measure(self, step, slot, action):
-        """Runs a step; returns True once, when it turns out that steps mostly wait."""
+        """Runs a step; returns True once, when steps are found to mostly wait."""
         wall, cpu = time.time(), self._thread_time()
         step(slot, action)
         self._cpu += self._thread_time() - cpu
@@ -50,7 +50,7 @@ class WaitWatch(object):
 
 
 def _run_delay():
-    """Seconds this thread was runnable but not running."""
+    """Returns the seconds in which this thread was runnable but not running."""
     try:
         with open("/proc/thread-self/schedstat") as stat:
             return int(stat.read().split()[1]) * 1e-9
@@ -58,15 +58,15 @@ def _run_delay():
         return 0.0
 
 
-class Server(object):
-    """Runs commands of one worker until it is told to close or the caller is gone.
+class CommandLoop(object):
+    """Runs commands of one worker until the caller closes it or is gone.
 
     Args:
         envs: EnvSlice, attached.
-        port: next(timeout), finish(seq, reply), hint(hints), count_batch(busy_ns, env_steps).
+        port: has next(timeout), finish(seq, reply), hint(hints), count_batch(busy_ns, env_steps).
         receive: returns the next message of the channel.
         dumps: turns a reply into bytes.
-        gone: whether the caller is gone.
+        gone: returns whether the caller is gone.
         loop: a compiled step loop (step, serve, rebind, add_template, count_for), or None.
         waiting_hint: hint to raise when envs mostly wait.
     """
@@ -117,7 +117,7 @@ class Server(object):
         return self._finish(seq)
 
     def _message(self, seq):
-        """Runs a message; seq 0 means that nobody waits for an answer."""
+        """Runs a message; seq 0 means that it needs no answer."""
         message = self.receive()
         name = message[0]
         if name == "actions":
@@ -154,7 +154,7 @@ class Server(object):
         return self.port.finish(seq, None if reply is None else self.encode(reply))
 
     def encode(self, reply):
-        """The reply as bytes; what cannot travel becomes a failure of its env."""
+        """Returns the reply as bytes; a value that cannot be sent becomes a failure of its env."""
         try:
             return self.dumps(reply)
         except Exception:
@@ -171,10 +171,10 @@ class Server(object):
             self._add_failures(reply)
         try:
             return self.dumps(reply)
-        except Exception as error:  # each env's can, all together cannot
+        except Exception as error:  # each env's part can be sent, the whole reply cannot
             reply.update(objects={}, odd={}, dynamic={}, finals={}, results=None)
             for i in range(self.envs.num_envs):
-                self._fail(i, "what the envs say cannot be sent to the caller at once: %s" % error)
+                self._fail(i, "the reply of all envs cannot be sent to the caller: %s" % error)
             self._add_failures(reply)
             return self.dumps(reply)
 
@@ -189,14 +189,14 @@ class Server(object):
             self.envs.fail(i)
 
     def why_unsendable(self, part, leaf, env_id, value, error):
-        """Text for an env whose value cannot travel.
+        """Returns the message for an env whose value cannot be sent.
 
         Args:
-            part: of the reply: "objects", "odd", "dynamic" or "results".
-            leaf: number of the observation's leaf where part is "dynamic".
-            env_id: the env.
-            value: what cannot travel.
-            error: why.
+            part: part of the reply: "objects", "odd", "dynamic" or "results".
+            leaf: index of the observation's leaf if part is "dynamic".
+            env_id: id of the env.
+            value: the value.
+            error: why it cannot be sent.
         """
         what = {"dynamic": "observation", "results": "result"}.get(part, "info")
         return "the env's %s cannot be sent to the caller: %s" % (what, error)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Why a worker or one of its envs cannot be built, as the caller is told."""
+"""Errors that tell the caller why a worker or one of its envs cannot be built."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -9,10 +9,10 @@ from .text import headline, stack
 
 
 class Failed(Exception):
-    """Why there will be no worker, as it travels.
+    """The worker cannot start; the arguments are sent to the caller.
 
     Args:
-        env_id: the env that could not be built, -1 where it is the worker itself.
+        env_id: the env that could not be built, -1 for the worker itself.
         kind: "version", "numpy", "library", "worker", "setup", "import", "unknown-id", "kwargs",
             "env" or "space".
         text: what happened.
@@ -24,11 +24,11 @@ class Failed(Exception):
 
 
 class SourceError(Exception):
-    """An env that cannot be made or described.
+    """An env cannot be made or described.
 
     Attributes:
         kind: "setup", "import", "unknown-id", "env", "space" or "kwargs".
-        trace: traceback of what the env's own code raised, as text; "" where there is none.
+        trace: traceback of an exception of the env's own code, as text; "" if there is none.
         env: index of the env within the worker's slice, or None.
     """
 
@@ -40,10 +40,10 @@ class SourceError(Exception):
 
 
 def raised(skip=1):
-    """The exception under way: ("ValueError: no such level", its traceback).
+    """Returns the exception being handled: ("ValueError: no such level", its traceback).
 
     Args:
-        skip: frames at the beginning that say nothing to an env's author.
+        skip: how many frames at the beginning belong to this package.
     """
     kind, error, trace = sys.exc_info()
     for _ in range(skip):

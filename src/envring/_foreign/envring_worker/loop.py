@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A worker's slice of envs: the semantics of reset, step, autoreset and call.
 
-This is the reference. A compiled step loop may stand beside it for speed; it stores into the same
-arrays, calls back into this class for everything rare, and is held to the same tests.
+This is the reference. A compiled step loop may be used for speed; it stores into the same arrays,
+calls back into this class for everything rare, and passes the same tests.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -23,20 +23,20 @@ _NOT_CALLABLE_BY_NAME = ("reset", "step", "close", "_setattr", "_check_spaces")
 
 
 class _Unset(object):
-    """Stands for the last observation of an env that was never reset."""
+    """Marks the last observation of an env that was never reset."""
 
 
 UNSET = _Unset()
 
 
 class EnvSlice(object):
-    """Envs ``first_env`` to ``first_env + len(envs) - 1`` of a vector env.
+    """Envs `first_env` to `first_env + len(envs) - 1` of a vector env.
 
     Args:
         envs: the envs.
         first_env: number of the first one.
         autoreset_mode: NEXT_STEP, SAME_STEP or DISABLED.
-        dumps: turns an object into bytes that the caller can turn back.
+        dumps: turns an object into bytes that the caller can decode.
     """
 
     def __init__(self, envs, first_env, autoreset_mode, dumps):
@@ -62,10 +62,13 @@ class EnvSlice(object):
         self.closed = False
 
     def attach(self, segment, obs_writer, info_writer):
-        """Connects the slice with its segment.
+        """Connects the slice to its segment.
 
-        ``segment`` gives ``slot_arrays(slot)`` -> (leaf arrays, rewards, terminations,
-        truncations), ``final_arrays`` and ``final_marks``, all over all envs.
+        Args:
+            segment: has `slot_arrays(slot)` -> (leaf arrays, rewards, terminations, truncations),
+                `final_arrays` and `final_marks`, all over all envs of the vector env.
+            obs_writer: an ObsWriter.
+            info_writer: an InfoWriter.
         """
         self.segment = segment
         self.obs_writer = obs_writer
@@ -94,7 +97,7 @@ class EnvSlice(object):
         self.publish()
 
     def publish(self):
-        """Stores rewards and flags, which were gathered here, into the slot."""
+        """Stores the collected rewards and flags into the slot."""
         span = slice(self.first_env, self.first_env + self.num_envs)
         _, rewards, terminations, truncations = self.segment.slot_arrays(self.slot)
         rewards[span] = self.rewards
@@ -172,10 +175,10 @@ class EnvSlice(object):
         if final_info:
             final_info = _detach(final_info)
         obs, info = self.envs[i].reset()
-        # The caller puts the observation in the place that None keeps for it.
+        # None is a placeholder: the caller inserts the observation.
         merged = {"final_obs": None, "final_info": final_info}
         merged.update(info)
-        has_final = "final_obs" not in info  # what reset says goes first, as everywhere
+        has_final = "final_obs" not in info  # the info of reset takes precedence
         if not has_final:
             self.finals.pop(env_id, None)
             self.segment.final_marks[env_id] = FINAL_NONE
@@ -184,7 +187,7 @@ class EnvSlice(object):
         self.last_obs[i] = obs
 
     def dump_final(self, obs):
-        """A final observation as bytes."""
+        """Returns a final observation as bytes."""
         return self.dumps(obs)
 
     def store_obs(self, i, obs):
@@ -199,12 +202,16 @@ class EnvSlice(object):
             self.has_reply = True
 
     def to_result(self, i, result):
-        """The env's result as a tuple of five."""
+        """Returns the env's result as a tuple of five."""
         obs, reward, terminated, truncated, info = result
         return obs, reward, terminated, truncated, info
 
     def to_reward(self, i, reward):
-        """A reward as numpy makes a float64 of it."""
+        """Returns a reward as numpy converts it to float64.
+
+        Raises:
+            ValueError: it is not a single number.
+        """
         value = np.array(reward, dtype=np.float64)
         if value.shape != ():
             raise ValueError("the reward must be a number, got shape %s" % (value.shape,))
@@ -213,7 +220,7 @@ class EnvSlice(object):
     # -- everything rare -----------------------------------------------------------------------
 
     def call(self, name, args, kwargs):
-        """`get_wrapper_attr(name)` of each env, called if it can be; results go to the reply."""
+        """Gets attribute `name` of each env, calls it if callable; results go to the reply."""
         self.results = [None] * self.num_envs
         for i, env in enumerate(self.envs):
             try:
@@ -230,7 +237,7 @@ class EnvSlice(object):
         self.rebind()
 
     def set_attr(self, name, values):
-        """`set_wrapper_attr(name, value)` of each env."""
+        """Sets attribute `name` of each env; values is a sequence over the slice."""
         for i, env in enumerate(self.envs):
             try:
                 env.set_wrapper_attr(name, values[i])
@@ -239,7 +246,7 @@ class EnvSlice(object):
         self.rebind()
 
     def close(self):
-        """Closes every env, whatever the others do."""
+        """Closes every env, even if others fail."""
         self.closed = True
         for i, env in enumerate(self.envs):
             try:
@@ -248,14 +255,14 @@ class EnvSlice(object):
                 self.fail(i)
 
     def fail(self, i):
-        """Records the exception under way as env i's."""
+        """Records the exception being handled as that of env i of the slice."""
         error = sys.exc_info()[1]
         label = "observation" if isinstance(error, ObservationMismatch) else "exception"
         self.failures.append((self.first_env + i, label) + describe_error(error, self.dumps))
         self.has_reply = True
 
     def take_reply(self):
-        """What does not fit the arrays, for the caller; None if there is nothing."""
+        """Returns what does not fit the arrays, for the caller; None if there is nothing."""
         if not self.has_reply:
             return None
         reply = {
@@ -273,9 +280,9 @@ class EnvSlice(object):
 
 
 def describe_error(error, dumps):
-    """The exception under way as it travels: (bytes or None, its text, its traceback)."""
+    """Returns the exception being handled: (bytes or None, its text, its traceback)."""
     kind, _, trace = sys.exc_info()
-    # The first frame is this package's and says nothing to an env's author.
+    # The first frame is this package's, which does not help an env's author.
     inner = trace.tb_next if trace is not None and trace.tb_next is not None else trace
     return _dump_error(error, dumps), message_of(error), stack(kind, error, inner)
 
@@ -285,7 +292,7 @@ def _dump_error(error, dumps):
         return dumps(error, check=True)
     except Exception:
         pass
-    # A constructor that does not take `args` back: the parts travel, the caller puts them together.
+    # If the constructor does not accept `args`, the caller rebuilds the exception from its parts.
     for state in (getattr(error, "__dict__", {}), {}):
         try:
             return dumps((type(error), error.args, state), check=True)
@@ -295,7 +302,7 @@ def _dump_error(error, dumps):
 
 
 def _detach(info):
-    """A copy of an info that a later reset cannot change."""
+    """Returns a copy of an info that a later reset cannot change."""
     try:
         return copy.deepcopy(info)
     except Exception:

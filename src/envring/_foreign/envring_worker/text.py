@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Texts that can be sent and shown, whatever an env's author wrote into them."""
+"""Turning any value of an env into text that can be sent and shown."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -12,7 +12,7 @@ _UNICODE = type(u"")
 
 
 def as_text(value):
-    """A text without bytes that mean nothing: unicode under Python 2, no lone surrogates else."""
+    """Returns valid text: unicode under Python 2, without lone surrogates under Python 3."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if not isinstance(value, _UNICODE):
@@ -28,28 +28,28 @@ def as_text(value):
 
 
 def as_path(path):
-    """The caller's path as this interpreter writes it, whatever the locale makes of names."""
+    """Returns the caller's path as this interpreter writes it, in any locale."""
     if _PY2:
         return path.encode("utf-8") if isinstance(path, _UNICODE) else path
     return os.fsdecode(path.encode("utf-8", "surrogateescape"))  # novm
 
 
 def message_of(value):
-    """What str() makes of it, as text."""
+    """Returns str() of a value, as text, even if str() fails."""
     for show in (str, _UNICODE):
         try:
             return as_text(show(value))
         except Exception:
             continue
-    return u"<%s whose text cannot be had>" % type(value).__name__
+    return u"<%s without a readable text>" % type(value).__name__
 
 
 def headline(kind, error):
-    """An exception as the last lines of its traceback show it."""
+    """Returns an exception as the last lines of its traceback show it."""
     lines = traceback.format_exception_only(kind, error)
     return u"".join(as_text(line) for line in lines).strip()
 
 
 def stack(kind, error, trace):
-    """A whole traceback."""
+    """Returns a whole traceback as text."""
     return u"".join(as_text(line) for line in traceback.format_exception(kind, error, trace))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Reading a batch's actions: how each travels is a code in the command.
+"""Reading a batch's actions: a code in the command says where they are.
 
 0           in the action slab, every leaf in its space's dtype
 1           pickled, in a message that came before the command
@@ -22,7 +22,7 @@ ALIGNMENT = 128  #: each leaf's array begins on a multiple
 
 
 def format_code(dtype, python_numbers=False):
-    """The code of one leaf in a dtype of its own."""
+    """Returns the code of one leaf in a dtype other than the space's."""
     code = ord(dtype.kind) << 8 | dtype.itemsize
     return code | PYTHON_NUMBERS if python_numbers else code
 
@@ -32,12 +32,13 @@ def _format_dtype(code):
 
 
 class ActionReader(object):
-    """Hands a slice of envs its actions, as `iterate` over the batched action space would.
+    """Reads the actions of a slice of envs, as `iterate` over the batched action space does.
 
     Args:
         plan: plan of the single action space (see obs.py), None if actions always are messages.
-        num_envs: of the whole vector env.
-        first, last: the slice.
+        num_envs: number of envs of the whole vector env.
+        first: index of the slice's first env.
+        last: index after the slice's last env.
         slab: uint8 array over the action slab.
     """
 
@@ -63,11 +64,11 @@ class ActionReader(object):
         return arrays
 
     def scalars(self):
-        """The slab's array if it holds one number per env, else None."""
+        """Returns the slab's array if it holds one number per env, else None."""
         return self._arrays[0] if self._leaf is not None and not self._leaf[3] else None
 
     def read(self, code):
-        """Actions of the slice, in order. They stay as they are when the slab is written again."""
+        """Returns the slice's actions, in order: copies, which later batches do not change."""
         if code == MESSAGE:
             actions, self.message = self.message, None
             return actions

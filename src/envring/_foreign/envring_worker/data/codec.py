@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: MIT
 r"""Values as bytes that every interpreter writes and reads in C: marshal's version 2 of plain data.
 
-What marshal does not know travels as a tuple whose first item is a text beginning with NUL:
+Values of other types become a tuple whose first item is a text that begins with NUL:
 
 ==================================  ==============================================================
-``("\0nd", dtype, shape, bytes)``   ndarray, in C order
-``("\0nf", dtype, shape, bytes)``   ndarray, in Fortran order
-``("\0ns", dtype, bytes)``          numpy scalar; dtype "U": the text itself, "S": the bytes itself
-``("\0od", k, v, k, v, ...)``       OrderedDict
-``("\0se", ...)``, ``("\0fs", ...)`` set, frozenset
-``("\0tu", ...)``                   tuple whose own first item is a text beginning with NUL
+`("\0nd", dtype, shape, bytes)`     ndarray, in C order
+`("\0nf", dtype, shape, bytes)`     ndarray, in Fortran order
+`("\0ns", dtype, bytes)`            numpy scalar; dtype "U": the text itself, "S": the bytes itself
+`("\0od", k, v, k, v, ...)`         OrderedDict
+`("\0se", ...)`, `("\0fs", ...)`    set, frozenset
+`("\0tu", ...)`                     tuple whose own first item is a text that begins with NUL
 ==================================  ==============================================================
 
-A dtype is its ``str``, or ``("V", itemsize, ((name, offset, dtype), ...))`` with fields, which may
-be ``("A", dtype, shape)``. docs/codec.md of envring has all of it, byte for byte.
+A dtype is its `str`, or `("V", itemsize, ((name, offset, dtype), ...))` with fields, which may
+be `("A", dtype, shape)`. docs/codec.md of envring describes the bytes.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -24,11 +24,11 @@ from collections import OrderedDict
 
 import numpy as np
 
-MAX_DEPTH = 100  #: containers within each other
-MAX_FIELD_DEPTH = 8  #: structured dtypes within each other
+MAX_DEPTH = 100  #: nested containers
+MAX_FIELD_DEPTH = 8  #: nested structured dtypes
 MAX_FIELDS = 1024  #: of one dtype, on all levels
 MAX_ITEM_OF_NONE = 1 << 16  #: bytes of an element, in an array of no elements
-MAX_ITEMS = 1 << 24  #: in nested containers: what is held twice is written twice
+MAX_ITEMS = 1 << 24  #: in nested containers: an object in two places is written twice
 MAX_BYTES = (1 << 31) - 1  #: of one array
 
 _PY2 = sys.version_info[0] == 2
@@ -37,24 +37,24 @@ _LONG = type(1 << 80)
 # a text of three bytes, the first of them NUL
 _TAG = b"u\x03\x00\x00\x00\x00"
 
-# what marshal writes as it is, and the same everywhere
+# types that marshal writes in the same way in every interpreter
 _PLAIN = {type(None), bool, int, _LONG, float, complex, bytes}
 if not _PY2:
     _PLAIN.add(_TEXT)
 _all_plain = _PLAIN.issuperset
 _ARRAY_KINDS = frozenset("biufcSUmM")
 _MAX_DTYPES = 256
-_dtypes = {}  # those seen, described
+_dtypes = {}  # dtype -> its description, for dtypes seen before
 
 _ADVICE = "send numbers, text, bytes, lists, tuples, dicts, sets or numpy arrays of them"
 
 
 class Unsendable(TypeError):
-    """A value that would not arrive at another interpreter as what it is.
+    """A value would not arrive unchanged in another interpreter.
 
     Attributes:
-        path: where it is in what was packed, "['a'][0]".
-        reason: why not.
+        path: where it is in the packed value, "['a'][0]".
+        reason: why it cannot be sent.
     """
 
     def __init__(self, reason):
@@ -63,11 +63,11 @@ class Unsendable(TypeError):
         self._steps = []
 
     def within(self, step):
-        """Says that the value is in a container, under this key or index."""
+        """Records that the value is in a container, under this key or index."""
         self._steps.append("[%.60r]" % (step,))
 
     def in_key(self, key):
-        """Says that the value is, or is in, a key of a dict or an item of a set."""
+        """Records that the value is, or is in, a key of a dict or an item of a set."""
         self.reason = "its key or item %.60r: %s" % (key, self.reason)
         self._steps = []
 
@@ -83,23 +83,23 @@ class Unsendable(TypeError):
 
 
 def pack(value):
-    """The value as bytes.
+    """Returns the value as bytes.
 
     Raises:
-        Unsendable: something in it would not arrive as what it is.
+        Unsendable: something in it would not arrive unchanged.
     """
     if type(value) not in _PLAIN:
         value = _convert(value, 0, [MAX_ITEMS])
     try:
         return marshal.dumps(value, 2)
-    except ValueError:  # of its reasons this one is left
+    except ValueError:  # the only reason left
         raise Unsendable("text or bytes of more than 2 GiB cannot be sent")
 
 
 def unpack(data):
-    """The value that these bytes of the caller, which is trusted, stand for.
+    """Returns the value of bytes from the caller, which is trusted.
 
-    Under Python 2, ASCII text becomes `str`, and an `int` is what fits one.
+    Under Python 2, ASCII text becomes `str`, and integers become `int` if they fit.
     """
     value = marshal.loads(data)
     return _restore(value) if _PY2 or _TAG in data else value
@@ -109,15 +109,15 @@ def unpack(data):
 
 
 def _convert(value, depth, room):
-    """What marshal shall write for the value: itself, where that is possible."""
+    """Returns what marshal writes for the value: the value itself where possible."""
     convert = _CONVERT.get(type(value))
     if convert is None:
-        raise Unsendable("%r cannot cross to another interpreter; %s" % (type(value), _ADVICE))
+        raise Unsendable("%r cannot be sent to another interpreter; %s" % (type(value), _ADVICE))
     return convert(value, depth, room)
 
 
 def _bound(value, depth, room):
-    """Ends what holds itself, and what is written so often that it would never end."""
+    """Refuses values that contain themselves, or contain too many items."""
     if depth >= MAX_DEPTH:
         raise Unsendable("it is nested deeper than %d levels, or holds itself" % MAX_DEPTH)
     room[0] -= len(value)
@@ -133,18 +133,18 @@ def _from_plain(value, depth, room):
 
 
 def _from_text(value, depth, room):
-    """Python 2: its UTF-8 would join two surrogates, where they are two characters, to one."""
+    """Python 2: refuses surrogate pairs, which its UTF-8 would join to one character."""
     if sys.maxunicode > 0xFFFF:
         last = u""
         for character in value:
             if u"\ud800" <= last <= u"\udbff" and u"\udc00" <= character <= u"\udfff":
-                raise Unsendable("text with a surrogate pair would arrive as another text")
+                raise Unsendable("text with a surrogate pair would arrive as different text")
             last = character
     return value
 
 
 def _from_list(value, depth, room):
-    """The items, converted: the value itself where none changes, else a list."""
+    """Returns the items, converted: the value itself if none changes, else a list."""
     if depth > 2:
         _bound(value, depth, room)
     if _all_plain(map(type, value)):
@@ -188,7 +188,7 @@ def _from_dict(value, depth, room):
         raise
     pairs = _pairs(value, depth, room)
     out = dict(zip(pairs[::2], pairs[1::2]))
-    if len(out) != len(value):  # several NaN of numpy, say
+    if len(out) != len(value):  # for example several numpy NaN
         raise Unsendable("several keys of it would arrive as one")
     return out
 
@@ -204,7 +204,7 @@ def _from_set(value, depth, room):
 
 
 def _pairs(value, depth, room):
-    """Keys and values in turns, converted."""
+    """Returns keys and values, converted, alternating."""
     pairs = [None] * (2 * len(value))
     pairs[::2] = _keys(value, depth, room)
     at = 1
@@ -219,7 +219,7 @@ def _pairs(value, depth, room):
 
 
 def _keys(value, depth, room):
-    """Keys of a dict, or items of a set, converted."""
+    """Returns the keys of a dict, or items of a set, converted."""
     if _PY2 and _TEXT in map(type, value):
         _check_one_kind_of_text(value)
     keys = []
@@ -233,7 +233,7 @@ def _keys(value, depth, room):
 
 
 def _check_one_kind_of_text(keys):
-    """Python 2: bytes that are UTF-8 arrive as text, and may be another key then."""
+    """Python 2: refuses bytes that are UTF-8, arrive as text, and then equal another key."""
     for key in keys:
         if type(key) is bytes:
             try:
@@ -282,14 +282,14 @@ def _describe_dtype(dtype, depth, room):
         base, shape = dtype.subdtype
         return (u"A", _describe_dtype(base, depth, room), shape)
     if not dtype.itemsize:
-        raise Unsendable("dtype %s, which has no bytes, cannot be sent" % (dtype,))
+        raise Unsendable("dtype %s, whose size is 0, cannot be sent" % (dtype,))
     if dtype.names is None:
         if dtype.kind not in _ARRAY_KINDS and dtype.kind != "V":
             raise Unsendable("dtype %s cannot be sent" % (dtype,))
         return dtype.str.decode("ascii") if _PY2 else dtype.str
     room[0] -= len(dtype.names)
     if depth >= MAX_FIELD_DEPTH or room[0] < 0:
-        raise Unsendable("a dtype of so many fields cannot be sent")
+        raise Unsendable("a dtype with too many fields cannot be sent")
     fields = []
     for name in dtype.names:
         field = dtype.fields[name]

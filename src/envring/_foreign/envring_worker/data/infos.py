@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: MIT
-"""Info columns, worker side: the values of known info dicts go straight into shared memory.
+"""Info columns, worker side: the values of known info dicts are written to shared memory.
 
-A *template* is plain data, ``(template_id, entries)``, made by the caller for one shape of info
+A *template* is plain data, `(template_id, entries)`, made by the caller for one shape of info
 dict that it has seen. Its entries follow the dict's key order:
 
 ===================================  ==============================================================
-``("f", key, offset)``               exactly a Python float, in a float64 column
-``("i", key, offset)``               exactly a Python int within int64, in an int64 column
-``("b", key, offset)``               exactly a Python bool, in a uint8 column
-``("n", key, offset, dtype)``        exactly a numpy number scalar of that dtype
-``("a", key, offset, dtype, shape)`` exactly an ndarray of that native dtype and shape, in C order
-``("d", key, entries)``              exactly a dict, nested
-``("o", key)``                       what ``VectorEnv._add_info`` keeps as an object
-``("F", key)``                       the top-level ``final_obs`` whose value travels beside
+`("f", key, offset)`                 exactly a Python float, in a float64 column
+`("i", key, offset)`                 exactly a Python int within int64, in an int64 column
+`("b", key, offset)`                 exactly a Python bool, in a uint8 column
+`("n", key, offset, dtype)`          exactly a numpy number scalar of that dtype
+`("a", key, offset, dtype, shape)`   exactly an ndarray of that native dtype and shape, in C order
+`("d", key, entries)`                exactly a dict, nested
+`("o", key)`                         what `VectorEnv._add_info` keeps as an object
+`("F", key)`                         the top-level `final_obs`, whose value is sent separately
 ===================================  ==============================================================
 
-A column holds one value per environment of the whole batch, at ``offset + env * itemsize`` in the
-info area. An info dict without a template is *odd*: it travels whole, and the caller may learn
-a template from it.
+A column holds one value per environment of the whole batch, at `offset + env * itemsize` in the
+info area. An info dict without a template is *odd*: it is sent whole, and the caller may make
+a template for it.
 """
 from __future__ import absolute_import, division, print_function
 
@@ -49,7 +49,7 @@ def _scalar_names():
     names = {}
     for code in np.typecodes["AllInteger"] + np.typecodes["AllFloat"]:
         dtype = np.dtype(code)
-        if np.dtype(dtype.str).type is dtype.type:  # np.longlong, say, comes back as np.int64
+        if np.dtype(dtype.str).type is dtype.type:  # not np.longlong, which becomes np.int64
             names[dtype.type] = dtype.str
     return names
 
@@ -58,7 +58,7 @@ _SCALARS = _scalar_names()
 
 
 def _canonical(dtype):
-    """Whether ``np.dtype(dtype.str)`` is this dtype in every respect, and one for a column."""
+    """Return whether `np.dtype(dtype.str)` is exactly this dtype, and a column can have it."""
     return (
         (dtype.type in _SCALARS or dtype.type is np.bool_)
         and dtype.isnative
@@ -67,7 +67,7 @@ def _canonical(dtype):
 
 
 def _value_part(key, value):
-    """Describe one value that is not a dict; None where it fits no column and is no object."""
+    """Describe one value that is not a dict; None if it is neither for a column nor an object."""
     kind = type(value)
     code = _PLAIN.get(kind)
     if code is not None:
@@ -80,12 +80,12 @@ def _value_part(key, value):
         dtype = value.dtype
         return ("a", key, dtype.str, value.shape) if _canonical(dtype) else None
     if isinstance(value, (np.number, np.ndarray, dict)):
-        return None  # subclasses, timedelta64, ...: batched by rules that only the original knows
+        return None  # subclasses, timedelta64, ...: batching depends on the original type
     return ("o", key)
 
 
 def _level(info, depth, has_final, room):
-    """Describe one level of dicts; ``room`` is a one-element list of entries still allowed."""
+    """Describe one level of dicts; `room` is a one-element list of entries still allowed."""
     room[0] -= len(info)
     if depth > MAX_DEPTH or room[0] < 0:
         return None
@@ -111,11 +111,11 @@ def signature(info, has_final=False):
 
     Args:
         info: The info dict.
-        has_final: Whether the value under the top-level ``final_obs`` travels beside.
+        has_final: Whether the value under the top-level `final_obs` is sent separately.
 
     Returns:
-        A hashable tuple of entries, nested for nested dicts, or None where the dict is odd
-        (arrays of other kinds, a key beside its mask's name, too deep, too large, ...).
+        A hashable tuple of entries, nested for nested dicts, or None if the dict is odd
+        (arrays of other kinds, keys `x` and `_x` together, too deep, too large, ...).
     """
     if type(info) is not dict:
         return None
@@ -123,7 +123,7 @@ def signature(info, has_final=False):
 
 
 def template_signature(entries):
-    """Return the signature of the info dicts that a template's ``entries`` describe."""
+    """Return the signature of the info dicts that a template's `entries` describe."""
     parts = []
     for entry in entries:
         code, key = entry[0], entry[1]
@@ -139,7 +139,7 @@ def template_signature(entries):
 
 
 class _Program(object):
-    """A template made ready for writing."""
+    """A template, compiled for writing."""
 
     __slots__ = ("final", "objects", "ops", "template_id")
 
@@ -156,9 +156,9 @@ class InfoWriter(object):
     Attributes:
         templates: The templates announced so far, in that order.
         objects: Of this batch: environment id to the list of its object values, in entry order
-            (nested levels in place), for those whose template has ``"o"`` entries.
-        odd: Of this batch: environment id to the info (a dict or whatever else the environment
-            returned) that travels whole.
+            (nested levels in place), for those whose template has `"o"` entries.
+        odd: Of this batch: environment id to the info (a dict or anything else that the
+            environment returned) that is sent whole.
     """
 
     def __init__(self, first_env, num_envs_in_slice, template_ids, area):
@@ -167,9 +167,9 @@ class InfoWriter(object):
         Args:
             first_env: Global id of the first environment of the slice.
             num_envs_in_slice: How many environments the slice has.
-            template_ids: Writable uint16 array over *all* environments, shape ``(num_envs,)``.
-            area: Writable flat uint8 array over the info area; may reach beyond the memory
-                that backs it, as columns are only touched once a template names them.
+            template_ids: Writable uint16 array over *all* environments, shape `(num_envs,)`.
+            area: Writable flat uint8 array over the info area; may be larger than the memory
+                behind it, because columns are touched only after a template names them.
         """
         self.template_ids = template_ids
         self.area = area
@@ -183,10 +183,10 @@ class InfoWriter(object):
         self._last = [None] * num_envs_in_slice
 
     def add_template(self, template):
-        """Use ``template`` from the next :meth:`write` on.
+        """Use `template` from the next `write` on.
 
         Raises:
-            ValueError: If a column does not lie inside the info area, or a kind is not known.
+            ValueError: A column is not inside the info area, or a kind is unknown.
         """
         template_id, entries = template
         ops = self._compile(entries)
@@ -198,7 +198,7 @@ class InfoWriter(object):
     def begin(self):
         """Start a batch: every environment of the slice has an empty info until written.
 
-        ``objects`` and ``odd`` are emptied in place: use what they hold before this.
+        `objects` and `odd` are emptied in place: use what they hold before this.
         """
         self.template_ids[self._first : self._stop] = EMPTY
         self.objects.clear()
@@ -210,8 +210,8 @@ class InfoWriter(object):
         Args:
             env_id: Global id of the environment.
             info: Its complete info dict. Anything that is not a dict is passed on as odd.
-            has_final: Whether the value under the top-level ``final_obs`` travels beside, so
-                that only the key is recorded here. An odd dict keeps the value all the same.
+            has_final: Whether the value under the top-level `final_obs` is sent separately, so
+                that only the key is recorded here. An odd dict keeps the value nevertheless.
         """
         if type(info) is dict:
             if not info:
@@ -236,7 +236,7 @@ class InfoWriter(object):
         self._template_id_cells[env_id] = ODD
 
     def _store(self, program, env_id, info):
-        """Write ``info`` by ``program``; False where it does not fit."""
+        """Write `info` by `program`; return False if it does not fit."""
         values = []
         try:
             if not _fill(program.ops, info, env_id, values):
@@ -249,7 +249,7 @@ class InfoWriter(object):
         return True
 
     def _compile(self, entries):
-        """Turn entries into ``(key, type, cells, extra)`` tuples for :func:`_fill`."""
+        """Turn entries into `(key, type, cells, extra)` tuples for `_fill`."""
         ops = []
         for entry in entries:
             code, key = entry[0], entry[1]
@@ -274,7 +274,7 @@ class InfoWriter(object):
         return tuple(ops)
 
     def _column(self, offset, dtype, shape):
-        """Return the column at ``offset`` as an array of shape ``(num_envs,) + shape``."""
+        """Return the column at `offset` as an array of shape `(num_envs,) + shape`."""
         full = (len(self.template_ids),) + shape
         size = dtype.itemsize
         for length in full:
@@ -295,14 +295,14 @@ def _count_objects(parts):
 
 
 def _cells(column):
-    """Return what sets single cells of a one-dimensional column quickest."""
+    """Return the fastest object for setting single cells of a one-dimensional column."""
     if _TYPED_VIEWS and column.flags.aligned:
         return memoryview(column)
     return column
 
 
 def _fill(ops, info, env_id, values):
-    """Write ``info`` cell by cell, adding object values to ``values``; False where it differs."""
+    """Write `info` cell by cell, add its objects to `values`; return False if it does not fit."""
     if len(info) != len(ops):
         return False
     for (key, kind, cells, extra), (name, value) in zip(ops, info.items()):

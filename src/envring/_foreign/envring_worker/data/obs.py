@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Writing observations into the arrays of a slot.
 
-A plan is a space's tree as plain data::
+A plan is a space's tree as plain data:
 
     ("leaf", index, dtype_str, shape)       fixed size: one array (num_envs, *shape) per slot
-    ("dynamic", index)                      no fixed size: values travel in the reply
+    ("dynamic", index)                      no fixed size: values are sent in the reply
     ("dict", [(key, plan), ...])            in the space's order
     ("tuple", [plan, ...])
 """
@@ -23,7 +23,7 @@ def _describe(path):
 
 
 def _changes_value(array, dtype):
-    """Whether an integer cast from array to dtype loses something."""
+    """Returns whether an integer cast from array to dtype changes a value."""
     if array.dtype.kind not in "iu" or dtype.kind not in "iu":
         return False
     if np.can_cast(array.dtype, dtype, "safe"):
@@ -40,7 +40,7 @@ def _can_store(array, dtype):
 
 
 def leaves(plan):
-    """The plan's leaves, fixed and dynamic, in the order of their indices."""
+    """Returns the plan's leaves, fixed and dynamic, in the order of their indices."""
     kind = plan[0]
     if kind == "dict":
         return [leaf for _, child in plan[1] for leaf in leaves(child)]
@@ -52,8 +52,8 @@ def leaves(plan):
 class ObsWriter(object):
     """Stores observations by a plan.
 
-    ``arrays`` in the methods is one entry per leaf: an array (num_envs, *shape), or None where the
-    leaf is dynamic. ``dynamic`` is a dict: leaf index -> {env_id: value}.
+    `arrays` in the methods has one item per leaf: an array (num_envs, *shape), or None if the leaf
+    is dynamic. `dynamic` is a dict: leaf index -> {env_id: value}.
     """
 
     def __init__(self, plan):
@@ -63,7 +63,11 @@ class ObsWriter(object):
         self._dtypes = [np.dtype(leaf[2]) if leaf[0] == "leaf" else None for leaf in self.leaves]
 
     def store(self, arrays, dynamic, env_id, obs):
-        """Stores one env's observation; raises ObservationMismatch if it does not fit."""
+        """Stores one env's observation.
+
+        Raises:
+            ObservationMismatch: it does not fit the space.
+        """
         self._store(self.plan, arrays, dynamic, env_id, obs, ())
 
     def _store(self, plan, arrays, dynamic, env_id, obs, path):
@@ -92,19 +96,20 @@ class ObsWriter(object):
             raise ObservationMismatch("%s is not an array: %s" % (where, error))
         if value.shape != shape:
             raise ObservationMismatch(
-                "%s has shape %s, the space has %s" % (where, value.shape, shape)
+                "%s has shape %s, but the space has %s" % (where, value.shape, shape)
             )
         if not _can_store(value, dtype):
             raise ObservationMismatch(
-                "%s is of dtype %s, which cannot be cast to the space's %s without loss"
+                "%s has dtype %s, which cannot be cast to the space's %s without loss"
                 % (where, value.dtype, dtype)
             )
         array[env_id] = value
 
     def store_exact(self, arrays, env_id, obs):
-        """Stores an observation only if it can be read back as it is, type and dtype included.
+        """Stores an observation only if it can be read back unchanged, with its type and dtype.
 
-        Returns whether it was stored.
+        Returns:
+            Whether it was stored.
         """
         return self._store_exact(self.plan, arrays, env_id, obs)
 

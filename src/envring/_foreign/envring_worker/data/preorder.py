@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Observation plans and info templates in preorder, as compiled step loops take them.
+"""Observation plans and info templates in preorder, as compiled step loops need them.
 
 The numbers are those of csrc/er_obs.h and er_infos.h.
 """
@@ -14,7 +14,7 @@ INFO_KINDS = {"f": 0, "i": 1, "b": 2, "n": 3, "a": 4, "d": 5}
 
 
 def flatten_plan(plan, key=None, nodes=None):
-    """Nodes (kind, key in the parent, children, index behind the subtree, leaf or None)."""
+    """Returns nodes (kind, key in the parent, child count, index after the subtree, leaf)."""
     nodes = [] if nodes is None else nodes
     at = len(nodes)
     nodes.append(None)
@@ -32,9 +32,9 @@ def flatten_plan(plan, key=None, nodes=None):
 
 
 def flatten_entries(entries, flat=None):
-    """Pairs of (entry, children, index behind the subtree).
+    """Returns triples (entry, child count, index after the subtree).
 
-    None if the template holds what compiled loops do not store.
+    None if the template has entries that compiled loops do not store.
     """
     flat = [] if flat is None else flat
     for entry in entries:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Old envs behind the modern interface.
+"""Adapts old envs to the modern interface.
 
-What an env can do is told by the shape of what it returns and by the parameters of its methods,
-never by a version: wrappers, ports and plain objects mix the generations freely.
+What an env can do is read from the results and parameters of its methods, never from a version:
+wrappers, ports and plain objects mix the API generations freely.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -12,7 +12,7 @@ import sys
 import numpy as np
 
 from ..loop import EnvSlice
-from .old_time_limit import tell_truncations
+from .old_time_limit import report_truncations
 from .spaces import kind_of, value_to_data
 from .wrappers import (
     find_attribute,
@@ -38,27 +38,27 @@ _OWN = frozenset(
 )
 _RENAMED = (("render.modes", "render_modes"), ("video.frames_per_second", "render_fps"))
 _SINGLE = ("rgb_array", "ansi")
-_unseedable = set()  # classes that were complained of
+_unseedable = set()  # classes for which the warning was printed
 
 
 def adapt(env, render_mode=None, array_actions=False):
-    """The env behind the interface that gymnasium 1.x gives to its envs.
+    """Returns the env with the interface of gymnasium 1.x envs.
 
     Args:
         env: anything with reset, step, observation_space and action_space.
-        render_mode: what to render, where the env could not be told when it was made.
+        render_mode: what to render, if the env did not take a render mode when it was made.
         array_actions: whether numbers reach the env as arrays of shape ().
     """
     if isinstance(env, AdaptedEnv):
         return env
-    tell_truncations(env)
+    report_truncations(env)
     return AdaptedEnv(env, render_mode, array_actions)
 
 
 class AdaptedEnv(object):
-    """An env with ``reset(seed=, options=) -> (obs, info)``, ``render()`` and wrapper attributes.
+    """An env with `reset(seed=, options=) -> (obs, info)`, `render()` and wrapper attributes.
 
-    ``step`` is the env's own; see `to_five` for what it may return.
+    `step` is the env's own; see `to_five` for what it may return.
     """
 
     def __init__(self, env, render_mode=None, array_actions=False):
@@ -88,7 +88,7 @@ class AdaptedEnv(object):
 
     @property
     def metadata(self):
-        """The env's, with the modern names added to the old ones."""
+        """The env's metadata, with modern names added for the old ones."""
         metadata = dict(find_attribute(self.env, "metadata") or {})
         for old, new in _RENAMED:
             if old in metadata:
@@ -109,7 +109,7 @@ class AdaptedEnv(object):
         """Resets the env; returns (observation, info).
 
         Raises:
-            ValueError: options were given, and the env's reset takes none.
+            ValueError: options were given, but the env's reset takes none.
         """
         if self._takes is None:
             self._takes = dict((name, takes(self.env, name)) for name in ("seed", "options"))
@@ -134,7 +134,10 @@ class AdaptedEnv(object):
         return result, {}
 
     def _returns_info_if_told(self):
-        """For gym 0.22 to 0.25. A wrapper from before would take the pair for an observation."""
+        """Returns whether gym 0.22 to 0.25 returns an info on request.
+
+        An older wrapper in between would treat the pair as an observation.
+        """
         if takes(self.env, "return_info") is not True:
             return False
         return all(
@@ -149,7 +152,7 @@ class AdaptedEnv(object):
                 keywords["options"] = options
             elif options:
                 raise ValueError(
-                    "the env's reset takes no options (%s is of an older kind); leave out %r"
+                    "the env's reset takes no options (%s has an older API); omit options=%r"
                     % (type(self.env).__name__, options)
                 )
         if seed is not None:
@@ -161,10 +164,10 @@ class AdaptedEnv(object):
         return keywords
 
     def _drop_refused(self, keywords, error):
-        """Learns from an error what reset does not take, where its parameters did not say."""
+        """Learns from an error which keywords reset does not take; returns whether any."""
         text = str(error)
         if isinstance(error, AssertionError):
-            # gym 0.25's checker: the env has the parameter, and returns no pair all the same
+            # gym 0.25's checker: the env has the parameter, but does not return a pair
             refused = "return_info" in keywords and "return_info" in text
             if refused:
                 self._keywords = {}
@@ -195,7 +198,7 @@ class AdaptedEnv(object):
             )
 
     def _is_observation(self, pair):
-        """Whether what looks like (observation, info) is an observation, a tuple of two."""
+        """Returns whether an apparent (observation, info) is an observation, a tuple of two."""
         space = self.env.observation_space
         if kind_of(space) != "tuple" or len(space.spaces) != 2:
             return False
@@ -206,12 +209,12 @@ class AdaptedEnv(object):
     # -- render, close --------------------------------------------------------------------------
 
     def render(self):
-        """What the env renders: a frame, text or a list of frames; None where it shows a window."""
+        """Returns a frame, text or a list of frames; None if the env shows a window."""
         mode = self._mode
         if takes(self.env, "mode", "render") is False:
             mode = None
         elif mode is None and self.render_mode is None:
-            # the old default is a window, which the caller would not see
+            # the old default is a window, which the user would not see
             modes = self.metadata.get("render_modes") or ()
             mode = "rgb_array" if "rgb_array" in modes else None
         frame = self.env.render() if mode is None else self.env.render(mode=mode)
@@ -230,7 +233,7 @@ class AdaptedEnv(object):
 
     @property
     def np_random_seed(self):
-        """Seed of the last reset that had one, where the env does not say; -1 if unknown."""
+        """The env's, else the seed of the last reset that had one; -1 if unknown."""
         seed = find_attribute(self.env, "np_random_seed", self._seed)
         return -1 if seed is None else seed
 
@@ -241,7 +244,7 @@ class AdaptedEnv(object):
         return name in _OWN or has_attribute(self.env, name)
 
     def is_method(self, name):
-        """Whether the attribute is there and can be called."""
+        """Returns whether the attribute exists and can be called."""
         return self.has_wrapper_attr(name) and callable(self.get_wrapper_attr(name))
 
     def set_wrapper_attr(self, name, value, force=True):
@@ -264,12 +267,16 @@ def _contains(space, value):
 
 
 def to_five(result):
-    """What a step returns as (obs, reward, terminated, truncated, info); info stays as it is."""
+    """Returns the result of a step as (obs, reward, terminated, truncated, info).
+
+    Raises:
+        ValueError: the result has neither four nor five items.
+    """
     if len(result) == 5:
         return result
     if len(result) != 4:
         raise ValueError(
-            "step returned %d items; there must be five (observation, reward, terminated, "
+            "step returned %d items; it must return five (observation, reward, terminated, "
             "truncated, info) or, in old envs, four (observation, reward, done, info)" % len(result)
         )
     obs, reward, done, info = result
@@ -280,13 +287,13 @@ def to_five(result):
 class AdaptedSlice(EnvSlice):
     """A slice of adapted envs."""
 
-    four_tuples = True  # the native loop may read them itself, by `to_five`'s rule
+    four_tuples = True  # the native loop may read them itself, by the rule of `to_five`
 
     def to_result(self, i, result):
         return to_five(result)
 
     def to_reward(self, i, reward):
-        """A reward as a float; an array of one element, as old envs return, is its element."""
+        """Returns a reward as a float; old envs may return an array of one element."""
         if isinstance(reward, np.ndarray) and reward.size == 1:
             reward = reward.reshape(())
         return EnvSlice.to_reward(self, i, reward)

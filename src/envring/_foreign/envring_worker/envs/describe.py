@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the caller must know of a worker's envs, as plain data."""
+"""Describes a worker's envs to the caller, as plain data."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -16,12 +16,12 @@ _LIBRARIES = ("gymnasium", "gym")
 
 
 def describe(envs):
-    """Spaces without repetitions; metadata, render mode and spec of the first env.
+    """Returns the distinct spaces; metadata, render mode and spec of the first env.
 
     Returns:
-        A dict that the codec takes: ``observation_spaces`` and ``action_spaces`` (distinct space
-        data, index into these per env), ``metadata``, ``render_mode``, ``spec`` (dict or None),
-        ``gym`` ("gym 0.21.0" or None), ``numpy`` (its version).
+        A dict for the codec: `observation_spaces` and `action_spaces` (distinct space
+        data, index into these per env), `metadata`, `render_mode`, `spec` (dict or None),
+        `gym` ("gym 0.21.0" or None), `numpy` (its version).
 
     Raises:
         SourceError: a space cannot be described.
@@ -56,10 +56,10 @@ def _distinct(envs, name):
 
 
 def _refuse_own(data, observed, within, path=()):
-    """Refuses spaces of the env's own, other than parts of an observation: those come as they are.
+    """Refuses custom spaces, except as parts of an observation, whose values are sent unchanged.
 
     Raises:
-        SpaceError: there is one.
+        SpaceError: there is a custom space elsewhere.
     """
     kind = data[0]
     if kind == "other" and not (observed and within):
@@ -87,12 +87,12 @@ def _is_sendable(value):
 
 
 def _sendable(values):
-    """The items of a dict that another interpreter can have."""
+    """Returns the items of a dict that can be sent to another interpreter."""
     return dict(item for item in values.items() if _is_sendable(item))
 
 
 def _spec(spec):
-    """What of an EnvSpec, of whatever version, means something elsewhere."""
+    """Returns the portable part of an EnvSpec of any version, or None."""
     if spec is None or getattr(spec, "id", None) is None:
         return None
     entry_point = getattr(spec, "entry_point", None)
@@ -108,7 +108,7 @@ def _spec(spec):
 
 
 def _library_of(env):
-    """The library that an env's class comes from, with its version."""
+    """Returns the library that an env's class comes from, with its version, or None."""
     for cls in inspect.getmro(env.env.__class__):
         library = cls.__module__.split(".")[0]
         if library in _LIBRARIES:

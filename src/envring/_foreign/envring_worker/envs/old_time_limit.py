@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Time limits of gym up to 0.11, whose wrapper ends an episode without saying that it did."""
+"""Time limits of gym up to 0.11, whose wrapper ends an episode but does not report truncation."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -8,8 +8,8 @@ from .wrappers import layers
 _KEY = "TimeLimit.truncated"
 
 
-def tell_truncations(env):
-    """Makes such wrappers add to the info what those of gym 0.12 add to it."""
+def report_truncations(env):
+    """Makes such wrappers add the info key of gym 0.12, "TimeLimit.truncated"."""
     for layer in layers(env):
         kind = type(layer)
         if kind.__name__ != "TimeLimit" or not kind.__module__.startswith("gym.wrappers"):
@@ -27,7 +27,7 @@ def tell_truncations(env):
 def _step_of(limit, original):
     def step(action):
         if limit._episode_started_at is None:
-            return original(action)  # says that there was no reset
+            return original(action)  # raises: there was no reset
         observation, reward, done, info = limit.env.step(action)
         limit._elapsed_steps += 1
         if limit._past_limit():

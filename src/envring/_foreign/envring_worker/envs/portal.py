@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Env directories written for Portal-Env: their env_main.py says how envs are made."""
+"""Env directories written for Portal-Env: their env_main.py defines how envs are made."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -17,10 +17,12 @@ _SHIM = os.path.join(os.path.dirname(_PACKAGE), "portal_shim")
 
 
 def factory_of(path):
-    """What an env_main.py gives to its portal; the script is run on the first call.
+    """Returns the env factory that an env_main.py passes to its portal.
+
+    The script runs on the first call.
 
     Args:
-        path: of env_main.py or of its directory.
+        path: path of env_main.py or of its directory.
 
     Raises:
         SourceError: it cannot be run, or starts no portal.
@@ -34,7 +36,7 @@ def factory_of(path):
 
 def _run(path):
     if not os.path.isfile(path):
-        raise SourceError("import", "there is no file %s for the worker to run" % path)
+        raise SourceError("import", "there is no file %s on the worker's side" % path)
     portals = _shim()
     del portals.EnvSidePortal.made[:], portals.EnvSidePortal.started[:]
     # Portal-Env's own command line: env_main.py NAME
@@ -52,14 +54,14 @@ def _run(path):
     if not found:
         raise SourceError(
             "env",
-            "%s ended without an EnvSidePortal(env_factory=...).start(), so there is no factory "
-            "to make envs with" % path,
+            "%s ended without calling EnvSidePortal(env_factory=...).start(), so there is no "
+            "factory to make envs with" % path,
         )
     return found[-1].env_factory
 
 
 def _shim():
-    """The module that stands for Portal-Env's, also where that is installed."""
+    """Returns the module that replaces Portal-Env's, even if that is installed."""
     ours = getattr(sys.modules.get("portal_env"), "__file__", "")
     if not ours.startswith(_SHIM):
         for name in [name for name in sys.modules if name.split(".")[0] == "portal_env"]:
@@ -70,6 +72,6 @@ def _shim():
         finally:
             sys.path.remove(_SHIM)
     if _SHIM not in sys.path:
-        # children of multiprocessing import the script again, and what it imports
+        # children of multiprocessing import the script again, and its imports
         sys.path.append(_SHIM)
     return importlib.import_module("portal_env.env_side_portal")

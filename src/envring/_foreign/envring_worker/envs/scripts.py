@@ -13,7 +13,7 @@ _loaded = {}  # path -> module
 
 
 def is_installed(name):
-    """Whether a top-level module of that name can be found."""
+    """Returns whether a top-level module of that name can be found."""
     if name in sys.modules:
         return True
     if sys.version_info[0] == 2:
@@ -26,10 +26,10 @@ def is_installed(name):
 
 
 def import_file(path):
-    """The module that a file defines, run on the first call.
+    """Returns the module that a file defines; the file runs on the first call.
 
-    It can be imported under its own name by what an env starts with multiprocessing, unless
-    something else is called so.
+    Children that an env starts with multiprocessing can import it under its file name, unless
+    another module has that name.
     """
     path = os.path.realpath(path)
     module = _loaded.get(path)
@@ -48,7 +48,7 @@ def import_file(path):
 
 
 def run_script(path, arguments=()):
-    """Runs a file as the main module, which it stays. A `sys.exit()` ends it like its last line."""
+    """Runs a file as the main module, which it stays; a successful `sys.exit()` just ends it."""
     module = types.ModuleType("__main__")
     sys.argv[:] = [path] + list(arguments)
     try:
@@ -67,5 +67,5 @@ def _run(path, module):
     if directory not in sys.path:
         sys.path.insert(0, directory)
     sys.modules[module.__name__] = module
-    # bytes: the file's own line says its encoding
+    # bytes: a line of the file declares its encoding
     exec(compile(source, path, "exec", 0, True), module.__dict__)

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""Making envs from sources: plain data that says where an env comes from.
+"""Making envs from sources: plain data that describes how to make an env.
 
-A source is a dict: ``env`` (see below), ``args``, ``kwargs``, ``imports`` (modules), ``setup`` (a
-file or None), ``portal`` (bool).
+A source is a dict: `env` (see below), `args`, `kwargs`, `imports` (modules), `setup` (a
+file or None), `portal` (bool).
 
 =========================  ========================================================================
-``"CartPole-v1"``          registered with gymnasium, or else gym
-``"module:CartPole-v1"``   the same, once the module is imported
-``"package.module:name"``  a class or function, called with args and kwargs; also ``"module:a.b"``
-``"/dir/file.py:name"``    the same, of a file
-``"/dir/env_main.py"``     with ``portal``: a script written for Portal-Env
+`"CartPole-v1"`            registered with gymnasium, or else gym
+`"module:CartPole-v1"`     the same, after importing the module
+`"package.module:name"`    a class or function, called with args and kwargs; also `"module:a.b"`
+`"/dir/file.py:name"`      the same, of a file
+`"/dir/env_main.py"`       with `portal`: a script written for Portal-Env
 =========================  ========================================================================
 """
 
@@ -50,10 +50,10 @@ def prepare(sources):
 
 
 def make_env(source):
-    """The env of a source, adapted (see adapt.py).
+    """Makes the env of a source, adapted (see adapt.py).
 
     Raises:
-        SourceError: it cannot be made, or is no env.
+        SourceError: it cannot be made, or is not an env.
     """
     name = source["env"]
     args, kwargs = tuple(source.get("args") or ()), dict(source.get("kwargs") or {})
@@ -66,12 +66,12 @@ def make_env(source):
         env, render_mode = _call(_find(name), args, kwargs, name)
     _check(env, name)
     if render_mode is None and find_attribute(env, "render_mode") is None:
-        render_mode = kwargs.get("render_mode")  # it was told, and does not say so
+        render_mode = kwargs.get("render_mode")  # it took the argument, but has no attribute
     return adapt(env, render_mode, array_actions=bool(source.get("portal")))
 
 
 def installed_libraries():
-    """Of gymnasium and gym what this interpreter has."""
+    """Returns which of gymnasium and gym this interpreter has."""
     return [name for name in _LIBRARIES if is_installed(name)]
 
 
@@ -89,7 +89,7 @@ def _is_registered(name):
 
 def _run_setup(path):
     if not os.path.isfile(path):
-        raise SourceError("setup", "there is no setup file %s where the worker runs" % path)
+        raise SourceError("setup", "there is no setup file %s on the worker's side" % path)
     try:
         run_script(path)
     except (Exception, SystemExit):
@@ -106,7 +106,7 @@ def _import(name, what):
         if isinstance(error, ImportError) and missing and _is_part(missing.group(1), name):
             raise SourceError(
                 "import",
-                "%s: there is no module %r for %s. Install what has it there, or correct the name"
+                "%s: there is no module %r for %s. Install its package there, or fix the name"
                 % (what, missing.group(1), sys.executable),
                 trace,
             )
@@ -114,16 +114,16 @@ def _import(name, what):
 
 
 def _is_part(missing, name):
-    """Whether it is the module itself that is missing; Python 2 names the last part only."""
+    """Returns whether the module itself is missing; Python 2 names the last part only."""
     return name == missing or name.startswith(missing + ".") or name.endswith("." + missing)
 
 
 def _find(name):
-    """The class or function that a name with a colon stands for."""
+    """Returns the class or function of a name with a colon."""
     place, _, attribute = name.rpartition(":")
     if not place:
         raise SourceError(
-            "env", "%s names a file only; write %s:make for a function in it" % (name, name)
+            "env", "%s names only a file; write %s:make for a function in it" % (name, name)
         )
     found = _import_file(place) if _is_file(place) else _import(place, name)
     for part in attribute.split("."):
@@ -133,7 +133,7 @@ def _find(name):
     if not callable(found):
         raise SourceError(
             "env",
-            "%s is %.100r, which cannot be called. Name a class, or a function that makes an env"
+            "%s is %.100r, which is not callable. Name a class, or a function that makes an env"
             % (name, found),
         )
     return found
@@ -141,7 +141,7 @@ def _find(name):
 
 def _import_file(path):
     if not os.path.isfile(path):
-        raise SourceError("import", "there is no file %s where the worker runs" % path)
+        raise SourceError("import", "there is no file %s on the worker's side" % path)
     try:
         return import_file(path)
     except (Exception, SystemExit):
@@ -153,9 +153,9 @@ def _no_attribute(name, place, found, part):
     text = "%s: there is no %r in %s" % (name, part, place)
     close = difflib.get_close_matches(part, [n for n in dir(found) if not n.startswith("_")], 5)
     if close:
-        text += "; there is %s" % ", ".join(close)
+        text += "; similar names: %s" % ", ".join(close)
     if not _is_file(place):
-        text += ". (An id registered by the module is written with its version: %s:%s-v0)" % (
+        text += ". (An id registered by the module needs its version: %s:%s-v0)" % (
             place,
             part,
         )
@@ -192,14 +192,14 @@ def _make_registered(name, args, kwargs):
 
 
 def _is_about_ids(library):
-    """Whether the exception under way is one with which a library says that it knows no such id."""
+    """Returns whether the exception being handled means that a library does not know the id."""
     error = library.error
     kind = sys.exc_info()[0]
     return kind is error.Error or issubclass(kind, (error.UnregisteredEnv, error.DeprecatedEnv))
 
 
 def registered_ids(library):
-    """The ids that a gymnasium or gym knows."""
+    """Returns the ids that a gymnasium or gym knows, sorted."""
     registry = library.envs.registration.registry
     return sorted(getattr(registry, "env_specs", registry))
 
@@ -220,18 +220,19 @@ def _unknown(env_id, libraries, texts):
         sys.executable,
     )
     if close:
-        text += "; close to it: %s" % ", ".join(lower[known_id] for known_id in close)
-    text += ". If a module registers it, name that in imports=(...).\n%s" % "\n".join(texts)
+        text += "; similar ids: %s" % ", ".join(lower[known_id] for known_id in close)
+    text += ". If a module registers it, name the module in imports=(...).\n%s" % "\n".join(texts)
     return text
 
 
 # -- calling -------------------------------------------------------------------------------------
 
 
-def _call(target, args, kwargs, what, let=()):
-    """(what it makes, the render mode that it refused to be told or None).
+def _call(target, args, kwargs, what, reraised=()):
+    """Returns (what target makes, the render mode that it did not take or None).
 
-    Exceptions of the types in ``let`` stay as they are.
+    Raises:
+        SourceError: it fails with an exception that is not of a type in `reraised`.
     """
     try:
         return target(*args, **kwargs), None
@@ -239,7 +240,7 @@ def _call(target, args, kwargs, what, let=()):
         if "render_mode" in kwargs and _refuses(error, "render_mode"):
             kwargs = dict(kwargs)
             render_mode = kwargs.pop("render_mode")
-            return _call(target, args, kwargs, what, let)[0], render_mode
+            return _call(target, args, kwargs, what, reraised)[0], render_mode
         headline, trace = raised()
         if _REFUSED.search(str(error)) and _raised_by_call():
             raise SourceError(
@@ -248,7 +249,7 @@ def _call(target, args, kwargs, what, let=()):
                 % (what, headline, args, kwargs),
                 trace,
             )
-    except let:
+    except reraised:
         raise
     except (Exception, SystemExit):
         headline, trace = raised()
@@ -261,7 +262,7 @@ def _refuses(error, keyword):
 
 
 def _raised_by_call():
-    """Whether the exception under way is the call's own, not one of the code that was called."""
+    """Returns whether the exception being handled comes from the call, not from the called code."""
     trace = sys.exc_info()[2]
     while trace.tb_next is not None:
         trace = trace.tb_next
@@ -281,9 +282,10 @@ def _check(env, name):
             raise SourceError("env", "the %s of %s: %s" % (attribute, name, headline), trace)
     if missing:
         raise SourceError(
-            "env", "%s made %.100r, which is no env: it has no %s" % (name, env, ", ".join(missing))
+            "env",
+            "%s made %.100r, which is not an env: it has no %s" % (name, env, ", ".join(missing)),
         )
     if owns(env, "single_observation_space"):
         raise SourceError(
-            "env", "%s made %.100r, a vector env. Name what makes one env" % (name, env)
+            "env", "%s made %.100r, a vector env. Name a function that makes one env" % (name, env)
         )

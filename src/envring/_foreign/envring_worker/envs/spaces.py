@@ -1,20 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""Spaces as plain data, recognised by the names of their classes: any gym or gymnasium, or neither.
+"""Spaces as plain data, recognised by their classes' names: of gym, gymnasium or other packages.
 
 =====================================================  ============================================
-``("box", low, high, dtype, shape)``                   bounds: arrays of that shape, or of shape ()
-                                                       where all elements are the same; a float
-                                                       infinity where integers have no bound
-``("discrete", n, start, dtype)``
-``("multi_binary", shape)``
-``("multi_discrete", nvec, start or None, dtype)``     arrays
-``("text", min_length, max_length, characters)``
-``("tuple", [data, ...])``                             also ``"one_of"``
-``("dict", [(key, data), ...])``                       in the space's own order
-``("sequence", data, stacked)``
-``("graph", node data, edge data or None)``
-``("other", name of its class)``                       a space of the env's own; its values travel
-                                                       as they are
+`("box", low, high, dtype, shape)`                     bounds: arrays of that shape, or of shape ()
+                                                       if all elements are the same; a float
+                                                       infinity if integers have no bound
+`("discrete", n, start, dtype)`
+`("multi_binary", shape)`
+`("multi_discrete", nvec, start or None, dtype)`       arrays
+`("text", min_length, max_length, characters)`
+`("tuple", [data, ...])`                               also `"one_of"`
+`("dict", [(key, data), ...])`                         in the space's own order
+`("sequence", data, stacked)`
+`("graph", node data, edge data or None)`
+`("other", name of its class)`                         a custom space; its values are sent unchanged
 =====================================================  ============================================
 
 A dtype is numpy's string for it, in native byte order.
@@ -26,18 +25,18 @@ import inspect
 
 import numpy as np
 
-MAX_DEPTH = 32  #: spaces within each other
+MAX_DEPTH = 32  #: nested spaces
 
 _ABSTRACT = ("typing", "collections", "collections.abc", "_collections_abc", "_abcoll")
 _TEXT = type(u"")
 
 
 class SpaceError(ValueError):
-    """A space that cannot be described.
+    """A space cannot be described.
 
     Attributes:
-        path: where it is within the outermost one, "['a'][0]".
-        reason: why not.
+        path: where it is within the outermost space, "['a'][0]".
+        reason: why it cannot be described.
     """
 
     def __init__(self, path, reason):
@@ -50,32 +49,32 @@ class SpaceError(ValueError):
 
 
 def kind_of(space):
-    """The kind of a space: a key of the table above, or None."""
+    """Returns the kind of a space: a first item in the table above, or None."""
     for cls in inspect.getmro(space.__class__):  # Python 2 has classes without __mro__
-        # `collections.abc.Sequence` is no space, `gymnasium.spaces.Sequence` is
+        # `collections.abc.Sequence` is not a space, `gymnasium.spaces.Sequence` is
         if cls.__module__ not in _ABSTRACT and cls.__name__ in _KINDS:
             return _KINDS[cls.__name__]
     return None
 
 
 def describe_space(space, path=()):
-    """A space as data.
+    """Returns a space as data.
 
     Args:
         space: the space.
         path: keys and indices that lead to it, for errors.
 
     Raises:
-        SpaceError: it is of a kind that cannot be described, or lacks what its kind has.
+        SpaceError: its kind cannot be described, or it lacks an attribute of its kind.
     """
     kind = kind_of(space)
     if kind is None:
         if space is None:
-            raise SpaceError(path, "the env has none (it is None)")
+            raise SpaceError(path, "the env does not define it (it is None)")
         name = "%s.%s" % (type(space).__module__, type(space).__name__)
         if callable(getattr(space, "sample", None)) and callable(getattr(space, "contains", None)):
             return ("other", name)
-        raise SpaceError(path, "a %s is no space: it has no sample() or no contains()" % name)
+        raise SpaceError(path, "a %s is not a space: it has no sample() or no contains()" % name)
     if len(path) > MAX_DEPTH:
         raise SpaceError(path[:4], "spaces are nested deeper than %d levels" % MAX_DEPTH)
     try:
@@ -85,7 +84,7 @@ def describe_space(space, path=()):
     except Exception as error:
         raise SpaceError(
             path,
-            "%.200r of %s.%s is not as a %s is: %s: %s"
+            "%.200r of %s.%s is not a valid %s: %s: %s"
             % (
                 space,
                 type(space).__module__,
@@ -108,7 +107,7 @@ def _dtype_of(space, default, kinds, path):
     dtype = getattr(space, "dtype", None)
     dtype = _native(default if dtype is None else dtype)
     if dtype.kind not in kinds:
-        raise SpaceError(path, "its dtype %s is not one that a space can have" % (dtype,))
+        raise SpaceError(path, "a space of its kind cannot have its dtype %s" % (dtype,))
     return dtype
 
 
@@ -130,9 +129,9 @@ def _box(space, path):
 
 
 def _undeclared_dtype(low, high):
-    """The dtype of a Box of gym 0.9.6 and before, which has none and samples floats.
+    """Returns the dtype of a Box of gym 0.9.6 and before, which has none and samples floats.
 
-    Images are told as gym 0.9.7 came to do it; what it made float32 stays what it is.
+    Images are recognised as in gym 0.9.7. Other Boxes, float32 since 0.9.7, keep their dtype.
     """
     if high.size and (high == 255).all() and (low == 0).all():
         return np.uint8
@@ -140,7 +139,7 @@ def _undeclared_dtype(low, high):
 
 
 def _unbounded(bound, bounded, infinity):
-    """Infinity for integers that have no bound, whatever number stands in its place."""
+    """Returns infinity if integers have no bound, whatever number the space stores for it."""
     if bounded is None:
         unbounded = (bound == infinity).all() if bound.dtype.kind == "f" else False
     else:
@@ -149,7 +148,7 @@ def _unbounded(bound, bounded, infinity):
 
 
 def _bounds(bound, shape, dtype):
-    """A bound as an array of the space's shape and dtype, or of shape () where that says it."""
+    """Returns a bound as an array of the space's shape and dtype, or of shape () if uniform."""
     if bound.dtype != dtype:
         if dtype.kind in "iu" and bound.dtype.kind in "iuf":
             if dtype.kind == "i" and not bound.shape and np.isinf(bound):
@@ -168,7 +167,7 @@ def _bounds(bound, shape, dtype):
 
 
 def _clipped(bound, dtype):
-    """A bound as integers, infinite and too large ones at the end of what the dtype holds."""
+    """Returns a bound as integers, clipped to the dtype's range."""
     limits = np.iinfo(dtype)
     flat = [
         limits.min if value <= limits.min else limits.max if value >= limits.max else int(value)
@@ -201,12 +200,12 @@ def _multi_discrete(space, path):
     nvec, start = nvec.astype(np.int64), start.astype(np.int64)
     dtype = _dtype_of(space, np.int64, "iu", path)
     if nvec.size and int((nvec + start).max()) > np.iinfo(dtype).max:
-        dtype = np.dtype(np.int64)  # gym up to 0.11 says int8 whatever nvec is
+        dtype = np.dtype(np.int64)  # gym up to 0.11 declares int8 for any nvec
     return ("multi_discrete", nvec, start if start.any() else None, dtype.str)
 
 
 def _text(space, path):
-    characters = getattr(space, "character_list", None)  # in the order that sampling knows
+    characters = getattr(space, "character_list", None)  # in the order that sampling uses
     if characters is None:
         characters = sorted(space.character_set)
     characters = u"".join(characters)
@@ -225,7 +224,7 @@ def _dict(space, path):
     items = []
     for key, child in space.spaces.items():
         if type(key) not in (str, _TEXT, int, bytes, float, bool, tuple):
-            raise SpaceError(path, "its key %.60r cannot cross to another interpreter" % (key,))
+            raise SpaceError(path, "its key %.60r cannot be sent to another interpreter" % (key,))
         items.append((key, describe_space(child, path + (key,))))
     return ("dict", items)
 
@@ -274,9 +273,10 @@ _DESCRIBE = {
 
 
 def value_to_data(space, value):
-    """A value of a space as data that the codec takes.
+    """Returns a value of a space as data for the codec.
 
-    LazyFrames become arrays and graphs ``(nodes, edges, edge_links)``; all else stays as it is.
+    LazyFrames become arrays and graphs `(nodes, edges, edge_links)`; other values stay as they
+    are.
     """
     kind = kind_of(space)
     if kind == "dict" and isinstance(value, dict):

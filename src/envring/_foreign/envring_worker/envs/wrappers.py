@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Looking through wrappers: what their methods take, which of them has an attribute.
+"""Looking through wrappers: which keywords their methods take, which of them has an attribute.
 
-Wrappers of gym forward attributes or do not, warn or do not, as their version will; so each layer
-is asked for itself.
+Whether gym's wrappers forward attributes, or warn, depends on their version, so each layer is
+checked by itself.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -11,13 +11,13 @@ import inspect
 
 _MAX_LAYERS = 100
 _LIBRARIES = ("gymnasium", "gym")
-# kinds of parameters as inspect numbers them, and flags of code objects
+# kinds of parameters with inspect's numbers, and flags of code objects
 _BY_POSITION, _EITHER, _ANY_VALUES, _BY_KEYWORD, _ANY_KEYWORD = range(5)
 _HAS_ANY_VALUES, _HAS_ANY_KEYWORD = 0x04, 0x08
 
 
 def layers(env):
-    """The env and, from outside in, all that its wrappers hold."""
+    """Returns the layers of an env, from the outermost wrapper to the innermost env."""
     found = [env]
     while len(found) < _MAX_LAYERS:
         inner = getattr(found[-1], "env", None) if owns(found[-1], "env") else None
@@ -28,14 +28,14 @@ def layers(env):
 
 
 def owns(layer, name):
-    """Whether a layer has the attribute itself, without asking what it holds."""
+    """Returns whether a layer has the attribute itself, without forwarding to inner layers."""
     return name in getattr(layer, "__dict__", ()) or hasattr(layer.__class__, name)
 
 
 def takes(env, keyword, method="reset", deep=True):
-    """Whether a method takes a keyword: True, False, or None where its parameters do not say.
+    """Returns whether a method takes a keyword; None if its parameters do not tell.
 
-    A wrapper that takes any keyword is believed to hand them on.
+    A wrapper that takes any keyword is assumed to forward it.
     """
     for layer in layers(env):
         names, any_keyword = _parameters(getattr(layer, method, None))
@@ -51,9 +51,9 @@ def takes(env, keyword, method="reset", deep=True):
 
 
 def _parameters(function):
-    """(names that can be given as keywords, whether any other can), or (None, None).
+    """Returns (keyword names, whether any other keyword is allowed), or (None, None) if unknown.
 
-    Among the names "*" stands for values without names.
+    The name "*" stands for positional-only and variadic parameters.
     """
     try:
         parameters = inspect.signature(function).parameters.values()
@@ -73,7 +73,7 @@ def _parameters(function):
 
 
 def takes_value(env, method):
-    """Whether a method takes a value, as far as its parameters say. Library wrappers forward."""
+    """Returns whether a method seems to take a value. Wrappers of the libraries forward."""
     for layer in layers(env):
         if owns(layer, method) and type(layer).__module__.split(".")[0] not in _LIBRARIES:
             names, any_keyword = _parameters(getattr(layer, method))
@@ -82,10 +82,10 @@ def takes_value(env, method):
 
 
 def get_attribute(env, name):
-    """The attribute of the outermost layer that has it.
+    """Returns the attribute of the outermost layer that has it.
 
     Raises:
-        AttributeError: none has it.
+        AttributeError: no layer has it.
     """
     if owns(env, "get_wrapper_attr"):
         return env.get_wrapper_attr(name)
@@ -96,30 +96,30 @@ def get_attribute(env, name):
 
 
 def has_attribute(env, name):
-    """Whether `get_attribute` finds it."""
+    """Returns whether `get_attribute` finds it."""
     if owns(env, "has_wrapper_attr"):
         return env.has_wrapper_attr(name)
     return any(_finds(layer, name) for layer in layers(env))
 
 
 def find_attribute(env, name, default=None):
-    """The attribute, or a default where there is none."""
+    """Returns the attribute, or a default if no layer has it."""
     return get_attribute(env, name) if has_attribute(env, name) else default
 
 
 def _finds(layer, name):
-    """Whether a layer has the attribute, be it by a `__getattr__` that is not the library's."""
+    """Returns whether a layer has the attribute, also by a `__getattr__` of its own."""
     if owns(layer, name):
         return True
     for cls in inspect.getmro(layer.__class__):  # Python 2 has classes without __mro__
         if "__getattr__" in vars(cls):
-            # those of gymnasium's wrappers warn, and look where we look ourselves
+            # gymnasium's wrappers warn, and only look at the inner layers
             return cls.__module__.split(".")[0] not in _LIBRARIES and hasattr(layer, name)
     return False
 
 
 def set_attribute(env, name, value, force=True):
-    """Sets the attribute where it is; where it is not, on the outermost layer if forced.
+    """Sets the attribute on the layer that has it; else, if forced, on the outermost layer.
 
     Returns:
         Whether it was set.

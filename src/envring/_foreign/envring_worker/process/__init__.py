@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""A worker process of another interpreter."""
+"""The process of a worker in another interpreter."""

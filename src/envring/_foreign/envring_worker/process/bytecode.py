@@ -8,8 +8,8 @@ import sys
 
 
 @contextlib.contextmanager
-def unwritten():
-    """While this lasts imports write no bytecode: the package belongs to another interpreter."""
+def no_bytecode():
+    """Prevents imports from writing bytecode: the package belongs to another interpreter."""
     before = sys.dont_write_bytecode
     sys.dont_write_bytecode = True
     try:

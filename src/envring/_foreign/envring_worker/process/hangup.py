@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Noticing that the caller is gone, whatever an env may be doing.
+"""Detecting the caller's end, whatever an env is doing.
 
-Where the library loads and the caller's pipe was inherited, the library's lifeline does it by a
-signal. Elsewhere a thread sleeps until nobody is at the other end any more; the process then has
-its grace to close the envs and leave, and is killed after that: an env may wait for something that
-will never come.
+If the library loads and the process inherited the caller's pipe, the library's lifeline does it by
+a signal. Otherwise a thread waits until the other end is closed. The process then has a grace
+period to close the envs and exit, and is killed after that, because an env may wait for ever.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -18,16 +17,16 @@ from .stream import wait_for
 
 
 def watch_caller(lifeline_fd, channel_fd, grace, library):
-    """Has the process end within `grace` seconds of the caller's end.
+    """Makes the process end within `grace` seconds of the caller's end.
 
     Args:
-        lifeline_fd: read end of a pipe whose write end the caller alone holds, or -1.
+        lifeline_fd: read end of a pipe whose write end only the caller holds, or -1.
         channel_fd: where the caller's messages come from.
-        grace: seconds.
+        grace: seconds that the envs have to close.
         library: the native library, or None.
 
     Returns:
-        A function that says whether the caller is gone.
+        A function that returns whether the caller is gone.
     """
     if library is None:
         watch = _HangupWatch(channel_fd if lifeline_fd < 0 else lifeline_fd, grace)
@@ -47,7 +46,7 @@ def _start(target, *args):
 
 
 class _HangupWatch(object):
-    """The thread in Python: it needs the interpreter's lock to do anything."""
+    """The thread in Python, which needs the GIL to run."""
 
     def __init__(self, fd, grace):
         self.fd = fd
@@ -58,8 +57,8 @@ class _HangupWatch(object):
         return self.cut
 
     def run(self):
-        wait_for(self.fd, 0, None)  # hang-ups are told unasked
+        wait_for(self.fd, 0, None)  # poll always reports hang-ups
         self.cut = True
         time.sleep(self.grace)
         os.kill(os.getpid(), signal.SIGKILL)
-        os._exit(1)  # the first process of a container survives its own signals
+        os._exit(1)  # a container's first process ignores its own SIGKILL

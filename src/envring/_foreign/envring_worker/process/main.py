@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""A worker in an interpreter of its own, from its first message to its end.
+"""A worker in another interpreter, from its first message to its end.
 
-Worker and caller take turns: hello, start, ready, attach, attached; then commands. `failed` takes
-the place of ready or attached. This module does without numpy, which may be missing here: what it
-says itself is plain data, which marshal alone writes as the codec does.
+Worker and caller alternate: hello, start, ready, attach, attached; then commands. `failed` may come
+instead of ready or attached. This module does not need numpy, which may be missing: its own
+messages are plain data, which marshal writes exactly as the codec does.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -18,29 +18,34 @@ import sys
 from ..errors import Failed
 from ..text import as_path, as_text, headline, stack
 from . import stderr
-from .bytecode import unwritten
+from .bytecode import no_bytecode
 from .hangup import watch_caller
 from .stream import Stream, StreamClosed
 
 
 def main(incoming, outgoing):
-    """The worker's life; returns the process's exit code."""
+    """Runs the worker; returns the process's exit code.
+
+    Args:
+        incoming: descriptor to read the caller's frames from.
+        outgoing: descriptor to write frames to.
+    """
     stream = Stream(incoming, outgoing)
     try:
-        _say(stream, u"hello", facts())
+        _send(stream, u"hello", facts())
         frame = stream.receive()
         try:
-            _live(stream, frame)
+            _serve(stream, frame)
         except Failed as failure:
-            _say(stream, u"failed", *failure.args)
+            _send(stream, u"failed", *failure.args)
             return 1
     except StreamClosed:
-        pass  # the caller is gone; envs were closed on the way
+        pass  # the caller is gone; the envs are closed already
     return 0
 
 
 def facts():
-    """What the caller wants to know of this interpreter."""
+    """Returns what the caller needs to know about this interpreter."""
     return {
         u"version": u"%d.%d.%d" % tuple(sys.version_info[:3]),
         u"implementation": _implementation(),
@@ -58,17 +63,17 @@ def _implementation():
     return as_text(getattr(getattr(sys, "implementation", None), "name", name))
 
 
-def _say(stream, *message):
+def _send(stream, *message):
     stream.send(marshal.dumps(message, 2))
 
 
-def _live(stream, frame):
-    # Numbers, paths and flags are the same with the codec and without.
+def _serve(stream, frame):
+    # Numbers, paths and flags do not need the codec.
     config = marshal.loads(frame)[1]
     try:
-        _settle(config)
+        _prepare_process(config)
         _import_numpy()
-        with unwritten():
+        with no_bytecode():
             from . import service
 
             library, why_not = _load_library(config["library"])
@@ -83,13 +88,13 @@ def _live(stream, frame):
     work.run(why_not)
 
 
-def _settle(config):
-    """Makes the process what an env may expect of one."""
+def _prepare_process(config):
+    """Gives the process the signals, streams and descriptors that an env may expect."""
     _close_on_exec()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     mask = getattr(signal, "pthread_sigmask", None)
     if mask is not None:
-        mask(signal.SIG_SETMASK, [])  # novm: what the caller's thread blocked
+        mask(signal.SIG_SETMASK, [])  # novm: unblock what the caller's thread blocked
     pipes = config["stderr"]
     if pipes is not None:
         stderr.capture(pipes["read"], pipes["tail"], pipes["pass_on"])
@@ -100,7 +105,7 @@ def _settle(config):
 
 
 def _close_on_exec():
-    """Programs that an env starts inherit nothing of what the caller gave to this process."""
+    """Prevents programs that an env starts from inheriting the caller's descriptors."""
     try:
         fds = [int(name) for name in os.listdir("/proc/self/fd")]
     except OSError:
@@ -111,7 +116,7 @@ def _close_on_exec():
                 flags = fcntl.fcntl(fd, fcntl.F_GETFD)
                 fcntl.fcntl(fd, fcntl.F_SETFD, flags | fcntl.FD_CLOEXEC)
             except (OSError, IOError):
-                continue  # it was listdir's own
+                continue  # listdir's own descriptor, closed by now
 
 
 def _enable_faulthandler():
@@ -124,7 +129,7 @@ def _enable_faulthandler():
 
 
 def _run_on(cpu):
-    """Keeps the process on one CPU, where this interpreter knows how."""
+    """Pins the process to one CPU, if this interpreter can."""
     try:
         if hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, [cpu])  # novm
@@ -134,11 +139,11 @@ def _run_on(cpu):
             mask = struct.pack("<Q", 1 << cpu % 64).rjust(8 * (cpu // 64 + 1), b"\0")
             ctypes.CDLL(None).sched_setaffinity(0, ctypes.c_size_t(len(mask)), mask)
     except (AttributeError, ImportError, OSError):
-        pass  # a CPU that this container does not have: a matter of speed only
+        pass  # this container does not have the CPU: costs only speed
 
 
 def _load_library(path):
-    """(library, "") or (None, why not)."""
+    """Returns (library, "") or (None, why it cannot be loaded)."""
     from ..native.library import Library, NativeUnavailable
 
     if path is None:
@@ -154,7 +159,7 @@ def _import_numpy():
         import numpy  # noqa: F401
     except Exception:
         kind, error, trace = sys.exc_info()
-        text = u"%s (Python %s) cannot import NumPy: %s\nWorkers exchange arrays: install it there."
+        text = u"%s (Python %s) cannot import NumPy: %s\nWorkers need NumPy: install it there."
         where = (as_text(sys.executable or "?"), facts()[u"version"])
         text %= where + (headline(kind, error),)
         raise Failed(-1, u"numpy", text, stack(kind, error, trace))

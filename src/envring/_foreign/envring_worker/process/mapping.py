@@ -9,8 +9,8 @@ import os
 
 
 def map_file(fd, nbytes):
-    """The first bytes of an open file as shared memory, writable."""
-    # Python 2 keeps a copy of the descriptor that programs started by an env would inherit.
+    """Maps the first bytes of an open file as shared, writable memory."""
+    # Python 2 keeps a copy of the descriptor, which programs that an env starts would inherit.
     copy = os.dup(fd)
     os.close(copy)
     mapped = mmap.mmap(fd, nbytes)

@@ -5,11 +5,12 @@ from __future__ import absolute_import, division, print_function
 
 
 class RelayPort(object):
-    """A worker's end of a batch, told and answered by frames. Results lie in the segment as ever.
+    """A worker's port that receives commands and answers by frames; results go to the segment.
 
     Args:
         stream: the channel.
-        pack, unpack: values to bytes and back.
+        pack: turns a value into bytes.
+        unpack: turns bytes into a value.
     """
 
     def __init__(self, stream, pack, unpack):
@@ -19,19 +20,19 @@ class RelayPort(object):
         self._hints = 0
 
     def next(self, timeout):
-        """The next command (op, seq, slot, action), or None after `timeout` seconds."""
+        """Returns the next command (op, seq, slot, action), or None after `timeout` seconds."""
         frame = self.stream.receive(timeout)
         return None if frame is None else tuple(self.unpack(frame)[1:])
 
     def hint(self, hints):
-        """Raises hints in the next answer, and only there."""
+        """Adds hints to the next answer only."""
         self._hints |= hints
 
     def count_batch(self, busy_ns, env_steps):
-        """Statistics are kept by the library."""
+        """Does nothing: only the library keeps statistics."""
 
     def finish(self, seq, reply=None):
-        """Says that a batch is done."""
+        """Reports that a batch is done; returns True."""
         hints, self._hints = self._hints, 0
         self.stream.send(self.pack(("done", seq, reply, hints)))
         return True

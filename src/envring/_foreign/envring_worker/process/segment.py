@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The shared memory of a vector env as numpy arrays, by the layout that the caller sends."""
+"""The shared memory of a vector env as numpy arrays, in the layout that the caller sends."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -17,7 +17,7 @@ _HEADER = struct.Struct("<8sI")  # magic and ABI version, which every version be
 
 
 class SegmentError(Exception):
-    """What was mapped is not what the caller says."""
+    """The mapped memory is not the segment that the caller announced."""
 
 
 class Segment(object):
@@ -41,8 +41,8 @@ class Segment(object):
         magic, version = _HEADER.unpack_from(self._map[: _HEADER.size])
         if magic != _MAGIC or version != abi:
             raise SegmentError(
-                "it is not a segment of this version: it begins with %r and says ABI %d, this "
-                "worker was told ABI %d" % (magic, version, abi)
+                "it is not a segment of this version: it begins with %r and has ABI %d, but the "
+                "caller announced ABI %d" % (magic, version, abi)
             )
         for name in ("off_slots", "slot_bytes", "off_final", "off_infos", "info_bytes"):
             setattr(self, name, layout[name])
@@ -58,14 +58,18 @@ class Segment(object):
         self._slots = {}
 
     def array(self, offset, shape, dtype):
-        """A writable array over bytes at offset."""
+        """Returns a writable array over the bytes at an offset.
+
+        Raises:
+            SegmentError: it is not inside the segment.
+        """
         dtype = np.dtype(dtype)
         count = dtype.itemsize
         for length in shape:
             count *= length
         if offset < 0 or offset + count > self.nbytes:
             raise SegmentError(
-                "%d bytes at %d are outside of its %d bytes" % (count, offset, self.nbytes)
+                "%d bytes at %d are outside its %d bytes" % (count, offset, self.nbytes)
             )
         return self._bytes[offset : offset + count].view(dtype).reshape(shape)
 
@@ -76,7 +80,7 @@ class Segment(object):
         ]
 
     def slot_arrays(self, slot):
-        """(observation leaves, rewards, terminations, truncations) of a slot, over all envs."""
+        """Returns (observation leaves, rewards, terminations, truncations) of a slot, all envs."""
         arrays = self._slots.get(slot)
         if arrays is None:
             base = self.off_slots + slot * self.slot_bytes
@@ -94,7 +98,7 @@ def _map(layout):
         try:
             there = os.fstat(fd).st_size
             if there < nbytes:
-                raise SegmentError("it has %d bytes, %d were announced" % (there, nbytes))
+                raise SegmentError("it has %d bytes, but the caller announced %d" % (there, nbytes))
             return map_file(fd, nbytes)
         finally:
             os.close(fd)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Envs for a caller in another interpreter: building them, describing them, running commands."""
+"""Builds envs for a caller in another interpreter, describes them, and runs its commands."""
 
 from __future__ import absolute_import, division, print_function
 
 import sys
 
-from ..answers import ForeignServer, ForeignSlice
+from ..answers import ForeignCommandLoop, ForeignSlice
 from ..commands import HINT_MOSTLY_WAITING
 from ..data import codec
 from ..data.actions import ActionReader
@@ -14,19 +14,19 @@ from ..data.obs import ObsWriter
 from ..envs import describe, sources
 from ..errors import Failed
 from ..text import as_path, as_text, headline, stack
-from .bytecode import unwritten
+from .bytecode import no_bytecode
 from .relay import RelayPort
 from .segment import Segment
 
 
 class Service(object):
-    """A worker's work.
+    """A worker's envs, from their construction to their end.
 
     Args:
         stream: the channel.
         frame: the start message's bytes.
         library: the native library, or None.
-        gone: whether the caller is gone.
+        gone: returns whether the caller is gone.
     """
 
     def __init__(self, stream, frame, library, gone):
@@ -36,13 +36,13 @@ class Service(object):
         self.gone = gone
 
     def run(self, why_not_native):
-        """Builds the envs, says what they are, and serves them until the end.
+        """Builds the envs, describes them, and runs commands until the end.
 
         Args:
-            why_not_native: text that the caller may show.
+            why_not_native: why there is no library, as text that the caller may show.
 
         Raises:
-            Failed: something of that did not work.
+            Failed: an env cannot be built or described, or the segment cannot be used.
         """
         first_env = self.config["first_env"]
         envs = self._make_envs(first_env)
@@ -54,22 +54,26 @@ class Service(object):
             self._send(("ready", description))
             message = self._receive()
             if message[0] == "attach":
-                server = self._attach(*message[1:])
+                commands = self._attach(*message[1:])
                 self._send(("attached",))
-                server.run()
+                commands.run()
         finally:
             if not self.envs.closed:
                 self.envs.close()
 
     def _make_envs(self, first_env):
-        """The envs. Closes those built before if one fails, and says which one it was."""
+        """Makes the envs. If one fails, closes those made before, and names it.
+
+        Raises:
+            Failed: one cannot be made.
+        """
         envs = []
         try:
             for source in map(_with_paths, self.config["sources"]):
                 sources.prepare([source])
                 envs.append(sources.make_env(source))
             return envs
-        except BaseException:  # one that ended the process would say nothing to the caller
+        except BaseException:  # SystemExit, too: the caller must learn the reason
             kind, error, trace = sys.exc_info()
             for env in envs:
                 _close(env)
@@ -79,7 +83,7 @@ class Service(object):
             raise Failed(env_id, u"env", headline(kind, error), stack(kind, error, trace.tb_next))
 
     def _attach(self, layout, plans):
-        """Connects envs and segment; returns what runs commands."""
+        """Connects envs and segment; returns the command loop."""
         try:
             segment = Segment(layout, self.config["abi"])
             if self.library is not None:
@@ -93,13 +97,13 @@ class Service(object):
             self.envs.actions = ActionReader(
                 plans["action"], segment.num_envs, first, first + count, segment.action_slab
             )
-            with unwritten():
+            with no_bytecode():
                 port, loop = self._open(segment)
         except Exception:
             kind, error, trace = sys.exc_info()
             text = u"the worker cannot use the shared memory: %s" % headline(kind, error)
             raise Failed(-1, u"library", text, stack(kind, error, trace))
-        return ForeignServer(
+        return ForeignCommandLoop(
             self.envs,
             port,
             self._receive,
@@ -110,7 +114,7 @@ class Service(object):
         )
 
     def _open(self, segment):
-        """(port, compiled step loop or None)."""
+        """Returns (port, compiled step loop or None)."""
         if self.library is None:
             return RelayPort(self.stream, codec.pack, codec.unpack), None
         from ..native.library import NativeLoop, NativePort, NativeUnavailable
@@ -149,7 +153,7 @@ class Service(object):
 
 
 def _with_paths(source):
-    """The source with paths as they are written here."""
+    """Returns the source with paths as this interpreter writes them."""
     source = dict(source)
     if source["env"].startswith("/"):
         source["env"] = as_path(source["env"])

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""What a foreign worker and its envs write to stderr (and stdout) goes on, and its end is kept.
+"""Forwards what a foreign worker and its envs write to stderr and stdout, and keeps the last of it.
 
-The caller has made descriptor 2 the write end of a pipe. A thread passes on what comes and keeps
-the last bytes in a memfd, which the caller reads after a death. The memfd: number of bytes so far
-(8), the last of them (a ring of TAIL_BYTES), incoming bytes (zeros but between a read and their
-being kept), just as envring.workers.stderr has it.
+The caller has made descriptor 2 the write end of a pipe. A thread forwards its bytes and keeps the
+last of them in a memfd, which the caller reads when the worker has died. The memfd holds the number
+of bytes so far (8), the last of them (a ring of TAIL_BYTES), and incoming bytes (zeros, except
+between reading and keeping them), in the same format as envring.workers.stderr.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -27,7 +27,7 @@ _PIPE_BYTES = 1 << 20
 
 
 def _keep(shared, data):
-    """Adds bytes to the last ones."""
+    """Adds bytes to those kept."""
     (count,) = _HEAD.unpack(shared[: _HEAD.size])  # the caller may have added some
     kept = data[-TAIL_BYTES:]
     at = (count + len(data) - len(kept)) % TAIL_BYTES
@@ -39,12 +39,18 @@ def _keep(shared, data):
 
 
 def capture(read_fd, tail_fd, pass_on_fd):
-    """Starts the thread; pass_on_fd -1 passes nothing on."""
+    """Starts the thread.
+
+    Args:
+        read_fd: read end of the pipe.
+        tail_fd: the memfd.
+        pass_on_fd: where to forward the bytes, -1 for nowhere.
+    """
     try:
-        # C code that prints while it holds the interpreter's lock cannot wait for the thread.
+        # C code that prints while it holds the GIL would block the thread when the pipe is full.
         fcntl.fcntl(2, _F_SETPIPE_SZ, _PIPE_BYTES)
     except (OSError, IOError):
-        pass  # so many bytes are not granted to everybody
+        pass  # the kernel limits the size for this user
     shared = map_file(tail_fd, os.fstat(tail_fd).st_size)
     thread = threading.Thread(
         target=_run, args=(_reader(read_fd, shared), shared, pass_on_fd), name="envring-stderr"
@@ -65,15 +71,15 @@ def _run(read, shared, pass_on_fd):
             if pass_on_fd >= 0:
                 _pass_on(data, pass_on_fd)
     except:  # noqa: E722
-        # When Python 2 ends names become None, Exception among them, while threads still run.
+        # When Python 2 exits, globals become None, Exception included, while threads still run.
         if None not in (_HEAD, _INCOMING, _keep, _pass_on):
             raise
 
 
 def _reader(fd, shared):
-    """A function that moves what comes into the shared memory and says how much that was.
+    """Returns a function that reads incoming bytes into the shared memory and returns their count.
 
-    The kernel puts it there where it can, so that a worker killed in between loses nothing.
+    Where possible the kernel writes them there directly, so that a killed worker loses none.
     """
     readv = getattr(os, "readv", None)
     if readv is not None:
@@ -102,11 +108,11 @@ def _pass_on(data, fd):
         try:
             data = data[retried(os.write, fd, data) :]
         except OSError:
-            return  # nobody reads the caller's stderr: not the env's trouble
+            return  # nobody reads the caller's stderr, which must not affect the env
 
 
 class _Utf8File(object):
-    """A file of Python 2 that takes any text: env authors print for a terminal, this is a pipe."""
+    """A Python 2 file that accepts any text, as a terminal does and a pipe does not."""
 
     def __init__(self, file):
         self._file = file
@@ -123,7 +129,7 @@ class _Utf8File(object):
 
 
 def open_streams():
-    """Gives sys.stdout and sys.stderr a form that no print fails at, whatever the locale says."""
+    """Replaces sys.stdout and sys.stderr, so that no print fails in any locale."""
     if sys.version_info[0] == 2:
         sys.stdout, sys.stderr = _Utf8File(sys.stdout), _Utf8File(sys.stderr)
         return

@@ -13,8 +13,8 @@ import struct
 import time
 
 _HEAD = struct.Struct("<Q")
-_PIECE = 1 << 20  # bytes asked for at once
-_JOINED = 1 << 16  # up to so many bytes are copied to save a call
+_PIECE = 1 << 20  # bytes to read at once
+_JOINED = 1 << 16  # up to this size, bytes are copied to save a system call
 
 _now = getattr(time, "monotonic", time.time)
 
@@ -24,7 +24,7 @@ class StreamClosed(EOFError):
 
 
 def retried(call, *args):
-    """Calls again what a signal interrupted: Python 2 leaves that to its users."""
+    """Calls a function, again if a signal interrupts it, which Python 2 does not do."""
     while True:
         try:
             return call(*args)
@@ -34,9 +34,14 @@ def retried(call, *args):
 
 
 def wait_for(fd, events, timeout):
-    """Whether one of the events came within so many seconds; None waits for ever.
+    """Waits for one of the events; returns whether it came within the timeout.
 
-    An end at which nobody is any more counts as an event.
+    A closed other end counts as an event.
+
+    Args:
+        fd: the descriptor.
+        events: as for `select.poll`.
+        timeout: seconds, None to wait for ever.
     """
     poll = select.poll()
     poll.register(fd, events)
@@ -54,7 +59,8 @@ class Stream(object):
     """Frames to and from the caller.
 
     Args:
-        incoming, outgoing: descriptors, which may be two of one socket.
+        incoming: descriptor to read from.
+        outgoing: descriptor to write to; both may refer to the same socket.
     """
 
     def __init__(self, incoming, outgoing):
@@ -62,7 +68,11 @@ class Stream(object):
         self.outgoing = outgoing
 
     def send(self, data):
-        """Sends a frame of these bytes; raises StreamClosed if the caller is gone."""
+        """Sends a frame of these bytes.
+
+        Raises:
+            StreamClosed: the caller is gone.
+        """
         head = _HEAD.pack(len(data))
         if len(data) <= _JOINED:
             self._write(head + data)
@@ -71,9 +81,10 @@ class Stream(object):
             self._write(data)
 
     def receive(self, timeout=None):
-        """The next frame's bytes, or None if none began within `timeout` seconds.
+        """Returns the next frame's bytes, or None if none began within `timeout` seconds.
 
-        Raises StreamClosed if the caller is gone.
+        Raises:
+            StreamClosed: the caller is gone.
         """
         if timeout is not None and not wait_for(self.incoming, select.POLLIN, timeout):
             return None
@@ -103,7 +114,7 @@ class Stream(object):
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _wait_or_close(self, error, fd, events):
-        # Whoever started us may share the file with us and have it non-blocking.
+        # the file may be shared with a process that made it non-blocking
         if error.errno not in (errno.EAGAIN, errno.EWOULDBLOCK):
             raise StreamClosed(str(error))
         wait_for(fd, events, None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Takes the place of Portal-Env in a worker: a portal hands its factory over instead of serving."""
+"""Replaces Portal-Env in a worker: a portal keeps its factory for the worker and does not serve."""
 
 from .env_side_portal import EnvSidePortal
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What env_main.py files read from Portal-Env's configuration. Nothing listens on these ports."""
+"""Portal-Env's configuration, as env_main.py files read it. Nothing listens on these ports."""
 
 import collections
 

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""The env's side of a portal, which here only says how envs are made."""
+"""The env's side of a portal, which here only keeps the env factory."""
 
 import threading
 
 
 class Started(BaseException):
-    """A portal was started: the script has done its work."""
+    """A portal was started: the script needs to run no further."""
 
 
 class EnvSidePortal(object):
@@ -13,7 +13,7 @@ class EnvSidePortal(object):
 
     Args:
         env_factory: called with the caller's env_args and env_kwargs for each env.
-        port: of no meaning here.
+        port: ignored.
     """
 
     made = []
@@ -25,7 +25,7 @@ class EnvSidePortal(object):
         self.made.append(self)
 
     def start(self):
-        """Ends the script, if it is called where it could block the script."""
+        """Ends the script, if it is called in the main thread, where the original blocks."""
         self.started.append(self)
         if threading.current_thread().name == "MainThread":
             raise Started
