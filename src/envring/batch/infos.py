@@ -46,10 +46,10 @@ _MAX_NAMED = 16  # keys of a path in a message
 
 @dataclass(eq=False)
 class _Leaf:
-    """A key of the batch, and where the templates that have it (by tid) keep its values."""
+    """A key of the batch, and where the templates that have it (by template_id) keep its values."""
 
     kind: object
-    tids: tuple[int, ...] = ()
+    template_ids: tuple[int, ...] = ()
     columns: dict[Column, tuple[int, ...]] = field(default_factory=dict)
     levels: list[tuple[int, list[Node]]] = field(default_factory=list)
     places: dict[int, int] = field(default_factory=dict)
@@ -109,7 +109,7 @@ class InfoAssembler:
 
     def assemble(
         self,
-        tids: NDArray[np.uint16],
+        template_ids: NDArray[np.uint16],
         objects: Objects,
         odd: Mapping[int, Any],
         final_obs: FinalObs,
@@ -118,7 +118,7 @@ class InfoAssembler:
         """Return the batched infos of one batch, in arrays of their own.
 
         Args:
-            tids: Template ids, shape `(num_envs,)`, as the workers wrote them.
+            template_ids: Template ids, shape `(num_envs,)`, as the workers wrote them.
             objects: Environment id to its object values, from all workers.
             odd: Environment id to the info that travelled whole, from all workers.
             final_obs: Returns the final observation of an environment; called once for each
@@ -131,7 +131,7 @@ class InfoAssembler:
                 Gymnasium's error as cause), an environment's info is not a dict, or a worker
                 sent something impossible. The next batch is not affected.
         """
-        batch = tids.tobytes()
+        batch = template_ids.tobytes()
         if add_info is None:
             if batch == self._empty:
                 return {}
@@ -140,8 +140,8 @@ class InfoAssembler:
             if self._plan is not None:
                 return _run(self._plan, objects, final_obs)
         infos = [
-            self._info(env, tid, objects, odd, final_obs)
-            for env, tid in enumerate(np.frombuffer(batch, np.uint16).tolist())
+            self._info(env, template_id, objects, odd, final_obs)
+            for env, template_id in enumerate(np.frombuffer(batch, np.uint16).tolist())
         ]
         batched: dict[str, Any] = {}
         if add_info is not None:
@@ -156,13 +156,18 @@ class InfoAssembler:
         return batched
 
     def _info(
-        self, env: int, tid: int, objects: Objects, odd: Mapping[int, Any], final_obs: FinalObs
+        self,
+        env: int,
+        template_id: int,
+        objects: Objects,
+        odd: Mapping[int, Any],
+        final_obs: FinalObs,
     ) -> Any:
         """Return one environment's info as the environment returned it."""
-        if tid == EMPTY:
+        if template_id == EMPTY:
             return {}
-        if tid != ODD:
-            return rebuild(self._book.nodes(tid, env), env, objects, final_obs)
+        if template_id != ODD:
+            return rebuild(self._book.nodes(template_id, env), env, objects, final_obs)
         if env not in odd:
             raise InfoError(
                 f"The reply of its worker lacks the info of env {env}. "
@@ -179,12 +184,17 @@ class InfoAssembler:
     def _bind(self, batch: bytes) -> None:
         """Make the plan for a batch's templates; None where infos have to be fed one by one."""
         order = np.frombuffer(batch, np.uint16)
-        present = tuple(tid for tid in dict.fromkeys(order.tolist()) if tid != EMPTY)
+        present = tuple(
+            template_id for template_id in dict.fromkeys(order.tolist()) if template_id != EMPTY
+        )
         if ODD in present:
             self._plan, self._batch = None, batch
             return
         if present not in self._recipes:
-            levels = [(tid, self._book.nodes(tid, int(np.argmax(order == tid)))) for tid in present]
+            levels = [
+                (template_id, self._book.nodes(template_id, int(np.argmax(order == template_id))))
+                for template_id in present
+            ]
             if len(self._recipes) == _MAX_RECIPES:
                 self._recipes.clear()
             self._recipes[present] = _merge(levels)
@@ -201,7 +211,7 @@ class InfoAssembler:
         """Bind one level of a recipe to the environments that hold each template."""
         ops: list[_Op] = []
         for key, leaf in leaves.items():
-            mask, envs = _holders(leaf.tids, order, holders)
+            mask, envs = _holders(leaf.template_ids, order, holders)
             make: Callable[..., Any]
             if leaf.kind == "dict":
                 make = partial(_run, self._ops(leaf.merged, order, holders))
@@ -213,8 +223,8 @@ class InfoAssembler:
                 make = partial(np.not_equal, column.view, 0) if column.boolean else column.view.copy
             else:
                 sources = [
-                    (column.view, _holders(tids, order, holders)[1])
-                    for column, tids in leaf.columns.items()
+                    (column.view, _holders(template_ids, order, holders)[1])
+                    for column, template_ids in leaf.columns.items()
                 ]
                 column = next(iter(leaf.columns))
                 make = partial(_gather, column.view.shape, column.dtype, sources)
@@ -260,16 +270,16 @@ def _has(info: Any, path: Sequence[Any]) -> bool:
 def _merge(levels: Iterable[tuple[int, list[Node]]]) -> dict[str, _Leaf] | None:
     """Merge templates, in order, as far as nothing is converted; None where they conflict."""
     leaves: dict[str, _Leaf] = {}
-    for tid, nodes in levels:
+    for template_id, nodes in levels:
         for node in nodes:
             leaf = leaves.setdefault(node.key, _Leaf(node.kind))
             if leaf.kind != node.kind:
                 return None
-            leaf.tids += (tid,)
-            leaf.levels.append((tid, node.level))
-            leaf.places[tid] = node.place
+            leaf.template_ids += (template_id,)
+            leaf.levels.append((template_id, node.level))
+            leaf.places[template_id] = node.place
             if node.column is not None:
-                leaf.columns[node.column] = (*leaf.columns.get(node.column, ()), tid)
+                leaf.columns[node.column] = (*leaf.columns.get(node.column, ()), template_id)
     for key, leaf in leaves.items():
         merged = _merge(leaf.levels)
         if merged is None or "_" + key in leaves:
@@ -279,17 +289,17 @@ def _merge(levels: Iterable[tuple[int, list[Node]]]) -> dict[str, _Leaf] | None:
 
 
 def _holders(
-    tids: tuple[int, ...],
+    template_ids: tuple[int, ...],
     order: NDArray[np.uint16],
     holders: dict[tuple[int, ...], tuple[_Array, _Envs]],
 ) -> tuple[_Array, _Envs]:
-    """Return the mask and the ids of the environments whose template is among `tids`."""
-    found = holders.get(tids)
+    """Return the mask and the ids of the environments whose template is among `template_ids`."""
+    found = holders.get(template_ids)
     if found is None:
-        mask = order == tids[0]
-        for tid in tids[1:]:
-            mask |= order == tid
-        found = holders[tids] = mask, mask.nonzero()[0]
+        mask = order == template_ids[0]
+        for template_id in template_ids[1:]:
+            mask |= order == template_id
+        found = holders[template_ids] = mask, mask.nonzero()[0]
     return found
 
 

@@ -145,18 +145,19 @@ class TemplateBook:
         self._nodes: dict[int, list[Node]] = {}
         self._signatures: set[object] = set()
 
-    def nodes(self, tid: int, env: int) -> list[Node]:
-        """Return the entries of template `tid`, by which `env` sent its info.
+    def nodes(self, template_id: int, env: int) -> list[Node]:
+        """Return the entries of template `template_id`, by which `env` sent its info.
 
         Raises:
             InfoError: If there is no such template.
         """
-        if tid not in self._nodes:
+        if template_id not in self._nodes:
             raise InfoError(
-                f"The info of env {env} names template {tid}, which does not exist: the memory "
-                "shared with its worker is damaged. Close this vector env and make a new one."
+                f"The info of env {env} names template {template_id}, which does not exist: the "
+                "memory shared with its worker is damaged. Close this vector env and make a new "
+                "one."
             )
-        return self._nodes[tid]
+        return self._nodes[template_id]
 
     def learn(self, odd: Mapping[int, object]) -> list[Template]:
         """Make templates for odd infos that would fit one; see `InfoAssembler.learn`."""
@@ -182,9 +183,9 @@ class TemplateBook:
 
     def _announce(self, signed: tuple[Entry, ...]) -> Template:
         """Give the template of a signature, whose columns exist, an id."""
-        tid = len(self.templates) + 1
-        self._nodes[tid] = []
-        template = (tid, self._entries(signed, (), self._nodes[tid], count()))
+        template_id = len(self.templates) + 1
+        self._nodes[template_id] = []
+        template = (template_id, self._entries(signed, (), self._nodes[template_id], count()))
         self.templates.append(template)
         return template
 
