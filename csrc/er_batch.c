@@ -42,7 +42,10 @@ int er_worker_open(er_worker_end_t *end, er_segment_t *segment, uint32_t worker,
     end->worker = worker;
     end->first_env = first_env;
     end->num_envs = num_envs;
-    er_worker_t *block = er_worker(segment, worker);
+    er_worker_t *block = end->block = er_worker(segment, worker);
+    end->env_seq = er_env_seq(segment) + first_env;
+    end->ready = er_ready(segment);
+    end->template_ids = (uint16_t *)er_at(segment, segment->off_template_ids) + first_env;
     int r = er_ring_open_consumer(&end->commands, &block->commands,
                                   er_command_data(segment, worker), segment->command_ring_bytes);
     if (r < 0) return r;
@@ -118,21 +121,19 @@ int er_worker_stall(er_worker_end_t *end, int64_t deadline_ns) {
 
 /* Spares the caller a look at every env's template id, and the cache misses with it. */
 static uint32_t any_info(const er_worker_end_t *end) {
-    const uint16_t *template_ids = er_at(end->segment, end->segment->off_template_ids);
     uint32_t seen = 0;
-    for (uint32_t i = 0; i < end->num_envs; i++) seen |= template_ids[end->first_env + i];
+    for (uint32_t i = 0; i < end->num_envs; i++) seen |= end->template_ids[i];
     return seen != 0;
 }
 
 void er_worker_finish(er_worker_end_t *end, uint32_t seq) {
     er_segment_t *s = end->segment;
-    er_worker(s, end->worker)->report.infos = any_info(end);
-    er_atomic32_t *env_seq = er_env_seq(s) + end->first_env;
+    end->block->report.infos = any_info(end);
     for (uint32_t i = 0; i < end->num_envs; i++) {
         /* SYNC POINT: result. Release: slot, report and reply are complete. */
-        er_store_release(&env_seq[i], seq);
+        er_store_release(&end->env_seq[i], seq);
     }
-    er_ready_mark(er_ready(s), end->first_env, end->num_envs);
+    er_ready_mark(end->ready, end->first_env, end->num_envs);
     int32_t count = (int32_t)end->num_envs;
     /* SYNC POINT: pending. Both sides: the last worker's ring carries every other's marks too. */
     int32_t left = er_fetch_sub_acq_rel(&s->progress.pending, count) - count;

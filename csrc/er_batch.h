@@ -41,6 +41,10 @@ typedef struct {
 
 typedef struct {
     er_segment_t *segment;
+    er_worker_t *block;     /* this and the next three: found by the header once, */
+    er_atomic32_t *env_seq; /* because an env may write nonsense there; first env's */
+    er_atomic64_t *ready;
+    const uint16_t *template_ids; /* first env's */
     uint32_t worker;
     uint32_t first_env;
     uint32_t num_envs;

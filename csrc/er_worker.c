@@ -19,14 +19,12 @@ int er_port_open(er_port_t *port, void *base, uint32_t worker, uint32_t first_en
     memset(port, 0, sizeof *port);
     er_wait_open(&port->end.wait, spin_seconds, adaptive, yield_every);
     er_spread_open(&port->spread, segment);
-    int r = er_worker_open(&port->end, segment, worker, first_env, num_envs);
-    if (r == 0) port->block = er_worker(segment, worker);
-    return r;
+    return er_worker_open(&port->end, segment, worker, first_env, num_envs);
 }
 
 /* Waits from `start` on: so much is counted. */
 static int next(er_port_t *port, int64_t start, int64_t timeout_ns) {
-    er_stats_t *stats = &port->block->stats;
+    er_stats_t *stats = &port->end.block->stats;
     int r = er_worker_next(&port->end, &port->command, start + timeout_ns);
     if (r < 0) return r;
     port->since = er_park_now();
@@ -41,7 +39,7 @@ int er_port_next(er_port_t *port, int64_t timeout_ns) {
 }
 
 void er_port_count(er_port_t *port, int64_t busy_ns, uint64_t env_steps) {
-    er_stats_t *stats = &port->block->stats;
+    er_stats_t *stats = &port->end.block->stats;
     er_stat_add(&stats->busy_ns, (uint64_t)busy_ns);
     er_stat_add(&stats->batches, 1);
     er_stat_add(&stats->env_steps, env_steps);
@@ -64,7 +62,7 @@ static int send(er_port_t *port, const uint8_t *reply, uint64_t bytes) {
 }
 
 int er_port_finish(er_port_t *port, uint32_t seq, const void *reply, uint64_t bytes) {
-    er_report_t *report = &port->block->report;
+    er_report_t *report = &port->end.block->report;
     report->reply_bytes = reply ? bytes : 0;
     report->hints = port->hints;
     port->hints = 0;
@@ -72,20 +70,20 @@ int er_port_finish(er_port_t *port, uint32_t seq, const void *reply, uint64_t by
     if (r <= 0) return r;
     er_worker_finish(&port->end, seq);
     if (er_load_relaxed(&port->end.segment->timed)) {
-        er_stat_set(&port->block->stats.finished_ns[seq & 1], (uint64_t)er_park_now());
+        er_stat_set(&port->end.block->stats.finished_ns[seq & 1], (uint64_t)er_park_now());
     }
     return 1;
 }
 
 void er_port_count_for(er_port_t *port, er_steploop_t *loop) {
     loop->timed = &port->end.segment->timed;
-    loop->stats = &port->block->stats;
+    loop->stats = &port->end.block->stats;
 }
 
 void er_port_count_step(er_port_t *port, const er_steploop_t *loop) {
     int64_t now = er_park_now();
     er_port_count(port, now - port->since, loop->num_envs);
-    er_stat_set(&port->block->stats.slow_rows, loop->slow_rows);
+    er_stat_set(&port->end.block->stats.slow_rows, loop->slow_rows);
     port->since = now;
 }
 

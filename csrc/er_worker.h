@@ -15,7 +15,6 @@
 
 typedef struct {
     er_worker_end_t end;
-    er_worker_t *block;   /* the worker's, in the segment */
     er_command_t command; /* the last one taken */
     er_spread_t spread;
     int64_t since;  /* when it was taken, or when its step was done */

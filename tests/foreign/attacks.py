@@ -25,6 +25,7 @@ import numpy as np
 from gymnasium.error import ClosedEnvironmentError
 
 from envring import EnvringError, EnvSource, Prefix, Python, RingVectorEnv
+from foreign.test_relay import WithoutLibrary
 
 FILE = Path(__file__).with_name("plain_attacker.py")
 STEPS = 4
@@ -33,7 +34,8 @@ MOST = 40.0  # seconds of a run, all its calls together
 HERE = Python(sys.executable)
 OTHER = Prefix(sys.prefix)  # another launcher: its workers share nothing with those of HERE
 SANDBOX = Python(sys.executable, sandbox=True)
-PLACES = ["alone", "beside local envs", "between local envs", "beside another"]
+RELAYED = WithoutLibrary(sys.executable)  # the caller serves the rings of such a worker
+PLACES = ["alone", "beside local envs", "between local envs", "beside another", "relayed"]
 if shutil.which("bwrap"):
     PLACES.append("in a sandbox")
 
@@ -69,6 +71,7 @@ def run(seed: int) -> str:
         "beside local envs": [Quiet, Quiet, attacker(seed, HERE)],
         "between local envs": [Quiet, attacker(seed, HERE), Quiet],
         "beside another": [attacker(seed, HERE), attacker(seed, OTHER, ["stderr"])],
+        "relayed": [attacker(seed, RELAYED), Quiet, attacker(seed, RELAYED)],
         "in a sandbox": [Quiet, attacker(seed, SANDBOX)],
     }[place]
     local = [number for number, fn in enumerate(fns) if fn is Quiet]

@@ -13,7 +13,7 @@ from typing import Any
 from envring.core import _core
 from envring.errors import EnvringError, format_env_ids
 from envring.pool.reply import Reply, check_part
-from envring.workers.handle import WorkerHandle
+from envring.workers.handle import WorkerHandle, damaged
 from envring.workers.relay import Relay
 
 _REPLIES, _INFOS = 1, 2  # of CallerPort.attention
@@ -89,7 +89,7 @@ class Replies:
                 part = self._parts.setdefault(w, bytearray())
                 part += data
                 if len(part) > MAX_REPLY:
-                    raise self._damaged(w, f"its reply has more than {MAX_REPLY} bytes")
+                    raise damaged(self._workers[w], f"its reply has more than {MAX_REPLY} bytes")
         self._port.ring()
 
     def drop(self) -> None:
@@ -105,20 +105,16 @@ class Replies:
         try:
             return self._port.drain(w)
         except OSError as error:
-            raise self._damaged(w, "the positions of its ring are impossible") from error
+            raise damaged(self._workers[w], "the positions of its ring are impossible") from error
 
     def _take(self, w: int, nbytes: int) -> bytes:
         data = self._parts.pop(w, None) or bytearray()
         data += self._ring(w)
         if len(data) != nbytes:
-            raise self._damaged(w, f"its reply has {len(data)} bytes, {nbytes} were announced")
+            raise damaged(
+                self._workers[w], f"its reply has {len(data)} bytes, {nbytes} were announced"
+            )
         return bytes(data)
-
-    def _damaged(self, w: int, what: str) -> EnvringError:
-        return EnvringError(
-            f"The memory shared with the worker of {format_env_ids(self._workers[w].env_ids)} is "
-            f"damaged: {what}. Close this vector env and make a new one."
-        )
 
     def _read(self, worker: WorkerHandle, data: bytes) -> dict[str, Any]:
         try:

@@ -119,12 +119,13 @@ class WorkerPool:
             self.options.yield_every,
             self.num_envs,
         )
-        starting.attach(self.workers, segment, plans, self.segment_file, self.options.start_timeout)
+        # before workers have the segment: from then on an env may write nonsense into its header
         for w, description in enumerate(self.descriptions):
             if description.get("foreign") and not description.get("native"):
                 self._relays[w] = Relay(w, self.workers[w], segment)
         num_leaves = len(segment.spec.obs_leaves)
         self._replies = Replies(self.port, self.workers, self._relays, num_leaves)
+        starting.attach(self.workers, segment, plans, self.segment_file, self.options.start_timeout)
 
     @property
     def processes(self) -> list[Any]:
@@ -222,6 +223,8 @@ class WorkerPool:
         for relay in self._relays.values():
             try:
                 relay.forward(self._look_for_deaths)
+            except EnvringError as error:
+                raise self._end(error) from error.__cause__
             except ChannelClosed:
                 relay.worker.wait_until_dead(1.0)
                 self._look_for_deaths()

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
-from envring.errors import WorkerDied
+from envring.errors import EnvringError, WorkerDied, format_env_ids
 from envring.transport.channel import Channel
 from envring.transport.forked import own
 from envring.transport.polling import readable
@@ -115,3 +115,12 @@ class WorkerHandle:
         if self.pidfd >= 0:
             os.close(self.pidfd)
             self.pidfd = -1
+
+
+def damaged(worker: WorkerHandle, what: str) -> EnvringError:
+    """The error for memory that holds what no worker of ours writes."""
+    which = format_env_ids(worker.env_ids)
+    return EnvringError(
+        f"The memory shared with the worker of {which} is damaged: {what}. Close this vector env "
+        "and make a new one."
+    )

@@ -14,7 +14,7 @@ from envring.core import _core
 from envring.errors import CodecError
 from envring.transport.codec import as_bytes
 from envring.transport.segment import MappedSegment
-from envring.workers.handle import WorkerHandle
+from envring.workers.handle import WorkerHandle, damaged
 
 
 class Relay:
@@ -41,12 +41,19 @@ class Relay:
 
         Raises:
             ChannelClosed: the worker is gone.
+            EnvringError: the ring is damaged.
         """
-        while (command := self._port.next(0.0)) is not None:
+        while (command := self._next()) is not None:
             _, seq, _, _ = command
             if seq:
                 self._seq, self.busy = seq, True
             self.worker.channel.send(("command", *command), on_slice)
+
+    def _next(self) -> tuple[int, int, int, int] | None:
+        try:
+            return self._port.next(0.0)
+        except OSError as error:
+            raise damaged(self.worker, "the positions of its ring are impossible") from error
 
     def take(self, timeout: float, on_slice: Callable[[], None]) -> None:
         """Reads an answer that has begun to come, and publishes the batch.
