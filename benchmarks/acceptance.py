@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envring.bench import machine, workloads
-from envring.bench.cells import Cell, CellResult
+from envring.bench.cells import Cell
 from envring.bench.process import PeerFailed, PeerProcess
 from envring.bench.runner import run_cell
+from envring.bench.samples import CellResult
 from envring.bench.start import leaving_on_signals, require_extra
 from envring.bench.stats import Spread, spread
 from envring.cpus import allowed_cpus, usable_cpus

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from envring import Micromamba
 from envring.bench import machine
-from envring.bench.cells import QUIET
+from envring.bench.samples import QUIET
 from envring.bench.stats import Spread, paired_ratios, spread
 from envring.cpus import allowed_cpus
 from envring.launchers import environment

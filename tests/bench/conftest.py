@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from envring.bench.cells import Cell, CellResult, Sample
+from envring.bench.cells import Cell
+from envring.bench.samples import CellResult, Sample
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from envring.bench import stats
-from envring.bench.cells import Cell, CellResult, Contestant, Latency
+from envring.bench.cells import Cell, Contestant
+from envring.bench.samples import CellResult, Latency
 
 
 def test_ratios_do_not_see_the_drift(result):

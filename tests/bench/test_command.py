@@ -13,9 +13,9 @@ import pytest
 from click.testing import CliRunner
 
 from envring.bench import inventory, matrix, peers, results, run, start
-from envring.bench.cells import Sample
 from envring.bench.results import Document
 from envring.bench.run import Wish
+from envring.bench.samples import Sample
 from envring.cli.commands import command
 
 SHORT = ["--quick", "--envs", "2", "--rounds", "1", "--seconds", "5"]

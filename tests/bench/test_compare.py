@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from envring.bench import compare
-from envring.bench.cells import Cell, CellResult, Contestant, Sample
+from envring.bench.cells import Cell, Contestant
 from envring.bench.results import Document
+from envring.bench.samples import CellResult, Sample
 
 PEERS = ("envring", "async", "bare")
 

@@ -7,8 +7,9 @@ import sys
 import pytest
 
 from envring.bench import figures
-from envring.bench.cells import Cell, CellResult, Contestant, Footprint, Latency
+from envring.bench.cells import Cell, Contestant
 from envring.bench.results import Document
+from envring.bench.samples import CellResult, Footprint, Latency
 from envring.bench.stats import Interval
 
 

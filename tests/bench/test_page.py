@@ -4,8 +4,9 @@
 import pytest
 
 import page
-from envring.bench.cells import Cell, CellResult, Sample
+from envring.bench.cells import Cell
 from envring.bench.results import Document
+from envring.bench.samples import CellResult, Sample
 
 
 @pytest.fixture

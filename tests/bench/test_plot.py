@@ -7,8 +7,9 @@ import pytest
 from matplotlib.image import imread
 
 from envring.bench import plot
-from envring.bench.cells import Cell, Latency, Sample
+from envring.bench.cells import Cell
 from envring.bench.results import Document
+from envring.bench.samples import Latency, Sample
 
 
 def height(path, document):

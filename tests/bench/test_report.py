@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from envring.bench import compare, report
-from envring.bench.cells import Footprint
 from envring.bench.results import Document
+from envring.bench.samples import Footprint
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from envring.bench.cells import Cell, CellResult, Contestant, Footprint, Latency
+from envring.bench.cells import Cell, Contestant
 from envring.bench.results import Document, read, write
+from envring.bench.samples import CellResult, Footprint, Latency
 
 FIRST = {
     "format": 1,

@@ -4,8 +4,9 @@
 import pytest
 
 from envring.bench import summary
-from envring.bench.cells import Cell, CellResult
+from envring.bench.cells import Cell
 from envring.bench.results import Document
+from envring.bench.samples import CellResult
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from envring.bench import tune
-from envring.bench.cells import Cell, CellResult, Sample
+from envring.bench.cells import Cell
+from envring.bench.samples import CellResult, Sample
 from envring.bench.search import NothingMeasured, Search, count_passes
 from envring.bench.tune import DEFAULTS, Settings
 

@@ -20,8 +20,9 @@ from envring.bench.arguments import duration, many, number, one
 from envring.bench.start import leaving_on_signals, require_extra
 
 if TYPE_CHECKING:
-    from envring.bench.cells import Cell, CellResult
+    from envring.bench.cells import Cell
     from envring.bench.results import Document
+    from envring.bench.samples import CellResult
 
 _PRESENT = click.Path(exists=True, dir_okay=False, path_type=Path)
 _MATRICES = ("default", "quick", "full")

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from envring.bench import figures
-from envring.bench.cells import BARE, QUIET, CellResult, Contestant
+from envring.bench.cells import BARE, Contestant
 from envring.bench.results import Document
+from envring.bench.samples import QUIET, CellResult
 from envring.bench.stats import Interval
 
 Word = Literal["faster", "slower", "no difference seen", "only in old", "only in new"]

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from envring.bench.cells import BARE, BARE_ALL, QUIET, Cell, CellResult, Footprint
+from envring.bench.cells import BARE, BARE_ALL, Cell
 from envring.bench.peers import adapters
 from envring.bench.results import Document
+from envring.bench.samples import QUIET, CellResult, Footprint
 from envring.bench.stats import Interval, Spread, spread
 from envring.bench.workloads import WORKLOADS
 

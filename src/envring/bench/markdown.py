@@ -7,9 +7,9 @@ import shlex
 from collections.abc import Iterable, Sequence
 
 from envring.bench import figures, summary
-from envring.bench.cells import CellResult
 from envring.bench.compare import COLUMNS, Verdict, conclusion, split
 from envring.bench.results import Document
+from envring.bench.samples import CellResult
 
 _FOLDED_FROM = 4  # so many cells are shown behind a line to click on
 

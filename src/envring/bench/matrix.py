@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""Which cells are measured, for how long each, and one run over all of them."""
+"""Which cells are measured, and for how long each."""
 
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from envring.bench import peers, workloads
-from envring.bench.cells import Cell, CellResult
-from envring.bench.runner import GRACE_SECONDS, run_cell
+from envring.bench.cells import Cell
 from envring.cpus import usable_cpus
 
 PEERS = ("envring", "async", "sync", "bare")
@@ -35,8 +33,6 @@ _FOR_PONG = (  # an env of which takes 0.2 s to start: not every peer can have 6
     "bare-all",
 )
 
-_LEAST_SECONDS = 2.0  # for a cell
-_BREAKDOWN_SECONDS = 2.0
 TURNS_SECONDS = 2.2  # of one peer in a cell of a full matrix: its slices of all rounds
 _IMPORT_SECONDS = {"stable_baselines3": 1.6, "tianshou": 1.6, "torchrl": 2.0}  # with torch
 
@@ -191,80 +187,3 @@ def only(planned: Iterable[Planned], names: Sequence[str]) -> tuple[Planned, ...
         if few:
             kept.append(plan(replace(each.cell, contestants=few)))
     return tuple(kept)
-
-
-def run(
-    planned: Sequence[Planned],
-    *,
-    seconds: float,
-    rounds: int,
-    slice_seconds: float,
-    cores: int | None = None,
-    breakdown: bool = False,
-    began: Callable[[int, Cell], None] = lambda index, cell: None,
-    advanced: Callable[[], None] = lambda: None,
-    finished: Callable[[CellResult], None] = lambda result: None,
-) -> list[CellResult]:
-    """Measure every cell, one after the other.
-
-    Time that one cell does not need is there for those behind it, and what one took too long they
-    lack. A cell for which nothing is left is not begun, and says so.
-
-    Args:
-        planned: The cells and their shares.
-        seconds: For all of them together; what hangs in the last one may add a few seconds.
-        rounds: How often each peer gets a slice, time allowing.
-        slice_seconds: Length of a slice; shorter where time is short.
-        cores: Usable processors; by default those of this process.
-        breakdown: Whether to find out where the time of a step goes, for each of our own peers.
-        began: Called with the cell's index before each.
-        advanced: Called after each slice.
-        finished: Called after each cell.
-
-    Returns:
-        A result for each cell.
-    """
-    cores = cores or usable_cpus()
-    end = time.monotonic() + seconds
-    results: list[CellResult] = []
-    for index, each in enumerate(planned):
-        began(index, each.cell)
-        now = time.monotonic()
-        share = (end - now) * each.share / sum(later.share for later in planned[index:])
-        share = max(_LEAST_SECONDS, share)
-        if index and now >= end:
-            result = CellResult(each.cell, cores)
-            result.failures = dict.fromkeys(each.cell.peers, "not measured: no time was left")
-        else:
-            result = _measure(each.cell, cores, share, rounds, slice_seconds, breakdown, advanced)
-        results.append(result)
-        finished(result)
-    return results
-
-
-def _measure(
-    cell: Cell,
-    cores: int,
-    share: float,
-    rounds: int,
-    slice_seconds: float,
-    breakdown: bool,
-    advanced: Callable[[], None],
-) -> CellResult:
-    """One cell, within about ``share`` seconds."""
-    try:
-        return run_cell(
-            cell,
-            cores=cores,
-            rounds=rounds,
-            slice_seconds=slice_seconds,
-            deadline=time.monotonic() + share,
-            construct_seconds=0.75 * share,
-            grace=min(GRACE_SECONDS, max(2.0, share / 4)),
-            breakdown_seconds=min(_BREAKDOWN_SECONDS, 0.05 * share) if breakdown else 0.0,
-            advanced=advanced,
-        )
-    except ValueError as error:  # a workload that needs a package which is not here
-        result = CellResult(cell, cores)
-        result.refusals = dict.fromkeys(cell.peers, str(error))
-        return result

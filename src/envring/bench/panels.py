@@ -11,8 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from envring.bench import figures
-from envring.bench.cells import CellResult
 from envring.bench.peers import adapters
+from envring.bench.samples import CellResult
 from envring.bench.stats import spread
 
 INK = "#1f2933"

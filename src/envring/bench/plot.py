@@ -15,8 +15,8 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from envring.bench import figures, panels, summary
-from envring.bench.cells import CellResult
 from envring.bench.results import Document
+from envring.bench.samples import CellResult
 
 _WIDTH = 9.6
 _ROW = 0.27  # inches for a line of text

@@ -14,9 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from envring.bench import figures, summary
-from envring.bench.cells import CellResult
 from envring.bench.compare import COLUMNS, Verdict, conclusion, split
 from envring.bench.results import Document
+from envring.bench.samples import CellResult
 
 _GAP = 2  # blanks between two columns
 _ENDLESS = 1000

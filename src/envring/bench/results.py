@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from envring.bench.cells import Cell, CellResult, Sample
+from envring.bench.cells import Cell
+from envring.bench.samples import CellResult, Sample
 
 FORMAT = 2
 _GZIP = b"\x1f\x8b"

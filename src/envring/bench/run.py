@@ -12,12 +12,13 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from envring.bench import inventory, machine, matrix, peers, report, results
-from envring.bench.cells import BARE, Cell, CellResult
+from envring.bench import inventory, machine, matrix, peers, report, results, sweep
+from envring.bench.cells import BARE, Cell
 from envring.bench.matrix import TURNS_SECONDS, Matrix, Planned
 from envring.bench.process import PeerFailed
 from envring.bench.results import Document
 from envring.bench.runner import ask_alone
+from envring.bench.samples import CellResult
 
 MARGIN_SECONDS = 4.0  # for closing, tables and the picture
 TRACE_SECONDS = 60.0  # a trace that takes longer does not come
@@ -168,7 +169,7 @@ def _measure(console: Console, found: Matrix, wish: Wish, baseline: str) -> list
             if len(found.cells) > len(_PLAIN):
                 progress.console.print(Text(report.line(result, baseline)), soft_wrap=True)
 
-        cells = matrix.run(
+        cells = sweep.run(
             found.cells,
             seconds=found.seconds,
             rounds=found.rounds,

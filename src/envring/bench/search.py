@@ -14,8 +14,9 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from envring.bench.cells import BARE, Cell, CellResult, Contestant
+from envring.bench.cells import BARE, Cell, Contestant
 from envring.bench.runner import GRACE_SECONDS, run_cell
+from envring.bench.samples import CellResult
 from envring.bench.tune import (
     DEFAULTS,
     SIZES,

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from envring.bench import figures
-from envring.bench.cells import CellResult
 from envring.bench.peers import adapters
 from envring.bench.results import Document
+from envring.bench.samples import CellResult
 from envring.bench.stats import Interval
 
 Standing = Literal["ahead", "even", "behind", "own", "apart"]

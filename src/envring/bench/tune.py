@@ -11,7 +11,7 @@ from typing import Any
 import gymnasium
 
 from envring.bench import workloads
-from envring.bench.cells import CellResult
+from envring.bench.samples import CellResult
 from envring.bench.stats import Interval
 
 SIZES = (8, 16, 32, 64, 128, 256)
