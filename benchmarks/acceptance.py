@@ -18,13 +18,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from envring.bench import machine, workloads
-from envring.bench.cells import Cell
-from envring.bench.process import PeerFailed, PeerProcess
-from envring.bench.runner import run_cell
-from envring.bench.samples import CellResult
+from envring.bench import workloads
+from envring.bench.measuring import machine
+from envring.bench.measuring.process import PeerFailed, PeerProcess
+from envring.bench.measuring.runner import run_cell
+from envring.bench.measuring.samples import CellResult
+from envring.bench.measuring.stats import Spread, spread
+from envring.bench.plan.cells import Cell
 from envring.bench.start import leaving_on_signals, require_extra
-from envring.bench.stats import Spread, spread
 from envring.cpus import allowed_cpus, usable_cpus
 
 if TYPE_CHECKING:
@@ -287,13 +288,14 @@ def main() -> int:
     require_extra("rich")
     from rich.console import Console
 
-    from envring.bench import figures, report, results
+    from envring.bench.measuring import results
+    from envring.bench.reporting import terminal, wording
 
     use_two_processors()
     console = Console()
     hardware = machine.describe() | {"load_before": machine.load_average()}
     end = time.monotonic() + options.seconds
-    with report.progress(console) as progress:
+    with terminal.progress(console) as progress:
         task = progress.add_task(rows[0], total=len(rows), refresh=True)
 
         def advanced(row: str, by: int) -> None:
@@ -305,7 +307,7 @@ def main() -> int:
     show(console, verdicts)
     for row, absent in ABSENT.items():
         console.print(f"{row}: left out, {absent}", markup=False, highlight=False)
-    console.print(figures.machine_line(hardware), style="dim", highlight=False)
+    console.print(wording.machine_line(hardware), style="dim", highlight=False)
     console.print(f"load {hardware['load_before']} to {hardware['load_after']}", highlight=False)
     if options.json:
         goals = [asdict(each) | {"passed": each.passed} for each in verdicts]

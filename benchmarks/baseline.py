@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from envring.bench import machine
+from envring.bench.measuring import machine
 from verdicts import (
     MAY_LOSE,
     Run,

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from envring.bench.stats import allowance, interval
+from envring.bench.measuring.stats import allowance, interval
 from envring.cpus import allowed_cpus, usable_cpus
 from interleaved import measure
 from ratios import by_round

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 
-from envring.bench import machine
+from envring.bench.measuring import machine
 
 QUIET = 0.15  # processors busy with other things, up to which a round counts as undisturbed
 TICKS = 0.02  # the kernel counts the processors' busy time in ticks: seconds it may be wrong by

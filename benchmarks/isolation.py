@@ -24,9 +24,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from envring import Micromamba
-from envring.bench import machine
-from envring.bench.samples import QUIET
-from envring.bench.stats import Spread, paired_ratios, spread
+from envring.bench.measuring import machine
+from envring.bench.measuring.samples import QUIET
+from envring.bench.measuring.stats import Spread, paired_ratios, spread
 from envring.cpus import allowed_cpus
 from envring.launchers import environment
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from envring.bench import markdown, plot, results
-from envring.bench.results import Document
+from envring.bench.measuring import results
+from envring.bench.measuring.results import Document
+from envring.bench.reporting import markdown, plot
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 # The tables have everything; a picture of it all would be as long as a street.

@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from envring.bench.stats import Interval, paired_ratios
+from envring.bench.measuring.stats import Interval, paired_ratios
 
 _Z = 1.96
 # Two-sided 95 % quantiles of Student's t by degrees of freedom, from 1; more are taken as 10.
@@ -37,7 +37,8 @@ def of_run(rounds: Sequence[float], unseen: float = 0.0) -> Interval:
 
     Args:
         rounds: Ratios, at least one.
-        unseen: What the run may be off by as a whole, as `envring.bench.stats.allowance` has it.
+        unseen: What the run may be off by as a whole, as
+            `envring.bench.measuring.stats.allowance` has it.
     """
     ordered, count = sorted(rounds), len(rounds)
     below, chance = 0, 0.5**count

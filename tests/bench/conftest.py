@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from envring.bench.cells import Cell
-from envring.bench.samples import CellResult, Sample
+from envring.bench.measuring.samples import CellResult, Sample
+from envring.bench.plan.cells import Cell
 
 
 @pytest.fixture
 def hardware():
-    """A machine as `envring.bench.machine.describe` would describe it, with its load."""
+    """A machine as `envring.bench.measuring.machine.describe` would describe it, with its load."""
     return {
         "cpu": "Test CPU",
         "cores_usable": 2,

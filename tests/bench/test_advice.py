@@ -6,9 +6,9 @@ import io
 import pytest
 from rich.console import Console
 
-from envring.bench import advice
-from envring.bench.stats import Interval
-from envring.bench.tune import Outcome, Settings, Tried
+from envring.bench.measuring.stats import Interval
+from envring.bench.tuning import advice
+from envring.bench.tuning.settings import Outcome, Settings, Tried
 
 FOUR = Settings(num_workers=4)
 

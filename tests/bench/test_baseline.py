@@ -9,7 +9,7 @@ import signal
 import pytest
 
 import baseline
-from envring.bench.stats import Interval
+from envring.bench.measuring.stats import Interval
 from ratios import Runs
 from verdicts import Run
 

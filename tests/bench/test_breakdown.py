@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from envring import EnvSource, Prefix, RingVectorEnv
-from envring.bench import breakdown, workloads
-from envring.bench.breakdown import PARTS, Breakdown, measure_breakdown
-from envring.bench.recorder import Batches, Recorder
+from envring.bench import workloads
+from envring.bench.measuring import breakdown
+from envring.bench.measuring.breakdown import PARTS, Breakdown, measure_breakdown
+from envring.bench.measuring.recorder import Batches, Recorder
 from envring.testing import CountingEnv, FailingEnv
 
 ZEROS = np.zeros(3, np.int64)

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from envring.bench import stats
-from envring.bench.cells import Cell, Contestant
-from envring.bench.samples import CellResult, Latency
+from envring.bench.measuring import stats
+from envring.bench.measuring.samples import CellResult, Latency
+from envring.bench.plan.cells import Cell, Contestant
 
 
 def test_ratios_do_not_see_the_drift(result):

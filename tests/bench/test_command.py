@@ -12,10 +12,12 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from envring.bench import inventory, matrix, peers, results, run, start
-from envring.bench.results import Document
+from envring.bench import peers, run, start
+from envring.bench.measuring import inventory, results
+from envring.bench.measuring.results import Document
+from envring.bench.measuring.samples import Sample
+from envring.bench.plan import matrix
 from envring.bench.run import Wish
-from envring.bench.samples import Sample
 from envring.cli.commands import command
 
 SHORT = ["--quick", "--envs", "2", "--rounds", "1", "--seconds", "5"]

@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from envring.bench import compare
-from envring.bench.cells import Cell, Contestant
-from envring.bench.results import Document
-from envring.bench.samples import CellResult, Sample
+from envring.bench.measuring.results import Document
+from envring.bench.measuring.samples import CellResult, Sample
+from envring.bench.plan.cells import Cell, Contestant
+from envring.bench.reporting import compare
 
 PEERS = ("envring", "async", "bare")
 

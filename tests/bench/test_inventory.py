@@ -3,7 +3,8 @@
 
 import pytest
 
-from envring.bench import inventory, peers, workloads
+from envring.bench import peers, workloads
+from envring.bench.measuring import inventory
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import copy
 
 import pytest
 
-from envring.bench import compare, markdown
-from envring.bench.cells import Cell
-from envring.bench.results import Document
+from envring.bench.measuring.results import Document
+from envring.bench.plan.cells import Cell
+from envring.bench.reporting import compare, markdown
 
 
 @pytest.fixture

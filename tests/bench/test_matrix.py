@@ -5,7 +5,8 @@ import itertools
 
 import pytest
 
-from envring.bench import matrix, peers
+from envring.bench import peers
+from envring.bench.plan import matrix
 
 
 @pytest.fixture

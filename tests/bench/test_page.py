@@ -4,9 +4,9 @@
 import pytest
 
 import page
-from envring.bench.cells import Cell
-from envring.bench.results import Document
-from envring.bench.samples import CellResult, Sample
+from envring.bench.measuring.results import Document
+from envring.bench.measuring.samples import CellResult, Sample
+from envring.bench.plan.cells import Cell
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ import copy
 import pytest
 from matplotlib.image import imread
 
-from envring.bench import plot
-from envring.bench.cells import Cell
-from envring.bench.results import Document
-from envring.bench.samples import Latency, Sample
+from envring.bench.measuring.results import Document
+from envring.bench.measuring.samples import Latency, Sample
+from envring.bench.plan.cells import Cell
+from envring.bench.reporting import plot
 
 
 def height(path, document):

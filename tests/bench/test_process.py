@@ -10,15 +10,15 @@ import time
 
 import pytest
 
-from envring.bench import machine
-from envring.bench.guard import Guard
-from envring.bench.process import PeerFailed, PeerProcess
+from envring.bench.measuring import machine
+from envring.bench.measuring.orphans import Guard
+from envring.bench.measuring.process import PeerFailed, PeerProcess
 
 CALLER = """
 import json, signal, sys
-from envring.bench import machine
-from envring.bench.guard import Guard
-from envring.bench.process import PeerProcess
+from envring.bench.measuring import machine
+from envring.bench.measuring.orphans import Guard
+from envring.bench.measuring.process import PeerProcess
 guard = Guard()
 peer = PeerProcess("async", "null", 2, {})
 guard.watch(peer.pid)

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from envring.bench.cells import Cell, Contestant
-from envring.bench.results import Document, read, write
-from envring.bench.samples import CellResult, Footprint, Latency
+from envring.bench.measuring.results import Document, read, write
+from envring.bench.measuring.samples import CellResult, Footprint, Latency
+from envring.bench.plan.cells import Cell, Contestant
 
 FIRST = {
     "format": 1,

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from envring.bench import peers
-from envring.bench.cells import Cell, Contestant
-from envring.bench.runner import ask_alone, quietest, run_cell
+from envring.bench.measuring.runner import ask_alone, quietest, run_cell
+from envring.bench.plan.cells import Cell, Contestant
 
 
 def test_the_quietest_attempt_is_kept(sample):

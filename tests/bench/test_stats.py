@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from envring.bench import stats
+from envring.bench.measuring import stats
 
 RUNS = 400
 TRUTH = 30.0

@@ -3,10 +3,10 @@
 
 import pytest
 
-from envring.bench import summary
-from envring.bench.cells import Cell
-from envring.bench.results import Document
-from envring.bench.samples import CellResult
+from envring.bench.measuring.results import Document
+from envring.bench.measuring.samples import CellResult
+from envring.bench.plan.cells import Cell
+from envring.bench.reporting import summary
 
 
 @pytest.fixture

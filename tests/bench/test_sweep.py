@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """A run keeps to its time whatever its cells do."""
 
-from envring.bench import matrix, sweep
-from envring.bench.cells import Cell
+from envring.bench.measuring import sweep
+from envring.bench.plan import matrix
+from envring.bench.plan.cells import Cell
 
 
 def test_a_run_measures_its_cells_and_tells_of_it(envs):

@@ -9,8 +9,8 @@ import pytest
 
 from envring import RingVectorEnv
 from envring.bench import workloads
-from envring.bench.recorder import Recorder
-from envring.bench.trace import measure_trace, write_trace
+from envring.bench.measuring.recorder import Recorder
+from envring.bench.measuring.trace import measure_trace, write_trace
 from envring.testing import CountingEnv
 
 

@@ -6,11 +6,11 @@ import math
 import numpy as np
 import pytest
 
-from envring.bench import tune
-from envring.bench.cells import Cell
-from envring.bench.samples import CellResult, Sample
-from envring.bench.search import NothingMeasured, Search, count_passes
-from envring.bench.tune import DEFAULTS, Settings
+from envring.bench.measuring.samples import CellResult, Sample
+from envring.bench.plan.cells import Cell
+from envring.bench.tuning import settings
+from envring.bench.tuning.search import NothingMeasured, Search, count_passes
+from envring.bench.tuning.settings import DEFAULTS, Settings
 
 CORES = 2
 
@@ -128,14 +128,14 @@ def test_doubt_keeps_the_defaults_not_what_is_doubtful():
                 Sample(label, number, round(rate * factor), resets=0, batches=1, seconds=1.0)
             )
     plain, best = Settings(4), Settings(4, pin=True)
-    assert tune.choose(result, [DEFAULTS, plain, best]) == best
-    assert tune.choose(result, [DEFAULTS, plain]) == DEFAULTS
+    assert settings.choose(result, [DEFAULTS, plain, best]) == best
+    assert settings.choose(result, [DEFAULTS, plain]) == DEFAULTS
 
 
 def test_the_size_is_the_smallest_that_larger_ones_hardly_beat():
     found = search(Machine(computing, bare=1e5, noise=0.0), num_envs=None)
     assert found.num_envs == 64
-    assert [each.num_envs for each in found.tried if each.part == "size"] == list(tune.SIZES)
+    assert [each.num_envs for each in found.tried if each.part == "size"] == list(settings.SIZES)
 
 
 def test_sizes_whose_batch_takes_long_are_not_tried():
@@ -212,7 +212,7 @@ def test_an_env_that_always_fails_is_reported():
     ],
 )
 def test_numbers_of_workers_are_never_above_the_envs(num_envs, sleeps, numbers):
-    assert tune.worker_counts(num_envs, CORES, sleeps) == numbers
+    assert settings.worker_counts(num_envs, CORES, sleeps) == numbers
 
 
 @pytest.mark.parametrize(
@@ -240,4 +240,4 @@ def test_a_label_is_what_one_writes(settings, label):
     ],
 )
 def test_the_line_to_paste_suits_the_target(target, code):
-    assert tune.Outcome(target, 8, 0.0).code() == code
+    assert settings.Outcome(target, 8, 0.0).code() == code

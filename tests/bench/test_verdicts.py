@@ -15,7 +15,7 @@ import pytest
 
 import interleaved
 import verdicts
-from envring.bench.stats import Interval
+from envring.bench.measuring.stats import Interval
 from ratios import Runs, by_round, of_run
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -20,9 +20,9 @@ from envring.bench.arguments import duration, many, number, one
 from envring.bench.start import leaving_on_signals, require_extra
 
 if TYPE_CHECKING:
-    from envring.bench.cells import Cell
-    from envring.bench.results import Document
-    from envring.bench.samples import CellResult
+    from envring.bench.measuring.results import Document
+    from envring.bench.measuring.samples import CellResult
+    from envring.bench.plan.cells import Cell
 
 _PRESENT = click.Path(exists=True, dir_okay=False, path_type=Path)
 _MATRICES = ("default", "quick", "full")
@@ -167,13 +167,13 @@ def compare(old: Path, new: Path, markdown: Path | None) -> None:
     require_extra("rich")
     from rich.console import Console
 
-    from envring.bench import compare as comparison
-    from envring.bench import markdown as tables
-    from envring.bench import report
+    from envring.bench.reporting import compare as comparison
+    from envring.bench.reporting import markdown as tables
+    from envring.bench.reporting import terminal
 
     before, after = _document(old), _document(new)
     verdicts, warnings = comparison.compare(before, after), comparison.warnings(before, after)
-    report.show_comparison(Console(), verdicts, warnings)
+    terminal.show_comparison(Console(), verdicts, warnings)
     if markdown:
         _write(markdown, tables.comparison(verdicts, warnings))
 
@@ -195,11 +195,13 @@ def tune(target: str, envs: int | None, seconds: float, think: float, as_json: P
     require_extra("rich")
     from rich.console import Console
 
-    from envring.bench import advice, machine, report, search
+    from envring.bench.measuring import machine
+    from envring.bench.reporting import terminal
+    from envring.bench.tuning import advice, search
 
     console, cores = Console(), machine.describe()["cores_usable"]
     begun = time.monotonic()
-    with leaving_on_signals(), report.progress(console) as progress:
+    with leaving_on_signals(), terminal.progress(console) as progress:
         task = progress.add_task("", total=seconds)
 
         def tell(text: str) -> None:
@@ -228,7 +230,7 @@ def tune(target: str, envs: int | None, seconds: float, think: float, as_json: P
 
 
 def _document(path: Path) -> Document:
-    from envring.bench import results
+    from envring.bench.measuring import results
 
     try:
         return results.read(path)

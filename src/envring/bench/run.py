@@ -12,13 +12,16 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from envring.bench import inventory, machine, matrix, peers, report, results, sweep
-from envring.bench.cells import BARE, Cell
-from envring.bench.matrix import TURNS_SECONDS, Matrix, Planned
-from envring.bench.process import PeerFailed
-from envring.bench.results import Document
-from envring.bench.runner import ask_alone
-from envring.bench.samples import CellResult
+from envring.bench import peers
+from envring.bench.measuring import inventory, machine, results, sweep
+from envring.bench.measuring.process import PeerFailed
+from envring.bench.measuring.results import Document
+from envring.bench.measuring.runner import ask_alone
+from envring.bench.measuring.samples import CellResult
+from envring.bench.plan import matrix
+from envring.bench.plan.cells import BARE, Cell
+from envring.bench.plan.matrix import TURNS_SECONDS, Matrix, Planned
+from envring.bench.reporting import terminal
 
 MARGIN_SECONDS = 4.0  # for closing, tables and the picture
 TRACE_SECONDS = 60.0  # a trace that takes longer does not come
@@ -139,7 +142,7 @@ def run(wish: Wish) -> int:
     )
     if wish.as_json:  # first of all: nothing that comes later may lose it
         results.write(wish.as_json, document)
-    report.show(console, document, baseline=baseline, wide=wish.wide)
+    terminal.show(console, document, baseline=baseline, wide=wish.wide)
     failed = any(result.failures for result in cells)
     if wish.trace:
         failed |= not _trace(console, found.cells, wish.trace)
@@ -150,7 +153,7 @@ def run(wish: Wish) -> int:
 def _measure(console: Console, found: Matrix, wish: Wish, baseline: str) -> list[CellResult]:
     """Every cell, with a progress bar that moves as slices are taken."""
     total = sum(each.share for each in found.cells)
-    with report.progress(console) as progress:
+    with terminal.progress(console) as progress:
         task = progress.add_task("", total=1.0)
         slice_share = 0.0
 
@@ -167,7 +170,7 @@ def _measure(console: Console, found: Matrix, wish: Wish, baseline: str) -> list
 
         def finished(result: CellResult) -> None:
             if len(found.cells) > len(_PLAIN):
-                progress.console.print(Text(report.line(result, baseline)), soft_wrap=True)
+                progress.console.print(Text(terminal.line(result, baseline)), soft_wrap=True)
 
         cells = sweep.run(
             found.cells,
@@ -209,12 +212,12 @@ def _write(console: Console, wish: Wish, document: Document, baseline: str) -> N
     if wish.as_json:
         console.print(Text(f"samples: {wish.as_json}"))
     if wish.markdown:
-        from envring.bench import markdown
+        from envring.bench.reporting import markdown
 
         wish.markdown.write_text(markdown.document(document, baseline=baseline), encoding="utf-8")
         console.print(Text(f"tables: {wish.markdown}"))
     if wish.plot:
-        from envring.bench import plot
+        from envring.bench.reporting import plot
 
         plot.draw(wish.plot, document, baseline=baseline)
         console.print(Text(f"picture: {wish.plot}"))

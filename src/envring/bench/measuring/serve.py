@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from typing import Any, TextIO
 
 from envring.api.vector import RingVectorEnv
-from envring.bench import measure, peers, workloads
+from envring.bench import peers, workloads
+from envring.bench.measuring import slices
 
 _PR_SET_PDEATHSIG = 1
 
@@ -69,16 +70,16 @@ def _serve(replies: TextIO) -> None:
         elif peer is None:
             raise ValueError(f"{operation} before construct")
         elif operation == "slice":
-            _answer(replies, **measure.measure_slice(peer, request["seconds"], think))
+            _answer(replies, **slices.measure_slice(peer, request["seconds"], think))
         elif operation == "idle":
-            _answer(replies, **measure.measure_idle(peer, request["after"], request["until"]))
+            _answer(replies, **slices.measure_idle(peer, request["after"], request["until"]))
         elif operation == "breakdown":
-            from envring.bench.breakdown import measure_envs
+            from envring.bench.measuring.breakdown import measure_envs
 
             found = measure_envs(_envs(name, peer), request["seconds"], think)
             _answer(replies, breakdown=found.as_json())
         elif operation == "trace":
-            from envring.bench.trace import trace_envs
+            from envring.bench.measuring.trace import trace_envs
 
             _answer(replies, batches=trace_envs(_envs(name, peer), request["path"], think))
         else:

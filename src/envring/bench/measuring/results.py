@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from envring.bench.cells import Cell
-from envring.bench.samples import CellResult, Sample
+from envring.bench.measuring.samples import CellResult, Sample
+from envring.bench.plan.cells import Cell
 
 FORMAT = 2
 _GZIP = b"\x1f\x8b"
@@ -28,7 +28,7 @@ class Document:
     """One run.
 
     Attributes:
-        machine: What `envring.bench.machine.describe` found (``cpu``, ``cores_usable``,
+        machine: What `envring.bench.measuring.machine.describe` found (``cpu``, ``cores_usable``,
             ``cores_total``, ``kernel``, ``versions`` of all installed peers), with ``load_before``
             and ``load_after``.
         cells: The cells in the order in which they were measured.

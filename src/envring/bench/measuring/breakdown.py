@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any
 
 from envring.api.vector import RingVectorEnv
-from envring.bench.recorder import PARTS, Recorder
+from envring.bench.measuring.recorder import PARTS, Recorder
 from envring.bench.workloads import Workload
 
 SEED = 20240

@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from envring.bench import figures
+from envring.bench.measuring.samples import CellResult
+from envring.bench.measuring.stats import spread
 from envring.bench.peers import adapters
-from envring.bench.samples import CellResult
-from envring.bench.stats import spread
+from envring.bench.reporting import wording
 
 INK = "#1f2933"
 GREY = "#52606d"
@@ -59,8 +59,8 @@ def _style(label: str, labels: Sequence[str]) -> dict[str, Any]:
         "color": colour(label),
         "marker": _MARKERS[place % len(_MARKERS)],
         "linestyle": _DASHES[place % len(_DASHES)],
-        "linewidth": 2.4 if label == figures.OURS else 1.3,
-        "markersize": 5 if label == figures.OURS else 4,
+        "linewidth": 2.4 if label == wording.OURS else 1.3,
+        "markersize": 5 if label == wording.OURS else 4,
     }
 
 
@@ -117,7 +117,7 @@ def rates(axes: Axes, result: CellResult, baseline: str) -> None:
     The axis is logarithmic; points, not bars, since a bar has no foot on such an axis.
     """
     peers = result.cell.peers
-    _title_of(axes, figures.heading(result.cell))
+    _title_of(axes, wording.heading(result.cell))
     ends: list[float] = []
     for row, peer in enumerate(peers):
         rate = result.rate(peer)
@@ -128,14 +128,14 @@ def rates(axes: Axes, result: CellResult, baseline: str) -> None:
         axes.plot([rate.low, rate.high], [row, row], color=colour(peer), **_THICK)
         axes.plot([rate.median], [row], "o", color=colour(peer), markersize=7)
         ratio = result.ratio_interval(peer, baseline)
-        weight = "bold" if peer == figures.OURS else "normal"
+        weight = "bold" if peer == wording.OURS else "normal"
         more: dict[str, Any] = {"fontsize": 9, "fontweight": weight, "color": INK}
-        _beside(axes, row, _FIRST, figures.rate(rate), **more)
+        _beside(axes, row, _FIRST, wording.rate(rate), **more)
         if peer != baseline:
-            _beside(axes, row, _SECOND, figures.times(ratio), **more)
+            _beside(axes, row, _SECOND, wording.times(ratio), **more)
             more = {"fontsize": 8, "color": GREY}
-            _beside(axes, row, _THIRD, figures.ratio_reach(ratio), **more)
-    _above(axes, "steps/s", f"x {figures.brief(baseline)}", "95 %")
+            _beside(axes, row, _THIRD, wording.ratio_reach(ratio), **more)
+    _above(axes, "steps/s", f"x {wording.brief(baseline)}", "95 %")
     ceiling = spread(result.ceilings().values())
     if ceiling is not None:
         ends.append(ceiling.median)
@@ -143,11 +143,11 @@ def rates(axes: Axes, result: CellResult, baseline: str) -> None:
         where = axes.get_xaxis_transform()
         more = {"transform": where, "ha": "right", "fontsize": 8, "color": GREY}
         axes.text(ceiling.median, 1.03, "ceiling", **more)
-    _rows(axes, [figures.peer_title(result.cell, peer) for peer in peers])
+    _rows(axes, [wording.peer_title(result.cell, peer) for peer in peers])
     axes.set_xscale("log")
     if ends:
         axes.set_xlim(min(ends) / 1.4, max(ends) * 1.25)
-    _log_axis(axes.xaxis, figures.short)
+    _log_axis(axes.xaxis, wording.short)
     _tidy(axes, "x")
 
 
@@ -170,7 +170,7 @@ def scaling(axes: Axes, results: Sequence[CellResult], labels: Sequence[str]) ->
         labels: Contestants of the whole picture, which decide on the lines' looks.
     """
     results = sorted(results, key=lambda each: each.cell.num_envs)
-    title, _, rest = figures.heading(results[0].cell).partition(" x ")
+    title, _, rest = wording.heading(results[0].cell).partition(" x ")
     _title_of(axes, ", ".join([title, *rest.split(", ")[1:]]))
     for order, label in enumerate(labels):
         points = [
@@ -181,7 +181,7 @@ def scaling(axes: Axes, results: Sequence[CellResult], labels: Sequence[str]) ->
         if not points:
             continue
         counts = [count for count, _ in points]
-        top = 30 if label == figures.OURS else 10
+        top = 30 if label == wording.OURS else 10
         medians = [each.median for _, each in points]
         axes.plot(counts, medians, zorder=top + order / 100, **_style(label, labels))
         lows, highs = zip(*((each.low, each.high) for _, each in points), strict=True)
@@ -200,7 +200,7 @@ def scaling(axes: Axes, results: Sequence[CellResult], labels: Sequence[str]) ->
     axes.xaxis.set_major_locator(FixedLocator(counts))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
-    _log_axis(axes.yaxis, figures.short)
+    _log_axis(axes.yaxis, wording.short)
     axes.set_xlabel("envs", fontsize=8.5, color=GREY)
     _tidy(axes, "both")
 
@@ -209,7 +209,7 @@ def latency(axes: Axes, result: CellResult) -> None:
     """How long one step of all envs takes, for each contestant: p50, p90, p99 and the longest."""
     found = {peer: result.latency(peer) for peer in result.cell.peers}
     peers = [peer for peer, quantiles in found.items() if quantiles is not None]
-    _title_of(axes, figures.heading(result.cell))
+    _title_of(axes, wording.heading(result.cell))
     for row, peer in enumerate(peers):
         quantiles = {name: each.median for name, each in (found[peer] or {}).items()}
         shade = colour(peer)
@@ -224,12 +224,12 @@ def latency(axes: Axes, result: CellResult) -> None:
         axes.plot([quantiles["p50"]], [row], "o", color=shade, markersize=7)
         axes.plot([quantiles["longest"]], [row], "|", color=shade, markersize=8)
         more: dict[str, Any] = {"fontsize": 9, "color": INK}
-        _beside(axes, row, _FIRST, figures.duration(quantiles["p50"]), **more)
-        _beside(axes, row, _SECOND, figures.duration(quantiles["p99"]), **more)
+        _beside(axes, row, _FIRST, wording.duration(quantiles["p50"]), **more)
+        _beside(axes, row, _SECOND, wording.duration(quantiles["p99"]), **more)
     _above(axes, "p50", "p99")
-    _rows(axes, [figures.peer_title(result.cell, peer) for peer in peers])
+    _rows(axes, [wording.peer_title(result.cell, peer) for peer in peers])
     axes.set_xscale("log")
-    _log_axis(axes.xaxis, figures.duration)
+    _log_axis(axes.xaxis, wording.duration)
     _tidy(axes, "x")
 
 
@@ -242,7 +242,7 @@ def parts(axes: Axes, found: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
     """
     for row, (_, breakdown) in enumerate(found):
         left = 0.0
-        for name, share in figures.shares(breakdown).items():
+        for name, share in wording.shares(breakdown).items():
             width = max(0.0, share)
             axes.barh([row], [width], left=left, height=0.62, color=_PARTS[name])
             if width >= 0.05:
@@ -250,7 +250,7 @@ def parts(axes: Axes, found: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
                 place: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8}
                 axes.text(left + width / 2, row, f"{100 * width:.0f} %", color=dark, **place)
             left += width
-        batch = figures.duration(figures.batch_seconds(breakdown))
+        batch = wording.duration(wording.batch_seconds(breakdown))
         _beside(axes, row, 84, f"{batch} a step", fontsize=9, color=INK)
     _rows(axes, [title for title, _ in found])
     axes.set_xlim(0, 1)
@@ -262,6 +262,6 @@ def part_keys() -> list[Line2D]:
     """What a legend shows for the parts of a step."""
     square: dict[str, Any] = {"marker": "s", "linestyle": "", "markersize": 8}
     return [
-        Line2D([], [], color=shade, label=figures.PARTS[name], **square)
+        Line2D([], [], color=shade, label=wording.PARTS[name], **square)
         for name, shade in _PARTS.items()
     ]

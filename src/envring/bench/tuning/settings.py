@@ -11,8 +11,8 @@ from typing import Any
 import gymnasium
 
 from envring.bench import workloads
-from envring.bench.samples import CellResult
-from envring.bench.stats import Interval
+from envring.bench.measuring.samples import CellResult
+from envring.bench.measuring.stats import Interval
 
 SIZES = (8, 16, 32, 64, 128, 256)
 GAIN = 1.05  # a larger batch has to bring so much more than a smaller one

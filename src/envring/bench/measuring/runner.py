@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from envring.bench import peers, workloads
-from envring.bench.cells import BARE_ALL, Cell, Contestant
-from envring.bench.guard import Guard
-from envring.bench.process import PeerFailed, PeerProcess
-from envring.bench.samples import QUIET, CellResult, Footprint, Latency, Sample
+from envring.bench.measuring.orphans import Guard
+from envring.bench.measuring.process import PeerFailed, PeerProcess
+from envring.bench.measuring.samples import QUIET, CellResult, Footprint, Latency, Sample
+from envring.bench.plan.cells import BARE_ALL, Cell, Contestant
 
 _OURS = "envring"  # what the names of our own peers begin with
 GRACE_SECONDS = 8.0

@@ -7,7 +7,8 @@ import contextlib
 from importlib import metadata
 from typing import Any
 
-from envring.bench import machine, peers, workloads
+from envring.bench import peers, workloads
+from envring.bench.measuring import machine
 
 
 def versions() -> dict[str, str]:

@@ -6,10 +6,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Sequence
 
-from envring.bench import figures, summary
-from envring.bench.compare import COLUMNS, Verdict, conclusion, split
-from envring.bench.results import Document
-from envring.bench.samples import CellResult
+from envring.bench.measuring.results import Document
+from envring.bench.measuring.samples import CellResult
+from envring.bench.reporting import summary, wording
+from envring.bench.reporting.compare import COLUMNS, Verdict, conclusion, split
 
 _FOLDED_FROM = 4  # so many cells are shown behind a line to click on
 
@@ -25,14 +25,14 @@ def document(found: Document, baseline: str = "async") -> str:
         parts.append(f"<details>\n<summary>Every figure</summary>\n\n{body}\n\n</details>")
     else:
         parts += tables
-    parts.append(_text(figures.LEGEND))
-    heads, rows = figures.breakdown_table(found)
+    parts.append(_text(wording.LEGEND))
+    heads, rows = wording.breakdown_table(found)
     if rows:
         parts.append(_table(heads, [[_text(title), *texts] for title, *texts in rows]))
-    parts += [_text(text) for text in figures.absent_lines(found)]
-    parts.append(f"{_text(figures.machine_line(found.machine))}.")
+    parts += [_text(text) for text in wording.absent_lines(found)]
+    parts.append(f"{_text(wording.machine_line(found.machine))}.")
     command = f" Repeat with `{shlex.join(found.argv)}`." if found.argv else ""
-    parts.append(f"Measured {found.when}, {figures.load_line(found.machine)}.{command}")
+    parts.append(f"Measured {found.when}, {wording.load_line(found.machine)}.{command}")
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -47,28 +47,28 @@ def overview(found: Document, base: str = "async", peers: Sequence[str] | None =
     peers = list(summary.peers(found) if peers is None else peers)
     rows = [
         [
-            _text(figures.heading(result.cell)),
-            figures.rate(result.rate(figures.OURS)),
-            figures.fraction(result.of_ceiling(figures.OURS)),
+            _text(wording.heading(result.cell)),
+            wording.rate(result.rate(wording.OURS)),
+            wording.fraction(result.of_ceiling(wording.OURS)),
             *(_entry(each) for each in entries),
         ]
         for result, entries in summary.table(found, base, peers)
     ]
-    ours = figures.brief(figures.OURS)
+    ours = wording.brief(wording.OURS)
     legend = (
-        f"First two columns: {ours}'s. Others: times as fast as {figures.brief(base)}, medians of "
+        f"First two columns: {ours}'s. Others: times as fast as {wording.brief(base)}, medians of "
         "ratios within rounds. "
         f"**Bold**: ahead of {ours}. ≈: no difference to {ours} seen. "
         "*Italic*: no rival, but a plain loop or C++ envs. †: failed later, see below."
     )
-    heads = ["", "env steps/s", "of ceiling", *map(figures.brief, peers)]
+    heads = ["", "env steps/s", "of ceiling", *map(wording.brief, peers)]
     return f"{_table(heads, rows)}\n\n{legend}"
 
 
 def _entry(entry: summary.Entry) -> str:
     if entry.ratio is None:
-        return "failed" if entry.failed else figures.MISSING
-    text = figures.times(entry.ratio) + (" †" if entry.failed else "")
+        return "failed" if entry.failed else wording.MISSING
+    text = wording.times(entry.ratio) + (" †" if entry.failed else "")
     marks = {"ahead": f"**{text}**", "even": f"≈ {text}", "apart": f"*{text}*"}
     return marks.get(entry.standing, text)
 
@@ -79,8 +79,8 @@ def losses(found: Document) -> str:
     if not lost:
         return "No peer that steps Python envs is ahead for sure in any of these cells."
     lines = [
-        f"- {_text(each.heading)}: `{each.peer}` is {figures.times(each.ratio)} as fast "
-        f"(95 %: {figures.ratio_reach(each.ratio)})"
+        f"- {_text(each.heading)}: `{each.peer}` is {wording.times(each.ratio)} as fast "
+        f"(95 %: {wording.ratio_reach(each.ratio)})"
         for each in lost
     ]
     return "Where others are ahead:\n\n" + "\n".join(lines)
@@ -88,15 +88,15 @@ def losses(found: Document) -> str:
 
 def cell(result: CellResult, baseline: str = "async", wide: bool = False) -> str:
     """One cell: a row for each contestant, and below the table what there is to know."""
-    shown = [each for each in figures.columns(result, baseline) if wide or not each.wide]
-    columns, rows = figures.rows(result, shown)
+    shown = [each for each in wording.columns(result, baseline) if wide or not each.wide]
+    columns, rows = wording.rows(result, shown)
     texts = []
     for peer, row in rows:
-        title = _text(figures.peer_title(result.cell, peer))
-        texts.append([f"**{title}**" if peer == figures.OURS else title, *row])
+        title = _text(wording.peer_title(result.cell, peer))
+        texts.append([f"**{title}**" if peer == wording.OURS else title, *row])
     heads = ["peer", *(column.title for column in columns)]
-    parts = [f"### {_text(figures.heading(result.cell))}", _table(heads, texts)]
-    parts.append("\n".join(f"- {_text(note)}" for note in figures.notes(result)))
+    parts = [f"### {_text(wording.heading(result.cell))}", _table(heads, texts)]
+    parts.append("\n".join(f"- {_text(note)}" for note in wording.notes(result)))
     return "\n\n".join(part for part in parts if part)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from envring.bench import figures
-from envring.bench.tune import DEFAULTS, SIZES, Outcome, Tried
+from envring.bench.reporting import wording
+from envring.bench.tuning.settings import DEFAULTS, SIZES, Outcome, Tried
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,15 +28,15 @@ def sentences(outcome: Outcome) -> list[str]:
         lines.append("the defaults could not be measured")
     else:
         lines.append(
-            f"{figures.times(outcome.lead)} as fast as the defaults "
-            f"(95 %: {figures.ratio_reach(outcome.lead)})"
+            f"{wording.times(outcome.lead)} as fast as the defaults "
+            f"(95 %: {wording.ratio_reach(outcome.lead)})"
         )
     ahead = outcome.ahead
     if outcome.runner_up not in (None, DEFAULTS) and ahead is not None:
         unsure = "; no difference seen" if ahead.low <= 1 <= ahead.high else ""
         lines.append(
-            f"{figures.times(ahead)} as fast as the runner-up, {outcome.runner_up.label} "
-            f"(95 %: {figures.ratio_reach(ahead)}{unsure})"
+            f"{wording.times(ahead)} as fast as the runner-up, {outcome.runner_up.label} "
+            f"(95 %: {wording.ratio_reach(ahead)}{unsure})"
         )
     if outcome.of_ceiling is not None and not outcome.sleeps:
         lines.append(f"{outcome.of_ceiling:.2f} of what bare loops on all cores would reach")
@@ -45,7 +45,7 @@ def sentences(outcome: Outcome) -> list[str]:
     inside = outcome.in_process
     if inside is not None and inside.low > 1:
         lines.append(
-            f"hint: num_workers=0 is {figures.times(inside)} as fast, but steps the envs in your "
+            f"hint: num_workers=0 is {wording.times(inside)} as fast, but steps the envs in your "
             "own process: nothing is isolated"
         )
     seen = {each.label for each in outcome.tried if each.rate is not None}
@@ -93,7 +93,7 @@ def show(console: Console, outcome: Outcome) -> None:
 def _figures(tried: Tried) -> list[str]:
     return [
         *([str(tried.num_envs)] if tried.part == "size" else []),
-        figures.rate(tried.rate),
-        figures.times(tried.ratio),
-        figures.ratio_reach(tried.ratio),
+        wording.rate(tried.rate),
+        wording.times(tried.ratio),
+        wording.ratio_reach(tried.ratio),
     ]

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from envring.bench import figures
-from envring.bench.cells import BARE, Contestant
-from envring.bench.results import Document
-from envring.bench.samples import QUIET, CellResult
-from envring.bench.stats import Interval
+from envring.bench.measuring.results import Document
+from envring.bench.measuring.samples import QUIET, CellResult
+from envring.bench.measuring.stats import Interval
+from envring.bench.plan.cells import BARE, Contestant
+from envring.bench.reporting import wording
 
 Word = Literal["faster", "slower", "no difference seen", "only in old", "only in new"]
 Basis = Literal["of the bare loop", "env steps/s"]
@@ -48,12 +48,12 @@ class Verdict:
 
     def texts(self) -> list[str]:
         """Old, new, their ratio, its 95 % interval and the verdict, as tables show them."""
-        write = figures.rate if self.basis == "env steps/s" else figures.fraction
+        write = wording.rate if self.basis == "env steps/s" else wording.fraction
         return [
             write(self.old),
             write(self.new),
-            figures.times(self.ratio),
-            figures.ratio_reach(self.ratio),
+            wording.times(self.ratio),
+            wording.ratio_reach(self.ratio),
             self.word,
         ]
 
@@ -88,9 +88,9 @@ def _cell(old: CellResult | None, new: CellResult | None) -> Iterator[Verdict]:
         elif first is None and second is None:
             continue  # it failed in both: the reports of the runs say how
         yield Verdict(
-            heading=figures.heading(shown.cell),
+            heading=wording.heading(shown.cell),
             peer=peer,
-            title=figures.peer_title(owner.cell, peer),
+            title=wording.peer_title(owner.cell, peer),
             word=_word(first, ratio),
             basis=basis,
             old=first,
@@ -167,7 +167,7 @@ def warnings(old: Document, new: Document) -> list[str]:
                 f"{max(disturbed):.2f} cores"
             )
     plain = {
-        figures.heading(result.cell)
+        wording.heading(result.cell)
         for document in (old, new)
         for result in document.cells
         if not result.rates(BARE)

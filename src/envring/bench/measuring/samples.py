@@ -7,8 +7,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from envring.bench.cells import BARE, BARE_ALL, Cell, Contestant
-from envring.bench.stats import DRIFT, Interval, Spread, allowance, interval, paired_ratios, spread
+from envring.bench.measuring.stats import (
+    DRIFT,
+    Interval,
+    Spread,
+    allowance,
+    interval,
+    paired_ratios,
+    spread,
+)
+from envring.bench.plan.cells import BARE, BARE_ALL, Cell, Contestant
 
 QUIET = 0.15  # processors busy with other things, up to which a slice counts as undisturbed
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from envring.bench.cells import BARE, BARE_ALL, Cell
+from envring.bench.measuring.results import Document
+from envring.bench.measuring.samples import QUIET, CellResult, Footprint
+from envring.bench.measuring.stats import Interval, Spread, spread
 from envring.bench.peers import adapters
-from envring.bench.results import Document
-from envring.bench.samples import QUIET, CellResult, Footprint
-from envring.bench.stats import Interval, Spread, spread
+from envring.bench.plan.cells import BARE, BARE_ALL, Cell
 from envring.bench.workloads import WORKLOADS
 
 MISSING = "-"
@@ -282,7 +282,7 @@ def shares(breakdown: Mapping[str, Any]) -> dict[str, float]:
     """The fraction of a step's time by the names of `PARTS`, recording it left out.
 
     Args:
-        breakdown: As `envring.bench.breakdown.Breakdown.as_json` writes it.
+        breakdown: As `envring.bench.measuring.breakdown.Breakdown.as_json` writes it.
     """
     whole = float(breakdown["wall"]) - float(breakdown.get("recording", 0.0))
     return {name: float(breakdown.get(name, 0.0)) / whole for name in PARTS}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from envring.bench import peers, workloads
-from envring.bench.cells import Cell
+from envring.bench.plan.cells import Cell
 from envring.cpus import usable_cpus
 
 PEERS = ("envring", "async", "sync", "bare")
@@ -157,8 +157,8 @@ MATRICES: dict[str, Callable[[], Matrix]] = {"default": _default, "quick": _quic
 def named(name: str) -> Matrix:
     """The matrix called ``name``: ``"default"``, ``"quick"`` or ``"full"``.
 
-    Only with the peers and workloads whose packages are installed: `envring.bench.inventory` has
-    the others.
+    Only with the peers and workloads whose packages are installed:
+    `envring.bench.measuring.inventory` has the others.
 
     Raises:
         ValueError: if there is no such matrix.

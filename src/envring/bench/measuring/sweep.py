@@ -6,10 +6,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from envring.bench.cells import Cell
-from envring.bench.matrix import Planned
-from envring.bench.runner import GRACE_SECONDS, run_cell
-from envring.bench.samples import CellResult
+from envring.bench.measuring.runner import GRACE_SECONDS, run_cell
+from envring.bench.measuring.samples import CellResult
+from envring.bench.plan.cells import Cell
+from envring.bench.plan.matrix import Planned
 from envring.cpus import usable_cpus
 
 _LEAST_SECONDS = 2.0  # for a cell

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from envring.bench import machine
+from envring.bench.measuring import machine
+from envring.bench.measuring.samples import Latency
 from envring.bench.peers.base import Peer
-from envring.bench.samples import Latency
 
 # How long to step between two looks at the clock, at least: looking costs some 0.3 us.
 CHUNK_SECONDS = 100e-6

@@ -15,10 +15,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from envring.bench import machine
+from envring.bench.measuring import machine
 
 # Not a module of its own to run: spawned workers would import the caller's main module again.
-_COMMAND = "from envring.bench.serve import main; main()"
+_COMMAND = "from envring.bench.measuring.serve import main; main()"
 
 
 class PeerFailed(Exception):

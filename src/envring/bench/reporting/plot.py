@@ -14,9 +14,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from envring.bench import figures, panels, summary
-from envring.bench.results import Document
-from envring.bench.samples import CellResult
+from envring.bench.measuring.results import Document
+from envring.bench.measuring.samples import CellResult
+from envring.bench.reporting import panels, summary, wording
 
 _WIDTH = 9.6
 _ROW = 0.27  # inches for a line of text
@@ -50,7 +50,7 @@ def draw(path: Path, document: Document, baseline: str = "async") -> None:
         baseline: The label of the peer that ratios are taken to.
     """
     sections = _sections(document, baseline)
-    caption = textwrap.fill(f"{_POINTS} {figures.machine_line(document.machine)}", 185)
+    caption = textwrap.fill(f"{_POINTS} {wording.machine_line(document.machine)}", 185)
     foot = 0.13 * (caption.count("\n") + 1) + 0.1
     heights = [each.height for each in sections]
     layout = ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.07)
@@ -84,7 +84,7 @@ def _sections(document: Document, baseline: str) -> list[_Section]:
     if timed:
         title = "How long a step of all envs takes (point: p50, to p90, to p99; tick: longest)"
         sections.append(_grid(title, timed, panels.latency))
-    if found := figures.breakdowns(document):
+    if found := wording.breakdowns(document):
         sections.append(_parts(found))
     return sections
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from envring.api.vector import RingVectorEnv
-from envring.bench.breakdown import SEED, advance, draw_actions, warm_up
-from envring.bench.recorder import Batches, Recorder
+from envring.bench.measuring.breakdown import SEED, advance, draw_actions, warm_up
+from envring.bench.measuring.recorder import Batches, Recorder
 from envring.bench.workloads import Workload
 
 _CALLER = 0  # its track; worker w has w + 1

@@ -13,10 +13,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 from rich.text import Text
 
-from envring.bench import figures, summary
-from envring.bench.compare import COLUMNS, Verdict, conclusion, split
-from envring.bench.results import Document
-from envring.bench.samples import CellResult
+from envring.bench.measuring.results import Document
+from envring.bench.measuring.samples import CellResult
+from envring.bench.reporting import summary, wording
+from envring.bench.reporting.compare import COLUMNS, Verdict, conclusion, split
 
 _GAP = 2  # blanks between two columns
 _ENDLESS = 1000
@@ -46,17 +46,17 @@ def progress(console: Console) -> Progress:
 
 def line(result: CellResult, baseline: str = "async") -> str:
     """One line about a cell that is done, to be printed while the next one runs."""
-    ours = result.rate(figures.OURS)
+    ours = result.rate(wording.OURS)
     parts = []
     if ours is not None:
-        title = figures.peer_title(result.cell, figures.OURS)
-        parts.append(f"{title} {figures.short(ours.median)} env steps/s")
-        if (ratio := result.ratio_interval(figures.OURS, baseline)) is not None:
-            parts.append(f"{figures.times(ratio)} {figures.brief(baseline)}")
-        if (ceiling := result.of_ceiling(figures.OURS)) is not None:
-            parts.append(f"{figures.fraction(ceiling)} of the ceiling")
+        title = wording.peer_title(result.cell, wording.OURS)
+        parts.append(f"{title} {wording.short(ours.median)} env steps/s")
+        if (ratio := result.ratio_interval(wording.OURS, baseline)) is not None:
+            parts.append(f"{wording.times(ratio)} {wording.brief(baseline)}")
+        if (ceiling := result.of_ceiling(wording.OURS)) is not None:
+            parts.append(f"{wording.fraction(ceiling)} of the ceiling")
     parts += [f"{peer} FAILED" for peer in result.failures]
-    return f"{figures.heading(result.cell)}: {', '.join(parts) or 'no figure'}"
+    return f"{wording.heading(result.cell)}: {', '.join(parts) or 'no figure'}"
 
 
 def table(
@@ -70,18 +70,18 @@ def table(
         width: How many characters the table may take; the last columns are left out.
         wide: Whether to show every column, however wide that is.
     """
-    shown = [each for each in figures.columns(result, baseline) if wide or not each.wide]
-    columns, rows = figures.rows(result, shown)
+    shown = [each for each in wording.columns(result, baseline) if wide or not each.wide]
+    columns, rows = wording.rows(result, shown)
     found = _fitted(
         ["peer", *(each.title for each in columns)],
-        [[figures.peer_title(result.cell, peer), *texts] for peer, texts in rows],
+        [[wording.peer_title(result.cell, peer), *texts] for peer, texts in rows],
         _ENDLESS if wide else width,
-        styles=["bold green" if peer == figures.OURS else "" for peer, _ in rows],
+        styles=["bold green" if peer == wording.OURS else "" for peer, _ in rows],
     )
     # Text, not str: an error may hold brackets, which are markup in a str.
-    found.title = Text(figures.heading(result.cell), style="bold")
+    found.title = Text(wording.heading(result.cell), style="bold")
     found.title_justify = "left"
-    found.caption = Text("\n".join(figures.notes(result)), style="dim")
+    found.caption = Text("\n".join(wording.notes(result)), style="dim")
     found.caption_justify = "left"
     return found
 
@@ -112,30 +112,30 @@ def overview(document: Document, baseline: str = "async", width: int = 100) -> T
     """A line for each cell: ours beside the baseline, the ceiling, the best rival and Sync."""
     rows, styles = [], []
     for result in document.cells:
-        ours = figures.OURS
+        ours = wording.OURS
         rival = summary.best_rival(result)
         over = result.ratio_interval(ours, rival) if rival else None
         styles.append(_MARKS[summary.standing(result, rival)] if rival else "")
         rows.append(
             [
-                figures.heading(result.cell),
-                figures.rate(result.rate(ours)),
-                figures.times(result.ratio_interval(ours, baseline)),
-                figures.fraction(result.of_ceiling(ours)),
-                rival or figures.MISSING,
-                figures.times(over),
-                figures.ratio_reach(over),
-                figures.times(result.ratio_interval(ours, "sync")),
+                wording.heading(result.cell),
+                wording.rate(result.rate(ours)),
+                wording.times(result.ratio_interval(ours, baseline)),
+                wording.fraction(result.of_ceiling(ours)),
+                rival or wording.MISSING,
+                wording.times(over),
+                wording.ratio_reach(over),
+                wording.times(result.ratio_interval(ours, "sync")),
             ]
         )
-    heads = ["RingVectorEnv in", "steps/s", f"x {figures.brief(baseline)}", "of ceiling"]
+    heads = ["RingVectorEnv in", "steps/s", f"x {wording.brief(baseline)}", "of ceiling"]
     heads += ["best rival", "x it", "95 %", "x Sync"]
     return _fitted(heads, rows, width, styles, left=["best rival"])
 
 
 def breakdown(document: Document) -> Table | None:
     """Where the time of a step goes; None where it was not measured."""
-    heads, rows = figures.breakdown_table(document)
+    heads, rows = wording.breakdown_table(document)
     if len(rows) > _ASIDE:
         return _fitted(heads, rows, _ENDLESS)
     # Few stand side by side, their titles wrapped: a row of all parts is wider than a terminal.
@@ -161,11 +161,11 @@ def show(console: Console, document: Document, baseline: str = "async", wide: bo
         console.print()
     for text in _losses(document):
         console.print(Text(text, style="bold red"))
-    console.print(Text(figures.LEGEND, style="dim"))
-    for text in figures.absent_lines(document):
+    console.print(Text(wording.LEGEND, style="dim"))
+    for text in wording.absent_lines(document):
         console.print(Text(text, style="dim"))
-    console.print(Text(figures.machine_line(document.machine), style="dim"))
-    console.print(Text(figures.load_line(document.machine), style="dim"))
+    console.print(Text(wording.machine_line(document.machine), style="dim"))
+    console.print(Text(wording.load_line(document.machine), style="dim"))
 
 
 def _print(console: Console, found: Table) -> None:
@@ -181,8 +181,8 @@ def _print(console: Console, found: Table) -> None:
 
 def _losses(document: Document) -> list[str]:
     return [
-        f"behind in {each.heading}: {each.peer} is {figures.times(each.ratio)} as fast "
-        f"({figures.ratio_reach(each.ratio)})"
+        f"behind in {each.heading}: {each.peer} is {wording.times(each.ratio)} as fast "
+        f"({wording.ratio_reach(each.ratio)})"
         for each in summary.losses(document)
     ]
 

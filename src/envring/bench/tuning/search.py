@@ -14,10 +14,10 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from envring.bench.cells import BARE, Cell, Contestant
-from envring.bench.runner import GRACE_SECONDS, run_cell
-from envring.bench.samples import CellResult
-from envring.bench.tune import (
+from envring.bench.measuring.runner import GRACE_SECONDS, run_cell
+from envring.bench.measuring.samples import CellResult
+from envring.bench.plan.cells import BARE, Cell, Contestant
+from envring.bench.tuning.settings import (
     DEFAULTS,
     SIZES,
     Outcome,

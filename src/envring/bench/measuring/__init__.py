@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""How it is measured, and what was found."""

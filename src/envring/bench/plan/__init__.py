@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""What is measured: cells, and matrices of them."""

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""What people read of a run: tables, pictures, comparisons."""

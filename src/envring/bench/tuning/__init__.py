@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""The search for arguments that suit an env."""
