@@ -22,7 +22,7 @@ from envring.bench import workloads
 from envring.bench.measuring import machine
 from envring.bench.measuring.process import PeerFailed, PeerProcess
 from envring.bench.measuring.runner import run_cell
-from envring.bench.measuring.samples import CellResult
+from envring.bench.measuring.samples import QUIET, CellResult
 from envring.bench.measuring.stats import Spread, spread
 from envring.bench.plan.cells import Cell
 from envring.bench.start import leaving_on_signals, require_extra
@@ -86,7 +86,7 @@ class ThroughputRow:
         """A verdict for each goal."""
         note = "; ".join(f"{peer} {text}" for peer, text in result.failures.items())
         outside = result.outside()
-        if outside is not None and outside.high > 0.15 and not self.crowded:
+        if outside is not None and outside.high > QUIET and not self.crowded:
             note = f"disturbed, {outside.median:.2f} cores were busy elsewhere. {note}"
         if self.ceiling is not None:
             goal = Goal("of the ceiling", "", self.ceiling)

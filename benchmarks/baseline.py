@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from envring.bench.measuring import machine
+from envring.bench.measuring.samples import QUIET
 from verdicts import (
     MAY_LOSE,
     Run,
@@ -39,7 +40,6 @@ FORMAT = 1
 STORED_RUNS, MORE_RUNS = 5, 2
 RUN_SECONDS = 1200.0
 SLOW = ("-o", "faulthandler_timeout=300")  # no benchmark is stopped because others use the machine
-DISTURBED = 0.15  # processors busy with other things
 UNKNOWN = 100.0  # an interval as wide as that says nothing
 
 
@@ -173,7 +173,7 @@ def _versions(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def _tell_disturbed(outside: float, when: str = "") -> None:
-    if outside > DISTURBED:
+    if outside > QUIET:
         print(f"disturbed: {when}up to {outside:.2f} processors were busy with other things")
 
 

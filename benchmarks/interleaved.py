@@ -12,9 +12,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 
 from envring.bench.measuring import machine
-
-QUIET = 0.15  # processors busy with other things, up to which a round counts as undisturbed
-TICKS = 0.02  # the kernel counts the processors' busy time in ticks: seconds it may be wrong by
+from envring.bench.measuring.samples import QUIET
 
 # Takes a slice of about so many seconds and returns the seconds of one operation.
 Take = Callable[[float], float]
@@ -139,7 +137,7 @@ class _Round:
     @property
     def disturbed(self) -> bool:
         """Whether that is more than what the kernel's ticks may be wrong by."""
-        return (self.others or 0.0) > QUIET * self.elapsed + TICKS
+        return (self.others or 0.0) > QUIET * self.elapsed + machine.TICKS
 
 
 def _own_cpu_seconds(family: Iterable[int]) -> float:

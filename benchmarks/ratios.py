@@ -8,11 +8,9 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from envring.bench.measuring.stats import Interval, paired_ratios
+from envring.bench.measuring.stats import NORMAL, Interval, paired_ratios, student
 
-_Z = 1.96
-# Two-sided 95 % quantiles of Student's t by degrees of freedom, from 1; more are taken as 10.
-_STUDENT = (12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+_MOST_FREE = 10  # degrees of freedom: more are taken as so many
 
 
 def by_round(seconds: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
@@ -85,7 +83,7 @@ class Runs:
     def _within(self) -> float:
         """The variance of a run's logarithm that its rounds let expect: of the median run."""
         return statistics.median(
-            (math.log(run.high / run.low) / (2 * _Z)) ** 2 for run in self.each
+            (math.log(run.high / run.low) / (2 * NORMAL)) ** 2 for run in self.each
         )
 
 
@@ -95,7 +93,7 @@ def _around(middle: float, reach: float, count: int) -> Interval:
 
 def _quantile(free: int) -> float:
     """Without a second run there is only what rounds say, and rounds are many."""
-    return _Z if free < 1 else _STUDENT[min(free, len(_STUDENT)) - 1]
+    return NORMAL if free < 1 else student(min(free, _MOST_FREE))
 
 
 def _between(sets: Iterable[Runs]) -> float:

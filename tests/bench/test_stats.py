@@ -70,7 +70,7 @@ def test_an_interval_holds_the_truth_in_95_of_100_runs_and_is_no_wider_than_it_m
     runs = intervals(independent, count)
     assert np.mean([each.low <= TRUTH <= each.high for each in runs]) >= 0.945
     # what the textbook gives for independent normal values and a median
-    ideal = math.hypot(stats._student(count - 1) * 1.2533 * 0.04 / math.sqrt(count), stats.UNSEEN)
+    ideal = math.hypot(stats.student(count - 1) * 1.2533 * 0.04 / math.sqrt(count), stats.UNSEEN)
     assert np.median([math.log(each.high / each.median) for each in runs]) < 1.35 * ideal
 
 

@@ -19,7 +19,7 @@ from envring.bench.measuring.results import Document
 from envring.bench.measuring.runner import ask_alone
 from envring.bench.measuring.samples import CellResult
 from envring.bench.plan import matrix
-from envring.bench.plan.cells import BARE, Cell
+from envring.bench.plan.cells import BARE, OURS, Cell
 from envring.bench.plan.matrix import TURNS_SECONDS, Matrix, Planned
 from envring.bench.reporting import terminal
 
@@ -190,7 +190,7 @@ def _trace(console: Console, planned: Sequence[Planned], path: Path) -> bool:
     """Write a trace of the first of our own peers, in the first cell that has one."""
     for each in planned:
         for one in each.cell.contestants:
-            if one.peer.startswith("envring"):
+            if one.peer.startswith(OURS):
                 try:
                     ask_alone(
                         each.cell,

@@ -16,9 +16,9 @@ from typing import Any
 
 from envring.api.vector import RingVectorEnv
 from envring.bench.measuring.recorder import PARTS, Recorder
+from envring.bench.peers.base import SEED, draw_actions
 from envring.bench.workloads import Workload
 
-SEED = 20240
 _BLOCK = 0.02  # seconds between two changes from recorded to not recorded
 
 __all__ = ["PARTS", "Breakdown", "Recorder", "measure_breakdown", "measure_envs"]
@@ -130,7 +130,7 @@ def measure_breakdown(
 def measure_envs(envs: RingVectorEnv[Any, Any], seconds: float, think: float = 0.0) -> Breakdown:
     """The same for a vector environment that is there; it is reset first."""
     recorder = Recorder(envs)
-    actions = draw_actions(envs)
+    actions = cycle_actions(envs)
     envs.reset(seed=SEED)
     until = time.perf_counter() + seconds
     each = warm_up(envs.step, actions, seconds / 10, think)
@@ -152,10 +152,9 @@ def measure_envs(envs: RingVectorEnv[Any, Any], seconds: float, think: float = 0
     return break_down(recorder, wall, median(ratios) - 1)
 
 
-def draw_actions(envs: RingVectorEnv[Any, Any]) -> Iterator[Any]:
-    """Random actions, a few batches of them over and over."""
-    envs.action_space.seed(SEED)
-    return itertools.cycle([envs.action_space.sample() for _ in range(64)])
+def cycle_actions(envs: RingVectorEnv[Any, Any]) -> Iterator[Any]:
+    """The actions that every peer gets, over and over."""
+    return itertools.cycle(draw_actions(envs.single_action_space, envs.num_envs))
 
 
 def advance(

@@ -16,6 +16,7 @@ from typing import Any
 from envring.cpus import allowed_cpus, usable_cpus
 
 _PROC = Path("/proc")
+TICKS = 0.02  # seconds by which `busy_seconds` may be wrong: the kernel counts in ticks
 
 
 def describe() -> dict[str, Any]:

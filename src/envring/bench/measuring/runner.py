@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from envring.bench import peers, workloads
+from envring.bench.measuring import machine
 from envring.bench.measuring.orphans import Guard
 from envring.bench.measuring.process import PeerFailed, PeerProcess
 from envring.bench.measuring.samples import QUIET, CellResult, Footprint, Latency, Sample
-from envring.bench.plan.cells import BARE_ALL, Cell, Contestant
+from envring.bench.plan.cells import BARE_ALL, OURS, Cell, Contestant
 
-_OURS = "envring"  # what the names of our own peers begin with
 GRACE_SECONDS = 8.0
 CONSTRUCT_SECONDS = 30.0
 SHORTEST_SLICE = 0.05
@@ -23,7 +23,6 @@ _LEAST_ROUNDS = 3  # even where starting the peers took all of the time
 _WARM_UP = 1.1  # what a slice takes, its untimed start included
 _TURN_SECONDS = 0.02  # to stop one peer, wake the next and read its counters
 _CLOSING_SHARE = 0.06  # of a cell's time, for closing and for reading the memory
-_TICKS = 0.02  # the kernel counts the processors' busy time in ticks: seconds it may be wrong by
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ def run_cell(
     with ExitStack() as stack:
         begun = time.monotonic()
         running = _start(cell, result, stack, _Patience.of(construct_seconds))
-        ours = [each.label for each in cell.contestants if each.peer.startswith(_OURS)]
+        ours = [each.label for each in cell.contestants if each.peer.startswith(OURS)]
         closing = _CLOSING_SHARE * (deadline - begun) + len(ours) * breakdown_seconds
         pace = _pace(len(running), rounds, slice_seconds, repeats, grace, deadline - closing)
         _take_turns(running, result, pace, advanced)
@@ -303,7 +302,7 @@ def _take(
     for _ in range(1 + pace.repeats):
         answer = process.ask(pace.patience(), op="slice", seconds=pace.slice_seconds)
         attempts.append(_sample(label, number, answer))
-        noise = (attempts[-1].outside or 0.0) - _TICKS / attempts[-1].seconds
+        noise = (attempts[-1].outside or 0.0) - machine.TICKS / attempts[-1].seconds
         if noise <= QUIET or time.monotonic() + pace.slice_seconds > due:
             break
     best = quietest(attempts)

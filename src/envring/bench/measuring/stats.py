@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 # What two runs of the same differ by beyond what their rounds show: half of a 95 % interval.
 UNSEEN = 0.02
 DRIFT = 0.15  # the same for plain rates: a shared machine is that much faster an hour later
+NORMAL = 1.96  # the 97.5 % quantile of the normal distribution
 _PARTS = 3
 _MOST_ALIKE = 0.8
 # fmt: off
@@ -147,14 +148,14 @@ def _half_width(deviations: NDArray[np.float64]) -> float:
     # sqrt(pi / 2): from the mean absolute deviation to the standard deviation of normal values. A
     # median scatters by as much again more than a mean, which the divisor (not count) makes up for.
     scatter = math.sqrt(math.pi / 2) * float(np.abs(deviations).sum()) / (count - 1)
-    reach = _student(count - 1) * scatter / math.sqrt(count)
+    reach = student(count - 1) * scatter / math.sqrt(count)
     alike = _correlation(np.clip(deviations, -2.5 * scatter, 2.5 * scatter))
     reach *= math.sqrt((1 + alike) / (1 - alike))
     if count >= 2 * _PARTS:
         parts = [float(np.median(part)) for part in np.array_split(deviations, _PARTS)]
         # 0.7: where rounds are independent this view then hardly ever is the widest one.
         drift = 0.7 * statistics.stdev(parts) / math.sqrt(_PARTS)
-        reach = max(reach, _student(_PARTS - 1) * drift)
+        reach = max(reach, student(_PARTS - 1) * drift)
     return reach
 
 
@@ -169,11 +170,11 @@ def _correlation(deviations: NDArray[np.float64]) -> float:
     return min(max(found, 0.0), _MOST_ALIKE)
 
 
-def _student(freedom: int) -> float:
+def student(freedom: int) -> float:
     """The 97.5 % quantile of Student's t."""
     if freedom <= len(_STUDENT):
         return _STUDENT[freedom - 1]
-    return 1.96 + 2.5 / freedom  # within 0.4 % from here on
+    return NORMAL + 2.5 / freedom  # within 0.4 % from here on
 
 
 def _log(larger: float, smaller: float) -> float:

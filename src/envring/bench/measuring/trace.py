@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from envring.api.vector import RingVectorEnv
-from envring.bench.measuring.breakdown import SEED, advance, draw_actions, warm_up
+from envring.bench.measuring.breakdown import advance, cycle_actions, warm_up
 from envring.bench.measuring.recorder import Batches, Recorder
+from envring.bench.peers.base import SEED
 from envring.bench.workloads import Workload
 
 _CALLER = 0  # its track; worker w has w + 1
@@ -78,7 +79,7 @@ def trace_envs(
     envs: RingVectorEnv[Any, Any], path: str | Path, think: float = 0.0, batches: int = 200
 ) -> int:
     """The same for a vector environment that is there; it is reset first."""
-    actions = draw_actions(envs)
+    actions = cycle_actions(envs)
     envs.reset(seed=SEED)
     each = warm_up(envs.step, actions, _WARM_UP, think)
     batches = max(1, min(batches, int(_LONGEST / each)))

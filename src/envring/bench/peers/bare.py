@@ -14,12 +14,11 @@ from typing import Any
 
 from gymnasium.vector.utils import CloudpickleWrapper
 
-from envring.bench.peers.base import SEED, Adapter, Peer, draw_rows
+from envring.bench.peers.base import JOIN_SECONDS, SEED, Adapter, Peer, draw_rows
 from envring.bench.workloads import Workload
 from envring.cpus import usable_cpus
 
 GRAINS = 32  # into so many pieces the loops divide what is to be done
-JOIN_SECONDS = 5.0
 
 
 class BarePeer:

@@ -19,6 +19,7 @@ from envring.bench.workloads import Workload
 
 SEED = 20240
 ACTION_BATCHES = 64
+JOIN_SECONDS = 5.0  # in which processes that were told to end should have ended
 
 
 class Peer(Protocol):

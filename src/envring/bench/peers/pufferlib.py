@@ -7,11 +7,9 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-from envring.bench.peers.base import Adapter, Peer, VectorPeer
+from envring.bench.peers.base import JOIN_SECONDS, Adapter, Peer, VectorPeer
 from envring.bench.workloads import Workload
 from envring.cpus import usable_cpus
-
-JOIN_SECONDS = 5.0
 
 
 class PufferPeer(VectorPeer):

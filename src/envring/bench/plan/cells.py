@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+OURS = "envring"  # our own peer; the names of its modes begin with it
 BARE = "bare"  # the peer whose rate times the cores is the ceiling
 BARE_ALL = "bare-all"  # bare loops on all cores at once: what the cores truly give
 

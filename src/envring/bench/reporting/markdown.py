@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from envring.bench.measuring.results import Document
 from envring.bench.measuring.samples import CellResult
+from envring.bench.plan.cells import OURS
 from envring.bench.reporting import summary, wording
 from envring.bench.reporting.compare import COLUMNS, Verdict, conclusion, split
 
@@ -48,13 +49,13 @@ def overview(found: Document, base: str = "async", peers: Sequence[str] | None =
     rows = [
         [
             _text(wording.heading(result.cell)),
-            wording.rate(result.rate(wording.OURS)),
-            wording.fraction(result.of_ceiling(wording.OURS)),
+            wording.rate(result.rate(OURS)),
+            wording.fraction(result.of_ceiling(OURS)),
             *(_entry(each) for each in entries),
         ]
         for result, entries in summary.table(found, base, peers)
     ]
-    ours = wording.brief(wording.OURS)
+    ours = wording.brief(OURS)
     legend = (
         f"First two columns: {ours}'s. Others: times as fast as {wording.brief(base)}, medians of "
         "ratios within rounds. "
@@ -93,7 +94,7 @@ def cell(result: CellResult, baseline: str = "async", wide: bool = False) -> str
     texts = []
     for peer, row in rows:
         title = _text(wording.peer_title(result.cell, peer))
-        texts.append([f"**{title}**" if peer == wording.OURS else title, *row])
+        texts.append([f"**{title}**" if peer == OURS else title, *row])
     heads = ["peer", *(column.title for column in columns)]
     parts = [f"### {_text(wording.heading(result.cell))}", _table(heads, texts)]
     parts.append("\n".join(f"- {_text(note)}" for note in wording.notes(result)))

@@ -13,6 +13,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 from envring.bench.measuring.samples import CellResult
 from envring.bench.measuring.stats import spread
 from envring.bench.peers import adapters
+from envring.bench.plan.cells import OURS
 from envring.bench.reporting import wording
 
 INK = "#1f2933"
@@ -59,8 +60,8 @@ def _style(label: str, labels: Sequence[str]) -> dict[str, Any]:
         "color": colour(label),
         "marker": _MARKERS[place % len(_MARKERS)],
         "linestyle": _DASHES[place % len(_DASHES)],
-        "linewidth": 2.4 if label == wording.OURS else 1.3,
-        "markersize": 5 if label == wording.OURS else 4,
+        "linewidth": 2.4 if label == OURS else 1.3,
+        "markersize": 5 if label == OURS else 4,
     }
 
 
@@ -128,7 +129,7 @@ def rates(axes: Axes, result: CellResult, baseline: str) -> None:
         axes.plot([rate.low, rate.high], [row, row], color=colour(peer), **_THICK)
         axes.plot([rate.median], [row], "o", color=colour(peer), markersize=7)
         ratio = result.ratio_interval(peer, baseline)
-        weight = "bold" if peer == wording.OURS else "normal"
+        weight = "bold" if peer == OURS else "normal"
         more: dict[str, Any] = {"fontsize": 9, "fontweight": weight, "color": INK}
         _beside(axes, row, _FIRST, wording.rate(rate), **more)
         if peer != baseline:
@@ -181,7 +182,7 @@ def scaling(axes: Axes, results: Sequence[CellResult], labels: Sequence[str]) ->
         if not points:
             continue
         counts = [count for count, _ in points]
-        top = 30 if label == wording.OURS else 10
+        top = 30 if label == OURS else 10
         medians = [each.median for _, each in points]
         axes.plot(counts, medians, zorder=top + order / 100, **_style(label, labels))
         lows, highs = zip(*((each.low, each.high) for _, each in points), strict=True)

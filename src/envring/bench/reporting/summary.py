@@ -11,6 +11,7 @@ from envring.bench.measuring.results import Document
 from envring.bench.measuring.samples import CellResult
 from envring.bench.measuring.stats import Interval
 from envring.bench.peers import adapters
+from envring.bench.plan.cells import OURS
 from envring.bench.reporting import wording
 
 Standing = Literal["ahead", "even", "behind", "own", "apart"]
@@ -22,7 +23,7 @@ class Entry:
 
     Attributes:
         ratio: Its rate over that of the table's base; None when it was not measured.
-        standing: Whether it is ahead of `wording.OURS` there, behind, or no difference is seen.
+        standing: Whether it is ahead of `OURS` there, behind, or no difference is seen.
             "own" for our own modes, "apart" for what is no rival: plain loops and C++ envs.
         failed: Whether it raised, died or hung.
     """
@@ -56,16 +57,16 @@ def peers(document: Document) -> list[str]:
 
 def standing(result: CellResult, peer: str) -> Standing:
     """How ``peer`` stands against ours, as far as the rounds tell."""
-    if peer.startswith(wording.OURS):
+    if peer.startswith(OURS):
         return "own"
-    ratio = result.ratio_interval(peer, wording.OURS)
+    ratio = result.ratio_interval(peer, OURS)
     if ratio is None or not _rival(peer):
         return "apart"
     return "ahead" if ratio.low > 1 else "behind" if ratio.high < 1 else "even"
 
 
 def _rival(peer: str) -> bool:
-    return wording.steps_python(peer) and not peer.startswith(wording.OURS)
+    return wording.steps_python(peer) and not peer.startswith(OURS)
 
 
 def table(
@@ -90,7 +91,7 @@ def table(
 def best_rival(result: CellResult) -> str | None:
     """The fastest peer of others that steps Python envs as we do, or None."""
     rivals = [peer for peer in result.cell.peers if result.rates(peer) and _rival(peer)]
-    ratios = {peer: result.ratio_interval(peer, wording.OURS) for peer in rivals}
+    ratios = {peer: result.ratio_interval(peer, OURS) for peer in rivals}
     found = {peer: ratio.median for peer, ratio in ratios.items() if ratio is not None}
     return max(found, key=found.__getitem__, default=None)
 
@@ -100,7 +101,7 @@ def losses(document: Document) -> list[Loss]:
     found = []
     for result in document.cells:
         for peer in result.cell.peers:
-            ratio = result.ratio_interval(peer, wording.OURS)
+            ratio = result.ratio_interval(peer, OURS)
             if ratio is not None and standing(result, peer) == "ahead":
                 found.append(Loss(wording.heading(result.cell), peer, ratio))
     return sorted(found, key=lambda each: -each.ratio.median)

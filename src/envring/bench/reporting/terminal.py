@@ -15,6 +15,7 @@ from rich.text import Text
 
 from envring.bench.measuring.results import Document
 from envring.bench.measuring.samples import CellResult
+from envring.bench.plan.cells import OURS
 from envring.bench.reporting import summary, wording
 from envring.bench.reporting.compare import COLUMNS, Verdict, conclusion, split
 
@@ -46,14 +47,14 @@ def progress(console: Console) -> Progress:
 
 def line(result: CellResult, baseline: str = "async") -> str:
     """One line about a cell that is done, to be printed while the next one runs."""
-    ours = result.rate(wording.OURS)
+    ours = result.rate(OURS)
     parts = []
     if ours is not None:
-        title = wording.peer_title(result.cell, wording.OURS)
+        title = wording.peer_title(result.cell, OURS)
         parts.append(f"{title} {wording.short(ours.median)} env steps/s")
-        if (ratio := result.ratio_interval(wording.OURS, baseline)) is not None:
+        if (ratio := result.ratio_interval(OURS, baseline)) is not None:
             parts.append(f"{wording.times(ratio)} {wording.brief(baseline)}")
-        if (ceiling := result.of_ceiling(wording.OURS)) is not None:
+        if (ceiling := result.of_ceiling(OURS)) is not None:
             parts.append(f"{wording.fraction(ceiling)} of the ceiling")
     parts += [f"{peer} FAILED" for peer in result.failures]
     return f"{wording.heading(result.cell)}: {', '.join(parts) or 'no figure'}"
@@ -76,7 +77,7 @@ def table(
         ["peer", *(each.title for each in columns)],
         [[wording.peer_title(result.cell, peer), *texts] for peer, texts in rows],
         _ENDLESS if wide else width,
-        styles=["bold green" if peer == wording.OURS else "" for peer, _ in rows],
+        styles=["bold green" if peer == OURS else "" for peer, _ in rows],
     )
     # Text, not str: an error may hold brackets, which are markup in a str.
     found.title = Text(wording.heading(result.cell), style="bold")
@@ -112,7 +113,7 @@ def overview(document: Document, baseline: str = "async", width: int = 100) -> T
     """A line for each cell: ours beside the baseline, the ceiling, the best rival and Sync."""
     rows, styles = [], []
     for result in document.cells:
-        ours = wording.OURS
+        ours = OURS
         rival = summary.best_rival(result)
         over = result.ratio_interval(ours, rival) if rival else None
         styles.append(_MARKS[summary.standing(result, rival)] if rival else "")

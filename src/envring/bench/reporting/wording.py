@@ -15,7 +15,6 @@ from envring.bench.plan.cells import BARE, BARE_ALL, Cell
 from envring.bench.workloads import WORKLOADS
 
 MISSING = "-"
-OURS = "envring"
 _UNSURE = 30.0  # an interval whose ends are so far apart says nothing that were worth its figures
 LEGEND = (
     "95 %: where the median lies with 95 % confidence. cores: processors in use. switches: context "

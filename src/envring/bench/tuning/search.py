@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from envring.bench.measuring.runner import GRACE_SECONDS, run_cell
 from envring.bench.measuring.samples import CellResult
-from envring.bench.plan.cells import BARE, Cell, Contestant
+from envring.bench.plan.cells import BARE, OURS, Cell, Contestant
 from envring.bench.tuning.settings import (
     DEFAULTS,
     SIZES,
@@ -275,7 +275,7 @@ def count_passes(candidates: int, seconds: float, start_seconds: float) -> int:
 
 
 def _contestant(settings: Settings) -> Contestant:
-    return Contestant(settings.label, "envring", settings.options())
+    return Contestant(settings.label, OURS, settings.options())
 
 
 def _lead(result: CellResult, settings: Settings) -> float:
