@@ -12,7 +12,7 @@ LOCK := requirements/lock.txt
 PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check
 NATIVE := $(wildcard csrc/*.[ch] src/envring/core/*.px[di] src/envring/core/*.pyx)
 RECIPE := pyproject.toml setup.py
-C_SOURCES = $(wildcard csrc/*.[ch] tests/c/*.[ch] benchmarks/*.c)
+C_SOURCES = $(wildcard csrc/*.[ch] tests/c/*.[ch] benchmarks/support/*.c)
 WORKER := src/envring/_foreign
 # newer than 2.7 or 3.6, and used only where they are
 GUARDED := time.thread_time inspect.signature importlib.util.find_spec
@@ -120,7 +120,7 @@ native: $(VENV)/.dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cython-lint src
 	$(BIN)/clang-format --dry-run -Werror $(C_SOURCES)
 	$${CC:-cc} -std=c11 -Wall -Wextra -Werror -fsyntax-only $(wildcard csrc/*.c)
-	$${CC:-cc} -std=c11 -Wall -Wextra -Werror -D_GNU_SOURCE -Icsrc -fsyntax-only $(wildcard benchmarks/*.c)
+	$${CC:-cc} -std=c11 -Wall -Wextra -Werror -D_GNU_SOURCE -Icsrc -fsyntax-only $(wildcard benchmarks/support/*.c)
 
 worker: $(VENV)/.dev
 	$(BIN)/vermin --quiet --no-tips --violations -t=2.7- -t=3.6- $(addprefix --exclude ,$(GUARDED)) $(WORKER)

@@ -22,7 +22,7 @@ from typing import Any
 
 from envring.bench.measuring import machine
 from envring.bench.measuring.samples import QUIET
-from verdicts import (
+from support.verdicts import (
     MAY_LOSE,
     Run,
     Verdict,

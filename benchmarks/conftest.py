@@ -9,8 +9,8 @@ import pytest
 
 from envring.bench.measuring.stats import allowance, interval
 from envring.cpus import allowed_cpus, usable_cpus
-from interleaved import measure
-from ratios import by_round
+from support.interleaved import measure
+from support.ratios import by_round
 
 
 class Replay:

@@ -37,8 +37,8 @@ import foreign_prefixes  # noqa: E402
 import local_channel  # noqa: E402
 from foreign_prefixes import Recipe  # noqa: E402
 
-PEER = str(HERE / "isolation_peer.py")
-BOX = f"{HERE / 'isolation_env' / 'env_main.py'}:make"
+PEER = str(HERE / "support" / "isolation_peer.py")
+BOX = f"{HERE / 'support' / 'isolation_env' / 'env_main.py'}:make"
 CARTPOLE = "CartPole-v1"
 RECIPES = {
     "gymnasium-0.29": Recipe("3.9", ("gymnasium==0.29.1", "numpy==1.26.4")),

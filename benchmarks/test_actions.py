@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary
 
-from observing import Acting
-from sides import VECTOR_ENVS, sending
+from support.observing import Acting
+from support.sides import VECTOR_ENVS, sending
 
 NUM_ENVS = 64
 TWO = Discrete(2)

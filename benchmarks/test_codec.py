@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from envring.transport import codec
-from interleaved import repeated
+from support.interleaved import repeated
 
 EIGHT = {"lives": 3, "reward": 1.0, "ok": True, "none": None, "name": "xyz", "speed": 3.5}
 INFOS = {

@@ -4,7 +4,7 @@
 import pytest
 
 from envring.cpus import allowed_cpus
-from wires import doorbell, pipes
+from support.wires import doorbell, pipes
 
 SPINS = {"spinning": 1e-3, "asleep": 0.0}
 CPUS = allowed_cpus()

@@ -6,8 +6,8 @@ import functools
 import pytest
 
 from envring.bench.workloads import Workload
-from observing import Telling
-from sides import STEPPERS, stepping
+from support.observing import Telling
+from support.sides import STEPPERS, stepping
 
 KEYS = {"0 keys": 0, "1 key": 1, "5 keys": 5, "20 keys": 20, "objects": None}
 

@@ -7,8 +7,8 @@ import pytest
 
 from envring.bench import workloads
 from envring.bench.workloads import Workload
-from observing import Observing
-from sides import STEPPERS, stepping
+from support.observing import Observing
+from support.sides import STEPPERS, stepping
 
 SHAPES = {"64 B": (64,), "27.6 KiB": (84, 84, 4), "98.4 KiB": (210, 160, 3)}
 

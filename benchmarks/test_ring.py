@@ -19,7 +19,7 @@ def program(tmp_path_factory):
     made = tmp_path_factory.mktemp("ring") / "ring_throughput"
     compiler = os.environ.get("CC", "cc").split()
     flags = ["-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", f"-I{CSRC}"]
-    sources = [HERE / "ring_throughput.c", CSRC / "er_ring.c"]
+    sources = [HERE / "support" / "ring_throughput.c", CSRC / "er_ring.c"]
     subprocess.run([*compiler, *flags, "-o", made, *sources], timeout=50, check=True)
     return made
 

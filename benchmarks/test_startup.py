@@ -4,7 +4,7 @@
 import pytest
 
 from envring.bench import workloads
-from sides import VECTOR_ENVS, closing, starting
+from support.sides import VECTOR_ENVS, closing, starting
 
 MOST_ROUNDS = 9
 

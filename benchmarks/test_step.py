@@ -4,7 +4,7 @@
 import pytest
 
 from envring.bench import workloads
-from sides import STEPPERS, stepping
+from support.sides import STEPPERS, stepping
 
 CELLS = [("null", 1), ("null", 2), ("null", 8), ("null", 64)]
 CELLS += [("cartpole", 1), ("cartpole", 8), ("cartpole", 64)]

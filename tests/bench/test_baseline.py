@@ -10,8 +10,8 @@ import pytest
 
 import baseline
 from envring.bench.measuring.stats import Interval
-from ratios import Runs
-from verdicts import Run
+from support.ratios import Runs
+from support.verdicts import Run
 
 BASES = {"step": ("async", "bare"), "start": ("async",)}
 THEN = {("step", "async"): 300.0, ("step", "bare"): 0.5, ("start", "async"): 4.0}

@@ -13,10 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import interleaved
-import verdicts
 from envring.bench.measuring.stats import Interval
-from ratios import Runs, by_round, of_run
+from support import interleaved, verdicts
+from support.ratios import Runs, by_round, of_run
 
 ROOT = Path(__file__).resolve().parents[2]
 

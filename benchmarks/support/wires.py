@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from envring.core import _core
-from interleaved import Side, Take, repeated
+from support.interleaved import Side, Take, repeated
 
 FORK = multiprocessing.get_context("fork")
 CONFIG = {

@@ -13,7 +13,7 @@ import gymnasium
 import envring
 from envring.bench import peers
 from envring.bench.workloads import Workload
-from interleaved import Side, Take, advancing, repeated
+from support.interleaved import Side, Take, advancing, repeated
 
 VECTOR_ENVS: Mapping[str, Callable[..., gymnasium.vector.VectorEnv[Any, Any, Any]]] = {
     "envring": envring.RingVectorEnv,

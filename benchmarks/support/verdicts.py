@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from envring.bench.measuring.stats import Interval, allowance
-from ratios import Runs, by_round, of_run
+from support.ratios import Runs, by_round, of_run
 
 MAY_LOSE = 0.05  # what our side may be slower by before anybody is stopped
 
