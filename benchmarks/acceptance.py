@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Every figure envring promises against its goal, in one run: ``python benchmarks/acceptance.py``.
+"""Every figure envring promises against its goal, in one run: `python benchmarks/acceptance.py`.
 
 Ratios are medians over rounds of what was measured within one round. The exit status is 1 when a
 goal is missed. Everything runs on two processors, with two workers, whatever the machine has.
@@ -43,7 +43,7 @@ START_TIMEOUT, CLOSE_TIMEOUT = 90.0, 30.0
 
 @dataclass(frozen=True)
 class Goal:
-    """What a figure must reach: at least ``limit``, or at most where ``at_most``."""
+    """What a figure must reach: at least `limit`, or at most where `at_most`."""
 
     what: str
     unit: str
@@ -51,7 +51,7 @@ class Goal:
     at_most: bool = False
 
     def met(self, figure: float) -> bool:
-        """Whether ``figure`` reaches the goal."""
+        """Whether `figure` reaches the goal."""
         return figure <= self.limit if self.at_most else figure >= self.limit
 
 
@@ -74,7 +74,7 @@ class Verdict:
 class ThroughputRow:
     """A cell of the runner, with goals by what envring is compared with.
 
-    Where ``crowded``, another program holds one of the processors all the while.
+    Where `crowded`, another program holds one of the processors all the while.
     """
 
     cell: Cell
@@ -160,7 +160,7 @@ def measure_start(row: str, deadline: float) -> Iterator[Verdict]:
 
 
 def measure_spawn(row: str, deadline: float) -> Iterator[Verdict]:
-    """Construction with ``context="spawn"``."""
+    """Construction with `context="spawn"`."""
     built, theirs, _, _ = _starts("spawn", SPAWN_TRIALS, deadline)
     note = f"{_median(built):.2f} s against {_median(theirs):.2f} s"
     goal = Goal("of Async's start", "x", 10.0)
@@ -217,7 +217,7 @@ def crowd(crowded: bool) -> Iterator[None]:
 def measure(
     rows: Sequence[str], end: float, advanced: Callable[[str, int], None]
 ) -> tuple[list[Verdict], list[CellResult]]:
-    """Measure the named rows until about ``end``, a `time.monotonic` moment."""
+    """Measure the named rows until about `end`, a `time.monotonic` moment."""
     verdicts: list[Verdict] = []
     results: list[CellResult] = []
     cells = [row for row in rows if row in THROUGHPUT]

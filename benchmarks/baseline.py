@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""The micro-benchmarks against stored ratios: ``python benchmarks/baseline.py compare``.
+"""The micro-benchmarks against stored ratios: `python benchmarks/baseline.py compare`.
 
 A baseline holds, for one class of machines, how many times as fast our side of each group was as
-the others, in several runs. ``store`` makes one, on a machine that is left alone; ``compare``
+the others, in several runs. `store` makes one, on a machine that is left alone; `compare`
 measures again and says what has changed: whatever seems slower is measured twice more. The exit
-status of ``compare`` is 1 when something is clearly slower, 2 when there is no baseline.
+status of `compare` is 1 when something is clearly slower, 2 when there is no baseline.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def store(options: argparse.Namespace, path: Path, hardware: Mapping[str, Any]) -> int:
-    """Measures several times and writes the baseline; with ``-k`` other groups stay as they are."""
+    """Measures several times and writes the baseline; with `-k` other groups stay as they are."""
     before, runs = machine.load_average(), []
     for number in range(options.runs or STORED_RUNS):
         print(f"run {number + 1} of {options.runs or STORED_RUNS}", flush=True)

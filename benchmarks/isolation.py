@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Envs in other interpreters against their goals, in one run: ``python benchmarks/isolation.py``.
+"""Envs in other interpreters against their goals, in one run: `python benchmarks/isolation.py`.
 
 Every figure is a ratio (or a difference) within a round, in which all take their turns; the table
 shows medians with quartiles. The exit status is 1 when a goal is missed. Prefixes are built first,

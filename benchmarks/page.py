@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Writes what a run found into the page of results: ``python benchmarks/page.py run.json``."""
+"""Writes what a run found into the page of results: `python benchmarks/page.py run.json`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ PEERS = (
 
 
 def filled(page: str, found: Document, picture: str, baseline: str = "async") -> str:
-    """The page with the tables of ``found`` in their place.
+    """The page with the tables of `found` in their place.
 
     Args:
         page: What it says now.

@@ -34,7 +34,7 @@ class Samples:
 
 
 def repeated(operation: Callable[[], object]) -> Take:
-    """Takes slices by calling ``operation`` again and again."""
+    """Takes slices by calling `operation` again and again."""
 
     def advance(times: int) -> None:
         for _ in range(times):

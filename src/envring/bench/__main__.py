@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The command ``python -m envring.bench``: the same as ``envring bench``."""
+"""The command `python -m envring.bench`: the same as `envring bench`."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ _DURATION = re.compile(r"(\d+\.?\d*|\.\d+)\s*(us|µs|ms|s)")
 
 
 def duration(text: str) -> float:
-    """The seconds that a text such as ``300us`` means; only 0 needs no unit.
+    """The seconds that a text such as `300us` means; only 0 needs no unit.
 
     Raises:
         click.BadParameter: if it is no duration.
@@ -28,7 +28,7 @@ def duration(text: str) -> float:
 
 
 def number(at_least: int) -> Callable[[str], int]:
-    """Reads an integer that is not below ``at_least``."""
+    """Reads an integer that is not below `at_least`."""
 
     def read(text: str) -> int:
         if not text.isdecimal() or int(text) < at_least:
@@ -46,7 +46,7 @@ def one(
 
 
 def many(*names: str, each: Callable[[str], Any], **more: Any) -> Callable[[Any], Any]:
-    """A click option that takes several values, as ``--envs 8,64`` or ``--envs 8 --envs 64``."""
+    """A click option that takes several values, as `--envs 8,64` or `--envs 8 --envs 64`."""
 
     def read(ctx: click.Context, param: click.Parameter, texts: Iterable[str]) -> tuple[Any, ...]:
         found = [each(part.strip()) for text in texts for part in text.split(",")]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The commands ``envring bench``, ``envring bench compare`` and ``envring tune``; needs click.
+"""The commands `envring bench`, `envring bench compare` and `envring tune`; needs click.
 
 Whatever measures, prints or draws is imported by the command that does so.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One run of ``envring bench``: from what was asked for to cells, and from results to files."""
+"""One run of `envring bench`: from what was asked for to cells, and from results to files."""
 
 from __future__ import annotations
 

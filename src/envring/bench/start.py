@@ -13,7 +13,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def require_extra(*packages: str) -> None:
-    """Leave with advice when one of ``packages``, which the extra ``bench`` brings, is missing.
+    """Leave with advice when one of `packages`, which the extra `bench` brings, is missing.
 
     Raises:
         SystemExit: if one of them is missing.

@@ -32,7 +32,7 @@ class Breakdown:
     that is `imbalance`. A step that an env's autoreset spends on a reset is a step like any other.
 
     Attributes:
-        env: Inside the envs' ``step`` and ``reset``, by the wall clock: with what the system took
+        env: Inside the envs' `step` and `reset`, by the wall clock: with what the system took
             the processor away for, and with the reading of the clock before and after each call. A
             reset counts with the storing of what it returned.
         copying: Workers storing results, the caller putting actions where workers find them and

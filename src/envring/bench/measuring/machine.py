@@ -62,7 +62,7 @@ def cpu_seconds(pids: Iterable[int]) -> float:
 
 
 def context_switches(pids: Iterable[int]) -> tuple[int, int] | None:
-    """Voluntary and involuntary context switches of all threads of ``pids`` so far.
+    """Voluntary and involuntary context switches of all threads of `pids` so far.
 
     One that is gone counts as 0. None where the system does not tell.
     """
@@ -82,7 +82,7 @@ def context_switches(pids: Iterable[int]) -> tuple[int, int] | None:
 
 
 def memory_bytes(pids: Iterable[int]) -> int | None:
-    """Memory of ``pids`` in RAM, a page that several processes map split between them (PSS).
+    """Memory of `pids` in RAM, a page that several processes map split between them (PSS).
 
     None where the system does not tell.
     """
@@ -113,7 +113,7 @@ def busy_seconds() -> float | None:
 
 
 def family(pid: int) -> set[int]:
-    """The process ``pid``, its descendants and whoever else is left in its session."""
+    """The process `pid`, its descendants and whoever else is left in its session."""
     parents: dict[int, tuple[int, int]] = {}
     with contextlib.suppress(OSError):
         for entry in _PROC.iterdir():
@@ -134,12 +134,12 @@ def family(pid: int) -> set[int]:
 
 
 def send(number: signal.Signals, pids: Iterable[int]) -> None:
-    """Send a signal to every process of ``pids`` that still exists."""
+    """Send a signal to every process of `pids` that still exists."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
 
 
 def kill(pids: Iterable[int]) -> None:
-    """SIGKILL every process of ``pids`` that still exists."""
+    """SIGKILL every process of `pids` that still exists."""
     send(signal.SIGKILL, pids)

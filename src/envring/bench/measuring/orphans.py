@@ -25,11 +25,11 @@ class Guard:
         )
 
     def watch(self, session: int) -> None:
-        """From now on the processes of ``session`` must not outlive the caller."""
+        """From now on the processes of `session` must not outlive the caller."""
         self._tell(session)
 
     def forget(self, session: int) -> None:
-        """Nobody is left in ``session``, and its number may be given to somebody else."""
+        """Nobody is left in `session`, and its number may be given to somebody else."""
         self._tell(-session)
 
     def __enter__(self) -> Guard:

@@ -91,7 +91,7 @@ class PeerProcess:
         """Wait until the peer has imported what it needs.
 
         Raises:
-            PeerFailed: if it raised, died, or took longer than ``timeout`` seconds.
+            PeerFailed: if it raised, died, or took longer than `timeout` seconds.
         """
         self._receive(timeout, "import")
 
@@ -99,7 +99,7 @@ class PeerProcess:
         """Have the peer constructed and reset; returns the seconds of its construction.
 
         Raises:
-            PeerFailed: if it raised, died, or took longer than ``timeout`` seconds.
+            PeerFailed: if it raised, died, or took longer than `timeout` seconds.
         """
         self._send({"op": "construct"})
         seconds = float(self._receive(timeout, "construct")["seconds"])
@@ -110,7 +110,7 @@ class PeerProcess:
         """`load` and `construct`; returns the seconds of its construction.
 
         Raises:
-            PeerFailed: if it raised, died, or took longer than ``timeout`` seconds.
+            PeerFailed: if it raised, died, or took longer than `timeout` seconds.
         """
         until = time.monotonic() + timeout
         self.load(timeout)
@@ -135,11 +135,11 @@ class PeerProcess:
         """Send a request and wait for its answer.
 
         Returns:
-            The answer, with ``outside``: the processors that were busy with anything but this peer
+            The answer, with `outside`: the processors that were busy with anything but this peer
             (None where the system does not tell).
 
         Raises:
-            PeerFailed: if the peer raised, died, or took longer than ``timeout`` seconds.
+            PeerFailed: if the peer raised, died, or took longer than `timeout` seconds.
         """
         busy, own, start = machine.busy_seconds(), self._cpu_seconds(), time.perf_counter()
         self._send(request)
@@ -154,12 +154,12 @@ class PeerProcess:
         return answer
 
     def close(self, timeout: float) -> float:
-        """Close the peer, wait for its process to end, and return the seconds its ``close()`` took.
+        """Close the peer, wait for its process to end, and return the seconds its `close()` took.
 
         Whatever else happens, no process of the peer is left.
 
         Raises:
-            PeerFailed: if it raised, died, took longer than ``timeout`` seconds, or left a process.
+            PeerFailed: if it raised, died, took longer than `timeout` seconds, or left a process.
         """
         try:
             self._send({"op": "close"})

@@ -28,9 +28,9 @@ class Document:
     """One run.
 
     Attributes:
-        machine: What `envring.bench.measuring.machine.describe` found (``cpu``, ``cores_usable``,
-            ``cores_total``, ``kernel``, ``versions`` of all installed peers), with ``load_before``
-            and ``load_after``.
+        machine: What `envring.bench.measuring.machine.describe` found (`cpu`, `cores_usable`,
+            `cores_total`, `kernel`, `versions` of all installed peers), with `load_before`
+            and `load_after`.
         cells: The cells in the order in which they were measured.
         absent: Peers that are not installed, by name, each with the command that would add it.
         argv: The command line.
@@ -80,9 +80,9 @@ class Document:
 
 
 def write(path: Path, document: Document) -> None:
-    """Write ``document`` to ``path`` as JSON, with a line for each cell and for each other key.
+    """Write `document` to `path` as JSON, with a line for each cell and for each other key.
 
-    A name that ends in ``.gz`` has it compressed.
+    A name that ends in `.gz` has it compressed.
 
     Raises:
         OSError: if it cannot be written.

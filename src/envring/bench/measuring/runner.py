@@ -63,7 +63,7 @@ class _Patience:
 
     @classmethod
     def of(cls, seconds: float) -> _Patience:
-        """Patience that begins now: ``seconds`` for all of them, a third of that for each."""
+        """Patience that begins now: `seconds` for all of them, a third of that for each."""
         return cls(max(2.0, seconds / 3), time.monotonic() + seconds)
 
     def left(self) -> float:
@@ -84,15 +84,15 @@ def run_cell(
     breakdown_seconds: float = 0.0,
     advanced: Callable[[], None] = lambda: None,
 ) -> CellResult:
-    """Measure every peer of ``cell`` in its own process, slice by slice in turn.
+    """Measure every peer of `cell` in its own process, slice by slice in turn.
 
     All import at once, then each is constructed while the others rest. All processes of a peer are
     stopped while it is not its turn, so that one that spins disturbs only itself. Every other round
     goes backwards: a machine that becomes ever slower favours no place in the order.
 
-    A peer that raises, dies or hangs is reported in ``failures`` and takes no further turn; the
+    A peer that raises, dies or hangs is reported in `failures` and takes no further turn; the
     others go on. One that is not installed, or cannot do this workload, is reported in
-    ``refusals``. No process is left, whatever happens, not even when the caller is killed.
+    `refusals`. No process is left, whatever happens, not even when the caller is killed.
 
     Args:
         cell: What to measure.
@@ -147,13 +147,13 @@ def run_cell(
 
 
 def ask_alone(cell: Cell, label: str, *, timeout: float, **request: Any) -> dict[str, Any]:
-    """Ask one contestant of ``cell`` one thing, in a fresh process that does nothing else.
+    """Ask one contestant of `cell` one thing, in a fresh process that does nothing else.
 
     Args:
         cell: Whose contestant it is.
         label: Which one.
         timeout: Seconds for the start, and again for the answer and for the end.
-        request: ``op`` and its arguments: ``op="trace"`` with a ``path``.
+        request: `op` and its arguments: `op="trace"` with a `path`.
 
     Returns:
         The answer.
@@ -245,7 +245,7 @@ def _take_turns(
     pace: _Pace,
     advanced: Callable[[], None],
 ) -> None:
-    """Take the rounds; drops from ``running`` whoever fails."""
+    """Take the rounds; drops from `running` whoever fails."""
     first = time.monotonic()
     for number in range(pace.rounds):
         took = 0.0  # for those who are there in the next round, too
@@ -280,7 +280,7 @@ def _break_down(
     seconds: float,
     grace: float,
 ) -> None:
-    """Ask those of ``labels`` that are left where their time goes; drops whoever fails."""
+    """Ask those of `labels` that are left where their time goes; drops whoever fails."""
     for label in [each for each in labels if each in running]:
         process = running[label]
         process.resume()
@@ -297,7 +297,7 @@ def _break_down(
 def _take(
     process: PeerProcess, label: str, number: int, pace: _Pace, due: float
 ) -> Iterator[Sample]:
-    """Take one slice, and again while it is disturbed and not ``due``; keep the quietest."""
+    """Take one slice, and again while it is disturbed and not `due`; keep the quietest."""
     attempts: list[Sample] = []
     for _ in range(1 + pace.repeats):
         answer = process.ask(pace.patience(), op="slice", seconds=pace.slice_seconds)

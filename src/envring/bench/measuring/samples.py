@@ -144,28 +144,28 @@ class CellResult:
     breakdowns: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def of(self, peer: str) -> list[Sample]:
-        """The slices of ``peer`` that count, in the order of the rounds."""
+        """The slices of `peer` that count, in the order of the rounds."""
         return [each for each in self.samples if each.peer == peer and each.kept]
 
     def rates(self, peer: str) -> dict[int, float]:
-        """Env steps in a second of ``peer``, by round."""
+        """Env steps in a second of `peer`, by round."""
         return {each.round: each.rate for each in self.of(peer)}
 
     def rate(self, peer: str) -> Spread | None:
-        """Median rate of ``peer`` over the rounds."""
+        """Median rate of `peer` over the rounds."""
         return spread(self.rates(peer).values())
 
     def interval(self, peer: str) -> Interval | None:
-        """Median rate of ``peer`` with its 95 % interval, the machine's own ups and downs in it."""
+        """Median rate of `peer` with its 95 % interval, the machine's own ups and downs in it."""
         rates = self.rates(peer)
         return interval([rates[number] for number in sorted(rates)], max(DRIFT, self._unseen()))
 
     def ratios(self, peer: str, base: str) -> list[float]:
-        """How many times as fast as ``base`` ``peer`` was, in each round that both have."""
+        """How many times as fast as `base` `peer` was, in each round that both have."""
         return paired_ratios(self.rates(peer), self.rates(base))
 
     def ratio(self, peer: str, base: str) -> Spread | None:
-        """How many times as fast as ``base`` ``peer`` was, each round compared in itself."""
+        """How many times as fast as `base` `peer` was, each round compared in itself."""
         return spread(self.ratios(peer, base))
 
     def ratio_interval(self, peer: str, base: str) -> Interval | None:
@@ -173,7 +173,7 @@ class CellResult:
         return interval(self.ratios(peer, base), self._unseen())
 
     def ceiling_fractions(self, peer: str) -> list[float]:
-        """The fraction of the ceiling that ``peer`` reached, in each round that both have."""
+        """The fraction of the ceiling that `peer` reached, in each round that both have."""
         return paired_ratios(self.rates(peer), self.ceilings())
 
     def ceilings(self) -> dict[int, float]:
@@ -190,7 +190,7 @@ class CellResult:
         return found
 
     def of_ceiling(self, peer: str) -> Spread | None:
-        """The fraction of the ceiling that ``peer`` reached, each round compared in itself."""
+        """The fraction of the ceiling that `peer` reached, each round compared in itself."""
         return spread(self.ceiling_fractions(peer))
 
     def of_ceiling_interval(self, peer: str) -> Interval | None:
@@ -202,11 +202,11 @@ class CellResult:
         return self.ratio(peer, BARE_ALL)
 
     def cores_used(self, peer: str) -> Spread | None:
-        """Processors that ``peer`` kept busy."""
+        """Processors that `peer` kept busy."""
         return spread(each.cores for each in self.of(peer) if each.cores is not None)
 
     def switches(self, peer: str) -> Spread | None:
-        """Context switches of ``peer`` per 1000 env steps."""
+        """Context switches of `peer` per 1000 env steps."""
         return spread(
             1000 * each.switches / each.steps
             for each in self.of(peer)

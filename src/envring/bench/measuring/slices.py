@@ -21,7 +21,7 @@ Advance = Callable[[int], None]
 
 
 def thinking(advance: Advance, seconds: float) -> Advance:
-    """``advance``, with a caller that computes for ``seconds`` after each batch, as a policy would.
+    """`advance`, with a caller that computes for `seconds` after each batch, as a policy would.
 
     It is CPU time that it spends, not wall time: whoever takes the processor away from the caller
     meanwhile, spinning workers for one, delays it as a policy would be delayed.
@@ -39,13 +39,13 @@ def thinking(advance: Advance, seconds: float) -> Advance:
 
 
 def measure_slice(peer: Peer, seconds: float, think: float = 0.0) -> dict[str, Any]:
-    """Step ``peer`` for about ``seconds`` and count what it did and what it used.
+    """Step `peer` for about `seconds` and count what it did and what it used.
 
     The first tenth goes untimed: it wakes what slept and tells how often to look at the clock,
     which is after each batch, or, where batches are shorter than `CHUNK_SECONDS`, after as many as
     fill that. So one look is less than half a per cent of what lies between two of them, whatever
     the peer. Latencies are the times between two looks: of single batches, or means over a few.
-    A peer for which each ``advance`` is costly says so with an attribute ``chunk_seconds``; it has
+    A peer for which each `advance` is costly says so with an attribute `chunk_seconds`; it has
     no latencies.
 
     Args:
@@ -54,9 +54,9 @@ def measure_slice(peer: Peer, seconds: float, think: float = 0.0) -> dict[str, A
         think: Seconds for which the caller computes after each batch.
 
     Returns:
-        ``seconds`` of wall time, ``batches``, ``resets``, ``steps`` (env steps without resets),
-        ``cpu`` seconds and ``voluntary`` and ``involuntary`` context switches of this process and
-        its descendants, and ``latency`` (the fields of `Latency`, or None).
+        `seconds` of wall time, `batches`, `resets`, `steps` (env steps without resets),
+        `cpu` seconds and `voluntary` and `involuntary` context switches of this process and
+        its descendants, and `latency` (the fields of `Latency`, or None).
     """
     clock = time.perf_counter
     advance = thinking(peer.advance, think) if think > 0 else peer.advance
@@ -103,7 +103,7 @@ def measure_slice(peer: Peer, seconds: float, think: float = 0.0) -> dict[str, A
 
 
 def latency(start: float, moments: Sequence[float], chunk: int) -> Latency:
-    """The quantiles of a batch's seconds, from clock readings after every ``chunk`` batches."""
+    """The quantiles of a batch's seconds, from clock readings after every `chunk` batches."""
     each = np.diff(np.asarray(moments), prepend=start) / chunk
     quantiles = np.quantile(each, (0.5, 0.9, 0.99, 1.0))
     p50, p90, p99, longest = (round(float(value), 9) for value in quantiles)
@@ -111,7 +111,7 @@ def latency(start: float, moments: Sequence[float], chunk: int) -> Latency:
 
 
 def measure_idle(peer: Peer, after: float, until: float) -> dict[str, float]:
-    """CPU time of this process's children from ``after`` to ``until`` seconds past a step."""
+    """CPU time of this process's children from `after` to `until` seconds past a step."""
     children = machine.family(os.getpid()) - {os.getpid()}
     peer.advance(50)
     start = time.perf_counter()

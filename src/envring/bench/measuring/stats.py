@@ -58,7 +58,7 @@ class Spread:
 
 
 def spread(values: Iterable[float]) -> Spread | None:
-    """The median and the quartiles of ``values``, or None when there are none."""
+    """The median and the quartiles of `values`, or None when there are none."""
     ordered = sorted(values)
     if not ordered:
         return None
@@ -89,7 +89,7 @@ class Interval:
         return self.low <= other.high and other.low <= self.high
 
     def over(self, other: Interval) -> Interval:
-        """The interval of this over ``other``, where the two were taken in separate runs.
+        """The interval of this over `other`, where the two were taken in separate runs.
 
         Both have to be positive. Their uncertainties add up as squares of logarithms.
         """
@@ -104,7 +104,7 @@ class Interval:
 def interval(
     values: Sequence[float] | NDArray[np.float64], unseen: float = UNSEEN
 ) -> Interval | None:
-    """The median of ``values`` with its 95 % interval, or None when there are no values.
+    """The median of `values` with its 95 % interval, or None when there are no values.
 
     Args:
         values: One figure for each round, in the order in which they were taken. Where all are
@@ -129,7 +129,7 @@ def interval(
 
 
 def allowance(outside: float | None, cores: int) -> float:
-    """The ``unseen`` of ratios from a run that was not alone on its machine.
+    """The `unseen` of ratios from a run that was not alone on its machine.
 
     What others hold throughout a run changes ratios between peers in all rounds alike, so that no
     scatter shows it, and is gone in the next run. Half of the share that they held is what repeats
@@ -182,7 +182,7 @@ def _log(larger: float, smaller: float) -> float:
 
 
 def paired_ratios(over: Mapping[int, float], under: Mapping[int, float]) -> list[float]:
-    """``over / under`` for every round that both have, in the order of the rounds.
+    """`over / under` for every round that both have, in the order of the rounds.
 
     The two are compared inside a round because the speed of the machine drifts between rounds.
     """

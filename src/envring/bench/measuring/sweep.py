@@ -74,7 +74,7 @@ def _measure(
     breakdown: bool,
     advanced: Callable[[], None],
 ) -> CellResult:
-    """One cell, within about ``share`` seconds."""
+    """One cell, within about `share` seconds."""
     try:
         return run_cell(
             cell,

@@ -44,7 +44,7 @@ def adapters() -> dict[str, Adapter]:
 
 
 def find(name: str) -> Adapter:
-    """The contestant called ``name``.
+    """The contestant called `name`.
 
     Raises:
         ValueError: if there is no such peer.
@@ -59,7 +59,7 @@ def find(name: str) -> Adapter:
 
 
 def installed(adapter: Adapter) -> str | None:
-    """The version of what ``adapter`` measures, or None where it is not installed.
+    """The version of what `adapter` measures, or None where it is not installed.
 
     Nothing is imported to find out.
     """
@@ -72,7 +72,7 @@ def installed(adapter: Adapter) -> str | None:
 
 
 def build(name: str, workload: Workload, num_envs: int, options: Mapping[str, Any]) -> Peer:
-    """Construct and reset the peer called ``name``; imports are no part of its construction time.
+    """Construct and reset the peer called `name`; imports are no part of its construction time.
 
     Args:
         name: A key of `adapters`.

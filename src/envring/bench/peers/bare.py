@@ -37,7 +37,7 @@ class BarePeer:
             env.reset(seed=seed + index)
 
     def advance(self, batches: int) -> None:
-        """Step every env ``batches`` times."""
+        """Step every env `batches` times."""
         steps, resets = self._steps, self._resets
         for actions in itertools.islice(self._actions, batches):
             for step, reset, action in zip(steps, resets, actions, strict=False):
@@ -58,12 +58,12 @@ class BarePeer:
 class BareCoresPeer:
     """A bare loop on every usable core at the same time: what the cores truly give together.
 
-    Each loop is the one that is measured alone, with as many envs of its own: ``num_envs`` is so
+    Each loop is the one that is measured alone, with as many envs of its own: `num_envs` is so
     many times what was asked for. Whoever is ahead takes more of the batches, since these loops owe
     each other nothing: a core that is slower for a while does not slow the others.
 
     Attributes:
-        chunk_seconds: How long an ``advance`` should last: its loops sleep in between.
+        chunk_seconds: How long an `advance` should last: its loops sleep in between.
     """
 
     chunk_seconds = 0.04  # in the end the loops wait for the last one: 1 % of a chunk of 0.01
@@ -103,7 +103,7 @@ class BareCoresPeer:
                 raise RuntimeError("a loop's process ended; its stderr says why") from None
 
     def advance(self, batches: int) -> None:
-        """Step ``batches`` times ``num_envs`` envs, in all."""
+        """Step `batches` times `num_envs` envs, in all."""
         self._left.value = batches * self._loops
         for pipe in self._pipes:
             pipe.send(max(1, batches // GRAINS))

@@ -34,7 +34,7 @@ class Peer(Protocol):
     construct_seconds: float
 
     def advance(self, batches: int) -> None:
-        """Step every env ``batches`` times."""
+        """Step every env `batches` times."""
 
     def take_resets(self) -> int:
         """How many of the steps since the last call were resets."""
@@ -62,9 +62,9 @@ class Adapter:
         where: Where its envs are stepped: in a bare Python loop, in this process, in worker
             processes, or in C++ threads without any Python env.
         package: The import name of what it needs, None where that is always there.
-        requirement: What ``pip install`` needs to be told to bring the package.
+        requirement: What `pip install` needs to be told to bring the package.
         preset: Keyword arguments that make this mode out of the package's defaults.
-        takes_workers: Whether ``num_workers`` among the options means anything to it.
+        takes_workers: Whether `num_workers` among the options means anything to it.
         note: What a reader of its figures should know, or nothing.
         module: What is imported of the package; None: the package itself.
         build: Constructs and resets it; imports what it needs of a package that was loaded.
@@ -103,7 +103,7 @@ class Adapter:
 
 
 def draw_actions(space: gymnasium.Space[Any], num_envs: int) -> list[Any]:
-    """Random actions for ``ACTION_BATCHES`` batches, the same for every peer."""
+    """Random actions for `ACTION_BATCHES` batches, the same for every peer."""
     batched = batch_space(space, num_envs)
     batched.seed(SEED)
     return [batched.sample() for _ in range(ACTION_BATCHES)]
@@ -121,12 +121,12 @@ def count_resets(ends: Sequence[tuple[bytes, bytes]], pending: int = 0) -> tuple
     An env whose episode ended in one batch spends the following batch on its reset.
 
     Args:
-        ends: For each batch the bytes of ``terminated`` and of ``truncated``, one byte an env.
+        ends: For each batch the bytes of `terminated` and of `truncated`, one byte an env.
         pending: How many episodes ended in the batch just before these.
 
     Returns:
         The number of reset steps, and how many episodes ended in the last batch (the next
-        ``pending``).
+        `pending`).
     """
     resets = 0
     for terminated, truncated in ends:
@@ -137,7 +137,7 @@ def count_resets(ends: Sequence[tuple[bytes, bytes]], pending: int = 0) -> tuple
 
 
 class VectorPeer:
-    """Whatever steps like a ``gymnasium.vector.VectorEnv`` in its default next-step autoreset.
+    """Whatever steps like a `gymnasium.vector.VectorEnv` in its default next-step autoreset.
 
     Args:
         construct: Builds the vector environment; nothing but this is timed as construction.
@@ -160,7 +160,7 @@ class VectorPeer:
         self.envs.reset(seed=SEED)
 
     def advance(self, batches: int) -> None:
-        """Step every env ``batches`` times, holding the latest arrays as a caller would."""
+        """Step every env `batches` times, holding the latest arrays as a caller would."""
         step = self.envs.step
         if self._endless:
             for action in itertools.islice(self._actions, batches):

@@ -20,7 +20,7 @@ class EnvPoolPeer(VectorPeer):
 
 
 def build(workload: Workload, num_envs: int, options: Mapping[str, Any]) -> Peer:
-    """``envpool.make``, synchronous; ``num_workers`` is its number of threads."""
+    """`envpool.make`, synchronous; `num_workers` is its number of threads."""
     import envpool
 
     options = {"seed": SEED, **options}

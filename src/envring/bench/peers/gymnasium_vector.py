@@ -13,13 +13,13 @@ from envring.bench.workloads import Workload
 
 
 def build_sync(workload: Workload, num_envs: int, options: Mapping[str, Any]) -> Peer:
-    """``gymnasium.vector.SyncVectorEnv``: every env in this process."""
+    """`gymnasium.vector.SyncVectorEnv`: every env in this process."""
     construct = gymnasium.vector.SyncVectorEnv
     return VectorPeer(lambda: construct([workload.make] * num_envs, **options), workload, num_envs)
 
 
 def build_async(workload: Workload, num_envs: int, options: Mapping[str, Any]) -> Peer:
-    """``gymnasium.vector.AsyncVectorEnv``: a process for each env."""
+    """`gymnasium.vector.AsyncVectorEnv`: a process for each env."""
     construct = gymnasium.vector.AsyncVectorEnv
     return VectorPeer(lambda: construct([workload.make] * num_envs, **options), workload, num_envs)
 

@@ -23,12 +23,12 @@ class PufferPeer(VectorPeer):
 
 
 def build_serial(workload: Workload, num_envs: int, options: Mapping[str, Any]) -> Peer:
-    """``Serial``: every env in this process."""
+    """`Serial`: every env in this process."""
     return _build("Serial", workload, num_envs, options)
 
 
 def build_workers(workload: Workload, num_envs: int, options: Mapping[str, Any]) -> Peer:
-    """``Multiprocessing``: by default as many workers as there are cores and as divide the envs."""
+    """`Multiprocessing`: by default as many workers as there are cores and as divide the envs."""
     import psutil
 
     options = dict(options)
@@ -53,7 +53,7 @@ def _build(
 
 
 def largest_divisor(number: int, limit: int) -> int:
-    """The largest divisor of ``number`` that is not above ``limit``."""
+    """The largest divisor of `number` that is not above `limit`."""
     return next(each for each in range(min(number, limit), 0, -1) if number % each == 0)
 
 

@@ -12,7 +12,7 @@ from envring.cpus import usable_cpus
 
 
 def build(workload: Workload, num_envs: int, options: Mapping[str, Any]) -> Peer:
-    """``envring.RingVectorEnv``."""
+    """`envring.RingVectorEnv`."""
     from envring.api.vector import RingVectorEnv
 
     return VectorPeer(

@@ -14,10 +14,10 @@ from envring.bench.workloads import Workload
 
 
 class Sb3Peer:
-    """A ``VecEnv``: no step of it is a reset, since an ended env is reset in the same step.
+    """A `VecEnv`: no step of it is a reset, since an ended env is reset in the same step.
 
     Args:
-        construct: Builds the ``VecEnv`` from a list of functions that build one env each.
+        construct: Builds the `VecEnv` from a list of functions that build one env each.
         workload: What it steps.
         num_envs: How many envs.
     """
@@ -32,7 +32,7 @@ class Sb3Peer:
         self.envs.reset()
 
     def advance(self, batches: int) -> None:
-        """Step every env ``batches`` times, holding the latest arrays as a caller would."""
+        """Step every env `batches` times, holding the latest arrays as a caller would."""
         step = self.envs.step
         for action in itertools.islice(self._actions, batches):
             _obs, _rewards, _dones, _infos = step(action)
@@ -47,14 +47,14 @@ class Sb3Peer:
 
 
 def build_dummy(workload: Workload, num_envs: int, options: Mapping[str, Any]) -> Peer:
-    """``DummyVecEnv``: every env in this process."""
+    """`DummyVecEnv`: every env in this process."""
     from stable_baselines3.common.vec_env import DummyVecEnv
 
     return Sb3Peer(functools.partial(DummyVecEnv, **options), workload, num_envs)
 
 
 def build_subproc(workload: Workload, num_envs: int, options: Mapping[str, Any]) -> Peer:
-    """``SubprocVecEnv``: a process for each env."""
+    """`SubprocVecEnv`: a process for each env."""
     from stable_baselines3.common.vec_env import SubprocVecEnv
 
     return Sb3Peer(functools.partial(SubprocVecEnv, **options), workload, num_envs)

@@ -16,7 +16,7 @@ from envring.bench.workloads import Workload
 
 
 class TianshouPeer:
-    """A ``BaseVectorEnv``: ended envs are reset after the step, which takes time and is no step.
+    """A `BaseVectorEnv`: ended envs are reset after the step, which takes time and is no step.
 
     Args:
         construct: Builds the vector environment from a list of functions that build one env each.
@@ -36,7 +36,7 @@ class TianshouPeer:
         self.envs.reset()
 
     def advance(self, batches: int) -> None:
-        """Step every env ``batches`` times and reset those that ended, as its collectors do."""
+        """Step every env `batches` times and reset those that ended, as its collectors do."""
         step = self.envs.step
         for action in itertools.islice(self._actions, batches):
             _obs, _rewards, terminated, truncated, _infos = step(action)

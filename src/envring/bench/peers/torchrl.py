@@ -16,7 +16,7 @@ from envring.bench.workloads import Workload
 
 
 class TorchrlPeer:
-    """A batched ``EnvBase``: ended envs are reset after the step, which takes time and is no step.
+    """A batched `EnvBase`: ended envs are reset after the step, which takes time and is no step.
 
     Args:
         construct: Builds the batched environment.
@@ -36,7 +36,7 @@ class TorchrlPeer:
         self._actions = _tensors(space, num_envs, self.envs.action_spec.dtype)
 
     def advance(self, batches: int) -> None:
-        """Step every env ``batches`` times and reset those that ended, as its collectors do."""
+        """Step every env `batches` times and reset those that ended, as its collectors do."""
         step, data = self.envs.step_and_maybe_reset, self._data
         for action in itertools.islice(self._actions, batches):
             data["action"] = action
@@ -83,14 +83,14 @@ def _create(make: Callable[[], Any]) -> Any:
 
 
 def build_serial(workload: Workload, num_envs: int, options: Mapping[str, Any]) -> Peer:
-    """``SerialEnv``: every env in this process."""
+    """`SerialEnv`: every env in this process."""
     from torchrl.envs import SerialEnv
 
     return _build(SerialEnv, workload, num_envs, options)
 
 
 def build_parallel(workload: Workload, num_envs: int, options: Mapping[str, Any]) -> Peer:
-    """``ParallelEnv``: a process for each env."""
+    """`ParallelEnv`: a process for each env."""
     from torchrl.envs import ParallelEnv
 
     return _build(ParallelEnv, workload, num_envs, options)

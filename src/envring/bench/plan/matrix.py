@@ -70,7 +70,7 @@ class Matrix:
 
 
 def plan(cell: Cell) -> Planned:
-    """``cell`` with a share that fits what its peers cost to be started and stepped."""
+    """`cell` with a share that fits what its peers cost to be started and stepped."""
     seconds = 0.0
     known = workloads.WORKLOADS.get(cell.workload)
     for each in cell.contestants:
@@ -94,7 +94,7 @@ def grid(
     num_workers: Iterable[int | None] = (None,),
     think: Iterable[float] = (0.0,),
 ) -> tuple[Planned, ...]:
-    """Every combination, as cells of the peers called ``names``.
+    """Every combination, as cells of the peers called `names`.
 
     Args:
         environments: Names of workloads.
@@ -155,7 +155,7 @@ MATRICES: dict[str, Callable[[], Matrix]] = {"default": _default, "quick": _quic
 
 
 def named(name: str) -> Matrix:
-    """The matrix called ``name``: ``"default"``, ``"quick"`` or ``"full"``.
+    """The matrix called `name`: `"default"`, `"quick"` or `"full"`.
 
     Only with the peers and workloads whose packages are installed:
     `envring.bench.measuring.inventory` has the others.
@@ -180,7 +180,7 @@ def _is_here(workload: str) -> bool:
 
 
 def only(planned: Iterable[Planned], names: Sequence[str]) -> tuple[Planned, ...]:
-    """``planned`` with none but the peers called ``names``; cells without any are left out."""
+    """`planned` with none but the peers called `names`; cells without any are left out."""
     kept = []
     for each in planned:
         few = tuple(one for one in each.cell.contestants if one.peer in names)

@@ -25,7 +25,7 @@ class Verdict:
         heading: The cell.
         peer: The peer's label.
         title: What tables call it.
-        word: The verdict. "faster" and "slower" are said only where all of ``ratio`` is on one
+        word: The verdict. "faster" and "slower" are said only where all of `ratio` is on one
             side of 1.
         basis: What was compared: rates over that of the bare loop in the same round, which the
             machine's own ups and downs leave alone, or, where one of the runs has no bare loop,

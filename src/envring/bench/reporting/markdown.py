@@ -38,7 +38,7 @@ def document(found: Document, baseline: str = "async") -> str:
 
 
 def overview(found: Document, base: str = "async", peers: Sequence[str] | None = None) -> str:
-    """All cells in one table: how many times as fast as ``base`` each peer is.
+    """All cells in one table: how many times as fast as `base` each peer is.
 
     Args:
         found: The run.
@@ -121,13 +121,13 @@ def comparison(verdicts: Sequence[Verdict], warnings: Sequence[str] = ()) -> str
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
-    """A table whose first ``left`` columns are aligned to the left, the others to the right."""
+    """A table whose first `left` columns are aligned to the left, the others to the right."""
     rules = ["---"] * left + ["---:"] * (len(heads) - left)
     return "\n".join(f"| {' | '.join(row)} |" for row in (heads, rules, *rows))
 
 
 def _text(text: str) -> str:
-    """``text`` as it is, whatever Markdown makes of its characters; one line."""
+    """`text` as it is, whatever Markdown makes of its characters; one line."""
     for character in "\\`*_[]<>|":
         text = text.replace(character, "\\" + character)
     return " ".join(text.split())

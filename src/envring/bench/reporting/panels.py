@@ -94,7 +94,7 @@ def _rows(axes: Axes, titles: Sequence[str]) -> None:
 
 
 def _beside(axes: Axes, row: float, place: float, text: str, **more: Any) -> None:
-    """Text to the right of the panel that ends ``place`` points beyond it."""
+    """Text to the right of the panel that ends `place` points beyond it."""
     style: dict[str, Any] = {"ha": "right", "va": "center", "textcoords": "offset points", **more}
     axes.annotate(text, (1.0, row), xytext=(place, 0), xycoords=axes.get_yaxis_transform(), **style)
 
@@ -163,7 +163,7 @@ def _log_axis(axis: Any, write: Callable[[float], str]) -> None:
 
 
 def scaling(axes: Axes, results: Sequence[CellResult], labels: Sequence[str]) -> None:
-    """Env steps per second by the number of envs, a line for each of ``labels``.
+    """Env steps per second by the number of envs, a line for each of `labels`.
 
     Args:
         axes: Where to draw.
@@ -235,7 +235,7 @@ def latency(axes: Axes, result: CellResult) -> None:
 
 
 def parts(axes: Axes, found: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
-    """Where the time of a step goes: a stacked bar for each of ``found``.
+    """Where the time of a step goes: a stacked bar for each of `found`.
 
     Args:
         axes: Where to draw.

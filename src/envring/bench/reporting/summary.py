@@ -56,7 +56,7 @@ def peers(document: Document) -> list[str]:
 
 
 def standing(result: CellResult, peer: str) -> Standing:
-    """How ``peer`` stands against ours, as far as the rounds tell."""
+    """How `peer` stands against ours, as far as the rounds tell."""
     if peer.startswith(OURS):
         return "own"
     ratio = result.ratio_interval(peer, OURS)
@@ -72,7 +72,7 @@ def _rival(peer: str) -> bool:
 def table(
     document: Document, base: str, shown: list[str] | None = None
 ) -> Iterator[tuple[CellResult, list[Entry]]]:
-    """A row for each cell with an entry for each of ``shown`` (default: `peers`)."""
+    """A row for each cell with an entry for each of `shown` (default: `peers`)."""
     shown = peers(document) if shown is None else shown
     for result in document.cells:
         yield (

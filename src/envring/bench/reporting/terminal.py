@@ -94,7 +94,7 @@ def _fitted(
     styles: Sequence[str] = (),
     left: Sequence[str] = (),
 ) -> Table:
-    """A table of the first columns, as many as fit; those in ``left`` are aligned to the left."""
+    """A table of the first columns, as many as fit; those in `left` are aligned to the left."""
     found = Table(box=SIMPLE_HEAD, padding=_PADDING, pad_edge=False)
     kept, room = 0, width
     for index, head in enumerate(heads):

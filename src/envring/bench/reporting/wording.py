@@ -193,7 +193,7 @@ def _rounded(find: Callable[[CellResult, str], Spread | None]) -> Callable[[Cell
 def columns(result: CellResult, baseline: str) -> list[Column]:
     """The columns of a cell's table behind the peer's name, the most telling ones first.
 
-    Where ``baseline`` has no figure, the bare loop, or whoever has one, takes its place.
+    Where `baseline` has no figure, the bare loop, or whoever has one, takes its place.
     """
     measured = [peer for peer in (baseline, BARE, *result.cell.peers) if result.rates(peer)]
     base = measured[0] if measured else baseline

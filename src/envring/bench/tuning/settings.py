@@ -84,7 +84,7 @@ class Outcome:
         lead: How many times as fast as the defaults it is; None where it is the defaults.
         runner_up: The best of the others in the final.
         ahead: How many times as fast as the runner-up it is.
-        in_process: How many times as fast as it ``num_workers=0`` is, which isolates nothing.
+        in_process: How many times as fast as it `num_workers=0` is, which isolates nothing.
         of_ceiling: The fraction of the ceiling that it reached: cores times a bare loop.
         sleeps: Whether the env mostly sleeps or waits.
         tried: All that was measured, in order.
@@ -138,7 +138,7 @@ def worker_counts(num_envs: int, cores: int, sleeps: bool) -> list[int]:
 
 
 def waiting_variants(settings: Settings, sleeps: bool) -> list[Settings]:
-    """``settings`` with other ways of waiting; the plain ones first."""
+    """`settings` with other ways of waiting; the plain ones first."""
     number = settings.num_workers
     found = [settings, Settings(number, spin=0.0), Settings(number, spin=LONG_SPIN)]
     if not sleeps:  # whoever sleeps is better off on whatever CPU is free

@@ -135,12 +135,12 @@ WORKLOADS = {
 
 
 def find(name: str) -> Workload:
-    """The workload called ``name``, a registered env's id, or what ``module:callable`` builds.
+    """The workload called `name`, a registered env's id, or what `module:callable` builds.
 
     Args:
         name: A key of `WORKLOADS`; an id that Gymnasium knows, with the package that registers it
-            in front where it needs one (``Acrobot-v1``, ``ALE/Breakout-v5``, ``package:Id-v0``); or
-            a callable of one's own that takes nothing and returns an env (``module:callable``).
+            in front where it needs one (`Acrobot-v1`, `ALE/Breakout-v5`, `package:Id-v0`); or
+            a callable of one's own that takes nothing and returns an env (`module:callable`).
 
     Raises:
         ValueError: if there is no such workload, or what it needs is not installed.

@@ -21,7 +21,7 @@ class Workload:
         make: Builds one env.
         endless: True when no episode ever ends, so that no step needs to be checked for a reset.
         needs: The import name of a package that its envs need, or None.
-        requirement: What ``pip install`` needs to be told to bring that package.
+        requirement: What `pip install` needs to be told to bring that package.
         groups: What it is good for: "overhead" (the env does next to nothing), "timed" (steps of
             known length), "waits" (steps that sleep), "real" (envs that people train on).
         about: What one step does, in a few words.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Workloads out of a caller's own: ids that Gymnasium knows, and ``module:callable``."""
+"""Workloads out of a caller's own: ids that Gymnasium knows, and `module:callable`."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _FOLDERS = {
 
 
 def is_id(name: str) -> bool:
-    """Whether ``name`` can only be the id of a registered env, by the way it is written."""
+    """Whether `name` can only be the id of a registered env, by the way it is written."""
     return "/" in name or _VERSIONED.match(name) is not None
 
 
 def registered(name: str) -> Workload | None:
-    """The env that is registered as ``name``: ``Id-v0``, ``Namespace/Id-v0``, ``package:Id-v0``.
+    """The env that is registered as `name`: `Id-v0`, `Namespace/Id-v0`, `package:Id-v0`.
 
     Returns:
-        None if nothing is registered by that name. A workload whose ``absent`` says what to install
+        None if nothing is registered by that name. A workload whose `absent` says what to install
         if a package has to be installed first.
 
     Raises:
@@ -64,7 +64,7 @@ def registered(name: str) -> Workload | None:
 
 
 def loaded(name: str) -> Workload:
-    """The env that ``module:callable`` builds.
+    """The env that `module:callable` builds.
 
     Raises:
         ValueError: if the module cannot be imported, or has no such callable.

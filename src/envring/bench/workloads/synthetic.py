@@ -94,7 +94,7 @@ class InfoEnv(NullEnv):
 
 
 def compute(seconds: float) -> None:
-    """Use ``seconds`` of this thread's processor time.
+    """Use `seconds` of this thread's processor time.
 
     By the wall clock, a process that has to wait for a processor would be let off that long: peers
     with more processes than processors would seem to compute on more processors than there are.
@@ -144,7 +144,7 @@ class TailEnv(NullEnv):
         self._lengths: Iterator[float] = itertools.repeat(mean)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Reset:
-        """Draw the lengths of steps if ``seed`` is given."""
+        """Draw the lengths of steps if `seed` is given."""
         result = super().reset(seed=seed)
         if seed is not None:
             drawn = self.np_random.lognormal(0.0, self.SIGMA, self.DRAWN)
