@@ -42,7 +42,7 @@ def test_in_process_is_a_hint_only_where_it_is_faster(low, told):
 
 def test_what_gave_no_figure_is_counted():
     found = text(tried=[tried("a"), tried("b", rate=None, failure="hung"), tried("a", "workers")])
-    assert "1 of 2 candidates gave no figure" in found
+    assert "1 of 2 candidates could not be measured" in found
 
 
 def test_all_that_was_tried_fits_80_columns():

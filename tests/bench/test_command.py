@@ -33,10 +33,10 @@ def call(*arguments):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["--envs", "0"], "'0' is no number from 1 on"),
-        (["--envs", "8,many"], "'many' is no number from 1 on"),
-        (["--workers", "-1"], "'-1' is no number from 0 on"),
-        (["--think", "300"], "'300' is no duration; write 0, 300us"),
+        (["--envs", "0"], "'0' is not an integer of at least 1"),
+        (["--envs", "8,many"], "'many' is not an integer of at least 1"),
+        (["--workers", "-1"], "'-1' is not an integer of at least 0"),
+        (["--think", "300"], "'300' is not a duration; write 0, 300us"),
         (["cartpool"], "cartpole"),
         (["--workload", "cartpool"], "cartpole"),
         (["no_such_module:make"], "no_such_module"),

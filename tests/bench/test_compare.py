@@ -109,7 +109,7 @@ def test_a_peer_that_failed_in_one_run_says_how(hardware):
 def test_one_round_tells_nothing(hardware):
     verdicts = compare.compare(run(hardware, 1, rounds=1), run(hardware, 2, faster=3.0))
     assert words(verdicts)["envring"] == "no difference seen"
-    assert verdicts[0].note == "only one round in the old run: nothing can be seen"
+    assert verdicts[0].note == "only one round in the old run, so no change can be seen"
 
 
 def test_options_that_changed_are_named(hardware):

@@ -53,7 +53,7 @@ def test_a_big_run_begins_with_an_overview_and_folds_the_rest(run):
     table = rows(text)
     assert table[0] == ["", "env steps/s", "of ceiling", "Ring", "Async", "Sync", "bare"]
     assert table[2] == ["empty env x 2 envs", "600 k", "0.75", "30x", "1x", "15x", "*20x*"]
-    assert "No peer that steps Python envs is ahead for sure in any of these cells." in text
+    assert "In none of these cells is another peer that steps Python envs clearly faster." in text
     assert text.index("<details>") < text.index("### empty env") < text.index("</details>")
 
 

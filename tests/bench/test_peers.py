@@ -182,7 +182,7 @@ def test_options_go_before_the_preset():
 
 def test_refusals_say_why():
     null, info, tail = (workloads.find(name) for name in ("null", "info5", "null"))
-    assert peers.find("envpool").refuses(null, 8) == "it has no such env in C++"
+    assert peers.find("envpool").refuses(null, 8) == "it does not have this env in C++"
     assert "no infos" in peers.find("torchrl").refuses(info, 8)
     assert peers.find("envring-wide").refuses(tail, usable_cpus()) is not None
     assert peers.find("envring-wide").refuses(tail, usable_cpus() + 1) is None

@@ -95,8 +95,8 @@ def test_format_1_is_read_as_far_as_it_goes(tmp_path):
     ("text", "message"),
     [
         ("{", r"old\.json is not JSON"),
-        ("[]", "holds no results"),
-        ("{}", "holds no results"),
+        ("[]", "does not hold results"),
+        ("{}", "does not hold results"),
         ('{"format": 3}', "format 3 is not known; this envring reads 1 to 2"),
         ('{"format": 2, "machine": {}}', "is damaged, or was written by another version: KeyError"),
         ('{"format": 1, "machine": {}, "when": "", "cells": [1]}', "is damaged"),

@@ -66,7 +66,7 @@ def test_a_peer_that_is_no_contestant_here_is_refused(monkeypatch):
     cell = Cell.of("null", 2, ("bare", "bare-all", "envpool"), think=1e-5)
     found = run_cell(cell, cores=2, rounds=1, slice_seconds=0.05, deadline=time.monotonic() + 30)
     assert found.refusals["envpool"] == "not installed: pip install envpool"
-    assert "no caller that could think" in found.refusals["bare-all"]
+    assert "no caller that could compute" in found.refusals["bare-all"]
     assert found.failures == {}
     assert found.of_ceiling("bare").count == 1
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the commands take: lists of numbers, of names and of durations; needs click."""
+"""The option types of the commands: lists of numbers, names and durations; needs click."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ _DURATION = re.compile(r"(\d+\.?\d*|\.\d+)\s*(us|µs|ms|s)")
 
 
 def duration(text: str) -> float:
-    """The seconds that a text such as `300us` means; only 0 needs no unit.
+    """Convert a text such as `300us` to seconds; only 0 needs no unit.
 
     Raises:
-        click.BadParameter: if it is no duration.
+        click.BadParameter: if it is not a duration.
     """
     if text == "0":
         return 0.0
     found = _DURATION.fullmatch(text)
     if found is None:
-        raise click.BadParameter(f"{text!r} is no duration; write 0, 300us, 1.5ms or 0.1s")
+        raise click.BadParameter(f"{text!r} is not a duration; write 0, 300us, 1.5ms or 0.1s")
     return float(found[1]) * _UNITS[found[2]]
 
 
 def number(at_least: int) -> Callable[[str], int]:
-    """Reads an integer that is not below `at_least`."""
+    """Make a parser for integers of at least `at_least`."""
 
     def read(text: str) -> int:
         if not text.isdecimal() or int(text) < at_least:
-            raise click.BadParameter(f"{text!r} is no number from {at_least} on")
+            raise click.BadParameter(f"{text!r} is not an integer of at least {at_least}")
         return int(text)
 
     return read
@@ -41,7 +41,7 @@ def number(at_least: int) -> Callable[[str], int]:
 def one(
     each: Callable[[str], Any],
 ) -> Callable[[click.Context, click.Parameter, str | None], Any]:
-    """A callback for an option whose text `each` reads."""
+    """Make a callback for an option whose text `each` parses."""
     return lambda ctx, param, text: None if text is None else each(text.strip())
 
 
@@ -50,7 +50,7 @@ def many(*names: str, each: Callable[[str], Any], **more: Any) -> Callable[[Any]
 
     def read(ctx: click.Context, param: click.Parameter, texts: Iterable[str]) -> tuple[Any, ...]:
         found = [each(part.strip()) for text in texts for part in text.split(",")]
-        # Each once: who says it twice does not want it measured twice.
+        # Each value once, even if it was given twice.
         return tuple(dict.fromkeys(found))
 
     return click.option(*names, multiple=True, callback=read, **more)

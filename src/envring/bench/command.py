@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The commands `envring bench`, `envring bench compare` and `envring tune`; needs click.
 
-Whatever measures, prints or draws is imported by the command that does so.
+What measures, prints or draws is imported only by the command that needs it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _COUNT = click.IntRange(min=1)
 
 
 class _Bench(click.Group):
-    """Measures, unless the first word is the name of a command below it."""
+    """Runs `measure` unless the first argument names a subcommand."""
 
     def make_context(
         self,
@@ -55,7 +55,7 @@ def bench() -> None:
 def _workload(
     ctx: click.Context, param: click.Parameter, found: str | Sequence[str]
 ) -> str | Sequence[str]:
-    """Refuses names that no workload has; modules are looked for here, too, as `python -m` does."""
+    """Refuse unknown workloads; modules of the current directory are found, as by `python -m`."""
     from envring.bench import workloads
 
     if not {"", str(Path.cwd())} & set(sys.path):
@@ -69,7 +69,7 @@ def _workload(
 
 
 def _peer(name: str) -> str:
-    """Refuses what is no peer."""
+    """Refuse unknown peers."""
     from envring.bench import peers
 
     if name != "all":
@@ -81,7 +81,7 @@ def _peer(name: str) -> str:
 
 
 def _output(path: str) -> Path:
-    """Refuses a file that cannot be written now, rather than when all is measured."""
+    """Refuse a file that cannot be written before anything is measured."""
     found = Path(path)
     if not found.parent.is_dir():
         raise click.BadParameter(f"there is no directory {str(found.parent)!r}")
@@ -91,40 +91,40 @@ def _output(path: str) -> Path:
 
 
 def _file(*names: str, help: str) -> Callable[[Any], Any]:
-    """A click option for a file that will be written."""
+    """Make a click option for a file that will be written."""
     return click.option(*names, callback=one(_output), metavar="FILE", help=help)
 
 
 @click.command(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="`envring bench compare OLD NEW` compares the JSON files of two runs."
-    " Write -- before a target that is called compare.",
+    " Put -- before a target that is named compare.",
 )
 @click.argument("targets", nargs=-1, metavar="[TARGET]...", callback=_workload)
 @click.option("--workload", "named", multiple=True, hidden=True, callback=_workload)
-@click.option("--matrix", type=click.Choice(_MATRICES), help="which cells to measure, where no "
-              "target is named [default]")  # fmt: skip
-@click.option("--quick", is_flag=True, help="few short slices: a look, not a measurement")
+@click.option("--matrix", type=click.Choice(_MATRICES), help="which cells to measure if no "
+              "target is given [default]")  # fmt: skip
+@click.option("--quick", is_flag=True, help="few short slices: a quick look, not a measurement")
 @click.option("--full", is_flag=True, help="every workload and size: half an hour")
-@many("--peers", each=_peer, metavar="NAME,...", help="contestants, or all: those installed; the "
-      "bare loop comes along")  # fmt: skip
-@click.option("--baseline", callback=one(_peer), metavar="NAME", help="whom the others are "
-              "compared with [async]")  # fmt: skip
+@many("--peers", each=_peer, metavar="NAME,...", help="peers to measure, or all: every installed "
+      "one; the bare loop is always added")  # fmt: skip
+@click.option("--baseline", callback=one(_peer), metavar="NAME", help="the peer that the "
+              "others are compared with [async]")  # fmt: skip
 @many("--envs", each=number(1), metavar="N,...", help="numbers of envs [64]")
-@many("--workers", each=number(0), metavar="N,...", help="numbers of workers, of the "
-      "peers that let one choose")  # fmt: skip
+@many("--workers", each=number(0), metavar="N,...", help="numbers of workers, for the "
+      "peers that accept one")  # fmt: skip
 @many("--think", each=duration, metavar="TIME,...", help="how long the caller computes after "
       "each step, as a policy would: 0,300us [0]")  # fmt: skip
 @click.option("--seconds", type=click.FloatRange(min=1), help="time budget of the whole run")
-@click.option("--rounds", type=_COUNT, help="how often each peer has its turn, time allowing")
+@click.option("--rounds", type=_COUNT, help="slices of each peer, if time allows")
 @click.option("--breakdown", is_flag=True, help="also measure where the time of a step goes")
 @_file("--trace", help="write a trace of some batches, for "
               "Perfetto or chrome://tracing")  # fmt: skip
 @_file("--json", "as_json", help="write every sample")
 @_file("--plot", help="draw a picture")
 @_file("--markdown", help="write tables in Markdown")
-@click.option("--wide", is_flag=True, help="every column, however narrow the terminal")
-@click.option("--list", "listed", is_flag=True, help="list peers and workloads, and leave")
+@click.option("--wide", is_flag=True, help="every column, even if the terminal is narrow")
+@click.option("--list", "listed", is_flag=True, help="list peers and workloads, then exit")
 def measure(
     targets: tuple[str, ...],
     named: tuple[str, ...],
@@ -136,8 +136,8 @@ def measure(
     """Measure env steps per second of RingVectorEnv beside other vector environments.
 
     TARGET is a workload of --list, the id of a registered env ("CartPole-v1",
-    "package:Env-v0") or module:callable that builds one env. Without any, a matrix of several
-    is measured. The exit status is 1 when a peer failed.
+    "package:Env-v0") or module:callable that builds one env. Without a TARGET, several workloads
+    are measured. The exit status is 1 if a peer failed.
     """
     if listed:
         _list()
@@ -159,10 +159,10 @@ def measure(
 @click.argument("new", type=_PRESENT)
 @_file("--markdown", help="write the table in Markdown")
 def compare(old: Path, new: Path, markdown: Path | None) -> None:
-    """Say what became faster and what slower between two runs.
+    """Show what became faster or slower between two runs.
 
     OLD and NEW are files that --json wrote. Rates are compared as fractions of each run's own bare
-    loop. What 95 % intervals cannot tell apart is "no difference seen".
+    loop. Where the 95 % interval of new / old contains 1, the verdict is "no difference seen".
     """
     require_extra("rich")
     from rich.console import Console
@@ -180,17 +180,17 @@ def compare(old: Path, new: Path, markdown: Path | None) -> None:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("target", callback=_workload)
-@click.option("--envs", type=click.IntRange(min=1), help="envs in a batch [found as well]")
+@click.option("--envs", type=click.IntRange(min=1), help="envs in a batch [searched for]")
 @click.option("--seconds", type=click.FloatRange(min=5), default=60.0, show_default=True,
               help="time budget")  # fmt: skip
 @click.option("--think", callback=one(duration), default="0", metavar="TIME", help="how long the "
               "caller computes after each step, as a policy would: 300us")  # fmt: skip
-@_file("--json", "as_json", help="write what was found")
+@_file("--json", "as_json", help="write the result")
 def tune(target: str, envs: int | None, seconds: float, think: float, as_json: Path | None) -> None:
     """Find the arguments of RingVectorEnv that suit an env on this machine.
 
     TARGET is the id of a registered env, module:callable that builds one env, or a workload of
-    `envring bench --list`. Prints the line of code to paste, how sure it is, and what was tried.
+    `envring bench --list`. Prints the line of code to paste, how certain it is, and what was tried.
     """
     require_extra("rich")
     from rich.console import Console

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One run of `envring bench`: from what was asked for to cells, and from results to files."""
+"""One run of `envring bench`: from options to cells, and from results to files."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ from envring.bench.plan.matrix import TURNS_SECONDS, Matrix, Planned
 from envring.bench.reporting import terminal
 
 MARGIN_SECONDS = 4.0  # for closing, tables and the picture
-TRACE_SECONDS = 60.0  # a trace that takes longer does not come
+TRACE_SECONDS = 60.0  # after which a trace is given up
 ALL = "all"
-_PLAIN = ("cartpole", "image")  # what the default matrix is made of
+_PLAIN = ("cartpole", "image")  # the workloads of the default matrix
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What the command line asked for.
+    """The options of the command line.
 
     Attributes:
         targets: Names of workloads.
         matrix: The name of a matrix, None for the default.
-        peers: Names of adapters, or "all"; empty for the usual ones.
-        baseline: Whom the others are compared with, None for the usual one.
+        peers: Names of adapters, or "all"; empty for the default ones.
+        baseline: The peer that the others are compared with; None for the default.
         envs: Numbers of envs.
         workers: Numbers of workers.
         think: Seconds for which the caller computes after each step.
         seconds: Time budget of the whole run.
-        rounds: How often each peer has its turn.
+        rounds: How many slices each peer gets.
         breakdown: Whether to find out where the time of a step goes.
         trace: Where to write a trace.
         as_json: Where to write every sample.
         plot: Where to draw a picture.
         markdown: Where to write tables.
         wide: Whether to show every column.
-        quick: Whether a look is enough.
+        quick: Whether to take only few short slices.
     """
 
     targets: tuple[str, ...] = ()
@@ -71,10 +71,10 @@ class Wish:
 
 
 def plan(wish: Wish) -> Matrix:
-    """The cells that were asked for, with the time for them.
+    """Turn the options into cells and a time budget.
 
     Raises:
-        click.UsageError: if what was asked for does not go together.
+        click.UsageError: if the options contradict each other.
     """
     if wish.targets and wish.matrix:
         raise click.UsageError("name targets or a matrix, not both")
@@ -104,7 +104,7 @@ def plan(wish: Wish) -> Matrix:
 
 
 def needed(planned: Sequence[Planned], rounds: int, slice_seconds: float) -> float:
-    """About how many seconds all rounds take, with the imports and with some to spare."""
+    """Estimate the seconds of all rounds, with imports and a reserve."""
     turns = rounds * slice_seconds * 1.2
     return 1.2 * sum(
         each.share + len(each.cell.contestants) * (turns - TURNS_SECONDS) for each in planned
@@ -112,7 +112,7 @@ def needed(planned: Sequence[Planned], rounds: int, slice_seconds: float) -> flo
 
 
 def _names(wish: Wish) -> tuple[str, ...]:
-    """The peers that were asked for; the baseline and the bare loop come along."""
+    """The peers to measure: those named, the baseline and the bare loop."""
     if not wish.peers:
         return ()
     here = [name for name, adapter in peers.adapters().items() if peers.installed(adapter)]
@@ -122,10 +122,10 @@ def _names(wish: Wish) -> tuple[str, ...]:
 
 
 def run(wish: Wish) -> int:
-    """Measure, print the tables, write what was asked for; returns 1 when a peer failed.
+    """Measure, print the tables and write the files; return 1 if a peer failed.
 
     Raises:
-        click.UsageError: if what was asked for does not go together.
+        click.UsageError: if the options contradict each other.
     """
     found = plan(wish)
     baseline = wish.baseline or "async"
@@ -140,7 +140,7 @@ def run(wish: Wish) -> int:
         argv=[Path(sys.argv[0]).name, *sys.argv[1:]],
         more={"matrix": found.name, "baseline": baseline},
     )
-    if wish.as_json:  # first of all: nothing that comes later may lose it
+    if wish.as_json:  # first, so that no later error can lose the samples
         results.write(wish.as_json, document)
     terminal.show(console, document, baseline=baseline, wide=wish.wide)
     failed = any(result.failures for result in cells)
@@ -151,7 +151,7 @@ def run(wish: Wish) -> int:
 
 
 def _measure(console: Console, found: Matrix, wish: Wish, baseline: str) -> list[CellResult]:
-    """Every cell, with a progress bar that moves as slices are taken."""
+    """Measure every cell and show the progress after each slice."""
     total = sum(each.share for each in found.cells)
     with terminal.progress(console) as progress:
         task = progress.add_task("", total=1.0)

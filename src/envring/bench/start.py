@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What each program of the benchmark does first: look for what it needs, and mind signals."""
+"""What each benchmark program does first: check its packages and handle signals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def require_extra(*packages: str) -> None:
-    """Leave with advice when one of `packages`, which the extra `bench` brings, is missing.
+    """Exit with advice if one of `packages`, which the extra `bench` installs, is missing.
 
     Raises:
         SystemExit: if one of them is missing.
@@ -28,7 +28,7 @@ def leaving_on_signals() -> Iterator[None]:
     """Make Ctrl-C and SIGTERM unwind the stack quietly, so that no peer's process is left.
 
     Raises:
-        SystemExit: inside of it, with 128 more than the signal's number.
+        SystemExit: inside the block, with 128 plus the signal's number.
     """
     before = {
         each: signal.signal(each, lambda number, frame: sys.exit(128 + number)) for each in SIGNALS

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Where the time of a step goes: in the envs, in copying, in waking each other, in waiting.
+"""Where the time of a step goes: envs, copying, signalling, waiting, the caller.
 
-Workers and caller say when they did what; this module puts the moments of each batch on one line,
-so that its parts add up to the time it took, and compares the sum with a clock of its own.
+Workers and caller record when they did what. This module puts the moments of each batch on one time
+line, so that its parts add up to the time it took, and compares the sum with a separate clock.
 """
 
 from __future__ import annotations
@@ -19,35 +19,35 @@ from envring.bench.measuring.recorder import PARTS, Recorder
 from envring.bench.peers.base import SEED, draw_actions
 from envring.bench.workloads import Workload
 
-_BLOCK = 0.02  # seconds between two changes from recorded to not recorded
+_BLOCK = 0.02  # seconds of a block of recorded, or of unrecorded, steps
 
 __all__ = ["PARTS", "Breakdown", "Recorder", "measure_breakdown", "measure_envs"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Breakdown:
-    """Seconds of the recorded batches, by what they went into along the critical path.
+    """Seconds of the recorded batches, divided along the critical path.
 
-    Where workers run at the same time, what counts is their mean; what the last one needs beyond
-    that is `imbalance`. A step that an env's autoreset spends on a reset is a step like any other.
+    Workers that run at the same time count by their mean; what the last one needs beyond that is
+    `imbalance`. A step that autoreset spends on a reset counts as a step.
 
     Attributes:
-        env: Inside the envs' `step` and `reset`, by the wall clock: with what the system took
-            the processor away for, and with the reading of the clock before and after each call. A
-            reset counts with the storing of what it returned.
-        copying: Workers storing results, the caller putting actions where workers find them and
-            handing arrays out.
-        signalling: Ringing: from the moment the commands lie there until all are rung or the
-            workers run, and publishing and ringing back after the last result was stored.
-        waiting: Until a process that was rung for runs.
+        env: Inside the envs' `step` and `reset`, in wall time: with the time in which the system
+            ran something else, and with the clock readings around each call. A reset includes
+            storing its results.
+        copying: Workers store results; the caller writes actions to shared memory and hands arrays
+            out.
+        signalling: Ringing: from when the commands are posted until all workers are rung or run,
+            and publishing and ringing back after the last result was stored.
+        waiting: Until a process that was rung runs.
         imbalance: From the mean end of the workers to the last one's.
-        caller: The caller's Python: of a step beyond the copying, infos, and all between two
-            steps: the policy.
-        recording: What the recording itself took between two steps.
-        wall: Seconds of the recorded batches by a clock of their own.
+        caller: The caller's Python: the rest of a step, infos, and all between two steps, such as
+            the policy.
+        recording: The recording itself, between two steps.
+        wall: Seconds of the recorded batches by a separate clock.
         batches: How many batches were recorded.
-        slowdown: By which part of its time recording made a step longer (0.05: by 5 %), against
-            steps in turn with the recorded ones; None if there were none.
+        slowdown: By which fraction recording made steps longer (0.05: by 5 %) than the unrecorded
+            ones in between; None if there were none.
     """
 
     env: float
@@ -71,25 +71,25 @@ class Breakdown:
         return {name: getattr(self, name) for name in PARTS}
 
     def as_json(self) -> dict[str, Any]:
-        """The fields, and `unattributed`, as JSON can have them."""
+        """The fields and `unattributed`, for a JSON file."""
         return {**asdict(self), "unattributed": self.unattributed}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Breakdown:
-        """What `as_json` gave."""
+        """Restore what `as_json` wrote."""
         return cls(**{name: value for name, value in fields.items() if name != "unattributed"})
 
 
 def break_down(recorder: Recorder, wall: float, slowdown: float | None = None) -> Breakdown:
-    """The parts of what a recorder has seen.
+    """The breakdown of what a recorder has recorded.
 
     Args:
-        recorder: Which has recorded.
-        wall: Seconds of the same batches, measured elsewhere.
+        recorder: The recorder.
+        wall: Seconds of the same batches by a separate clock.
         slowdown: As Breakdown's.
 
     Raises:
-        ValueError: It has seen no batch, or workers that cannot tell how long their envs took.
+        ValueError: No batch was recorded, or a worker did not measure how long its envs took.
     """
     return Breakdown(
         **recorder.parts(),
@@ -110,14 +110,14 @@ def measure_breakdown(
     """Where the time of a step of `RingVectorEnv` goes.
 
     Args:
-        workload: Whose envs.
+        workload: The workload whose envs are stepped.
         num_envs: How many of them.
         options: RingVectorEnv's keyword arguments.
         seconds: How long to step, after construction. Half of it is recorded.
         think: Seconds of computing by the caller after each step.
 
     Raises:
-        ValueError: The workers cannot tell how long their envs take: `step_loop="reference"`, or
+        ValueError: The workers do not measure how long their envs take: `step_loop="reference"`, or
             an interpreter that cannot run the compiled step loop.
     """
     envs = RingVectorEnv([workload.make] * num_envs, **options)
@@ -128,7 +128,7 @@ def measure_breakdown(
 
 
 def measure_envs(envs: RingVectorEnv[Any, Any], seconds: float, think: float = 0.0) -> Breakdown:
-    """The same for a vector environment that is there; it is reset first."""
+    """The same for an existing vector environment, which is reset first."""
     recorder = Recorder(envs)
     actions = cycle_actions(envs)
     envs.reset(seed=SEED)
@@ -178,7 +178,7 @@ def advance(
 def warm_up(
     step: Callable[[Any], Any], actions: Iterator[Any], seconds: float, think: float
 ) -> float:
-    """Steps for about so long; returns seconds per batch."""
+    """Steps for about `seconds`; returns seconds per batch."""
     spent, batches = 0.0, 0
     while spent < seconds or not batches:
         spent += advance(step, actions, 1, think)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which peers are installed here, in which versions, and what would add the others."""
+"""Which peers are installed, in which versions, and how to install the others."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def versions() -> dict[str, str]:
 
 
 def absent() -> dict[str, str]:
-    """What would install each peer and each workload that is not here, by its name."""
+    """The command that installs each missing peer and workload, by name."""
     lines = {
         name: f"pip install {adapter.requirement}"
         for name, adapter in peers.adapters().items()
@@ -38,5 +38,5 @@ def absent() -> dict[str, str]:
 
 
 def describe() -> dict[str, Any]:
-    """What `machine.describe` says, with the versions of all peers."""
+    """As `machine.describe`, with the versions of all peers."""
     return machine.describe() | {"versions": versions()}

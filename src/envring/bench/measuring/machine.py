@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What machine this is, what its processors do, and which processes belong to whom."""
+"""The machine: its description, the load of its processors, and its processes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def describe() -> dict[str, Any]:
 
 
 def load_average() -> list[float]:
-    """The load averages of 1, 5 and 15 minutes, or an empty list where there are none."""
+    """The load averages of 1, 5 and 15 minutes; an empty list if the system has none."""
     try:
         return [round(value, 2) for value in os.getloadavg()]
     except OSError:
@@ -51,7 +51,7 @@ def _cpu_model() -> str:
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """CPU time that the given processes have used so far; one that is gone counts as 0."""
+    """CPU seconds that the given processes have used so far; one that has ended counts as 0."""
     total = 0.0
     for pid in pids:
         # The clock id of another process's CPU time (see clock_getcpuclockid(3)): exact to the
@@ -64,7 +64,7 @@ def cpu_seconds(pids: Iterable[int]) -> float:
 def context_switches(pids: Iterable[int]) -> tuple[int, int] | None:
     """Voluntary and involuntary context switches of all threads of `pids` so far.
 
-    One that is gone counts as 0. None where the system does not tell.
+    One that has ended counts as 0. None if the system does not tell.
     """
     voluntary = involuntary = 0
     known = False
@@ -82,9 +82,9 @@ def context_switches(pids: Iterable[int]) -> tuple[int, int] | None:
 
 
 def memory_bytes(pids: Iterable[int]) -> int | None:
-    """Memory of `pids` in RAM, a page that several processes map split between them (PSS).
+    """Resident memory of `pids`, pages that several processes map divided among them (PSS).
 
-    None where the system does not tell.
+    None if the system does not tell.
     """
     total = None
     for pid in pids:
@@ -97,7 +97,7 @@ def memory_bytes(pids: Iterable[int]) -> int | None:
 
 
 def busy_seconds() -> float | None:
-    """CPU time spent by anybody on the processors this process may use, stolen time included."""
+    """CPU seconds of all programs on the processors this process may use, with stolen time."""
     try:
         usable = {f"cpu{cpu}" for cpu in allowed_cpus()}
         lines = (_PROC / "stat").read_text().splitlines()
@@ -113,13 +113,13 @@ def busy_seconds() -> float | None:
 
 
 def family(pid: int) -> set[int]:
-    """The process `pid`, its descendants and whoever else is left in its session."""
+    """The process `pid`, its descendants and all others that are left in its session."""
     parents: dict[int, tuple[int, int]] = {}
     with contextlib.suppress(OSError):
         for entry in _PROC.iterdir():
             if entry.name.isdigit():
                 with contextlib.suppress(OSError):
-                    # The command's name may hold spaces and parentheses: look behind the last one.
+                    # The command's name may hold spaces and parentheses: read behind the last one.
                     fields = (entry / "stat").read_text().rpartition(")")[2].split()
                     if fields[0] != "Z":
                         parents[int(entry.name)] = (int(fields[1]), int(fields[3]))

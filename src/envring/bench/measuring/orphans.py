@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Ends the peers of a caller that was killed: stopped processes cannot notice it themselves.
+"""Kills the peers of a caller that was killed: stopped processes cannot notice it themselves.
 
-Run as a script it is the watcher, which therefore imports next to nothing and starts in 10 ms.
+Run as a script, this is the watcher; it imports little, so that it starts in 10 ms.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from types import TracebackType
 
 
 class Guard:
-    """The caller's side of a watcher: it is told which sessions to end, should the caller die."""
+    """The caller's side of a watcher, which kills the sessions it was told when the caller dies."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -25,11 +25,11 @@ class Guard:
         )
 
     def watch(self, session: int) -> None:
-        """From now on the processes of `session` must not outlive the caller."""
+        """Have the processes of `session` killed when the caller dies."""
         self._tell(session)
 
     def forget(self, session: int) -> None:
-        """Nobody is left in `session`, and its number may be given to somebody else."""
+        """Watch `session` no longer: it has ended, and its number may be reused."""
         self._tell(-session)
 
     def __enter__(self) -> Guard:
@@ -65,7 +65,7 @@ def _kill_sessions(sessions: set[int]) -> None:
 
 
 def main() -> None:
-    """Read sessions from stdin; kill what is left in them when it ends."""
+    """Read sessions from stdin; kill what is left of them when stdin ends."""
     sessions: set[int] = set()
     for line in sys.stdin:
         number = int(line)
@@ -75,7 +75,7 @@ def main() -> None:
             sessions.discard(-number)
     if sessions:
         _kill_sessions(sessions)
-        _kill_sessions(sessions)  # who was being forked meanwhile
+        _kill_sessions(sessions)  # processes that were forked meanwhile
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from typing import Any
 
 from envring.bench.measuring import machine
 
-# Not a module of its own to run: spawned workers would import the caller's main module again.
+# Not with -m: spawned workers would import the main module again.
 _COMMAND = "from envring.bench.measuring.serve import main; main()"
 
 
@@ -28,9 +28,10 @@ class PeerFailed(Exception):
 class PeerProcess:
     """One peer, constructed in a fresh process in a session of its own.
 
-    The constructor only starts it: `load` waits until it has imported what it needs, `construct`
-    has the environments built, and `ready` does both. Between requests the process is blocked on
-    its pipe; what its workers do then is up to the peer, unless it is stopped with `pause`.
+    The constructor only starts the process: `load` waits until it has imported what it needs,
+    `construct` builds the environments, and `ready` does both. Between requests the process is
+    blocked on its pipe; what its workers do then is up to the peer, unless it is stopped with
+    `pause`.
 
     Args:
         peer: The name of an adapter.
@@ -79,7 +80,7 @@ class PeerProcess:
 
     @property
     def pid(self) -> int:
-        """The process's number, which is that of its session, too."""
+        """The id of the process, and of its session."""
         return self._process.pid
 
     @property
@@ -96,7 +97,7 @@ class PeerProcess:
         self._receive(timeout, "import")
 
     def construct(self, timeout: float) -> float:
-        """Have the peer constructed and reset; returns the seconds of its construction.
+        """Construct and reset the peer; return the seconds of its construction.
 
         Raises:
             PeerFailed: if it raised, died, or took longer than `timeout` seconds.
@@ -107,7 +108,7 @@ class PeerProcess:
         return seconds
 
     def ready(self, timeout: float) -> float:
-        """`load` and `construct`; returns the seconds of its construction.
+        """`load` and `construct`; return the seconds of its construction.
 
         Raises:
             PeerFailed: if it raised, died, or took longer than `timeout` seconds.
@@ -117,26 +118,26 @@ class PeerProcess:
         return self.construct(max(0.0, until - time.monotonic()))
 
     def pause(self) -> None:
-        """Stop all processes of the peer, so that it disturbs nobody, however it waits."""
+        """Stop all processes of the peer, so that it cannot disturb others, even if it spins."""
         machine.send(signal.SIGSTOP, self._family)
-        # Who is stopped forks no more: these are all.
+        # Stopped processes do not fork: these are all.
         self._family = machine.family(self._process.pid)
         machine.send(signal.SIGSTOP, self._family)
 
     def resume(self) -> None:
-        """Let the peer go on after `pause`."""
+        """Continue the peer after `pause`."""
         machine.send(signal.SIGCONT, self._family)
 
     def memory_bytes(self) -> int | None:
-        """Memory of all processes of the peer, each page once; None where unknown."""
+        """Memory of all processes of the peer, shared pages counted once; None if unknown."""
         return machine.memory_bytes(self._family)
 
     def ask(self, timeout: float, **request: Any) -> dict[str, Any]:
         """Send a request and wait for its answer.
 
         Returns:
-            The answer, with `outside`: the processors that were busy with anything but this peer
-            (None where the system does not tell).
+            The answer, with `outside`: the processors that other programs kept busy (None if
+            unknown).
 
         Raises:
             PeerFailed: if the peer raised, died, or took longer than `timeout` seconds.
@@ -156,7 +157,7 @@ class PeerProcess:
     def close(self, timeout: float) -> float:
         """Close the peer, wait for its process to end, and return the seconds its `close()` took.
 
-        Whatever else happens, no process of the peer is left.
+        In any case, no process of the peer is left.
 
         Raises:
             PeerFailed: if it raised, died, took longer than `timeout` seconds, or left a process.
@@ -168,19 +169,19 @@ class PeerProcess:
                 self._process.wait(timeout)
             except subprocess.TimeoutExpired:
                 raise PeerFailed(f"closed, but did not exit within {timeout:.0f} s") from None
-            self._expect_nobody(time.monotonic() + 2.0)
+            self._expect_none_left(time.monotonic() + 2.0)
             return seconds
         finally:
             self.kill()
 
     def kill(self) -> None:
-        """Kill whatever is left of the peer; calling it again does nothing."""
+        """Kill what is left of the peer; further calls do nothing."""
         if self._log.closed:
             return
         machine.kill(self._alive())
         self._process.kill()
         self._process.wait()
-        # A second look: a process that was being forked during the first one.
+        # Look again, for a process that was forked during the first look.
         machine.kill(self._alive())
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
@@ -191,14 +192,14 @@ class PeerProcess:
     def _alive(self) -> set[int]:
         """Processes of the peer that still run."""
         pid = self._process.pid
-        # Once it was waited for, its number may belong to a stranger.
+        # Once it has been waited for, its id may belong to another process.
         reaped = set() if self._process.returncode is None else {pid}
         return machine.family(pid) - reaped
 
     def _cpu_seconds(self) -> float:
         return machine.cpu_seconds(self._family) + time.process_time()
 
-    def _expect_nobody(self, deadline: float) -> None:
+    def _expect_none_left(self, deadline: float) -> None:
         while left := self._alive():
             if time.monotonic() > deadline:
                 raise PeerFailed(f"closed, but left {len(left)} process(es) behind")
@@ -213,7 +214,7 @@ class PeerProcess:
     def _receive(self, timeout: float, doing: str) -> dict[str, Any]:
         deadline = time.monotonic() + timeout
         while b"\n" not in self._buffer:
-            # Workers may hold the pipe open after the peer's death: its end is not the only sign.
+            # Workers may hold the pipe open after the peer's death: look at the process too.
             gone = self._process.poll() is not None
             if select.select([self._replies], [], [], 0.0 if gone else 0.1)[0]:
                 if chunk := os.read(self._replies, 65536):

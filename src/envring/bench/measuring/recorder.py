@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The moments of each batch of a RingVectorEnv: what caller and workers did when."""
+"""The moments of each batch of a RingVectorEnv: when caller and workers did what."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Moments = npt.NDArray[np.int64]
 
 _CALLER, _WORKER = 4, 4  # words of CallerPort.moments: of the caller, and of each worker
 _HANDING_OUT = ("take_step", "outcomes", "observations")  # of Batcher: the batch's arrays
-_PATIENCE = 1.0  # seconds at most until the last batch's workers are through with ringing
+_PATIENCE = 1.0  # seconds at most until the workers of the last batch have rung
 
 
 @dataclass(frozen=True)
@@ -28,18 +28,18 @@ class Batches:
     """Consecutive batches: n of them, by w workers. Moments are ns of `time.monotonic`.
 
     Attributes:
-        since: (n,) when the caller was last free to do something else: the end of the step before.
+        since: (n,) when the caller was free again: the end of the step before.
         called: (n,) when the step was called.
-        handed: (n,) when its actions were on their way: checked and then copied.
-        posted: (n,) when the commands lay in all rings.
+        handed: (n,) when its actions came in, not yet checked and copied.
+        posted: (n,) when the commands were in all rings.
         rung: (n,) when all workers were rung.
         complete: (n,) when the caller saw the results of all of them.
         returned: (n,) when the step returned.
         copied: (n,) ns of handing out arrays, between complete and returned.
         env: (n, w) ns inside the envs.
-        began: (n, w) when the first env's turn came.
+        began: (n, w) when the first env was stepped.
         ended: (n, w) when the results were stored.
-        finished: (n, w) when they were published and the caller rung; 0 where that is not known.
+        finished: (n, w) when they were published and the caller was rung; 0 if unknown.
     """
 
     since: Moments
@@ -58,8 +58,8 @@ class Batches:
     def parts(self) -> dict[str, float]:
         """Seconds by part; they add up to the time from `since` to `returned`.
 
-        From posting to completion the line goes by the workers' mean: until they begin, while they
-        step and store, and then to the last of them.
+        From `posted` to `complete` the parts follow the workers' mean: until they begin, while they
+        step and store, and from there to the last of them.
         """
         begin = np.maximum((self.began - self.posted[:, None]).mean(1), 0.0)
         ends = self.ended - self.posted[:, None]
@@ -86,18 +86,18 @@ class Batches:
 class Recorder:
     """Steps a vector environment and keeps the moments of each batch.
 
-    While it records (in its `with` block, which may be entered again), workers take the time of
+    While it records (in its `with` block, which may be entered again), workers measure the time of
     each env's step. Only the latest batches are kept one by one.
 
     Args:
-        envs: Which to step; reset, and with nothing pending.
+        envs: The vector environment, reset and with no call pending.
         capacity: How many batches to keep.
 
     Attributes:
         recording: Seconds that keeping the moments took, after each step's return.
 
     Raises:
-        ValueError: It is closed, or steps envs by `step_loop="reference"`, which takes no times.
+        ValueError: It is closed, or its `step_loop="reference"` does not measure times.
 
     Example:
         >>> import gymnasium as gym
@@ -115,14 +115,12 @@ class Recorder:
     """
 
     def __init__(self, envs: RingVectorEnv[Any, Any], capacity: int = 1024) -> None:
-        """Makes room."""
+        """Allocates the rows."""
         host = envs._batcher
         if host is None:
             raise ValueError("these envs are closed, so there is nothing to record")
         if not host.pool.compiled:
-            raise ValueError(
-                'step_loop="reference" takes no times; leave it out to see where they go'
-            )
+            raise ValueError('step_loop="reference" does not measure times; leave it out to record')
         self.envs = envs
         self.recording = 0.0
         self._host: Any = host
@@ -133,7 +131,7 @@ class Recorder:
         self._rows = np.zeros((capacity, width), np.int64)
         self._views = list(self._rows)
         self._own: list[int] = []
-        self._finished: dict[int, list[int]] = {}  # by row, where the next row does not tell
+        self._finished: dict[int, list[int]] = {}  # by row, if the next row does not tell
         self._count = self._folded = 0
         self._earlier: Batches | None = None
         self._totals = dict.fromkeys(PARTS, 0.0)
@@ -165,7 +163,7 @@ class Recorder:
         trace: TracebackType | None,
     ) -> None:
         """Leaves the envs as they were."""
-        if self._since:  # what the caller did after the last step belongs to it
+        if self._since:  # the caller's work after the last step belongs to it
             self._totals["caller"] += (time.monotonic_ns() - self._since) * 1e-9
         self._note_finish()
         self._core.set_timed(False)
@@ -205,7 +203,7 @@ class Recorder:
         return counted
 
     def _take_own(self, row: Moments) -> None:
-        """The moments of a batch that nobody was rung for."""
+        """The moments of a batch that was stepped in this process."""
         stats = self._core.stats(0)
         began, ended = stats["began_ns"], stats["ended_ns"]
         row[:] = self.batches, began, began, ended, stats["env_ns"], began, ended, 0
@@ -214,7 +212,7 @@ class Recorder:
         return [self._core.stats(worker)["env_ns"] for worker in range(self._workers)]
 
     def _note_finish(self) -> None:
-        """Keeps what the next batch would tell of the last one."""
+        """Keeps when the last batch was finished, which otherwise the next batch tells."""
         if not self._count or self._port is None:
             return
         ended = self._views[self._count - 1][_CALLER + 2 :: _WORKER]
@@ -228,7 +226,7 @@ class Recorder:
     # -- what was recorded ------------------------------------------------------------------------
 
     def _fold(self) -> None:
-        """Adds the kept batches to the totals and makes room for others."""
+        """Adds the kept batches to the totals and clears the rows."""
         batches = self._kept()
         if batches is None:
             return
@@ -270,7 +268,7 @@ class Recorder:
 
     @property
     def batches(self) -> int:
-        """How many were recorded."""
+        """How many batches were recorded."""
         return self._folded + self._count
 
     def latest(self) -> Batches | None:
@@ -297,6 +295,6 @@ class Recorder:
         if silent:
             raise ValueError(
                 f"worker {silent[0]} steps its envs in plain Python (its interpreter cannot run "
-                "the compiled step loop), which takes no times"
+                "the compiled step loop), which does not measure times"
             )
         return dict(self._totals)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The JSON document in which a run keeps all that it measured, and on what."""
+"""The JSON document of a run: all that it measured, and on which machine."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Document:
             `cores_total`, `kernel`, `versions` of all installed peers), with `load_before`
             and `load_after`.
         cells: The cells in the order in which they were measured.
-        absent: Peers that are not installed, by name, each with the command that would add it.
+        absent: Peers that are not installed, by name, each with the command that installs it.
         argv: The command line.
         when: The run's end, ISO 8601 in UTC.
-        more: What else the program that ran it keeps, by key.
+        more: Further values of the program that ran it, by key.
     """
 
     machine: dict[str, Any]
@@ -59,10 +59,10 @@ class Document:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Document:
-        """What `as_json` wrote.
+        """Restore what `as_json` wrote.
 
         Raises:
-            ValueError: if it is no document of a format known here.
+            ValueError: if it is not a document of a known format.
         """
         if fields.get("format") == 1:
             return cls(**_from_first(fields))
@@ -80,9 +80,9 @@ class Document:
 
 
 def write(path: Path, document: Document) -> None:
-    """Write `document` to `path` as JSON, with a line for each cell and for each other key.
+    """Write `document` to `path` as JSON, one line per cell and per other key.
 
-    A name that ends in `.gz` has it compressed.
+    The file is compressed if its name ends in `.gz`.
 
     Raises:
         OSError: if it cannot be written.
@@ -100,7 +100,7 @@ def read(path: Path) -> Document:
 
     Raises:
         OSError: if the file cannot be read.
-        ValueError: if it is no document of a format known here; the text names the file.
+        ValueError: if it is not a document of a known format; the message names the file.
     """
     try:
         data = path.read_bytes()
@@ -108,7 +108,7 @@ def read(path: Path) -> Document:
     except (ValueError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
     if not isinstance(fields, dict) or "format" not in fields:
-        raise ValueError(f"{path} holds no results of envring's benchmark")
+        raise ValueError(f"{path} does not hold results of envring's benchmark")
     try:
         return Document.from_json(fields)
     except ValueError as error:
@@ -119,7 +119,7 @@ def read(path: Path) -> Document:
 
 
 def _from_first(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a document out of one of format 1, which had less to say."""
+    """Convert a document of format 1, which has fewer fields, to `Document`'s arguments."""
     own = ("format", "when", "machine", "cells")
     return {
         "machine": dict(fields["machine"]),

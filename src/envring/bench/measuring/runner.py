@@ -19,22 +19,22 @@ from envring.bench.plan.cells import BARE_ALL, OURS, Cell, Contestant
 GRACE_SECONDS = 8.0
 CONSTRUCT_SECONDS = 30.0
 SHORTEST_SLICE = 0.05
-_LEAST_ROUNDS = 3  # even where starting the peers took all of the time
-_WARM_UP = 1.1  # what a slice takes, its untimed start included
+_LEAST_ROUNDS = 3  # even if starting the peers took all of the time
+_WARM_UP = 1.1  # a slice takes so many times its length, with its untimed warm-up
 _TURN_SECONDS = 0.02  # to stop one peer, wake the next and read its counters
 _CLOSING_SHARE = 0.06  # of a cell's time, for closing and for reading the memory
 
 
 @dataclass(frozen=True)
 class _Pace:
-    """How long things may take.
+    """The time limits of the rounds.
 
     Attributes:
-        rounds: How often each peer gets a slice, time allowing.
+        rounds: How many slices each peer gets, if time allows.
         slice_seconds: Length of a slice.
-        repeats: How often a disturbed slice is taken again.
+        repeats: How often a disturbed slice is repeated.
         grace: How much longer than a slice a peer may take, in seconds.
-        end: The `time.monotonic` moment by which the last round is over.
+        end: The `time.monotonic` by which the last round is over.
     """
 
     rounds: int
@@ -44,18 +44,18 @@ class _Pace:
     end: float
 
     def patience(self) -> float:
-        """How long to wait for a peer that has begun now: less and less when time is over."""
+        """How long to wait for a slice that starts now: less and less after `end`."""
         late = max(0.0, time.monotonic() - self.end)
         return self.slice_seconds + max(0.5, self.grace - late)
 
 
 @dataclass(frozen=True)
 class _Patience:
-    """How long several peers may take for something, one after the other.
+    """The time limit for something that several peers do one after the other.
 
     Attributes:
-        least: Seconds that each of them has at least, however slow those before it were.
-        until: The `time.monotonic` moment by which all should be done.
+        least: Seconds that each peer gets, even if those before it were slow.
+        until: The `time.monotonic` by which all should be done.
     """
 
     least: float
@@ -63,11 +63,11 @@ class _Patience:
 
     @classmethod
     def of(cls, seconds: float) -> _Patience:
-        """Patience that begins now: `seconds` for all of them, a third of that for each."""
+        """Start the time limit now: `seconds` for all peers, at least a third of that for each."""
         return cls(max(2.0, seconds / 3), time.monotonic() + seconds)
 
     def left(self) -> float:
-        """Seconds for the next one; if it hangs, there is as much for those behind it."""
+        """Seconds for the next peer; if it hangs, as much is left for those after it."""
         return max(self.least, (self.until - time.monotonic()) / 2)
 
 
@@ -86,29 +86,29 @@ def run_cell(
 ) -> CellResult:
     """Measure every peer of `cell` in its own process, slice by slice in turn.
 
-    All import at once, then each is constructed while the others rest. All processes of a peer are
-    stopped while it is not its turn, so that one that spins disturbs only itself. Every other round
-    goes backwards: a machine that becomes ever slower favours no place in the order.
+    All peers import at once, then each is constructed while the others rest. All processes of a
+    peer are stopped while it is not its turn, so that one that spins cannot disturb the others.
+    Every other round goes backwards, so that a machine that gets slower and slower favours no peer.
 
     A peer that raises, dies or hangs is reported in `failures` and takes no further turn; the
     others go on. One that is not installed, or cannot do this workload, is reported in
-    `refusals`. No process is left, whatever happens, not even when the caller is killed.
+    `refusals`. No process is left behind, even if the caller is killed.
 
     Args:
         cell: What to measure.
         cores: Usable processors.
-        rounds: How often each peer gets a slice, time allowing.
-        slice_seconds: Length of a slice; shorter, down to `SHORTEST_SLICE`, where there is not
-            enough time for all rounds.
-        deadline: The `time.monotonic` moment by which all is to be over. Peers that hang or are
-            slow to start may delay it.
-        repeats: How often a slice that was disturbed from outside is taken again, as long as the
-            rounds are ahead of the deadline.
-        construct_seconds: How long all peers together should take at most to be imported and
-            constructed; each may take a third of it, however slow the others were.
+        rounds: How many slices each peer gets, if time allows.
+        slice_seconds: Length of a slice; shorter, down to `SHORTEST_SLICE`, if there is not enough
+            time for all rounds.
+        deadline: The `time.monotonic` by which all should be over. Peers that hang or are slow to
+            start may delay it.
+        repeats: How often a slice that other programs disturbed is repeated, while the rounds are
+            ahead of the deadline.
+        construct_seconds: The time limit for importing and constructing all peers; each gets at
+            least a third of it.
         grace: How much longer than a slice a peer may take before it counts as hung, in seconds.
-        breakdown_seconds: After the rounds, for how long to find out where the time of a step of
-            each of our own peers goes; 0: not at all.
+        breakdown_seconds: How long to measure, after the rounds, where the time of a step goes, for
+            each of envring's own peers; 0: not at all.
         advanced: Called after each slice.
 
     Returns:
@@ -134,7 +134,7 @@ def run_cell(
             )
         if breakdown_seconds:
             _break_down(running, ours, result, breakdown_seconds, grace)
-        patience = _Patience.of(5 * grace)  # of 64 processes some packages end one after the other
+        patience = _Patience.of(5 * grace)  # some packages end 64 processes one after the other
         for label, process in running.items():
             process.resume()
             try:
@@ -147,12 +147,12 @@ def run_cell(
 
 
 def ask_alone(cell: Cell, label: str, *, timeout: float, **request: Any) -> dict[str, Any]:
-    """Ask one contestant of `cell` one thing, in a fresh process that does nothing else.
+    """Send one request to one contestant of `cell`, in a fresh process of its own.
 
     Args:
-        cell: Whose contestant it is.
-        label: Which one.
-        timeout: Seconds for the start, and again for the answer and for the end.
+        cell: The contestant's cell.
+        label: The contestant's label.
+        timeout: Seconds for the start, for the answer and for the end, each.
         request: `op` and its arguments: `op="trace"` with a `path`.
 
     Returns:
@@ -188,14 +188,14 @@ def _refusal(cell: Cell, contestant: Contestant) -> str | None:
     if peers.installed(adapter) is None:
         return f"not installed: pip install {adapter.requirement}"
     if cell.think and contestant.peer == BARE_ALL:
-        return "loops on all cores have no caller that could think"
+        return "loops on all cores have no caller that could compute between steps"
     return adapter.refuses(workloads.find(cell.workload), contestant.num_envs or cell.num_envs)
 
 
 def _start(
     cell: Cell, result: CellResult, stack: ExitStack, patience: _Patience
 ) -> dict[str, PeerProcess]:
-    """Have all peers import side by side, then construct one after the other; keep who can."""
+    """Have all peers import at once, then construct one by one; return those that succeed."""
     guard = stack.enter_context(Guard())
     started: dict[str, PeerProcess] = {}
     for each in cell.contestants:
@@ -230,7 +230,7 @@ def _start(
 def _pace(
     peers_left: int, rounds: int, seconds: float, repeats: int, grace: float, end: float
 ) -> _Pace:
-    """Shorten the slices so that all rounds find their place, or some however late it is."""
+    """Shorten the slices so that all rounds fit, or the least number if it is late."""
     now = time.monotonic()
     least = _LEAST_ROUNDS * peers_left * (SHORTEST_SLICE * _WARM_UP + _TURN_SECONDS)
     end = max(end, now + least)
@@ -245,16 +245,16 @@ def _take_turns(
     pace: _Pace,
     advanced: Callable[[], None],
 ) -> None:
-    """Take the rounds; drops from `running` whoever fails."""
+    """Take the rounds; remove peers that fail from `running`."""
     first = time.monotonic()
     for number in range(pace.rounds):
-        took = 0.0  # for those who are there in the next round, too
+        took = 0.0  # by the peers that are left for the next round
         order = list(running) if number % 2 == 0 else list(reversed(running))
         for index, label in enumerate(order, 1):
             begun = time.monotonic()
             if begun > pace.end + pace.grace:
                 return
-            # A noisy machine gets its rounds, too: only time that is to spare goes into repeats.
+            # Only spare time goes into repeats, so that a noisy machine gets its rounds too.
             part = (number + index / len(order)) / pace.rounds
             due = first + (pace.end - first) * part
             process = running[label]
@@ -280,7 +280,7 @@ def _break_down(
     seconds: float,
     grace: float,
 ) -> None:
-    """Ask those of `labels` that are left where their time goes; drops whoever fails."""
+    """Ask the peers of `labels` that are left where their time goes; remove those that fail."""
     for label in [each for each in labels if each in running]:
         process = running[label]
         process.resume()
@@ -297,7 +297,7 @@ def _break_down(
 def _take(
     process: PeerProcess, label: str, number: int, pace: _Pace, due: float
 ) -> Iterator[Sample]:
-    """Take one slice, and again while it is disturbed and not `due`; keep the quietest."""
+    """Take one slice, repeat it while it is disturbed and not `due`; keep the quietest."""
     attempts: list[Sample] = []
     for _ in range(1 + pace.repeats):
         answer = process.ask(pace.patience(), op="slice", seconds=pace.slice_seconds)
@@ -328,5 +328,5 @@ def _sample(label: str, number: int, answer: dict[str, Any]) -> Sample:
 
 
 def quietest(attempts: Sequence[Sample]) -> int:
-    """The index of the attempt with the least going on outside."""
+    """The index of the attempt that other programs disturbed least."""
     return min(range(len(attempts)), key=lambda index: attempts[index].outside or 0.0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What was found: plain data, no processes and no clocks here."""
+"""What was measured, as plain data: no processes and no clocks here."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from envring.bench.measuring.stats import (
 )
 from envring.bench.plan.cells import BARE, BARE_ALL, Cell, Contestant
 
-QUIET = 0.15  # processors busy with other things, up to which a slice counts as undisturbed
+QUIET = 0.15  # busy processors of other programs, up to which a slice is undisturbed
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class Latency:
 
     Attributes:
         p50: The median.
-        p90: Nine of ten took no longer.
-        p99: 99 of 100 took no longer.
+        p90: 90 % took no longer.
+        p99: 99 % took no longer.
         longest: The longest one.
-        batches: Steps per reading of the clock: more than 1 where a step is so short that reading
-            the clock for each would count; figures are then means over so many.
+        batches: Steps per clock reading. More than 1 if reading the clock for each step would
+            distort such short steps; the figures are then means over so many steps.
     """
 
     p50: float
@@ -48,16 +48,16 @@ class Sample:
     Attributes:
         peer: The contestant's label.
         round: The round, counted from 0.
-        steps: Env steps, resets not among them.
+        steps: Env steps, without resets.
         resets: Env steps that were spent on resets.
         batches: Steps of the whole vector environment.
         seconds: Wall time.
-        outside: Processors that were busy with anything else meanwhile; None where unknown.
+        outside: Processors that other programs kept busy meanwhile; None if unknown.
         kept: False when the slice was disturbed and a repetition replaced it.
-        cpu: CPU seconds that all processes of the peer used meanwhile; None where unknown.
-        voluntary: Context switches of all its threads that gave way themselves; None where unknown.
-        involuntary: Context switches that the kernel forced; None where unknown.
-        latency: How long its batches took; None where not measured.
+        cpu: CPU seconds that all processes of the peer used meanwhile; None if unknown.
+        voluntary: Voluntary context switches of all its threads; None if unknown.
+        involuntary: Involuntary context switches of all its threads; None if unknown.
+        latency: How long its batches took; None if not measured.
     """
 
     peer: str
@@ -75,7 +75,7 @@ class Sample:
 
     @property
     def rate(self) -> float:
-        """Env steps in a second."""
+        """Env steps per second."""
         return self.steps / self.seconds
 
     @property
@@ -91,13 +91,13 @@ class Sample:
         return self.voluntary + self.involuntary
 
     def as_json(self) -> dict[str, Any]:
-        """Everything that is known, for a JSON file."""
+        """The known fields, for a JSON file."""
         known = {name: value for name, value in asdict(self).items() if value is not None}
         return known | {"rate": round(self.rate, 1)}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Sample:
-        """What `as_json` wrote."""
+        """Restore what `as_json` wrote."""
         found = {key: value for key, value in fields.items() if key != "rate"}
         if found.get("latency") is not None:
             found["latency"] = Latency(**found["latency"])
@@ -109,10 +109,10 @@ class Footprint:
     """What a contestant costs apart from its steps.
 
     Attributes:
-        construct_seconds: To construct it, imports not among it.
-        close_seconds: To close it; None when it did not come to that.
-        memory_bytes: Of all its processes, each shared page once (PSS); None where unknown.
-        processes: How many processes it has, the caller's among them.
+        construct_seconds: Seconds to construct it, without imports.
+        close_seconds: Seconds to close it; None if it was never closed.
+        memory_bytes: Memory of all its processes, shared pages counted once (PSS); None if unknown.
+        processes: How many processes it has, the caller's included.
     """
 
     construct_seconds: float
@@ -130,8 +130,8 @@ class CellResult:
         cores: Usable processors: see `ceilings`.
         samples: All slices in the order in which they were taken.
         failures: What went wrong, by label; a peer may have samples from before its failure.
-        footprints: Start, end and memory, by label.
-        refusals: Why a peer was not measured in this cell though it is installed, by label.
+        footprints: Times to start and close, and memory, by label.
+        refusals: Why a peer was not measured in this cell, by label.
         breakdowns: Where the time of a step goes, by label, as `Breakdown.as_json` writes it.
     """
 
@@ -148,7 +148,7 @@ class CellResult:
         return [each for each in self.samples if each.peer == peer and each.kept]
 
     def rates(self, peer: str) -> dict[int, float]:
-        """Env steps in a second of `peer`, by round."""
+        """Env steps per second of `peer`, by round."""
         return {each.round: each.rate for each in self.of(peer)}
 
     def rate(self, peer: str) -> Spread | None:
@@ -156,20 +156,20 @@ class CellResult:
         return spread(self.rates(peer).values())
 
     def interval(self, peer: str) -> Interval | None:
-        """Median rate of `peer` with its 95 % interval, the machine's own ups and downs in it."""
+        """Median rate of `peer` with its 95 % interval, which includes the machine's drift."""
         rates = self.rates(peer)
         return interval([rates[number] for number in sorted(rates)], max(DRIFT, self._unseen()))
 
     def ratios(self, peer: str, base: str) -> list[float]:
-        """How many times as fast as `base` `peer` was, in each round that both have."""
+        """The rate of `peer` over that of `base`, in each round that both have."""
         return paired_ratios(self.rates(peer), self.rates(base))
 
     def ratio(self, peer: str, base: str) -> Spread | None:
-        """How many times as fast as `base` `peer` was, each round compared in itself."""
+        """The rate of `peer` over that of `base`, compared within rounds."""
         return spread(self.ratios(peer, base))
 
     def ratio_interval(self, peer: str, base: str) -> Interval | None:
-        """What `ratio` gives, with its 95 % interval."""
+        """As `ratio`, with its 95 % interval."""
         return interval(self.ratios(peer, base), self._unseen())
 
     def ceiling_fractions(self, peer: str) -> list[float]:
@@ -177,10 +177,11 @@ class CellResult:
         return paired_ratios(self.rates(peer), self.ceilings())
 
     def ceilings(self) -> dict[int, float]:
-        """Env steps in a second that nobody can pass who steps as asked, by round.
+        """The most env steps per second that the cores allow, by round.
 
-        That is the rate of the bare loop times the cores. Where the caller thinks between steps,
-        only the rest of the loop's time is divided by the cores: nobody else can think for it.
+        This is the rate of the bare loop times the cores. If the caller computes between steps,
+        only the rest of the loop's time is divided by the cores, since no other core can do that
+        computing.
         """
         found = {}
         for each in self.of(BARE):
@@ -190,15 +191,15 @@ class CellResult:
         return found
 
     def of_ceiling(self, peer: str) -> Spread | None:
-        """The fraction of the ceiling that `peer` reached, each round compared in itself."""
+        """The fraction of the ceiling that `peer` reached, compared within rounds."""
         return spread(self.ceiling_fractions(peer))
 
     def of_ceiling_interval(self, peer: str) -> Interval | None:
-        """What `of_ceiling` gives, with its 95 % interval."""
+        """As `of_ceiling`, with its 95 % interval."""
         return interval(self.ceiling_fractions(peer), self._unseen())
 
     def of_cores(self, peer: str) -> Spread | None:
-        """The fraction of what bare loops on all cores at once reached, where they were run."""
+        """The rate of `peer` over that of bare loops on all cores; None if they were not run."""
         return self.ratio(peer, BARE_ALL)
 
     def cores_used(self, peer: str) -> Spread | None:
@@ -214,7 +215,7 @@ class CellResult:
         )
 
     def latency(self, peer: str) -> dict[str, Spread] | None:
-        """Median over the rounds of each quantile of a batch's seconds, by its name."""
+        """Median over the rounds of each quantile of the batches' seconds, by its name."""
         found = [each.latency for each in self.of(peer) if each.latency is not None]
         spreads = {
             name: spread(getattr(each, name) for each in found)
@@ -223,7 +224,7 @@ class CellResult:
         return {name: each for name, each in spreads.items() if each is not None} or None
 
     def outside(self) -> Spread | None:
-        """Processors busy with other things during the slices that count."""
+        """Processors that other programs kept busy during the slices that count."""
         return spread(
             each.outside for each in self.samples if each.kept and each.outside is not None
         )
@@ -252,7 +253,7 @@ class CellResult:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> CellResult:
-        """What `as_json` wrote."""
+        """Restore what `as_json` wrote."""
         cell = Cell(
             fields["workload"],
             fields["num_envs"],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The process in which one peer lives: JSON requests on stdin, JSON replies on another pipe."""
+"""The process of one peer: JSON requests on stdin, JSON replies on another pipe."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def _die_with_parent() -> None:
-    """End with the caller: by the kernel on Linux, elsewhere when stdin ends."""
+    """Die with the caller: by the kernel on Linux, elsewhere when stdin ends."""
     parent = os.getppid()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -36,7 +36,7 @@ def _answer(replies: TextIO, **fields: Any) -> None:
 
 
 def _load(request: Mapping[str, Any]) -> workloads.Workload:
-    """Find the workload, and import what the peer needs, so that neither counts as construction."""
+    """Find the workload and import what the peer needs, so that neither counts as construction."""
     workload = workloads.find(request["workload"])
     peers.find(request["peer"]).load()
     if workload.needs is not None:
@@ -48,7 +48,9 @@ def _envs(name: str, peer: peers.Peer) -> RingVectorEnv[Any, Any]:
     """The vector environment of one of our own peers."""
     envs = peer.envs if isinstance(peer, peers.VectorPeer) else None
     if not isinstance(envs, RingVectorEnv):
-        raise ValueError(f"{name} is no RingVectorEnv, which alone tells where its time goes")
+        raise ValueError(
+            f"{name} is not a RingVectorEnv, and no other can tell where its time goes"
+        )
     return envs
 
 
@@ -83,7 +85,7 @@ def _serve(replies: TextIO) -> None:
 
             _answer(replies, batches=trace_envs(_envs(name, peer), request["path"], think))
         else:
-            raise ValueError(f"no operation {operation!r}")
+            raise ValueError(f"unknown operation {operation!r}")
     start = time.perf_counter()
     if peer is not None:
         peer.close()

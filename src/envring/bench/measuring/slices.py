@@ -15,16 +15,16 @@ from envring.bench.measuring import machine
 from envring.bench.measuring.samples import Latency
 from envring.bench.peers.base import Peer
 
-# How long to step between two looks at the clock, at least: looking costs some 0.3 us.
+# The least time between two clock readings, which cost about 0.3 us each.
 CHUNK_SECONDS = 100e-6
 Advance = Callable[[int], None]
 
 
 def thinking(advance: Advance, seconds: float) -> Advance:
-    """`advance`, with a caller that computes for `seconds` after each batch, as a policy would.
+    """Make a caller that computes for `seconds` after each batch, as a policy would.
 
-    It is CPU time that it spends, not wall time: whoever takes the processor away from the caller
-    meanwhile, spinning workers for one, delays it as a policy would be delayed.
+    It spends CPU time, not wall time: a process that takes the processor away from the caller, such
+    as a spinning worker, delays it as it would delay a policy.
     """
     clock = time.thread_time
 
@@ -41,12 +41,11 @@ def thinking(advance: Advance, seconds: float) -> Advance:
 def measure_slice(peer: Peer, seconds: float, think: float = 0.0) -> dict[str, Any]:
     """Step `peer` for about `seconds` and count what it did and what it used.
 
-    The first tenth goes untimed: it wakes what slept and tells how often to look at the clock,
-    which is after each batch, or, where batches are shorter than `CHUNK_SECONDS`, after as many as
-    fill that. So one look is less than half a per cent of what lies between two of them, whatever
-    the peer. Latencies are the times between two looks: of single batches, or means over a few.
-    A peer for which each `advance` is costly says so with an attribute `chunk_seconds`; it has
-    no latencies.
+    The first tenth is not timed: it wakes sleeping processes and tells how often to read the clock,
+    which is after each batch or, if batches are shorter than `CHUNK_SECONDS`, after as many as fill
+    that time. Reading the clock then takes less than half a per cent of the time, for any peer.
+    Latencies are the times between two readings: of single batches, or means over a few. A peer
+    whose `advance` is costly to call has an attribute `chunk_seconds`; it has no latencies.
 
     Args:
         peer: What to step.
@@ -66,7 +65,7 @@ def measure_slice(peer: Peer, seconds: float, think: float = 0.0) -> dict[str, A
         begun = clock()
         advance(at_once)
         warm += 1
-        if coarse:  # what a call costs must not be taken for what a batch costs
+        if coarse:  # the cost of a call is not that of a batch
             per_batch = (clock() - begun) / at_once
             at_once *= 2 if 2 * at_once * per_batch < coarse else 1
     if not coarse:

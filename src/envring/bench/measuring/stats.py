@@ -1,22 +1,23 @@
 # SPDX-License-Identifier: MIT
 """Medians, spreads, intervals and ratios; no input or output here.
 
-How sure a median is. Rounds are few (3 to 30) and not independent: a machine that drifts makes
-neighbours alike, and an interval which takes them as independent is too narrow, so that the next
-run does not come near it. `interval` therefore takes the widest of what three views of the same
-rounds say, and adds what no single run can see:
+How uncertain a median is. Rounds are few (3 to 30) and not independent: on a machine that drifts,
+neighbouring rounds resemble each other, and an interval that treats them as independent is too
+narrow to hold the next run's median. `interval` therefore takes the widest of three estimates from
+the same rounds, and adds what a single run cannot show:
 
-- the scatter of single rounds, from the mean absolute deviation, which a few disturbed rounds do
-  not blow up as they do a standard deviation, with Student's t for so few of them;
-- the same, with as many rounds as they are worth given how alike neighbours are (lag-one
-  correlation, corrected for the bias that it has in short series);
-- the scatter of the medians of the first, middle and last third, which sees a slow drift;
-- `UNSEEN`: two runs of one thing differ by more than their rounds show, since each has processes,
-  addresses and placements of its own, which stay the same for all of its rounds. That goes for
-  ratios within rounds, and more where others held processors meanwhile (`allowance`). Plain rates
-  follow the machine (`DRIFT`); compare them within a run only.
+- the scatter of single rounds, from the mean absolute deviation, which a few disturbed rounds
+  inflate less than a standard deviation, with Student's t for so few rounds;
+- the same, with fewer rounds the more neighbours resemble each other (lag-one correlation,
+  corrected for its bias in short series);
+- the scatter of the medians of the first, middle and last third, which shows a slow drift;
+- `UNSEEN`: two runs of the same thing differ by more than their rounds show, because each run has
+  processes, addresses and placements of its own, which stay the same for all of its rounds. This
+  holds for ratios within rounds, and more if other programs held processors meanwhile
+  (`allowance`). Plain rates follow the speed of the machine (`DRIFT`): compare them within a run
+  only.
 
-A bootstrap of the rounds would be narrower, and wrong: it covers 95 % only of what is independent.
+A bootstrap of the rounds would be narrower, and wrong: it covers 95 % only of independent rounds.
 """
 
 from __future__ import annotations
@@ -29,9 +30,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-# What two runs of the same differ by beyond what their rounds show: half of a 95 % interval.
+# By how much two runs of the same thing differ beyond what their rounds show: half of a 95 %
+# interval.
 UNSEEN = 0.02
-DRIFT = 0.15  # the same for plain rates: a shared machine is that much faster an hour later
+DRIFT = 0.15  # the same for plain rates: the speed of a shared machine changes by that much
 NORMAL = 1.96  # the 97.5 % quantile of the normal distribution
 _PARTS = 3
 _MOST_ALIKE = 0.8
@@ -70,12 +72,12 @@ def spread(values: Iterable[float]) -> Spread | None:
 
 @dataclass(frozen=True)
 class Interval:
-    """A median and where it lies with 95 % confidence.
+    """A median with its 95 % confidence interval.
 
     Attributes:
         median: The middle value.
         low: The lower end of the interval.
-        high: The upper end of the interval; infinite where there is but one value.
+        high: The upper end of the interval; infinite if there is only one value.
         count: How many values it was taken from.
     """
 
@@ -89,9 +91,9 @@ class Interval:
         return self.low <= other.high and other.low <= self.high
 
     def over(self, other: Interval) -> Interval:
-        """The interval of this over `other`, where the two were taken in separate runs.
+        """The ratio of this to `other`, for intervals from separate runs.
 
-        Both have to be positive. Their uncertainties add up as squares of logarithms.
+        Both must be positive. Their uncertainties add up as squares of logarithms.
         """
         median = self.median / other.median
         down = math.hypot(_log(self.median, self.low), _log(other.high, other.median))
@@ -107,13 +109,13 @@ def interval(
     """The median of `values` with its 95 % interval, or None when there are no values.
 
     Args:
-        values: One figure for each round, in the order in which they were taken. Where all are
-            positive the interval is taken of their logarithms, as rates and ratios ask for.
-        unseen: What runs differ by beyond what their rounds show, as a fraction of the median.
+        values: One value for each round, in order. If all are positive, the interval is computed
+            from their logarithms, which suits rates and ratios.
+        unseen: By how much runs differ beyond what their rounds show, as a fraction of the median.
 
     Returns:
-        The interval. One value alone says nothing about its own scatter: its interval is all that
-        there is. Two or three say little, and their interval is wide.
+        The interval. That of a single value is unbounded, because its scatter is unknown; that of
+        two or three is wide.
     """
     found = np.asarray(values, float)
     if not len(found):
@@ -129,14 +131,14 @@ def interval(
 
 
 def allowance(outside: float | None, cores: int) -> float:
-    """The `unseen` of ratios from a run that was not alone on its machine.
+    """The `unseen` of ratios from a run that shared its machine with other programs.
 
-    What others hold throughout a run changes ratios between peers in all rounds alike, so that no
-    scatter shows it, and is gone in the next run. Half of the share that they held is what repeats
-    on a machine under changing load were apart by.
+    A program that runs throughout changes the ratios of all rounds alike: the scatter does not show
+    it, and the next run may not have it. On a machine under changing load, repeated runs differed
+    by half of the share of processors that others held.
 
     Args:
-        outside: Processors that others held, None where unknown.
+        outside: Processors that other programs held; None if unknown.
         cores: Usable processors.
     """
     return math.hypot(UNSEEN, 0.5 * (outside or 0.0) / cores)
@@ -145,28 +147,29 @@ def allowance(outside: float | None, cores: int) -> float:
 def _half_width(deviations: NDArray[np.float64]) -> float:
     """Half of the 95 % interval of a median, from deviations in the order of the rounds."""
     count = len(deviations)
-    # sqrt(pi / 2): from the mean absolute deviation to the standard deviation of normal values. A
-    # median scatters by as much again more than a mean, which the divisor (not count) makes up for.
+    # sqrt(pi / 2) turns the mean absolute deviation of normal values into their standard deviation.
+    # A median scatters more than a mean, by the same factor; the divisor, which is not count, makes
+    # up for that.
     scatter = math.sqrt(math.pi / 2) * float(np.abs(deviations).sum()) / (count - 1)
     reach = student(count - 1) * scatter / math.sqrt(count)
     alike = _correlation(np.clip(deviations, -2.5 * scatter, 2.5 * scatter))
     reach *= math.sqrt((1 + alike) / (1 - alike))
     if count >= 2 * _PARTS:
         parts = [float(np.median(part)) for part in np.array_split(deviations, _PARTS)]
-        # 0.7: where rounds are independent this view then hardly ever is the widest one.
+        # 0.7: so that this estimate is hardly ever the widest one if rounds are independent.
         drift = 0.7 * statistics.stdev(parts) / math.sqrt(_PARTS)
         reach = max(reach, student(_PARTS - 1) * drift)
     return reach
 
 
 def _correlation(deviations: NDArray[np.float64]) -> float:
-    """How alike neighbours are, from 0 to `_MOST_ALIKE`."""
+    """How much neighbours resemble each other, from 0 to `_MOST_ALIKE`."""
     centred = deviations - deviations.mean()
     total = float((centred**2).sum())
     if total <= 0:
         return 0.0
     found = float((centred[1:] * centred[:-1]).sum()) / total
-    found += (1 + 3 * found) / len(centred)  # Kendall: short series understate it by so much
+    found += (1 + 3 * found) / len(centred)  # Kendall's correction for short series
     return min(max(found, 0.0), _MOST_ALIKE)
 
 
@@ -182,8 +185,8 @@ def _log(larger: float, smaller: float) -> float:
 
 
 def paired_ratios(over: Mapping[int, float], under: Mapping[int, float]) -> list[float]:
-    """`over / under` for every round that both have, in the order of the rounds.
+    """`over / under` for each round that both have, in order.
 
-    The two are compared inside a round because the speed of the machine drifts between rounds.
+    Ratios are taken within rounds because the speed of the machine drifts between them.
     """
     return [over[key] / under[key] for key in sorted(over.keys() & under.keys()) if under[key] > 0]

@@ -12,7 +12,7 @@ from envring.bench.plan.cells import Cell
 from envring.bench.plan.matrix import Planned
 from envring.cpus import usable_cpus
 
-_LEAST_SECONDS = 2.0  # for a cell
+_LEAST_SECONDS = 2.0  # of a cell
 _BREAKDOWN_SECONDS = 2.0
 
 
@@ -30,16 +30,16 @@ def run(
 ) -> list[CellResult]:
     """Measure every cell, one after the other.
 
-    Time that one cell does not need is there for those behind it, and what one took too long they
-    lack. A cell for which nothing is left is not begun, and says so.
+    Time that a cell leaves over goes to the later ones, and time that it overruns is taken from
+    them. A cell for which no time is left is not started, and its failures say so.
 
     Args:
         planned: The cells and their shares.
-        seconds: For all of them together; what hangs in the last one may add a few seconds.
-        rounds: How often each peer gets a slice, time allowing.
-        slice_seconds: Length of a slice; shorter where time is short.
+        seconds: Time for all cells; a peer that hangs in the last one may add a few seconds.
+        rounds: How many slices each peer gets, if time allows.
+        slice_seconds: Length of a slice, in seconds; shorter if time is short.
         cores: Usable processors; by default those of this process.
-        breakdown: Whether to find out where the time of a step goes, for each of our own peers.
+        breakdown: Whether to measure where the time of a step goes, for envring's own peers.
         began: Called with the cell's index before each.
         advanced: Called after each slice.
         finished: Called after each cell.
@@ -87,7 +87,7 @@ def _measure(
             breakdown_seconds=min(_BREAKDOWN_SECONDS, 0.05 * share) if breakdown else 0.0,
             advanced=advanced,
         )
-    except ValueError as error:  # a workload that needs a package which is not here
+    except ValueError as error:  # the workload cannot be loaded, or its package is missing
         result = CellResult(cell, cores)
         result.refusals = dict.fromkeys(cell.peers, str(error))
         return result

@@ -16,7 +16,7 @@ from envring.bench.workloads import Workload
 
 _CALLER = 0  # its track; worker w has w + 1
 _WARM_UP = 0.2  # seconds
-_LONGEST = 5.0  # seconds that a trace spans: fewer batches where they are long
+_LONGEST = 5.0  # seconds that a trace spans at most: fewer batches if they are long
 
 
 def write_trace(path: str | Path, recorder: Recorder) -> int:
@@ -26,8 +26,8 @@ def write_trace(path: str | Path, recorder: Recorder) -> int:
     stepped its envs and when it published; a worker's batch says how much of it was the envs' time.
 
     Args:
-        path: Where to.
-        recorder: Which has recorded; the batches that it kept are written.
+        path: The file to write.
+        recorder: The recorder whose latest batches are written.
 
     Returns:
         How many batches were written.
@@ -58,10 +58,10 @@ def measure_trace(
     """Steps a `RingVectorEnv` and writes a trace of its last batches.
 
     Args:
-        workload: Whose envs.
+        workload: The workload whose envs are stepped.
         num_envs: How many of them.
         options: RingVectorEnv's keyword arguments.
-        path: Where to.
+        path: The file to write.
         think: Seconds of computing by the caller after each step.
         batches: How many to write at most; fewer if they would take more than 5 seconds.
 
@@ -78,12 +78,12 @@ def measure_trace(
 def trace_envs(
     envs: RingVectorEnv[Any, Any], path: str | Path, think: float = 0.0, batches: int = 200
 ) -> int:
-    """The same for a vector environment that is there; it is reset first."""
+    """The same for an existing vector environment, which is reset first."""
     actions = cycle_actions(envs)
     envs.reset(seed=SEED)
     each = warm_up(envs.step, actions, _WARM_UP, think)
     batches = max(1, min(batches, int(_LONGEST / each)))
-    # One more than are recorded: a full recorder no longer knows when the last one was published.
+    # Room for one more: a full recorder no longer knows when the last batch was published.
     recorder = Recorder(envs, capacity=batches + 1)
     with recorder:
         advance(recorder.step, actions, batches, think)

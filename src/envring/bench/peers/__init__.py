@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The contestants, one file for each package, which is imported in the peer's own process only."""
+"""The peers, a module for each package, which only the peer's own process imports."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ __all__ = [
 
 @functools.cache
 def adapters() -> dict[str, Adapter]:
-    """Every contestant by name, installed or not, in the order in which tables show them."""
+    """Every adapter by name, installed or not, in the order in which tables show them."""
     modules = (ring, gymnasium_vector, sb3, tianshou, pufferlib, torchrl, envpool, bare)
     return {each.name: each for each in itertools.chain(*(module.ADAPTERS for module in modules))}
 
 
 def find(name: str) -> Adapter:
-    """The contestant called `name`.
+    """The adapter called `name`.
 
     Raises:
         ValueError: if there is no such peer.
@@ -55,11 +55,11 @@ def find(name: str) -> Adapter:
         known = list(adapters())
         close = difflib.get_close_matches(name, known, 3)
         hint = f"did you mean {' or '.join(close)}?" if close else f"use one of {', '.join(known)}"
-        raise ValueError(f"no peer {name!r}; {hint}") from None
+        raise ValueError(f"there is no peer {name!r}; {hint}") from None
 
 
 def installed(adapter: Adapter) -> str | None:
-    """The version of what `adapter` measures, or None where it is not installed.
+    """The version of what `adapter` measures, or None if it is not installed.
 
     Nothing is imported to find out.
     """
@@ -72,13 +72,13 @@ def installed(adapter: Adapter) -> str | None:
 
 
 def build(name: str, workload: Workload, num_envs: int, options: Mapping[str, Any]) -> Peer:
-    """Construct and reset the peer called `name`; imports are no part of its construction time.
+    """Construct and reset the peer called `name`; its construction time excludes imports.
 
     Args:
         name: A key of `adapters`.
         workload: What it steps.
         num_envs: How many envs.
-        options: Keyword arguments of its constructor; they go before those of its preset.
+        options: Keyword arguments of its constructor; they override those of its preset.
 
     Raises:
         ValueError: if there is no such peer.

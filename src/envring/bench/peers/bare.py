@@ -18,11 +18,11 @@ from envring.bench.peers.base import JOIN_SECONDS, SEED, Adapter, Peer, draw_row
 from envring.bench.workloads import Workload
 from envring.cpus import usable_cpus
 
-GRAINS = 32  # into so many pieces the loops divide what is to be done
+GRAINS = 32  # the loops divide the work into so many pieces
 
 
 class BarePeer:
-    """A Python loop over the same envs; a reset takes its time and is no step."""
+    """A Python loop over the same envs; a reset takes time but is not a step."""
 
     def __init__(self, make: Callable[[], Any], num_envs: int, seed: int = SEED) -> None:
         self.num_envs = num_envs
@@ -56,17 +56,17 @@ class BarePeer:
 
 
 class BareCoresPeer:
-    """A bare loop on every usable core at the same time: what the cores truly give together.
+    """A bare loop on every usable core at the same time: what the cores reach together.
 
-    Each loop is the one that is measured alone, with as many envs of its own: `num_envs` is so
-    many times what was asked for. Whoever is ahead takes more of the batches, since these loops owe
-    each other nothing: a core that is slower for a while does not slow the others.
+    Each loop is the one that is measured alone, with as many envs of its own; `num_envs` counts
+    those of all loops. A loop that is ahead takes more of the batches, so that a core that is
+    slower for a while does not slow the others.
 
     Attributes:
         chunk_seconds: How long an `advance` should last: its loops sleep in between.
     """
 
-    chunk_seconds = 0.04  # in the end the loops wait for the last one: 1 % of a chunk of 0.01
+    chunk_seconds = 0.04  # at the end the loops wait for the last one: 1 % of a chunk of 0.01
 
     def __init__(self, make: Callable[[], Any], num_envs: int, loops: int) -> None:
         self.num_envs = num_envs * loops
@@ -124,12 +124,12 @@ class BareCoresPeer:
 
 
 def _loop(make: Callable[[], Any], num_envs: int, seed: int, pipe: Connection, left: Any) -> None:
-    """Take batches as long as there are any, whenever told to."""
+    """Whenever told to, take batches as long as there are any."""
     parent = os.getppid()
     peer = BarePeer(make, num_envs, seed)
     pipe.send(None)
     while True:
-        # The other loops hold this pipe's far end too: its end does not tell that the caller died.
+        # The other loops hold this pipe's far end too, so it stays open if the caller dies.
         while not pipe.poll(1.0):
             if os.getppid() != parent:
                 return

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a contestant is: how it is described, built, stepped and counted."""
+"""What a peer is: how it is described, built, stepped and counted."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ JOIN_SECONDS = 5.0  # in which processes that were told to end should have ended
 
 
 class Peer(Protocol):
-    """A constructed and reset contestant.
+    """A constructed and reset peer.
 
     Attributes:
         num_envs: How many env steps a batch has.
-        construct_seconds: How long its construction took, imports and the first reset left out.
+        construct_seconds: How long its construction took, without imports and the first reset.
     """
 
     num_envs: int
@@ -48,7 +48,7 @@ Refusal = Callable[[Workload, int], "str | None"]
 
 
 def refuses_nothing(workload: Workload, num_envs: int) -> str | None:
-    """No reason not to measure any workload at any number of envs."""
+    """No reason: any workload with any number of envs is measured."""
     return None
 
 
@@ -57,18 +57,19 @@ class Adapter:
     """One way of stepping envs that can be measured.
 
     Attributes:
-        name: What the command line and the JSON call it.
-        title: What tables and pictures call it.
+        name: Its name on the command line and in JSON.
+        title: Its name in tables and pictures.
         where: Where its envs are stepped: in a bare Python loop, in this process, in worker
             processes, or in C++ threads without any Python env.
-        package: The import name of what it needs, None where that is always there.
-        requirement: What `pip install` needs to be told to bring the package.
-        preset: Keyword arguments that make this mode out of the package's defaults.
-        takes_workers: Whether `num_workers` among the options means anything to it.
-        note: What a reader of its figures should know, or nothing.
-        module: What is imported of the package; None: the package itself.
-        build: Constructs and resets it; imports what it needs of a package that was loaded.
-        refuses: Why a workload at a number of envs is not measured, or None; imports nothing.
+        package: The import name of what it needs; None if that is always installed.
+        requirement: The arguments of `pip install` for the package.
+        preset: Keyword arguments that select this mode of the package.
+        takes_workers: Whether it accepts the option `num_workers`.
+        note: A note on its figures, or an empty string.
+        module: The module to import; None: the package itself.
+        build: Constructs and resets it; imports what it needs of the loaded package.
+        refuses: Tells why a workload with a number of envs is not measured, or None; imports
+            nothing.
     """
 
     name: str
@@ -91,7 +92,7 @@ class Adapter:
         return self.package.replace("_", "-")
 
     def load(self) -> None:
-        """Import the package, so that this is no part of what is measured later.
+        """Import the package, so that no later measurement includes it.
 
         Raises:
             ImportError: if it is not installed, or something that it needs is not.
@@ -137,10 +138,10 @@ def count_resets(ends: Sequence[tuple[bytes, bytes]], pending: int = 0) -> tuple
 
 
 class VectorPeer:
-    """Whatever steps like a `gymnasium.vector.VectorEnv` in its default next-step autoreset.
+    """Anything that steps like a `gymnasium.vector.VectorEnv` in its default next-step autoreset.
 
     Args:
-        construct: Builds the vector environment; nothing but this is timed as construction.
+        construct: Builds the vector environment; only this is timed as construction.
         workload: What it steps; tells whether episodes end at all.
         num_envs: How many envs.
     """
@@ -166,7 +167,7 @@ class VectorPeer:
             for action in itertools.islice(self._actions, batches):
                 _obs, _rewards, _terminated, _truncated, _infos = step(action)
             return
-        # Counting is put off until after the timed part; only the flags are kept, 0.1 us a batch.
+        # Resets are counted after the timed part; until then the flags are kept, 0.1 us a batch.
         keep = self._ends.append
         for action in itertools.islice(self._actions, batches):
             _obs, _rewards, terminated, truncated, _infos = step(action)

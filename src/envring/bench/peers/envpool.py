@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""EnvPool: threads that step envs of its own in C++, for scale beside what steps Python envs."""
+"""EnvPool: threads that step its own C++ envs; a reference for peers that step Python envs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def build(workload: Workload, num_envs: int, options: Mapping[str, Any]) -> Peer
 
 
 def _refuses(workload: Workload, num_envs: int) -> str | None:
-    return None if workload.name in TASKS else "it has no such env in C++"
+    return None if workload.name in TASKS else "it does not have this env in C++"
 
 
 ADAPTERS = (
@@ -47,7 +47,7 @@ ADAPTERS = (
         package="envpool",
         requirement="envpool",
         takes_workers=True,
-        note="no Python env is stepped; its Pong observes 84x84x4, not the raw screen",
+        note="steps no Python env; its Pong observes 84x84x4, not the raw screen",
         build=build,
         refuses=_refuses,
     ),

@@ -16,7 +16,7 @@ class PufferPeer(VectorPeer):
     """A PufferLib vector environment; it spends the step after an episode's end on the reset."""
 
     def close(self) -> None:
-        """Close it and wait for its workers, which it only tells to end."""
+        """Close it and wait for its workers, which PufferLib only tells to end."""
         self.envs.close()
         for process in getattr(self.envs, "processes", ()):
             process.join(JOIN_SECONDS)
@@ -28,7 +28,7 @@ def build_serial(workload: Workload, num_envs: int, options: Mapping[str, Any]) 
 
 
 def build_workers(workload: Workload, num_envs: int, options: Mapping[str, Any]) -> Peer:
-    """`Multiprocessing`: by default as many workers as there are cores and as divide the envs."""
+    """`Multiprocessing`: by default the most workers, up to the cores, that divide the envs."""
     import psutil
 
     options = dict(options)

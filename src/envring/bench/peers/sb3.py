@@ -75,7 +75,7 @@ ADAPTERS = (
         where="workers",
         package="stable_baselines3",
         requirement="stable-baselines3",
-        # Its default imports torch anew in each process: minutes, and steps are no different.
+        # Its default imports torch again in each process: minutes, for the same steps.
         preset={"start_method": "fork"},
         note="started by fork, not by its default forkserver",
         build=build_subproc,

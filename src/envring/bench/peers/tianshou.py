@@ -16,7 +16,7 @@ from envring.bench.workloads import Workload
 
 
 class TianshouPeer:
-    """A `BaseVectorEnv`: ended envs are reset after the step, which takes time and is no step.
+    """A `BaseVectorEnv`: ended envs are reset after the step, which takes time but is not a step.
 
     Args:
         construct: Builds the vector environment from a list of functions that build one env each.

@@ -16,7 +16,7 @@ from envring.bench.workloads import Workload
 
 
 class TorchrlPeer:
-    """A batched `EnvBase`: ended envs are reset after the step, which takes time and is no step.
+    """A batched `EnvBase`: ended envs are reset after the step, which takes time but is not a step.
 
     Args:
         construct: Builds the batched environment.
@@ -118,7 +118,7 @@ ADAPTERS = (
         package="torchrl",
         module="torchrl.envs",
         requirement="torchrl",
-        # Its default imports torch anew in each process: minutes, and steps are no different.
+        # Its default imports torch again in each process: minutes, for the same steps.
         preset={"mp_start_method": "fork"},
         note="started by fork, not by its default spawn",
         build=build_parallel,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is measured: plain data."""
+"""What to measure, as plain data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 OURS = "envring"  # our own peer; the names of its modes begin with it
 BARE = "bare"  # the peer whose rate times the cores is the ceiling
-BARE_ALL = "bare-all"  # bare loops on all cores at once: what the cores truly give
+BARE_ALL = "bare-all"  # bare loops on all cores at once: what the cores reach together
 
 
 @dataclass(frozen=True)
@@ -17,10 +17,10 @@ class Contestant:
     """One entry of a cell: a peer with its options.
 
     Attributes:
-        label: What samples and tables call it; no two of a cell have the same.
+        label: Its name in samples and tables, unique within a cell.
         peer: The name of an adapter in `envring.bench.peers`.
-        options: Keyword arguments of the peer's constructor, over the adapter's own.
-        num_envs: How many envs, where it is not the cell's number.
+        options: Keyword arguments of the peer's constructor; they override the adapter's preset.
+        num_envs: How many envs, if not the cell's number.
     """
 
     label: str
@@ -31,13 +31,13 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Cell:
-    """One workload at one number of envs, for some contestants.
+    """One workload with one number of envs, measured for several contestants.
 
     Attributes:
         workload: The name of the workload.
         num_envs: How many envs each contestant has.
         contestants: In the order in which they take their turns.
-        num_workers: Worker processes of the peers that let one choose; None: what they choose.
+        num_workers: Worker processes of the peers that accept a number; None: their default.
         think: Seconds for which the caller computes after each step, as a policy would.
     """
 
@@ -62,7 +62,7 @@ class Cell:
         num_workers: int | None = None,
         think: float = 0.0,
     ) -> Cell:
-        """A cell of peers that are labelled with their own names.
+        """Make a cell of peers that are labelled with their own names.
 
         Args:
             workload: The name of the workload.
@@ -83,5 +83,5 @@ class Cell:
 
     @property
     def key(self) -> tuple[str, int, int | None, float]:
-        """What tells this cell from the others of a run: the same in another run."""
+        """What identifies the cell, in this run and in others."""
         return self.workload, self.num_envs, self.num_workers, self.think

@@ -20,7 +20,7 @@ _MORE = ("tianshou-subproc", "tianshou-dummy", "torchrl-serial", "bare-all")
 _MODES = ("envring-nocopy", "envring-1", "envring-0", "async-nocopy")
 _THINKING = ("envring", "envring-pinned", "async", "pufferlib-1", "sync", "sb3-dummy", "bare")
 _FEW = (*_THINKING, "bare-all")
-_FOR_PONG = (  # an env of which takes 0.2 s to start: not every peer can have 64 of them
+_FOR_PONG = (  # each env takes 0.2 s to start: too long for some peers
     "envring",
     "envring-pinned",
     "async",
@@ -33,17 +33,17 @@ _FOR_PONG = (  # an env of which takes 0.2 s to start: not every peer can have 6
     "bare-all",
 )
 
-TURNS_SECONDS = 2.2  # of one peer in a cell of a full matrix: its slices of all rounds
+TURNS_SECONDS = 2.2  # all slices of one peer in a cell of the full matrix
 _IMPORT_SECONDS = {"stable_baselines3": 1.6, "tianshou": 1.6, "torchrl": 2.0}  # with torch
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A cell and how much of the time it gets.
+    """A cell and its share of the time.
 
     Attributes:
         cell: What to measure.
-        share: Its part of the time, in any unit that all cells of a plan have in common.
+        share: Its share of the time, in a unit common to all cells of a plan.
     """
 
     cell: Cell
@@ -52,10 +52,10 @@ class Planned:
 
 @dataclass(frozen=True)
 class Matrix:
-    """A plan with a name.
+    """A named plan.
 
     Attributes:
-        name: What the command line calls it.
+        name: Its name on the command line.
         cells: What is measured, in this order.
         seconds: How long it takes by default.
         rounds: How often each peer gets a slice.
@@ -70,7 +70,7 @@ class Matrix:
 
 
 def plan(cell: Cell) -> Planned:
-    """`cell` with a share that fits what its peers cost to be started and stepped."""
+    """Plan a cell; its share grows with the time that its peers take to start and step."""
     seconds = 0.0
     known = workloads.WORKLOADS.get(cell.workload)
     for each in cell.contestants:
@@ -94,14 +94,14 @@ def grid(
     num_workers: Iterable[int | None] = (None,),
     think: Iterable[float] = (0.0,),
 ) -> tuple[Planned, ...]:
-    """Every combination, as cells of the peers called `names`.
+    """Plan a cell of the peers called `names` for every combination.
 
     Args:
         environments: Names of workloads.
         num_envs: Numbers of envs.
         names: Names of adapters.
         options: Per peer the keyword arguments of its constructor.
-        num_workers: Numbers of workers; None: what each peer chooses.
+        num_workers: Numbers of workers; None: each peer's default.
         think: Seconds for which the caller computes after each step.
     """
     return tuple(
@@ -157,14 +157,14 @@ MATRICES: dict[str, Callable[[], Matrix]] = {"default": _default, "quick": _quic
 def named(name: str) -> Matrix:
     """The matrix called `name`: `"default"`, `"quick"` or `"full"`.
 
-    Only with the peers and workloads whose packages are installed:
-    `envring.bench.measuring.inventory` has the others.
+    It has only the peers and workloads whose packages are installed;
+    `envring.bench.measuring.inventory` lists the others.
 
     Raises:
         ValueError: if there is no such matrix.
     """
     if name not in MATRICES:
-        raise ValueError(f"no matrix {name!r}; use one of {', '.join(MATRICES)}")
+        raise ValueError(f"there is no matrix {name!r}; use one of {', '.join(MATRICES)}")
     matrix = MATRICES[name]()
     here = [each for each, adapter in peers.adapters().items() if peers.installed(adapter)]
     cells = tuple(each for each in matrix.cells if _is_here(each.cell.workload))
@@ -180,7 +180,7 @@ def _is_here(workload: str) -> bool:
 
 
 def only(planned: Iterable[Planned], names: Sequence[str]) -> tuple[Planned, ...]:
-    """`planned` with none but the peers called `names`; cells without any are left out."""
+    """Keep only the peers called `names`, and the cells that have any of them."""
     kept = []
     for each in planned:
         few = tuple(one for one in each.cell.contestants if one.peer in names)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""What people read of a run: tables, pictures, comparisons."""
+"""What people read about a run: tables, pictures, comparisons."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Two runs side by side: what became faster, what slower, and where nobody can tell."""
+"""Two runs side by side: what became faster, what slower, and what cannot be told."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ Basis = Literal["of the bare loop", "env steps/s"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one peer in one cell.
+    """How one peer changed in one cell.
 
     Attributes:
         heading: The cell.
         peer: The peer's label.
-        title: What tables call it.
-        word: The verdict. "faster" and "slower" are said only where all of `ratio` is on one
+        title: Its name in tables.
+        word: The verdict. "faster" and "slower" only if the whole interval of `ratio` is on one
             side of 1.
-        basis: What was compared: rates over that of the bare loop in the same round, which the
-            machine's own ups and downs leave alone, or, where one of the runs has no bare loop,
-            and for the bare loop itself, plain rates, which they do not.
-        old: The old figure, None where there is none.
-        new: The new figure, None where there is none.
-        ratio: The new figure over the old one, None unless there are both.
-        note: What to know beyond that, or nothing.
+        basis: What was compared: rates over that of the bare loop in the same round, which do not
+            depend on the machine's speed, or plain rates, which do, for the bare loop itself and if
+            one of the runs has no bare loop.
+        old: The old figure; None if there is none.
+        new: The new figure; None if there is none.
+        ratio: The new figure over the old one; None unless both exist.
+        note: Further remarks, or an empty string.
     """
 
     heading: str
@@ -136,7 +136,7 @@ def _note(old: CellResult | None, new: CellResult | None, peer: str) -> str:
         if peer in result.failures:
             notes.append(f"in the {run} run it {result.failures[peer]}")
         elif len(result.of(peer)) == 1:
-            notes.append(f"only one round in the {run} run: nothing can be seen")
+            notes.append(f"only one round in the {run} run, so no change can be seen")
     if peer == BARE:
         notes.append("the speed of the machine and of the envs, not of any package")
     return "; ".join(notes)
@@ -174,14 +174,14 @@ def warnings(old: Document, new: Document) -> list[str]:
     }
     if plain:
         lines.append(
-            f"no bare loop in both runs for {', '.join(sorted(plain))}: plain rates are compared, "
-            "which change with the machine's speed"
+            f"no bare loop in one of the runs for {', '.join(sorted(plain))}: plain rates are "
+            "compared, which change with the machine's speed"
         )
     return lines
 
 
 def split(verdicts: Sequence[Verdict]) -> tuple[list[Verdict], list[str]]:
-    """The verdicts of cells that both runs have, and a line about those that only one has."""
+    """The verdicts of the cells that both runs have, and lines about those that only one has."""
     cells: dict[str, list[Verdict]] = {}
     for each in verdicts:
         cells.setdefault(each.heading, []).append(each)
@@ -197,12 +197,12 @@ def split(verdicts: Sequence[Verdict]) -> tuple[list[Verdict], list[str]]:
 
 
 def worse(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Those that became slower; the bare loop, which is nobody's work, left out."""
+    """Those that became slower, without the bare loop, which measures only the machine."""
     return [each for each in verdicts if each.word == "slower" and each.peer != BARE]
 
 
 def conclusion(verdicts: Sequence[Verdict]) -> str:
-    """How many of each verdict, and how many of them chance alone would bring."""
+    """The number of each verdict, and how many changes chance alone would produce."""
     words = [each.word for each in verdicts]
     parts = [f"{words.count(word)} {word}" for word in dict.fromkeys(words)]
     both = sum(each.ratio is not None for each in verdicts)

@@ -12,11 +12,11 @@ from envring.bench.plan.cells import OURS
 from envring.bench.reporting import summary, wording
 from envring.bench.reporting.compare import COLUMNS, Verdict, conclusion, split
 
-_FOLDED_FROM = 4  # so many cells are shown behind a line to click on
+_FOLDED_FROM = 4  # so many cells or more are folded
 
 
 def document(found: Document, baseline: str = "async") -> str:
-    """A whole run: all cells in one table, where we lose, each cell, and what it was run on."""
+    """A whole run: all cells in one table, the losses, each cell, and the machine."""
     parts = []
     if len(found.cells) > 1:
         parts += [overview(found, baseline), losses(found)]
@@ -38,12 +38,12 @@ def document(found: Document, baseline: str = "async") -> str:
 
 
 def overview(found: Document, base: str = "async", peers: Sequence[str] | None = None) -> str:
-    """All cells in one table: how many times as fast as `base` each peer is.
+    """All cells in one table: the rate of each peer over that of `base`.
 
     Args:
         found: The run.
-        base: The label of the peer that all are divided by.
-        peers: The labels of those to be shown (default: all that have figures).
+        base: The label of the peer that all rates are divided by.
+        peers: The labels of the peers to show (default: all that have figures).
     """
     peers = list(summary.peers(found) if peers is None else peers)
     rows = [
@@ -59,8 +59,8 @@ def overview(found: Document, base: str = "async", peers: Sequence[str] | None =
     legend = (
         f"First two columns: {ours}'s. Others: times as fast as {wording.brief(base)}, medians of "
         "ratios within rounds. "
-        f"**Bold**: ahead of {ours}. ≈: no difference to {ours} seen. "
-        "*Italic*: no rival, but a plain loop or C++ envs. †: failed later, see below."
+        f"**Bold**: clearly faster than {ours}. ≈: no difference from {ours} seen. "
+        "*Italic*: not a rival, but a plain loop or C++ envs. †: failed later, see below."
     )
     heads = ["", "env steps/s", "of ceiling", *map(wording.brief, peers)]
     return f"{_table(heads, rows)}\n\n{legend}"
@@ -75,20 +75,20 @@ def _entry(entry: summary.Entry) -> str:
 
 
 def losses(found: Document) -> str:
-    """A line for each rival that is ahead of us for sure; a sentence where there is none."""
+    """A line for each rival that is clearly faster; a sentence if there is none."""
     lost = summary.losses(found)
     if not lost:
-        return "No peer that steps Python envs is ahead for sure in any of these cells."
+        return "In none of these cells is another peer that steps Python envs clearly faster."
     lines = [
         f"- {_text(each.heading)}: `{each.peer}` is {wording.times(each.ratio)} as fast "
         f"(95 %: {wording.ratio_reach(each.ratio)})"
         for each in lost
     ]
-    return "Where others are ahead:\n\n" + "\n".join(lines)
+    return "Where others are faster:\n\n" + "\n".join(lines)
 
 
 def cell(result: CellResult, baseline: str = "async", wide: bool = False) -> str:
-    """One cell: a row for each contestant, and below the table what there is to know."""
+    """One cell: a row for each contestant, and notes below the table."""
     shown = [each for each in wording.columns(result, baseline) if wide or not each.wide]
     columns, rows = wording.rows(result, shown)
     texts = []
@@ -102,7 +102,7 @@ def cell(result: CellResult, baseline: str = "async", wide: bool = False) -> str
 
 
 def comparison(verdicts: Sequence[Verdict], warnings: Sequence[str] = ()) -> str:
-    """Two runs: a table with a row for each peer in each cell, and the sum of it."""
+    """Two runs: a table with a row for each peer in each cell, and a summary."""
     rows = []
     notes = []
     both, alone = split(verdicts)
@@ -121,13 +121,13 @@ def comparison(verdicts: Sequence[Verdict], warnings: Sequence[str] = ()) -> str
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
-    """A table whose first `left` columns are aligned to the left, the others to the right."""
+    """A table whose first `left` columns are left-aligned, the others right-aligned."""
     rules = ["---"] * left + ["---:"] * (len(heads) - left)
     return "\n".join(f"| {' | '.join(row)} |" for row in (heads, rules, *rows))
 
 
 def _text(text: str) -> str:
-    """`text` as it is, whatever Markdown makes of its characters; one line."""
+    """`text` in one line, with Markdown's characters escaped."""
     for character in "\\`*_[]<>|":
         text = text.replace(character, "\\" + character)
     return " ".join(text.split())

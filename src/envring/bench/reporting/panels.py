@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The panels of which the picture of a run is made; needs matplotlib."""
+"""The panels of a run's picture; needs matplotlib."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ INK = "#1f2933"
 GREY = "#52606d"
 _RULE = "#e4e7eb"
 _FRAME = "#cbd2d9"
-# One colour for all modes of a package, told apart by their marks and lines.
+# All modes of a package share a colour and differ by their markers and lines.
 _COLOURS = {
     "envring": "#0b7a4b",
     "async": "#c2410c",
@@ -33,7 +33,7 @@ _COLOURS = {
     "envpool": "#0891b2",
 }
 _THICK: dict[str, Any] = {"linewidth": 7, "alpha": 0.3, "solid_capstyle": "butt"}
-_FIRST, _SECOND, _THIRD = 56, 112, 182  # where figures beside a panel end, in points
+_FIRST, _SECOND, _THIRD = 56, 112, 182  # where the texts beside a panel end, in points
 _MARKERS = "osD^vPX*"
 _DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
 _PARTS = {
@@ -53,7 +53,7 @@ def colour(label: str) -> str:
 
 
 def _style(label: str, labels: Sequence[str]) -> dict[str, Any]:
-    """How a contestant's line looks, beside the others of its package."""
+    """The style of a contestant's line, different from the others of its package."""
     family = [each for each in labels if colour(each) == colour(label)]
     place = family.index(label)
     return {
@@ -94,13 +94,13 @@ def _rows(axes: Axes, titles: Sequence[str]) -> None:
 
 
 def _beside(axes: Axes, row: float, place: float, text: str, **more: Any) -> None:
-    """Text to the right of the panel that ends `place` points beyond it."""
+    """Text to the right of the panel; it ends `place` points beyond it."""
     style: dict[str, Any] = {"ha": "right", "va": "center", "textcoords": "offset points", **more}
     axes.annotate(text, (1.0, row), xytext=(place, 0), xycoords=axes.get_yaxis_transform(), **style)
 
 
 def _above(axes: Axes, *texts: str) -> None:
-    """The headings of what stands to the right of the panel."""
+    """The headings of the texts to the right of the panel."""
     style: dict[str, Any] = {"ha": "right", "fontsize": 8, "color": GREY}
     for place, text in zip((_FIRST, _SECOND, _THIRD), texts, strict=False):
         axes.annotate(text, (1, 1), (place, 5), "axes fraction", "offset points", **style)
@@ -115,7 +115,7 @@ def _no_figure(axes: Axes, row: int, failed: bool) -> None:
 def rates(axes: Axes, result: CellResult, baseline: str) -> None:
     """A point for each contestant's median rate with its quartiles, and the ceiling.
 
-    The axis is logarithmic; points, not bars, since a bar has no foot on such an axis.
+    The axis is logarithmic, so points replace bars, which would have no base.
     """
     peers = result.cell.peers
     _title_of(axes, wording.heading(result.cell))
@@ -154,7 +154,7 @@ def rates(axes: Axes, result: CellResult, baseline: str) -> None:
 
 def _log_axis(axis: Any, write: Callable[[float], str]) -> None:
     low, high = axis.get_view_interval()
-    # Where a power of ten is a rare sight, its double and its half are named, too.
+    # If there are few powers of ten, label 2 and 5 times each of them too.
     subs = (1.0, 2.0, 5.0) if high < 50 * low else (1.0,)
     axis.set_major_locator(LogLocator(10, subs=subs))
     axis.set_major_formatter(FuncFormatter(lambda value, _: write(value)))
@@ -168,7 +168,7 @@ def scaling(axes: Axes, results: Sequence[CellResult], labels: Sequence[str]) ->
     Args:
         axes: Where to draw.
         results: Cells that differ in their number of envs.
-        labels: Contestants of the whole picture, which decide on the lines' looks.
+        labels: Contestants of the whole picture, which determine the style of the lines.
     """
     results = sorted(results, key=lambda each: each.cell.num_envs)
     title, _, rest = wording.heading(results[0].cell).partition(" x ")

@@ -20,18 +20,18 @@ from envring.bench.reporting import panels, summary, wording
 
 _WIDTH = 9.6
 _ROW = 0.27  # inches for a line of text
-_SEVERAL = 3  # numbers of envs, from which on a line through them says more than a panel for each
-_LATENCIES = 4  # panels of latencies; a big run has more cells than anybody wants to look at
+_SEVERAL = 3  # so many numbers of envs or more are drawn as lines
+_LATENCIES = 4  # panels of latencies at most: a big run has too many cells
 _POINTS = (
-    "Point: median over rounds. Thick line or band: quartiles. Ratios: medians of those within "
-    "each round, with 95 % intervals. Dashed: the ceiling, usable cores x the Python loop. Resets "
-    "take time but are no steps."
+    "Point: median over rounds. Thick line or band: quartiles. Ratios: medians of the ratios "
+    "within rounds, with 95 % intervals. Dashed: the ceiling, usable cores x the Python loop. "
+    "Resets take time but do not count as steps."
 )
 
 
 @dataclass(frozen=True)
 class _Section:
-    """A part of the picture: its heading, its height in inches, and what draws it."""
+    """A part of the picture: its heading, its height in inches, and its drawing function."""
 
     title: str
     height: float
@@ -41,11 +41,11 @@ class _Section:
 def draw(path: Path, document: Document, baseline: str = "async") -> None:
     """Save a picture of a run.
 
-    It shows throughput (by the number of envs where a workload was run with several, else a panel
-    for each cell), how long steps take, and, where it was measured, what their time goes into.
+    It shows throughput (by the number of envs if a workload was run with several, else a panel for
+    each cell), how long steps take, and, if measured, where their time goes.
 
     Args:
-        path: Where to; the ending tells the format, as matplotlib knows it.
+        path: The file to write; its suffix tells matplotlib the format.
         document: The run.
         baseline: The label of the peer that ratios are taken to.
     """
@@ -90,7 +90,7 @@ def _sections(document: Document, baseline: str) -> list[_Section]:
 
 
 def _timed(families: list[list[CellResult]]) -> list[CellResult]:
-    """Cells whose latencies are shown: all, or of a big run one of each of the first workloads."""
+    """Cells whose latencies are shown: all, or for a big run one of each of the first workloads."""
     timed = [
         [each for each in family if any(each.latency(peer) for peer in each.cell.peers)]
         for family in families

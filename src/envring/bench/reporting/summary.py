@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""All cells of a run in one table: who is how many times as fast as whom, and where we lose."""
+"""All cells of a run in one table: ratios of rates, and where envring is slower."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Entry:
     """One peer in one cell.
 
     Attributes:
-        ratio: Its rate over that of the table's base; None when it was not measured.
-        standing: Whether it is ahead of `OURS` there, behind, or no difference is seen.
-            "own" for our own modes, "apart" for what is no rival: plain loops and C++ envs.
+        ratio: Its rate over that of the table's base; None if it was not measured.
+        standing: Whether it is ahead of `OURS` there, behind, or no difference is seen ("even").
+            "own" for our own modes, "apart" for plain loops and C++ envs, which are not rivals.
         failed: Whether it raised, died or hung.
     """
 
@@ -49,14 +49,14 @@ class Loss:
 
 
 def peers(document: Document) -> list[str]:
-    """Whoever has figures, in the order in which tables show them; strangers come last."""
+    """The peers that have figures, in the order of tables; unknown ones come last."""
     found = {each.peer for cell in document.cells for each in cell.samples}
     order = [name for name in adapters() if name in found]
     return order + sorted(found - set(order))
 
 
 def standing(result: CellResult, peer: str) -> Standing:
-    """How `peer` stands against ours, as far as the rounds tell."""
+    """How `peer` compares with `OURS`, as far as the rounds tell."""
     if peer.startswith(OURS):
         return "own"
     ratio = result.ratio_interval(peer, OURS)
@@ -89,7 +89,7 @@ def table(
 
 
 def best_rival(result: CellResult) -> str | None:
-    """The fastest peer of others that steps Python envs as we do, or None."""
+    """The fastest other peer that steps Python envs, or None."""
     rivals = [peer for peer in result.cell.peers if result.rates(peer) and _rival(peer)]
     ratios = {peer: result.ratio_interval(peer, OURS) for peer in rivals}
     found = {peer: ratio.median for peer, ratio in ratios.items() if ratio is not None}
@@ -97,7 +97,7 @@ def best_rival(result: CellResult) -> str | None:
 
 
 def losses(document: Document) -> list[Loss]:
-    """Every cell in which a rival is ahead of ours for sure, the worst first."""
+    """Every cell in which a rival is clearly ahead of ours, the worst first."""
     found = []
     for result in document.cells:
         for peer in result.cell.peers:

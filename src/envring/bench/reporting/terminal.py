@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Tables for people at a terminal; needs rich."""
+"""Tables for the terminal; needs rich."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from envring.bench.reporting.compare import COLUMNS, Verdict, conclusion, split
 
 _GAP = 2  # blanks between two columns
 _ENDLESS = 1000
-_SLIM = 13  # characters of their columns, so that they fit a terminal of 80
-_ASIDE = 4  # breakdowns, up to which they are columns
-_MANY = 3  # cells, from which on one table sums them up
+_SLIM = 13  # characters of such a column, so that they fit a terminal of 80
+_ASIDE = 4  # so many breakdowns or fewer are columns
+_MANY = 3  # so many cells or more are summed up in one table
 _PADDING = (0, 1, 0, 0)
 _MARKS = {"ahead": "bold red", "even": "yellow", "behind": "", "apart": "dim", "own": ""}
 _WORDS = {"faster": "bold green", "slower": "bold red"}
 
 
 def progress(console: Console) -> Progress:
-    """A progress bar with an estimate, to be refreshed between slices by whoever advances it.
+    """A progress bar with an estimate, refreshed between slices by the code that advances it.
 
-    A thread that refreshed it would compete with what is measured.
+    A thread that refreshes it would compete with what is measured.
     """
     return Progress(
         TextColumn("{task.description}", markup=False),
@@ -46,7 +46,7 @@ def progress(console: Console) -> Progress:
 
 
 def line(result: CellResult, baseline: str = "async") -> str:
-    """One line about a cell that is done, to be printed while the next one runs."""
+    """One line about a finished cell, to be printed while the next one runs."""
     ours = result.rate(OURS)
     parts = []
     if ours is not None:
@@ -63,13 +63,13 @@ def line(result: CellResult, baseline: str = "async") -> str:
 def table(
     result: CellResult, baseline: str = "async", width: int = 100, wide: bool = False
 ) -> Table:
-    """The rich table of one cell: a row for each contestant, of as many columns as fit.
+    """The rich table of one cell: a row for each contestant, with as many columns as fit.
 
     Args:
         result: The cell.
         baseline: The peer whose rate the others are divided by.
-        width: How many characters the table may take; the last columns are left out.
-        wide: Whether to show every column, however wide that is.
+        width: How many characters the table may take; the last columns are dropped to fit.
+        wide: Whether to show every column, even if the table gets wider.
     """
     shown = [each for each in wording.columns(result, baseline) if wide or not each.wide]
     columns, rows = wording.rows(result, shown)
@@ -94,7 +94,7 @@ def _fitted(
     styles: Sequence[str] = (),
     left: Sequence[str] = (),
 ) -> Table:
-    """A table of the first columns, as many as fit; those in `left` are aligned to the left."""
+    """A table of the first columns, as many as fit; those in `left` are left-aligned."""
     found = Table(box=SIMPLE_HEAD, padding=_PADDING, pad_edge=False)
     kept, room = 0, width
     for index, head in enumerate(heads):
@@ -110,7 +110,7 @@ def _fitted(
 
 
 def overview(document: Document, baseline: str = "async", width: int = 100) -> Table:
-    """A line for each cell: ours beside the baseline, the ceiling, the best rival and Sync."""
+    """A row for each cell: envring beside the baseline, the ceiling, the best rival and Sync."""
     rows, styles = [], []
     for result in document.cells:
         ours = OURS
@@ -135,11 +135,11 @@ def overview(document: Document, baseline: str = "async", width: int = 100) -> T
 
 
 def breakdown(document: Document) -> Table | None:
-    """Where the time of a step goes; None where it was not measured."""
+    """Where the time of a step goes; None if it was not measured."""
     heads, rows = wording.breakdown_table(document)
     if len(rows) > _ASIDE:
         return _fitted(heads, rows, _ENDLESS)
-    # Few stand side by side, their titles wrapped: a row of all parts is wider than a terminal.
+    # Few are columns with wrapped titles: a row of all parts is wider than a terminal.
     found = Table(box=SIMPLE_HEAD, padding=_PADDING, pad_edge=False)
     found.add_column("share of a step")
     for row in rows:
@@ -150,7 +150,7 @@ def breakdown(document: Document) -> Table | None:
 
 
 def show(console: Console, document: Document, baseline: str = "async", wide: bool = False) -> None:
-    """Print every cell's table, where ours loses, who is not installed, and the machine."""
+    """Print every cell's table, the losses, the missing peers, and the machine."""
     for result in document.cells:
         _print(console, table(result, baseline, console.width, wide))
         console.print()
@@ -170,7 +170,7 @@ def show(console: Console, document: Document, baseline: str = "async", wide: bo
 
 
 def _print(console: Console, found: Table) -> None:
-    """Print a table whole, however wide the terminal is: its lines wrap there, nothing is lost."""
+    """Print the whole table: its lines wrap if the terminal is narrow."""
     width = console.width
     needed = console.measure(found, options=console.options.update(width=_ENDLESS)).maximum
     try:
@@ -191,7 +191,7 @@ def _losses(document: Document) -> list[str]:
 def show_comparison(
     console: Console, verdicts: Sequence[Verdict], warnings: Sequence[str] = ()
 ) -> None:
-    """Print a line for each verdict, by cell, then how many there are of each."""
+    """Print a line for each verdict, by cell, then the number of each verdict."""
     for text in warnings:
         console.print(Text(f"WARNING {text}", style="bold yellow"))
     both, alone = split(verdicts)

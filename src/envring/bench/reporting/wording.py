@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How figures, cells and peers are put into words and columns; tables and pictures share it."""
+"""Words and columns for figures, cells and peers; tables and pictures share them."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from envring.bench.plan.cells import BARE, BARE_ALL, Cell
 from envring.bench.workloads import WORKLOADS
 
 MISSING = "-"
-_UNSURE = 30.0  # an interval whose ends are so far apart says nothing that were worth its figures
+_UNSURE = 30.0  # an interval is "unsure" if its ends are so many times apart
 LEGEND = (
-    "95 %: where the median lies with 95 % confidence. cores: processors in use. switches: context "
-    "switches per 1000 env steps. memory: of all processes, shared pages once. start, close: of "
-    "the whole vector env, imports left out."
+    "95 %: confidence interval of the median. cores: processors in use. switches: context switches "
+    "per 1000 env steps. memory: of all processes, shared pages counted once. start, close: time "
+    "for the whole vector env, without imports."
 )
 _MOVED = ("image", "image210")
 PARTS = {
     "env": "env code",
-    "imbalance": "slower workers waited for",
+    "imbalance": "waiting for slower workers",
     "copying": "copying",
     "signalling": "signalling",
     "waiting": "waiting to run",
@@ -34,7 +34,7 @@ PARTS = {
 
 
 def short(value: float) -> str:
-    """Three figures with a unit: 1234567 becomes '1.23 M'."""
+    """Three significant figures with a unit: 1234567 becomes '1.23 M'."""
     for limit, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
         if value >= limit * 0.9995:
             figures = ".3g" if value < limit * 999.5 else ".0f"
@@ -59,14 +59,14 @@ def times(found: Spread | Interval | None) -> str:
 
 
 def fraction(found: Spread | Interval | None) -> str:
-    """A fraction such as '0.76', with as many figures as it needs to be seen at all."""
+    """A fraction such as '0.76'; a small one gets two significant figures."""
     if found is None:
         return MISSING
     return f"{found.median:.2f}" if found.median >= 0.095 else f"{found.median:.2g}"
 
 
 def rate(found: Spread | Interval | None) -> str:
-    """Env steps in a second such as '278 k'."""
+    """Env steps per second such as '278 k'."""
     return MISSING if found is None else short(found.median)
 
 
@@ -118,7 +118,7 @@ def heading(cell: Cell) -> str:
 
 
 def peer_title(cell: Cell, label: str) -> str:
-    """What tables call a contestant: its adapter's title, or its label where that is its own."""
+    """A contestant's name in tables: its adapter's title, or its label if that is its own."""
     for each in cell.contestants:
         if each.label == label and each.peer == label and label in adapters():
             return adapters()[label].title
@@ -133,7 +133,7 @@ def brief(label: str) -> str:
 
 
 def steps_python(label: str) -> bool:
-    """Whether a peer steps Python envs through a vector env, as we do: not a loop, not C++ envs."""
+    """Whether a peer steps Python envs through a vector env, as envring does: no loop, no C++."""
     known = adapters().get(label)
     return known is None or known.where in ("process", "workers")
 
@@ -144,8 +144,8 @@ class Column:
 
     Attributes:
         title: Its heading.
-        text: What stands in it for a contestant.
-        wide: Whether it is shown only where everything is.
+        text: Its text for a contestant.
+        wide: Whether only wide tables show it.
     """
 
     title: str
@@ -191,9 +191,9 @@ def _rounded(find: Callable[[CellResult, str], Spread | None]) -> Callable[[Cell
 
 
 def columns(result: CellResult, baseline: str) -> list[Column]:
-    """The columns of a cell's table behind the peer's name, the most telling ones first.
+    """The columns of a cell's table after the peer's name, the most important ones first.
 
-    Where `baseline` has no figure, the bare loop, or whoever has one, takes its place.
+    If `baseline` has no figure, the bare loop or the first peer that has one takes its place.
     """
     measured = [peer for peer in (baseline, BARE, *result.cell.peers) if result.rates(peer)]
     base = measured[0] if measured else baseline
@@ -228,7 +228,7 @@ def rows(
     """The texts of a cell's table.
 
     Returns:
-        The columns that say anything about anybody, and for each contestant its label and texts.
+        The columns that are not empty, and for each contestant its label and texts.
     """
     texts = {peer: [each.text(result, peer) for each in shown] for peer in result.cell.peers}
     kept = [
@@ -242,7 +242,7 @@ def rows(
 
 
 def notes(result: CellResult) -> list[str]:
-    """What a reader of a cell's figures has to know, line by line: failures are among it."""
+    """Notes on a cell's figures, one per line, failures included."""
     lines = []
     ceiling, loops = spread(result.ceilings().values()), result.rate(BARE_ALL)
     if ceiling is not None:
@@ -250,11 +250,11 @@ def notes(result: CellResult) -> list[str]:
             f"ceiling: {result.cores} cores x the Python loop = {rate(ceiling)} env steps/s"
         )
         if result.cell.think:
-            lines[-1] += ", thinking not shared out"
+            lines[-1] += ", except for the caller's computing"
         if loops is not None:
             lines[-1] += f"; loops on all cores at once reached {short(loops.median)}"
         if result.cell.workload in _MOVED:
-            lines.append("(the loop moves no observation; who does cannot come near it)")
+            lines.append("(the loop moves no observations; peers that do cannot come near it)")
     counts = {len(result.of(peer)) for peer in result.cell.peers if result.of(peer)}
     if counts:
         rounds = f"{_span(counts)} round{'s' if max(counts) > 1 else ''}"
@@ -278,7 +278,7 @@ def _span(counts: set[int]) -> str:
 
 
 def shares(breakdown: Mapping[str, Any]) -> dict[str, float]:
-    """The fraction of a step's time by the names of `PARTS`, recording it left out.
+    """The fraction of a step's time by the names of `PARTS`, without the recording.
 
     Args:
         breakdown: As `envring.bench.measuring.breakdown.Breakdown.as_json` writes it.
@@ -288,13 +288,13 @@ def shares(breakdown: Mapping[str, Any]) -> dict[str, float]:
 
 
 def batch_seconds(breakdown: Mapping[str, Any]) -> float:
-    """Seconds of one step of all envs, recording it left out."""
+    """Seconds of one step of all envs, without the recording."""
     whole = float(breakdown["wall"]) - float(breakdown.get("recording", 0.0))
     return whole / max(1, int(breakdown["batches"]))
 
 
 def breakdowns(document: Document) -> list[tuple[str, dict[str, Any]]]:
-    """What was broken down, and into what, in the order of the cells."""
+    """The title and the breakdown of each contestant that has one, in the order of the cells."""
     return [
         (f"{heading(result.cell)}: {peer_title(result.cell, peer)}", found)
         for result in document.cells
@@ -304,7 +304,7 @@ def breakdowns(document: Document) -> list[tuple[str, dict[str, Any]]]:
 
 
 def breakdown_table(document: Document) -> tuple[list[str], list[list[str]]]:
-    """Heads and rows of a table of where the time of a step goes; no rows where unknown.
+    """Heads and rows of a table of where the time of a step goes; no rows if unknown.
 
     The last column says how much longer recording made a step.
     """
@@ -321,7 +321,7 @@ def breakdown_table(document: Document) -> tuple[list[str], list[list[str]]]:
 
 
 def _percent(share: float | None) -> str:
-    # + 0.0: what rounds to nothing has no sign
+    # + 0.0 drops the sign of what rounds to zero
     return MISSING if share is None else f"{round(100 * share, 1) + 0.0:.1f} %"
 
 
@@ -340,7 +340,7 @@ def load_line(machine: Mapping[str, Any]) -> str:
 
 
 def absent_lines(document: Document) -> list[str]:
-    """A line for each command that would add peers, naming them."""
+    """One line per install command, naming the peers that it adds."""
     by_command: dict[str, list[str]] = {}
     for peer, command in document.absent.items():
         known = adapters().get(peer)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What `envring tune` says: the line to paste, how sure it is, and what was tried."""
+"""The output of `envring tune`: the line to paste, how certain it is, and what was tried."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PARTS = {
 
 
 def sentences(outcome: Outcome) -> list[str]:
-    """How sure it is, and what to know, a line each."""
+    """How certain the outcome is, and hints, one per line."""
     lines = []
     if outcome.settings == DEFAULTS:
         lines.append("no difference seen: keep the defaults")
@@ -52,14 +52,14 @@ def sentences(outcome: Outcome) -> list[str]:
     missed = {each.label for each in outcome.tried} - seen
     if missed:
         lines.append(
-            f"{len(missed)} of {len(missed | seen)} candidates gave no figure (see above); where "
-            "they were only slow to start, more --seconds will do"
+            f"{len(missed)} of {len(missed | seen)} candidates could not be measured (see above); "
+            "if they were only slow to start, give more --seconds"
         )
     return lines
 
 
 def show(console: Console, outcome: Outcome) -> None:
-    """Print what was tried, the line to paste and how sure it is."""
+    """Print what was tried, the line to paste and how certain it is."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text

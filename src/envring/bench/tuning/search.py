@@ -3,8 +3,8 @@
 
 Candidates are measured against each other in turns, each in a fresh process, and the worse half of
 them is dropped until two are left: first the numbers of workers, then spinning and pinning for the
-best numbers. The last and longest part measures these two and the defaults anew, so that what is
-said of them owes nothing to the luck by which they were chosen.
+best numbers. The last and longest part measures these two and the defaults again, so that the luck
+that selected them does not bias the result.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from envring.bench.tuning.settings import (
     worker_counts,
 )
 
-PRICE = 1.02  # an argument has to bring so much to be preferred, in the parts before the final
-NEAR = 0.85  # who is slower than this fraction of the best is dropped at once
-SLEEPS = 0.8  # cores that a bare loop keeps busy, below which its envs sleep or wait
+PRICE = 1.02  # each argument has to gain this factor, before the final
+NEAR = 0.85  # candidates below this fraction of the best are dropped at once
+SLEEPS = 0.8  # if a bare loop keeps fewer cores busy, its envs sleep or wait
 MOST_SLEEPERS = 128  # the largest size that is tried with a process for each env
 FINALISTS = 2
 PROBE_ENVS = 4
-SIZE_SECONDS = 0.1  # sizes are not tried whose batch takes longer in a bare loop
-IMPORT_SECONDS = 0.3  # what starting a candidate takes besides its envs
+SIZE_SECONDS = 0.1  # sizes whose batch takes longer in a bare loop are not tried
+IMPORT_SECONDS = 0.3  # to start a candidate, without its envs
 LEAST_SLICE, MOST_SLICE = 0.1, 0.2  # seconds
 ROUNDS = 9
-# What part of the time goes where, in this order.
+# The share of the time of each part, in this order.
 SHARES = {"probe": 0.05, "size": 0.15, "workers": 0.2, "waiting": 0.2, "final": 0.4}
-LEAST_SECONDS = 1.0  # for each of them, however late it is
+LEAST_SECONDS = 1.0  # for each of them, even if it is late
 
 Measure = Callable[[Cell, float], CellResult]
 
@@ -56,7 +56,7 @@ class Search:
 
     Args:
         target: The name of a workload.
-        num_envs: Envs in a batch, None to find that, too.
+        num_envs: Envs in a batch; None to search for it too.
         think: Seconds for which the caller computes after each step.
         cores: Usable processors.
         measure: Measures a cell for about so many seconds.
@@ -103,13 +103,13 @@ class Search:
         variants = [each for some in best for each in waiting_variants(some, outcome.sleeps)]
         best = self._halve("waiting", variants)
         self._tell("the best two and the defaults")
-        # The best one's number alone, lest luck adds an argument that brings nothing.
+        # Its number of workers alone, too: luck may have added an argument that gains nothing.
         plain = Settings(best[0].num_workers) if best else DEFAULTS
         self._final(list(dict.fromkeys([*best, plain])))
         return outcome
 
     def _seconds(self, part: str) -> float:
-        """How long a part may take: its share of what is left; what comes late takes less."""
+        """How long a part may take: its share of the time that is left."""
         names = list(SHARES)
         coming = sum(SHARES[name] for name in names[names.index(part) :])
         left = self._end - time.monotonic()
@@ -120,12 +120,12 @@ class Search:
         return IMPORT_SECONDS + self._env_seconds * self._outcome.num_envs / self._cores
 
     def _with_workers(self, number: int) -> Settings:
-        """The default number is no argument."""
+        """Settings with so many workers; the default number is not an argument."""
         default = min(self._outcome.num_envs, self._cores)
         return DEFAULTS if number == default else Settings(num_workers=number)
 
     def _probe(self) -> None:
-        """Find out whether the env sleeps, and whether it works at all."""
+        """Find out whether the env works, and whether it sleeps."""
         outcome = self._outcome
         cell = Cell(outcome.target, PROBE_ENVS, (Contestant(BARE, BARE),))
         begun = time.monotonic()
@@ -133,19 +133,20 @@ class Search:
         elapsed = time.monotonic() - begun
         rate, busy = found.rate(BARE), found.cores_used(BARE)
         if rate is None:
-            raise NothingMeasured(found.failures.get(BARE) or "not one slice was in time")
-        # What was not stepping was mostly construction and the first reset.
+            raise NothingMeasured(found.failures.get(BARE) or "no slice was finished in time")
+        # The time without steps was mostly construction and the first reset.
         starting = elapsed - sum(each.seconds for each in found.samples) - IMPORT_SECONDS
         self._env_seconds = max(0.0, starting) / PROBE_ENVS
         self._step_seconds = 1 / rate.median
         samples = found.of(BARE)
         gave_way = sum(each.voluntary or 0 for each in samples)
-        # Whoever only computes is idle, too, where others hold the processor: by force.
+        # An env that only computes is idle too while others hold the processor, but not
+        # voluntarily.
         forced = sum(each.involuntary or 0 for each in samples)
         outcome.sleeps = busy is not None and busy.median < SLEEPS and gave_way > forced
 
     def _best_size(self) -> int:
-        """The smallest batch beyond which larger ones bring little."""
+        """The smallest batch that larger ones hardly beat."""
         outcome = self._outcome
         contestants = {}
         for size in SIZES:
@@ -198,7 +199,7 @@ class Search:
     def _contest(
         self, candidates: Sequence[Settings], seconds: float, *more: Contestant
     ) -> CellResult:
-        """Measure candidates, and the defaults whether they are among them or not."""
+        """Measure the candidates and, in any case, the defaults."""
         outcome = self._outcome
         each = dict.fromkeys([DEFAULTS, *candidates])
         cell = Cell(
@@ -229,7 +230,7 @@ class Search:
         self._note("final", result, [*finalists, inside])
         there = [each for each in dict.fromkeys([DEFAULTS, *finalists]) if rate(result, each)]
         if not there:
-            failure = result.failures.get(DEFAULTS.label, "not one slice was in time")
+            failure = result.failures.get(DEFAULTS.label, "no slice was finished in time")
             raise NothingMeasured(failure)
         best = outcome.settings = choose(result, there)
         others = sorted((each for each in there if each != best), key=lambda e: -rate(result, e))
@@ -246,7 +247,7 @@ class Search:
 def measure_for(
     cell: Cell, seconds: float, *, cores: int, advanced: Callable[[], None] = lambda: None
 ) -> CellResult:
-    """Measure a cell for about so many seconds: with short slices, where that makes more rounds."""
+    """Measure a cell for about `seconds`, with short slices if that makes more rounds."""
     count = len(cell.contestants)
     slice_seconds = min(MOST_SLICE, max(LEAST_SLICE, seconds / (count * ROUNDS)))
     return run_cell(
@@ -262,13 +263,13 @@ def measure_for(
 
 
 def count_passes(candidates: int, seconds: float, start_seconds: float) -> int:
-    """How often to halve so many candidates until `FINALISTS` are left, time allowing.
+    """How often to halve so many candidates until `FINALISTS` are left, if time allows.
 
     Args:
         candidates: How many there are.
         seconds: Time for all passes.
-        start_seconds: How long one takes to be started, which each pass does anew. Half of the
-            time is for being measured.
+        start_seconds: How long it takes to start one, which each pass does again. Half of the time
+            is left for measuring.
     """
     halvings = int(math.log2(candidates / FINALISTS))
     return max(1, min(halvings, int(seconds / (2 * candidates * start_seconds))))
@@ -279,7 +280,7 @@ def _contestant(settings: Settings) -> Contestant:
 
 
 def _lead(result: CellResult, settings: Settings) -> float:
-    """Median ratio to the defaults, or its rate where these failed; less what arguments cost."""
+    """Median ratio to the defaults, or the rate if they failed; reduced by `PRICE` per argument."""
     found = result.ratio(settings.label, DEFAULTS.label)
     speed = rate(result, settings) if found is None else found.median
     return speed / PRICE ** len(settings.options())

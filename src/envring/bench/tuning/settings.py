@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Arguments of RingVectorEnv: which are worth a try, and which are worth writing down."""
+"""Arguments of RingVectorEnv: which to try, and which to choose."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from envring.bench.measuring.samples import CellResult
 from envring.bench.measuring.stats import Interval
 
 SIZES = (8, 16, 32, 64, 128, 256)
-GAIN = 1.05  # a larger batch has to bring so much more than a smaller one
+GAIN = 1.05  # a larger batch has to be faster than a smaller one by this factor
 MOST_WORKERS = 256
 LONG_SPIN = 1e-3  # seconds
 
@@ -35,7 +35,7 @@ class Settings:
     pin: bool = False
 
     def options(self) -> dict[str, Any]:
-        """Those that are not the default."""
+        """The arguments that are not the default."""
         return {
             key: value
             for key, value in asdict(self).items()
@@ -44,7 +44,7 @@ class Settings:
 
     @property
     def label(self) -> str:
-        """The arguments as one would write them."""
+        """The arguments as written in a call."""
         return ", ".join(f"{key}={value!r}" for key, value in self.options().items()) or "defaults"
 
 
@@ -53,14 +53,14 @@ DEFAULTS = Settings()
 
 @dataclass(frozen=True)
 class Tried:
-    """What was seen of one candidate in one part of the search.
+    """The measurement of one candidate in one part of the search.
 
     Attributes:
         part: "size", "workers", "waiting" or "final".
         label: The arguments.
         num_envs: Envs in a batch.
-        rate: Env steps in a second, None where it could not be measured.
-        ratio: How many times as fast as the defaults it was, or, among sizes, as the smallest.
+        rate: Env steps per second; None if it could not be measured.
+        ratio: Its rate over that of the defaults or, among sizes, of the smallest one.
         failure: What went wrong, if anything did.
     """
 
@@ -74,17 +74,17 @@ class Tried:
 
 @dataclass
 class Outcome:
-    """What to use, and how sure that is.
+    """What to use, and how certain that is.
 
     Attributes:
         target: The env.
         num_envs: Envs in a batch.
         think: Seconds the caller computed after each step.
         settings: What to use.
-        lead: How many times as fast as the defaults it is; None where it is the defaults.
-        runner_up: The best of the others in the final.
-        ahead: How many times as fast as the runner-up it is.
-        in_process: How many times as fast as it `num_workers=0` is, which isolates nothing.
+        lead: Its rate over that of the defaults; None if it is the defaults.
+        runner_up: The second best of the final.
+        ahead: Its rate over that of the runner-up.
+        in_process: The rate of `num_workers=0`, which isolates nothing, over its own.
         of_ceiling: The fraction of the ceiling that it reached: cores times a bare loop.
         sleeps: Whether the env mostly sleeps or waits.
         tried: All that was measured, in order.
@@ -103,7 +103,7 @@ class Outcome:
     tried: list[Tried] = field(default_factory=list)
 
     def code(self) -> str:
-        """The line to paste, with its import where it needs one."""
+        """The line to paste, with its import if it needs one."""
         options = "".join(f", {key}={value!r}" for key, value in self.settings.options().items())
         make = workloads.find(self.target).make
         if isinstance(make, functools.partial) and make.func is gymnasium.make and make.args:
@@ -120,7 +120,7 @@ class Outcome:
 
 
 def worker_counts(num_envs: int, cores: int, sleeps: bool) -> list[int]:
-    """Numbers of workers worth a try.
+    """The numbers of workers to try.
 
     Args:
         num_envs: Envs in a batch: there are never more workers.
@@ -141,7 +141,7 @@ def waiting_variants(settings: Settings, sleeps: bool) -> list[Settings]:
     """`settings` with other ways of waiting; the plain ones first."""
     number = settings.num_workers
     found = [settings, Settings(number, spin=0.0), Settings(number, spin=LONG_SPIN)]
-    if not sleeps:  # whoever sleeps is better off on whatever CPU is free
+    if not sleeps:  # envs that sleep do better on any CPU that is free
         found += [Settings(number, pin=True), Settings(number, spin=LONG_SPIN, pin=True)]
     return found
 
@@ -155,10 +155,10 @@ def smallest_good(speeds: dict[int, float]) -> int:
 
 
 def choose(result: CellResult, candidates: Sequence[Settings]) -> Settings:
-    """The fastest of the candidates, or a plainer one that is as good.
+    """The fastest of the candidates, or a simpler one that is as good.
 
-    It has to be faster than the defaults beyond doubt: else these stay. Among those that are, one
-    with fewer arguments is taken where it is nearly as fast as the fastest and may be faster.
+    It must be clearly faster than the defaults; otherwise these stay. Of those that are, one with
+    fewer arguments is preferred if it is nearly as fast as the fastest and may be faster.
 
     Args:
         result: What was measured.
@@ -184,6 +184,6 @@ def _surely_faster(result: CellResult, one: Settings, other: Settings) -> bool:
 
 
 def rate(result: CellResult, settings: Settings) -> float:
-    """Median env steps in a second, 0 where there are none."""
+    """Median env steps per second; 0 if there are none."""
     found = result.rate(settings.label)
     return 0.0 if found is None else found.median

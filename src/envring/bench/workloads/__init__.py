@@ -107,7 +107,7 @@ WORKLOADS = {
             "heavy-tailed sleep",
             functools.partial(TailEnv, 100e-6, sleeps=True),
             groups=_WAITS,
-            about="sleeps for such times instead",
+            about="sleeps for the same times instead",
         ),
         Workload(
             "pong",
@@ -138,9 +138,9 @@ def find(name: str) -> Workload:
     """The workload called `name`, a registered env's id, or what `module:callable` builds.
 
     Args:
-        name: A key of `WORKLOADS`; an id that Gymnasium knows, with the package that registers it
-            in front where it needs one (`Acrobot-v1`, `ALE/Breakout-v5`, `package:Id-v0`); or
-            a callable of one's own that takes nothing and returns an env (`module:callable`).
+        name: A key of `WORKLOADS`; an id that Gymnasium knows, preceded by the package that
+            registers it if it needs one (`Acrobot-v1`, `ALE/Breakout-v5`, `package:Id-v0`); or a
+            callable without arguments that returns an env (`module:callable`).
 
     Raises:
         ValueError: if there is no such workload, or what it needs is not installed.
@@ -151,7 +151,7 @@ def find(name: str) -> Workload:
     if found is None:
         found = registered(name)
     if found is None:
-        raise ValueError(f"no workload {name!r}; {_hint(name)}")
+        raise ValueError(f"there is no workload {name!r}; {_hint(name)}")
     if found.absent is not None:
         raise ValueError(f"workload {name!r} needs {found.needs}: {found.absent}")
     return found

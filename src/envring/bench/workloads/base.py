@@ -16,17 +16,16 @@ class Workload:
     """One environment to be measured.
 
     Attributes:
-        name: What the command line and the JSON call it.
-        title: What tables and pictures call it.
+        name: Its name on the command line and in JSON.
+        title: Its name in tables and pictures.
         make: Builds one env.
-        endless: True when no episode ever ends, so that no step needs to be checked for a reset.
+        endless: True if no episode ever ends, so that no step needs to be checked for a reset.
         needs: The import name of a package that its envs need, or None.
-        requirement: What `pip install` needs to be told to bring that package.
-        groups: What it is good for: "overhead" (the env does next to nothing), "timed" (steps of
-            known length), "waits" (steps that sleep), "real" (envs that people train on).
+        requirement: The arguments of `pip install` for that package.
+        groups: What it shows: "overhead" (the env does next to nothing), "timed" (steps of known
+            length), "waits" (steps that sleep), "real" (envs that people train on).
         about: What one step does, in a few words.
-        start_seconds: Processor time that one env takes to be made and to be seeded, where that is
-            worth planning for.
+        start_seconds: Processor seconds to make and seed one env, if that is worth planning for.
     """
 
     name: str
@@ -41,7 +40,7 @@ class Workload:
 
     @property
     def absent(self) -> str | None:
-        """The command that installs what it needs, or None where nothing is missing."""
+        """The command that installs what it needs, or None if nothing is missing."""
         if self.needs is None or importlib.util.find_spec(self.needs) is not None:
             return None
         return f"pip install '{self.requirement}'"

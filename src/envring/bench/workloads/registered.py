@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Workloads out of a caller's own: ids that Gymnasium knows, and `module:callable`."""
+"""Workloads of the caller's own: ids that Gymnasium knows, and `module:callable`."""
 
 from __future__ import annotations
 

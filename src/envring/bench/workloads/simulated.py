@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Envs of simulators that have to be kept from writing files where they run."""
+"""Envs of simulators that would write files to the current directory."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import gymnasium
 
 
 def half_cheetah() -> gymnasium.Env[Any, Any]:
-    """Gymnasium's HalfCheetah-v5; what MuJoCo warns of is dropped.
+    """Gymnasium's HalfCheetah-v5, without MuJoCo's warnings.
 
-    It warns of Gymnasium's model, in a file that it makes in the current directory.
+    MuJoCo warns of Gymnasium's model in a file that it makes in the current directory.
 
     Raises:
         ImportError: if MuJoCo is not installed.
@@ -22,4 +22,4 @@ def half_cheetah() -> gymnasium.Env[Any, Any]:
 
 
 def _drop(message: str) -> None:
-    """Nobody is told."""
+    """Ignore a warning."""

@@ -36,7 +36,7 @@ class NullEnv(gymnasium.Env[Any, Any]):
 
 
 class ImageEnv(NullEnv):
-    """Hands out one uint8 image of its own.
+    """Returns the same uint8 image each time.
 
     Args:
         shape: Height, width and channels.
@@ -75,7 +75,7 @@ class DictEnv(NullEnv):
         return self._observation.copy(), {}
 
     def step(self, action: Any) -> Step:
-        """Return the same arrays in a dict of its own: some peers write into what they get."""
+        """Return the same arrays in a new dict: some peers write into what they get."""
         return self._observation.copy(), 0.0, False, False, {}
 
 
@@ -96,7 +96,7 @@ class InfoEnv(NullEnv):
 def compute(seconds: float) -> None:
     """Use `seconds` of this thread's processor time.
 
-    By the wall clock, a process that has to wait for a processor would be let off that long: peers
+    By the wall clock, the time that a process waits for a processor would count as computing: peers
     with more processes than processors would seem to compute on more processors than there are.
     """
     clock = time.thread_time
@@ -125,7 +125,7 @@ class SpinEnv(NullEnv):
 class TailEnv(NullEnv):
     """Steps of heavy-tailed lengths: most are short, one in a hundred takes eleven times the mean.
 
-    The lengths are lognormal with a coefficient of variation of 2.35, drawn anew at each seeded
+    The lengths are lognormal with a coefficient of variation of 2.35, drawn again at each seeded
     reset and then repeated in turn. Each draw is scaled to the same mean, so that no env, and no
     peer, has more to do than another.
 
