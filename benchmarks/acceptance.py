@@ -66,7 +66,7 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """Whether there is a figure and it reaches the goal."""
+        """Whether there is a figure that reaches the goal."""
         return self.figure is not None and self.goal.met(self.figure.median)
 
 
@@ -74,7 +74,7 @@ class Verdict:
 class ThroughputRow:
     """A cell of the runner, with goals by what envring is compared with.
 
-    Where `crowded`, another program holds one of the processors all the while.
+    If `crowded`, another program holds one of the processors meanwhile.
     """
 
     cell: Cell
@@ -87,7 +87,7 @@ class ThroughputRow:
         note = "; ".join(f"{peer} {text}" for peer, text in result.failures.items())
         outside = result.outside()
         if outside is not None and outside.high > QUIET and not self.crowded:
-            note = f"disturbed, {outside.median:.2f} cores were busy elsewhere. {note}"
+            note = f"disturbed: other programs held {outside.median:.2f} cores. {note}"
         if self.ceiling is not None:
             goal = Goal("of the ceiling", "", self.ceiling)
             yield Verdict(row, goal, result.of_ceiling("envring"), note)
@@ -115,7 +115,7 @@ THROUGHPUT = {
     "dict5-64": ThroughputRow(_cell("dict5", 64, ("envring", "async")), None, {"async": 200.0}),
     "info5-64": ThroughputRow(_cell("info5", 64, ("envring", "async")), None, {"async": 200.0}),
 }
-# what needs a package that is not installed is left out, and said
+# rows that need a package that is not installed are left out, with a note
 ABSENT = {
     row: absent
     for row, each in THROUGHPUT.items()
@@ -133,7 +133,7 @@ def start_and_close(peer: str, options: dict[str, Any]) -> tuple[float, float]:
 
 
 def _starts(context: str | None, trials: int, deadline: float) -> tuple[list[float], ...]:
-    """By turns ours and Async: our and its construction, our and its closing, in seconds."""
+    """Start ours and Async by turns; return the seconds to construct both and to close both."""
     ours, theirs = [], []
     for _ in range(trials):
         begun = time.monotonic()
@@ -202,7 +202,7 @@ ROWS = (*(row for row in THROUGHPUT if row not in ABSENT), *TIMED)
 
 @contextlib.contextmanager
 def crowd(crowded: bool) -> Iterator[None]:
-    """Another program on the last of the processors, if so."""
+    """Run another program on the last of the processors, if `crowded`."""
     if not crowded:
         yield
         return
@@ -217,7 +217,7 @@ def crowd(crowded: bool) -> Iterator[None]:
 def measure(
     rows: Sequence[str], end: float, advanced: Callable[[str, int], None]
 ) -> tuple[list[Verdict], list[CellResult]]:
-    """Measure the named rows until about `end`, a `time.monotonic` moment."""
+    """Measure the named rows until about `end`, a time of `time.monotonic`."""
     verdicts: list[Verdict] = []
     results: list[CellResult] = []
     cells = [row for row in rows if row in THROUGHPUT]
@@ -253,7 +253,7 @@ def use_two_processors() -> None:
 
 
 def show(console: Console, verdicts: Sequence[Verdict]) -> None:
-    """Print a line for each goal, and below them what there is to note."""
+    """Print a line for each goal, then the notes."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -274,7 +274,7 @@ def show(console: Console, verdicts: Sequence[Verdict]) -> None:
 
 
 def main() -> int:
-    """Measure, print a verdict for each goal; returns 1 when one is missed."""
+    """Measure and print a verdict for each goal; return 1 if one is missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument(
         "rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)} (default: all)"

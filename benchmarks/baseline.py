@@ -2,9 +2,9 @@
 """The micro-benchmarks against stored ratios: `python benchmarks/baseline.py compare`.
 
 A baseline holds, for one class of machines, how many times as fast our side of each group was as
-the others, in several runs. `store` makes one, on a machine that is left alone; `compare`
-measures again and says what has changed: whatever seems slower is measured twice more. The exit
-status of `compare` is 1 when something is clearly slower, 2 when there is no baseline.
+the others, in several runs. `store` makes one, on an otherwise idle machine; `compare` measures
+again and says what has changed: what seems slower is measured twice more. The exit status of
+`compare` is 1 when something is clearly slower, 2 when there is no baseline.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def read(path: Path) -> dict[str, Any]:
     """
     document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     if document.get("format") != FORMAT:
-        raise ValueError(f"{path} is no baseline of format {FORMAT}")
+        raise ValueError(f"{path} is not a baseline of format {FORMAT}")
     return document
 
 
@@ -95,11 +95,11 @@ def store(options: argparse.Namespace, path: Path, hardware: Mapping[str, Any]) 
 
 
 def check(options: argparse.Namespace, path: Path, hardware: Mapping[str, Any]) -> int:
-    """Measures and prints then, now and a verdict for each ratio."""
+    """Measures, and prints the old value, the new one and a verdict for each ratio."""
     if not path.exists():
         print(
-            f"there is no baseline for machines like this one ({path.name}); on the state to "
-            "compare with, and with the machine left alone: python benchmarks/baseline.py store",
+            f"there is no baseline for machines like this one ({path.name}). Check out the state "
+            "to compare with, leave the machine idle, and run: python benchmarks/baseline.py store",
             file=sys.stderr,
         )
         return 2
@@ -112,7 +112,7 @@ def check(options: argparse.Namespace, path: Path, hardware: Mapping[str, Any]) 
         suspects = [each.group for each in verdicts if each.suspect]
         if not suspects:
             break
-        print(f"again, for they seem slower: {'; '.join(suspects)}", flush=True)
+        print(f"measuring again what seems slower: {'; '.join(suspects)}", flush=True)
         runs.append(
             run_pytest([each for group in suspects for each in tests[group]], options.slices)
         )
@@ -125,7 +125,7 @@ def check(options: argparse.Namespace, path: Path, hardware: Mapping[str, Any]) 
             print(f"only in the baseline: {each}")
     changed = _versions(document["machine"], hardware)
     if changed:
-        print(f"other versions than then: {', '.join(changed)}")
+        print(f"versions have changed: {', '.join(changed)}")
     _tell_disturbed(max(run.outside for run in runs))
     _tell_disturbed(document["outside"], "when the baseline was taken, ")
     lost = [each.group for each in verdicts if each.lost]
@@ -134,7 +134,7 @@ def check(options: argparse.Namespace, path: Path, hardware: Mapping[str, Any]) 
 
 
 def show(verdicts: Sequence[Verdict]) -> None:
-    """Prints a line for each ratio; those that do not decide about their group are dim."""
+    """Prints a line for each ratio; those that do not decide for their group are dim."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -174,7 +174,7 @@ def _versions(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 def _tell_disturbed(outside: float, when: str = "") -> None:
     if outside > QUIET:
-        print(f"disturbed: {when}up to {outside:.2f} processors were busy with other things")
+        print(f"disturbed: {when}up to {outside:.2f} processors were busy with other programs")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -192,7 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = {"--rounds": options.rounds, "--slice": options.slice}
     options.slices = [f"{name}={value}" for name, value in given.items() if value is not None]
     options.arguments = options.slices + (["-k", options.keyword] if options.keyword else [])
-    # so that pytest is stopped, too
+    # so that pytest is stopped too
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     hardware = machine.describe()
     path = options.file or FOLDER / f"{machine_class(hardware)}.json"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How the groups are measured: all sides of one by turns, each reported by a test of its own."""
+"""How groups are measured: all sides of a group by turns, each reported by its own test."""
 
 import contextlib
 import os
@@ -46,7 +46,7 @@ def pytest_configure(config):
 
 @contextlib.contextmanager
 def on_some(cpus):
-    """Restricts this process, and whoever it starts meanwhile, to the first of its CPUs."""
+    """Restricts this process, and those it starts meanwhile, to the first of its CPUs."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, allowed_cpus()[:cpus])
     try:

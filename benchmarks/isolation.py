@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Envs in other interpreters against their goals, in one run: `python benchmarks/isolation.py`.
 
-Every figure is a ratio (or a difference) within a round, in which all take their turns; the table
+Every figure is a ratio (or a difference) within a round, in which each peer has one turn; the table
 shows medians with quartiles. The exit status is 1 when a goal is missed. Prefixes are built first,
 once, into the tests' cache.
 """
@@ -59,7 +59,7 @@ class Process:
 
     Args:
         argv: the command.
-        frozen: whether it is stopped while it is not asked, because it never rests by itself.
+        frozen: whether it is stopped between requests, because it never rests by itself.
     """
 
     def __init__(self, argv: Sequence[str], frozen: bool = False) -> None:
@@ -90,7 +90,7 @@ class Process:
         self.signal(signal.SIGSTOP)
 
     def signal(self, number: signal.Signals) -> None:
-        """Reaches all its processes that lead no session of their own."""
+        """Signals all its processes, except those in sessions of their own."""
         os.killpg(self.process.pid, number)
 
     def ask(self, line: str) -> dict[str, float]:
@@ -104,10 +104,10 @@ class Process:
         self.process.stdin.flush()
 
     def answer(self, timeout: float) -> dict[str, float]:
-        """What it says next.
+        """Its next answer.
 
         Raises:
-            PeerFailed: it says nothing in time, or has ended.
+            PeerFailed: it does not answer in time, or has ended.
         """
         assert self.process.stdout is not None
         fd = self.process.stdout.fileno()
@@ -140,13 +140,13 @@ class Process:
 
 @dataclass
 class Rates:
-    """Steps in a second by peer and round, and what was noted on the way."""
+    """Steps per second by peer and round, and the processors that other programs held."""
 
     by_peer: dict[str, dict[int, float]] = field(default_factory=dict)
     outside: list[float] = field(default_factory=list)
 
     def ratio(self, over: str, under: str, scale: float = 1.0) -> Spread | None:
-        """How `over` compares with `scale` times `under`, each round in itself."""
+        """The rate of `over` over `scale` times that of `under`, within rounds."""
         pairs = paired_ratios(self.by_peer[over], self.by_peer[under])
         return spread(each / scale for each in pairs)
 
@@ -163,7 +163,7 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """Whether it is met; True where there is none."""
+        """Whether the goal is met; True if there is no goal."""
         if self.goal is None or self.figure is None:
             return self.goal is None
         median = self.figure.median
@@ -198,7 +198,7 @@ def free_port() -> int:
 
 
 def commands(paths: dict[str, str], port: int) -> dict[str, list[str]]:
-    """How each peer is started, in the order of their turns."""
+    """The commands that start the peers, in the order of their turns."""
     own = paths["gymnasium-0.29"]
     inside = [f"{own}/bin/python", "-s", PEER]
     here = [sys.executable, PEER]
@@ -247,18 +247,18 @@ def take_turns(rounds: int, seconds: float, advanced: Callable[[int], None]) -> 
 
 @dataclass(frozen=True)
 class Turn:
-    """Who steps at the same time.
+    """The processes that work at the same time.
 
     Attributes:
-        asked: whose steps are counted.
-        serving: who else works for them.
+        asked: those whose steps are counted.
+        serving: others that work for them.
     """
 
     asked: tuple[Process, ...]
     serving: tuple[Process, ...] = ()
 
     def take(self, seconds: float) -> tuple[float, float]:
-        """Steps in a second, and how many processors were busy with other things meanwhile."""
+        """Steps per second, and the processors that other programs held meanwhile."""
         ours = {os.getpid()}.union(*(each.family for each in (*self.asked, *self.serving)))
         with thawed([each for each in (*self.asked, *self.serving) if each.frozen]):
             busy, own = machine.busy_seconds(), machine.cpu_seconds(ours)
@@ -275,7 +275,7 @@ class Turn:
 
 
 def quietest(turn: Turn, seconds: float) -> tuple[float, float]:
-    """The least disturbed of some tries."""
+    """The least disturbed of several tries."""
     best = turn.take(seconds)
     for _ in range(REPEATS):
         if best[1] > QUIET:
@@ -294,7 +294,7 @@ def thawed(peers: Sequence[Process]) -> Iterator[None]:
 
 
 def start_times(trials: int, advanced: Callable[[int], None]) -> dict[str, list[float]]:
-    """Seconds until the first observation: of a cached spec, and of the prefix it stands for."""
+    """Seconds until the first observation: with a cached spec, and with its prefix."""
     if local_channel.OWN not in local_channel.versions():
         raise SystemExit(f"a channel needs a CPython {local_channel.OWN} to copy: none found")
     folder = foreign_prefixes.cache() / "isolation"
@@ -340,7 +340,7 @@ def judge(rates: Rates | None, times: dict[str, list[float]] | None) -> Iterator
 
 
 def main() -> int:
-    """Measures, prints a verdict for each goal; returns 1 when one is missed."""
+    """Measures and prints a verdict for each goal; returns 1 if one is missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("parts", nargs="*", help="of steps, start (default: both)")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
@@ -370,7 +370,7 @@ def main() -> int:
             print(f"{each.median:>12,.0f} steps/s ({each.low:,.0f} to {each.high:,.0f}) {name}")
     outside = spread(rates.outside) if rates is not None else None
     if outside is not None and outside.high > QUIET:
-        print(f"disturbed: {outside.median:.2f} processors were busy elsewhere")
+        print(f"disturbed: other programs held {outside.median:.2f} processors")
     print(f"load {load} to {machine.load_average()}")
     if options.json:
         goals = [asdict(each) | {"passed": each.passed} for each in verdicts]

@@ -16,7 +16,7 @@ from envring.bench.measuring.results import Document
 from envring.bench.reporting import markdown, plot
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
-# The tables have everything; a picture of it all would be as long as a street.
+# The tables have everything; a picture of all cells would be too long.
 PICTURED = ("null", "cartpole")
 SHOWN = (
     *("envring", "async", "sync", "sb3-subproc", "tianshou-shmem"),
@@ -42,13 +42,13 @@ def filled(page: str, found: Document, picture: str, baseline: str = "async") ->
     """The page with the tables of `found` in their place.
 
     Args:
-        page: What it says now.
+        page: Its present text.
         found: The run.
         picture: The address of its picture, seen from the page.
         baseline: The peer that the others are compared with.
 
     Raises:
-        ValueError: if there is not exactly one place for them.
+        ValueError: if the page does not have exactly one place for them.
     """
     return _placed(page, f"![What was measured]({picture})\n\n{markdown.document(found, baseline)}")
 
@@ -96,7 +96,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, help="what `envring bench --json` wrote")
     parser.add_argument("--page", type=Path, default=PAGE, help="default: docs/benchmarks.md")
-    parser.add_argument("--baseline", default="async", help="whom the others are compared with")
+    parser.add_argument(
+        "--baseline", default="async", help="the peer that the others are compared with"
+    )
     options = parser.parse_args()
     found = results.read(options.run)
     picture = options.page.with_suffix(".png")
@@ -105,7 +107,7 @@ def main() -> int:
     text = summarised(page, found, options.baseline)
     rest = filled(tables.read_text(encoding="utf-8"), found, picture.name, options.baseline)
     plot.draw(picture, pictured(found), baseline=options.baseline)
-    with Image.open(picture) as drawn:  # a fourth of the bytes
+    with Image.open(picture) as drawn:  # a quarter of the bytes
         drawn.convert("RGB").quantize(128).save(picture, optimize=True)
     options.page.write_text(text, encoding="utf-8")
     tables.write_text(rest, encoding="utf-8")

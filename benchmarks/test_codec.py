@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Infos as bytes and back: the codec beside marshal and pickle, which cannot be used for it."""
+"""Infos as bytes and back: the codec beside marshal and pickle, which cannot replace it."""
 
 import contextlib
 import functools
@@ -21,7 +21,7 @@ INFOS = {
 }
 WAYS = {
     "codec": (codec.dumps, codec.loads),
-    # writes arrays as bare bytes, and reads what executes
+    # writes arrays as bare bytes, and can load code
     "marshal": (lambda value: marshal.dumps(value, 2), marshal.loads),
     "pickle": (functools.partial(pickle.dumps, protocol=2), pickle.loads),
 }

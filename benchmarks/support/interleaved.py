@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Slices of several sides by turns in one process, so that what drifts meets all of them alike."""
+"""Slices of several sides by turns in one process, so that drift affects all of them alike."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from envring.bench.measuring.samples import QUIET
 
 # Takes a slice of about so many seconds and returns the seconds of one operation.
 Take = Callable[[float], float]
-# Makes a side ready; leaving it takes everything away again.
+# Makes a side ready; leaving it cleans up.
 Side = Callable[[], AbstractContextManager[Take]]
 
 
@@ -26,7 +26,7 @@ class Samples:
 
     Attributes:
         seconds: of one operation, by side, one value a round.
-        outside: processors that were busy with anything else meanwhile; None where unknown.
+        outside: processors that other programs kept busy meanwhile; None if unknown.
     """
 
     seconds: Mapping[str, list[float]]
@@ -51,10 +51,10 @@ def advancing(
     """Takes slices by advancing many times at once.
 
     Args:
-        advance: Goes on so many times; the first ones of a slice are not timed: they wake what
-            slept.
+        advance: Runs so many operations; the first ones of a slice are not timed: they wake
+            sleepers.
         begin: Called between those and the timed ones.
-        count: How many operations so many timed ones were.
+        count: Turns the number of timed advances into operations.
     """
     clock = time.perf_counter
 
@@ -75,14 +75,13 @@ def advancing(
 
 
 def measure(sides: Mapping[str, Side], rounds: int, seconds: float) -> Samples:
-    """Takes one slice of each side a round; who begins changes from round to round.
+    """Takes one slice of each side per round; another side begins each round.
 
-    For each round that was disturbed another one is taken, as often as there are rounds; the
-    quietest of all count.
+    A disturbed round is repeated, at most as often as there are rounds; the quietest count.
 
     Args:
         sides: By name; all are made ready before anything is timed, and live until the end.
-        rounds: How many rounds count; one more goes before them.
+        rounds: How many rounds count; one more is taken before them.
         seconds: Length of a slice.
     """
     names = list(sides)
@@ -91,7 +90,7 @@ def measure(sides: Mapping[str, Side], rounds: int, seconds: float) -> Samples:
         takes = {name: stack.enter_context(open_side()) for name, open_side in sides.items()}
         for take in takes.values():
             take(seconds)
-        # pytest's own objects are many: they would be looked through in the middle of a slice
+        # pytest has many objects: a collection in the middle of a slice would go through them
         gc.collect()
         gc.freeze()
         stack.callback(gc.unfreeze)
@@ -122,7 +121,7 @@ class _Round:
     Attributes:
         seconds: of one operation, by side.
         elapsed: Wall time.
-        others: CPU time of everybody else meanwhile; None where unknown.
+        others: CPU seconds of other programs meanwhile; None if unknown.
     """
 
     seconds: dict[str, float]
@@ -131,7 +130,7 @@ class _Round:
 
     @property
     def share(self) -> float:
-        """Processors that were busy with anything else."""
+        """Processors that other programs kept busy."""
         return (self.others or 0.0) / self.elapsed
 
     @property
@@ -141,6 +140,6 @@ class _Round:
 
 
 def _own_cpu_seconds(family: Iterable[int]) -> float:
-    """CPU time of these processes, and of children that have ended."""
+    """CPU seconds of these processes, and of children that have ended."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     return machine.cpu_seconds(family) + ended.ru_utime + ended.ru_stime

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What `isolation.py` measures, each in a process of its own and in the interpreter it belongs to.
+"""The peers of `isolation.py`, each in a process of its own and in its own interpreter.
 
     isolation_peer.py bare ENV NUM_ENVS             loop over envs of this interpreter
     isolation_peer.py portal NAME PORT              Portal-Env's client
@@ -7,9 +7,9 @@
     isolation_peer.py single ENV PREFIX             RingEnv
     isolation_peer.py start ENV prefix:P|micromamba:P   start, reset and close, once
 
-It says that it is ready, then answers each line on stdin that holds a number of seconds with the
-steps it made meanwhile. ENV is a registered id or FILE.py:FUNCTION. A reset takes its time and is
-no step.
+It says that it is ready, then answers each line on stdin, a number of seconds, with the steps that
+it made in that time. ENV is a registered id or FILE.py:FUNCTION. A reset takes time but is not a
+step.
 """
 
 import itertools
@@ -37,7 +37,7 @@ def make_here(env):
 
 
 class Bare:
-    """A loop over envs; as in a vector env, actions are numpy integers where there are several."""
+    """A loop over envs; several get actions as numpy integers, as in a vector env."""
 
     def __init__(self, env, num_envs):
         import numpy as np
@@ -120,7 +120,7 @@ class Ring:
             flags.append((terminated, truncated))
         resets = 0
         for terminated, truncated in flags:
-            resets += self.ended  # who ended in one batch spends the next on its reset
+            resets += self.ended  # an env that ended in one batch spends the next on its reset
             self.ended = int((terminated | truncated).sum())
         return batches * self.num_envs - resets
 
@@ -138,7 +138,7 @@ PEERS = {"bare": Bare, "portal": portal, "ring": Ring, "single": single}
 
 
 def measure(peer, seconds):
-    """Steps for some time; the first tenth is not counted, it wakes what slept."""
+    """Steps for some time; the first tenth is not counted, it wakes sleeping processes."""
     clock = time.perf_counter
     start, batches = clock(), 0
     while batches < 2 or clock() - start < seconds / 10:
@@ -154,7 +154,7 @@ def measure(peer, seconds):
 
 
 def start_once(env, launcher):
-    """Seconds from the call to the first observation, in a process that has done it never."""
+    """Seconds from the call to the first observation, in a process that has never done it."""
     import envring
 
     say(ready=True)
@@ -185,5 +185,5 @@ def main(kind, *arguments):
 
 if __name__ == "__main__":
     replies = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what envs print is no answer
+    os.dup2(2, 1)  # what envs print must not mix with answers
     main(*sys.argv[1:])

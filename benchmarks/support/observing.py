@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Envs that do nothing but what a group is about."""
+"""Envs that do only what a group measures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from envring.bench.workloads import NullEnv
 
 
 class Observing(NullEnv):
-    """Hands out one uint8 array of a given shape."""
+    """Returns one uint8 array of a given shape."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.observation_space = gymnasium.spaces.Box(0, 255, shape, np.uint8)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How many times as fast our side of a group is as another: of a run, and of several runs."""
+"""The speed of our side of a group over that of another: of a run, and of several runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MOST_FREE = 10  # degrees of freedom: more are taken as so many
 
 
 def by_round(seconds: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
-    """How many times as fast our side was as each other one of a group, in each round.
+    """The speed of our side of a group over that of each other one, in each round.
 
     Args:
         seconds: of one operation by side, one value a round. The first side is ours.
@@ -27,15 +27,15 @@ def by_round(seconds: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
 
 
 def of_run(rounds: Sequence[float], unseen: float = 0.0) -> Interval:
-    """The median of a run's rounds with the 95 % interval that their order gives.
+    """The median of a run's rounds with the 95 % interval that their ranks give.
 
-    It supposes nothing of how rounds scatter, and up to a quarter of them may be disturbed however
-    much. What a whole run shares they cannot show: for that there are `Runs`. With less than six
-    rounds it is all of them.
+    It assumes nothing about how rounds scatter, and up to a quarter of them may be disturbed by any
+    amount. It cannot show what all rounds of a run share: see `Runs`. With fewer than six rounds it
+    spans all of them.
 
     Args:
         rounds: Ratios, at least one.
-        unseen: What the run may be off by as a whole, as
+        unseen: By how much the run as a whole may be off, as
             `envring.bench.measuring.stats.allowance` has it.
     """
     ordered, count = sorted(rounds), len(rounds)
@@ -54,15 +54,15 @@ def of_run(rounds: Sequence[float], unseen: float = 0.0) -> Interval:
 class Runs:
     """The same ratio in several runs, each a process of its own.
 
-    Rounds of one run share its luck: where its memory lies, which processor its workers were woken
-    on, how fast the machine was in that minute. What two runs differ by is known only from runs.
+    The rounds of one run share its memory addresses, the processors on which its workers were
+    woken, and the speed of the machine in that minute. Only several runs show how much runs differ.
     """
 
     each: tuple[Interval, ...]
 
     @property
     def overall(self) -> Interval:
-        """The median of the runs, with an interval that holds what runs differ by."""
+        """The median of the runs, with an interval that includes how much runs differ."""
         count = len(self.each)
         middle = statistics.median(run.median for run in self.each)
         scatter = max(_between([self]), self._within()) / count
@@ -73,7 +73,7 @@ class Runs:
         return Runs(self.each + other.each)
 
     def over(self, other: Runs) -> Interval:
-        """How these runs compare with others: 1 where nothing has changed."""
+        """The ratio of these runs to others: 1 if nothing has changed."""
         counts = len(self.each), len(other.each)
         between = _between([self, other])
         scatter = sum(max(between, runs._within()) / len(runs.each) for runs in (self, other))
@@ -81,7 +81,7 @@ class Runs:
         return _around(middle, _quantile(sum(counts) - 2) * math.sqrt(scatter), sum(counts))
 
     def _within(self) -> float:
-        """The variance of a run's logarithm that its rounds let expect: of the median run."""
+        """The variance of a run's logarithm, estimated from its rounds; of the median run."""
         return statistics.median(
             (math.log(run.high / run.low) / (2 * NORMAL)) ** 2 for run in self.each
         )
@@ -92,12 +92,12 @@ def _around(middle: float, reach: float, count: int) -> Interval:
 
 
 def _quantile(free: int) -> float:
-    """Without a second run there is only what rounds say, and rounds are many."""
+    """The 97.5 % quantile; without a second run there are only the rounds, which are many."""
     return NORMAL if free < 1 else student(min(free, _MOST_FREE))
 
 
 def _between(sets: Iterable[Runs]) -> float:
-    """The variance of a run's logarithm by what the runs of each set differ by."""
+    """The variance of a run's logarithm, estimated from the differences within each set."""
     squares, free = 0.0, 0
     for runs in sets:
         logs = [math.log(run.median) for run in runs.each]

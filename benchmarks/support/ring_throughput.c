@@ -3,8 +3,8 @@
  *   ring_throughput ring|pipe RECORD_BYTES SECONDS
  *
  * One process writes records, another reads them, through a ring of a segment's size or through a
- * pipe. Prints the nanoseconds that a record took. Both yield when there is nothing to do, as
- * nobody rings here: it is the ring that is measured, not the doorbell.
+ * pipe. Prints the nanoseconds that a record took. Both yield when there is nothing to do, since
+ * the ring is measured here, not the doorbell.
  */
 #include <errno.h>
 #include <sched.h>

@@ -23,7 +23,7 @@ STEPPERS = (*VECTOR_ENVS, "bare")
 
 
 def stepping(workload: Workload, num_envs: int) -> dict[str, Side]:
-    """Steps of whole batches; one operation is an env step, and a reset is none."""
+    """Steps of whole batches; one operation is an env step, and a reset does not count."""
 
     def side(name: str) -> Side:
         @contextmanager
@@ -46,7 +46,7 @@ def stepping(workload: Workload, num_envs: int) -> dict[str, Side]:
 def sending(
     make: Callable[[], gymnasium.Env[Any, Any]], num_envs: int, actions: Any
 ) -> dict[str, Side]:
-    """Steps with one batch of actions in the form that it comes in; one operation is a batch."""
+    """Steps with one batch of actions, in the form given; one operation is a batch."""
 
     def side(name: str) -> Side:
         @contextmanager
@@ -64,12 +64,12 @@ def sending(
 
 
 def starting(make: Callable[[], gymnasium.Env[Any, Any]], num_envs: int) -> dict[str, Side]:
-    """Construction alone."""
+    """Only the construction."""
     return _once(make, num_envs, timed=0)
 
 
 def closing(make: Callable[[], gymnasium.Env[Any, Any]], num_envs: int) -> dict[str, Side]:
-    """The close of envs that were reset, alone."""
+    """Only the close of envs that were reset."""
     return _once(make, num_envs, timed=1)
 
 

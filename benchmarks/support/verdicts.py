@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What has become of ratios since a baseline, and the baseline's own form."""
+"""How ratios have changed since a baseline, and the baseline's format."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from envring.bench.measuring.stats import Interval, allowance
 from support.ratios import Runs, by_round, of_run
 
-MAY_LOSE = 0.05  # what our side may be slower by before anybody is stopped
+MAY_LOSE = 0.05  # by how much our side may be slower before a comparison fails
 
 Found = dict[tuple[str, str], Runs]  # by group and the side compared with
 
@@ -21,9 +21,9 @@ class Run:
     """One run of pytest.
 
     Attributes:
-        ratios: What it found.
+        ratios: The ratios that it measured.
         tests: The ids of the tests of each group.
-        outside: Processors that were busy with other things in the worst group.
+        outside: Processors that other programs kept busy, in the worst group.
     """
 
     ratios: Found
@@ -33,7 +33,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What has become of our side against one other.
+    """How our side has changed against one other.
 
     Attributes:
         group: The group.
@@ -41,7 +41,7 @@ class Verdict:
         then: The stored ratio.
         now: The ratio of now.
         change: now / then.
-        decides: Whether no other ratio of the group says it more precisely.
+        decides: Whether it is the group's most precise ratio.
     """
 
     group: str
@@ -53,7 +53,7 @@ class Verdict:
 
     @property
     def text(self) -> str:
-        """What can be said."""
+        """The verdict in words."""
         if self.change.low > 1:
             return "faster"
         if self.change.high < 1:
@@ -67,7 +67,7 @@ class Verdict:
 
     @property
     def lost(self) -> bool:
-        """Whether it clearly is."""
+        """Whether our side is clearly slower."""
         return self.decides and self.change.high < 1 - MAY_LOSE
 
 
@@ -79,7 +79,7 @@ def machine_class(hardware: Mapping[str, Any]) -> str:
 
 
 def read_run(report: Mapping[str, Any]) -> Run:
-    """What a report of pytest-benchmark says; groups of which it lacks a side are left out."""
+    """What a report of pytest-benchmark says, without groups that lack a side."""
     seconds: dict[str, dict[str, list[float]]] = {}
     tests: dict[str, list[str]] = {}
     outside, unseen = 0.0, {}
@@ -133,7 +133,7 @@ def as_json(found: Found) -> dict[str, dict[str, Any]]:
 
 
 def from_json(document: Mapping[str, Mapping[str, Any]]) -> Found:
-    """What `as_json` made."""
+    """Restore what `as_json` made."""
     return {
         (group, base): Runs(tuple(Interval(**run) for run in ratio["runs"]))
         for group, bases in document.items()

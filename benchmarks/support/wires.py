@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Two processes and what they signal each other with: the doorbells of a segment, or two pipes."""
+"""Two processes that signal each other with the doorbells of a segment or with two pipes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ANSWER_SECONDS = 10.0
 
 
 def doorbell(spin: float, cpus: tuple[int, int]) -> Side:
-    """A batch of no work: the command ring and bell to a worker, its sequence and bell back.
+    """An empty batch: the command ring and bell to a worker, its sequence and bell back.
 
     Args:
         spin: Seconds that both spin before they sleep.
@@ -107,7 +107,7 @@ def _start(target: Callable[..., None], *arguments: Any) -> Any:
 
 
 def _end(process: Any) -> None:
-    """Waits for a process that was told to end, and makes sure that it has."""
+    """Waits for a process that was told to end, and kills it if it does not."""
     process.join(ANSWER_SECONDS)
     process.kill()
     process.join()

@@ -109,5 +109,5 @@ def test_a_disturbed_machine_is_told(command, capsys):
 
 def test_a_baseline_of_another_format_is_refused(command, tmp_path):
     (tmp_path / "stored.json").write_text('{"format": 99}')
-    with pytest.raises(SystemExit, match="no baseline of format 1"):
+    with pytest.raises(SystemExit, match="not a baseline of format 1"):
         command("compare", made_up(THEN))
