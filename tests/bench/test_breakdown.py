@@ -148,14 +148,16 @@ def test_recorded_steps_return_what_steps_return(envs):
 
 
 def test_recording_leaves_no_trace_in_the_envs(envs):
-    host = envs._batcher
-    before = set(vars(host))
+    batcher = envs._batcher
+    before = set(vars(batcher))
     recorder = Recorder(envs)
     with recorder:
         recorder.step(ZEROS)
-        assert host.segment.core.timed
-    assert set(vars(host)) == before
-    assert not host.segment.core.timed
+        assert batcher.segment.core.timed
+        assert batcher.observer is recorder
+    assert set(vars(batcher)) == before
+    assert not batcher.segment.core.timed
+    assert batcher.observer is None
     envs.step(ZEROS)
     assert recorder.batches == len(recorder.latest().called) == 1
 

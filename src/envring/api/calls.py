@@ -160,7 +160,8 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
                 self._state = _IDLE  # first: a batch that Ctrl-C cuts off must not be taken twice
                 results = batcher.take_step()
                 if results is not None:
-                    return *results, {}
+                    observations, rewards, terminations, truncations = results
+                    return observations, rewards, terminations, truncations, {}
                 self._state = _STEPPING
             reply = self._await(batcher, _STEPPING, "step", timeout)
             rewards, terminations, truncations = batcher.outcomes()

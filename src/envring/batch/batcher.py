@@ -19,6 +19,7 @@ from envring._foreign.envring_worker.loop import FINAL_NONE, FINAL_SLAB
 from envring.batch.actions import ActionSender, slab_bytes
 from envring.batch.infos import InfoAssembler
 from envring.batch.layout import ALIGNMENT, Layout
+from envring.batch.observer import Observer
 from envring.batch.space_data import restore_value
 from envring.batch.spaces import VectorSpaces
 from envring.core import _core
@@ -56,6 +57,9 @@ class Batcher:
         slots: how many batches of large observations may be handed out in place at a time; None
             for as many as fit 256 MiB.
         add_info: an overridden `_add_info`, or None.
+
+    Attributes:
+        observer: is told of each step of a vector env, if it is not None.
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class Batcher:
         self.pool = pool
         self.num_envs = n = pool.num_envs
         self.copy = copy
+        self.observer: Observer | None = None
         self._add_info = add_info
         self._obs = Layout(spaces.single_observation_space)
         action = Layout(spaces.single_action_space)
@@ -97,6 +102,7 @@ class Batcher:
         self._copy_dynamic = copy and not pool.detaches
         # observations of dynamic spaces are collected, which the short way does not do
         self._path = None if self._dynamic else self._short_path()
+        self._take_path = self._path if add_info is None else None
         self._slot = 0
         # What copy=False hands out: always the same objects.
         self._shared_obs = self._obs.build(self._leaf_values(self.segment.slot_arrays(0)[0]))
@@ -145,6 +151,8 @@ class Batcher:
         Raises:
             ActionError: the actions do not fit; nothing was started.
         """
+        if self.observer is not None:
+            self.observer.step_started()
         if self._path is not None:
             slot = self._path.start(actions)
             if slot >= 0:
@@ -168,15 +176,22 @@ class Batcher:
 
         None if the batch has more than these: then `collect` has it all.
         """
-        if self._path is None or self._add_info is not None:
+        path, observer, began = self._take_path, self.observer, 0
+        if path is None:
             return None
-        outcomes = self._path.take(self._slot)
+        if observer is not None:
+            began = time.monotonic_ns()
+        outcomes = path.take(self._slot)
         if outcomes is None:
             return None
-        if not self.copy:
-            return self._shared_obs, *outcomes
-        arrays = self._reader.observations(self._take_slot())
-        return self._obs.build(arrays), *outcomes
+        if self.copy:
+            observations = self._obs.build(self._reader.observations(self._take_slot()))
+        else:
+            observations = self._shared_obs
+        if observer is not None:
+            observer.arrays_taken(time.monotonic_ns() - began)
+        rewards, terminations, truncations = outcomes
+        return observations, rewards, terminations, truncations
 
     def take_single_step(self) -> tuple[Any, float, bool, bool] | None:
         """As `take_step`, of env 0 alone, copied."""
@@ -246,17 +261,24 @@ class Batcher:
 
     def observations(self, reply: Reply | None) -> Any:
         """The batch's observations, in the space's structure."""
-        if not self.copy:
+        observer, began = self.observer, 0
+        if observer is not None:
+            began = time.monotonic_ns()
+        if self.copy:
+            arrays = self._reader.observations(self._take_slot())
+            if self._dynamic:
+                if reply is not None:
+                    self._take_dynamic(reply)
+                arrays = self._leaf_values(arrays)
+            observations = self._obs.build(arrays)
+        else:
             if reply is not None and reply.dynamic:
                 self._take_dynamic(reply)
                 self._refresh_shared()
-            return self._shared_obs
-        arrays = self._reader.observations(self._take_slot())
-        if not self._dynamic:
-            return self._obs.build(arrays)
-        if reply is not None:
-            self._take_dynamic(reply)
-        return self._obs.build(self._leaf_values(arrays))
+            observations = self._shared_obs
+        if observer is not None:
+            observer.arrays_taken(time.monotonic_ns() - began)
+        return observations
 
     def single_observation(self, reply: Reply | None) -> Any:
         """Env 0's observation alone, copied."""
@@ -280,7 +302,12 @@ class Batcher:
 
     def outcomes(self) -> tuple[Any, Any, Any]:
         """(rewards, terminations, truncations) of the batch. Before `observations`."""
-        return self._reader.outcomes(self._slot)
+        if self.observer is None:
+            return self._reader.outcomes(self._slot)
+        began = time.monotonic_ns()
+        outcomes = self._reader.outcomes(self._slot)
+        self.observer.arrays_taken(time.monotonic_ns() - began)
+        return outcomes
 
     def infos(self, reply: Reply | None) -> dict[str, Any]:
         """The batch's infos as Gymnasium batches them."""

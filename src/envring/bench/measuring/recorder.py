@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -13,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from envring.api.vector import RingVectorEnv
+from envring.batch.observer import Observer
 
 PARTS = ("env", "copying", "signalling", "waiting", "imbalance", "caller")
 
 Moments = npt.NDArray[np.int64]
 
 _CALLER, _WORKER = 4, 4  # words of CallerPort.moments: of the caller, and of each worker
-_HANDING_OUT = ("take_step", "outcomes", "observations")  # of Batcher: the batch's arrays
 _PATIENCE = 1.0  # seconds at most until the workers of the last batch have rung
 
 
@@ -116,16 +115,17 @@ class Recorder:
 
     def __init__(self, envs: RingVectorEnv[Any, Any], capacity: int = 1024) -> None:
         """Allocates the rows."""
-        host = envs._batcher
-        if host is None:
+        batcher = envs._batcher
+        if batcher is None:
             raise ValueError("these envs are closed, so there is nothing to record")
-        if not host.pool.compiled:
+        if not batcher.pool.compiled:
             raise ValueError('step_loop="reference" does not measure times; leave it out to record')
         self.envs = envs
         self.recording = 0.0
-        self._host: Any = host
-        self._core = host.segment.core
-        self._port = getattr(host.pool, "port", None)  # none where envs are in this process
+        self._batcher = batcher
+        self._before: Observer | None = None
+        self._core = batcher.segment.core
+        self._port = getattr(batcher.pool, "port", None)  # none where envs are in this process
         self._workers = max(envs.num_workers, 1)
         width = _CALLER + _WORKER * self._workers
         self._rows = np.zeros((capacity, width), np.int64)
@@ -142,16 +142,7 @@ class Recorder:
 
     def __enter__(self) -> Self:
         """Begins to record."""
-        host = self._host
-        start = host.start_step
-
-        def start_step(actions: Any) -> None:
-            self._handed = time.monotonic_ns()
-            start(actions)
-
-        host.start_step = start_step
-        for name in _HANDING_OUT:
-            setattr(host, name, self._counted(getattr(host, name)))
+        self._before, self._batcher.observer = self._batcher.observer, self
         self._core.set_timed(True)
         self._since = 0
         return self
@@ -167,8 +158,7 @@ class Recorder:
             self._totals["caller"] += (time.monotonic_ns() - self._since) * 1e-9
         self._note_finish()
         self._core.set_timed(False)
-        for name in ("start_step", *_HANDING_OUT):
-            vars(self._host).pop(name, None)
+        self._batcher.observer = self._before
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, Any]:
         """`RingVectorEnv.step`, recorded."""
@@ -191,16 +181,13 @@ class Recorder:
         self.recording += (self._since - returned) * 1e-9
         return results
 
-    def _counted(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        clock = time.monotonic_ns
+    def step_started(self) -> None:
+        """The batcher got the actions."""
+        self._handed = time.monotonic_ns()
 
-        def counted(*arguments: Any) -> Any:
-            start = clock()
-            result = function(*arguments)
-            self._copied += clock() - start
-            return result
-
-        return counted
+    def arrays_taken(self, nanoseconds: int) -> None:
+        """The batcher handed arrays out."""
+        self._copied += nanoseconds
 
     def _take_own(self, row: Moments) -> None:
         """The moments of a batch that was stepped in this process."""
