@@ -36,7 +36,7 @@ from faults.processes import assert_usable
         [None, None, None],
         "abc",
         {"a": 1},
-        object(),
+        pytest.param(object(), id="object()"),
         [1, 2, [3, 4]],
         np.array([1, 2, 3], dtype=complex),
     ],

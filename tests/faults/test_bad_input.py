@@ -249,7 +249,7 @@ def test_set_attr_of_a_wrong_length(envs: Any) -> None:
         {"observation_mode": "some"},
         {"context": "teleport"},
         {"max_concurrency": 0},
-        {"worker": lambda *arguments: None},
+        pytest.param({"worker": lambda *arguments: None}, id="{'worker': <function>}"),
     ],
     ids=repr,
 )
