@@ -33,9 +33,8 @@ from envring.launchers import environment
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
-import foreign_prefixes  # noqa: E402
-import local_channel  # noqa: E402
-from foreign_prefixes import Recipe  # noqa: E402
+from support import foreign_prefixes, local_channel  # noqa: E402
+from support.foreign_prefixes import Recipe  # noqa: E402
 
 PEER = str(HERE / "support" / "isolation_peer.py")
 BOX = f"{HERE / 'support' / 'isolation_env' / 'env_main.py'}:make"

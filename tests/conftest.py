@@ -13,9 +13,9 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import hypothesis
 import pytest
 
-from books import Books
+from support.books import Books
 
-pytest_plugins = ["foreign_plugin"]
+pytest_plugins = ["support.foreign_plugin"]
 
 # who starts a test run in the background has it ignore Ctrl-C, and all that it starts with it
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -13,8 +13,8 @@ from containers import engines, image
 from envring import InterpreterError, RingVectorEnv
 from envring.launchers.base import Needs
 from envring.launchers.docker import Docker
-from faults.processes import wait_until
-from launchers.conformance import LauncherConformance, SandboxConformance, game
+from support.launcher_conformance import LauncherConformance, SandboxConformance, game
+from support.processes import wait_until
 
 if "ENVRING_CONTAINERS" not in os.environ:
     pytest.skip("NO CONTAINER IS TRIED: that is make test-containers", allow_module_level=True)

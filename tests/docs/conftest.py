@@ -3,7 +3,7 @@
 
 import pytest
 
-import local_channel
+from support import local_channel
 
 
 @pytest.hookimpl(trylast=True)

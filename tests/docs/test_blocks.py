@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-import local_channel
 from docs import pages
 from envring.prefixes import spec
+from support import local_channel
 
 OLD = "gym-0.21"
 # what a block may need, and the test puts there

@@ -11,7 +11,7 @@ import pytest
 from envring import RingVectorEnv
 from envring.testing import deadline
 from envring.testing.conformance_base import quiet
-from faults.processes import counting_fns
+from support.processes import counting_fns
 
 HOMES = [(0, "compiled"), (0, "reference"), (2, "compiled"), (2, "reference")]
 

@@ -11,7 +11,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, Tuple
 
 from envring import ActionError, RingVectorEnv
 from envring.testing import SpaceEnv, assert_same_batch
-from faults.processes import assert_usable
+from support.processes import assert_usable
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, Text, Tuple
 from envring import EnvFnError, EnvringError, ObservationError, RingVectorEnv
 from envring.testing import CountingEnv, ScriptedEnv, SpaceEnv, assert_same_batch, example_spaces
 from envring.testing.conformance_base import quiet
-from faults.processes import assert_usable, counting_fns
+from support.processes import assert_usable, counting_fns
 
 ZEROS = np.zeros(2, np.float32)
 

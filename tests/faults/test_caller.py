@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from faults.processes import CONTEXTS, Caller, assert_gone, read_pid
+from support.processes import CONTEXTS, Caller, assert_gone, read_pid
 
 PRELUDE = """
     import os, sys, time, signal, threading
     import numpy as np
     from envring import RingVectorEnv
     from envring.testing import *
-    from faults.processes import counting_fns
+    from support.processes import counting_fns
 """
 END = 2.0
 

@@ -20,7 +20,7 @@ from envring import ConcurrentCallError, RingEnv, RingVectorEnv
 from envring.testing import CountingEnv, GatedEnv, HangingEnv, SpaceEnv, assert_same_batch
 from envring.testing.conformance_base import quiet
 from envring.workers.handle import WorkerHandle
-from faults.processes import CONTEXTS, assert_gone, counting_fns, read_pid
+from support.processes import CONTEXTS, assert_gone, counting_fns, read_pid
 
 IMAGE = Box(0, 255, (128, 128, 4), np.uint8)
 

@@ -12,7 +12,7 @@ import pytest
 from envring import EnvringError, RingVectorEnv
 from envring.testing import CountingEnv, FailingEnv, HangingEnv, NoisyEnv
 from envring.testing.conformance_base import quiet
-from faults.processes import CONTEXTS, Caller, assert_gone, counting_fns, read_pid
+from support.processes import CONTEXTS, Caller, assert_gone, counting_fns, read_pid
 
 
 def holds_a_lock() -> BaseException:

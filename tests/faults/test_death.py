@@ -16,7 +16,7 @@ import pytest
 from envring import EnvringError, LaunchError, RingVectorEnv, WorkerDied
 from envring.testing import CountingEnv, DyingEnv, GatedEnv, HangingEnv, assert_same_batch
 from envring.testing.conformance_base import quiet
-from faults.processes import CONTEXTS, assert_gone, counting_fns, read_pid, wait_until
+from support.processes import CONTEXTS, assert_gone, counting_fns, read_pid, wait_until
 
 # Promised are 0.2 s; this machine may be busy.
 SOON = 1.0

@@ -34,7 +34,7 @@ from envring import (
     WorkerTimeout,
 )
 from foreign.home import FILE, plain
-from foreign_prefixes import interpreter
+from support.foreign_prefixes import interpreter
 
 HERE = Path(__file__).parent
 # an ELF file for a machine that this is not

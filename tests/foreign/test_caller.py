@@ -8,8 +8,8 @@ import signal
 
 import pytest
 
-from faults.processes import Caller, assert_gone
-from foreign_prefixes import VERSIONS
+from support.foreign_prefixes import VERSIONS
+from support.processes import Caller, assert_gone
 
 PRELUDE = """
     import os, signal, sys

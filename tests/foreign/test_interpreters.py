@@ -19,7 +19,7 @@ from envring.testing.conformance_base import quiet, same_results
 from envring.workers import foreign
 from foreign.home import Home, both, in_order, plain, running
 from foreign.plain_envs import ACCENTED
-from foreign_prefixes import VERSIONS
+from support.foreign_prefixes import VERSIONS
 
 MODES = ["NextStep", "SameStep", "Disabled"]
 # (class, style of infos, ending)

@@ -65,7 +65,7 @@ def test_every_interpreter_at_once(foreign_python):
 
 
 def envring_has(version: str) -> bool:
-    from foreign_prefixes import interpreter
+    from support.foreign_prefixes import interpreter
 
     return interpreter(version) is not None
 

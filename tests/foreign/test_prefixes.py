@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-import foreign_prefixes
-from foreign_prefixes import MATRIX, RECIPES, VERSIONS, Recipe
+from support import foreign_prefixes
+from support.foreign_prefixes import MATRIX, RECIPES, VERSIONS, Recipe
 
 SHOW = """
 import sys, numpy
@@ -82,11 +82,13 @@ def test_failed_build_shows_the_end_of_its_log(small):
 
 def test_builds_of_several_processes_wait_for_each_other(small):
     """The second finds what the first has built."""
-    script = "import foreign_prefixes as f, sys; f.RECIPES['good'] = f.Recipe('3.9', {!r}); "
+    script = (
+        "from support import foreign_prefixes as f; f.RECIPES['good'] = f.Recipe('3.9', {!r}); "
+    )
     script += "print(f.build('good').stat().st_ino)"
     packages = RECIPES["good"].packages
     argv = [sys.executable, "-c", script.format(packages)]
-    environ = {**os.environ, "PYTHONPATH": str(Path(foreign_prefixes.__file__).parent)}
+    environ = {**os.environ, "PYTHONPATH": str(Path(foreign_prefixes.__file__).parents[1])}
     builders = [
         subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=environ) for _ in range(3)
     ]

@@ -12,12 +12,12 @@ from pathlib import Path
 import gymnasium
 import numpy
 
-import local_channel
 from envring.launchers.base import Launcher, Sandbox
 from envring.launchers.micromamba import Micromamba
 from envring.launchers.prefix import Prefix, Python
 from envring.launchers.uv import Uv
 from launchers.running import link_python
+from support import local_channel
 
 # where the launchers below keep what they make; set for the process that remakes one
 FOLDER = "ENVRING_TEST_PLACES"

@@ -3,11 +3,11 @@
 
 import pytest
 
-import local_channel
 from envring.errors import LauncherError
 from envring.launchers import sandbox
 from launchers import places
-from launchers.conformance import LauncherConformance, SandboxConformance
+from support import local_channel
+from support.launcher_conformance import LauncherConformance, SandboxConformance
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +58,7 @@ class TestSandboxes(_Named, SandboxConformance):
 
 def test_scripts_of_a_conda_prefix_have_run_before_its_workers(folder):
     from envring import RingVectorEnv
-    from launchers.conformance import game
+    from support.launcher_conformance import game
 
     envs = RingVectorEnv([game()], launcher=places.conda())
     try:

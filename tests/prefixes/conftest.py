@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-import local_channel
 from envring.testing import deadline
 from prefixes import kept
 from prefixes.solving import Solving
+from support import local_channel
 
 
 @pytest.hookimpl(trylast=True)

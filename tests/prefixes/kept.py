@@ -15,12 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest import mock
 
-import foreign_prefixes
-import local_channel
 from envring.api.portal import open_directory
 from envring.errors import EnvringError
 from envring.launchers.micromamba import Micromamba
 from envring.prefixes import recipes
+from support import foreign_prefixes, local_channel
 
 TESTED = tuple(each.name for each in recipes.available() if each.tested)
 BUILD_SECONDS = "600"

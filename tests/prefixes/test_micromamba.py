@@ -7,11 +7,11 @@ import subprocess
 
 import pytest
 
-import local_channel
 from envring.errors import SolveError
 from envring.launchers.micromamba import SURROUNDINGS, Micromamba
 from envring.prefixes.freeze import freeze
 from envring.prefixes.spec import this_platform
+from support import local_channel
 
 REAL = os.environ.get("MAMBA_EXE") or shutil.which("micromamba")
 

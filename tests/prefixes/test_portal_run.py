@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import envring
-import local_channel
+from support import local_channel
 
 SPEC = """
 name: ladder

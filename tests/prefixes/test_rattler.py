@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 import envring
-import local_channel
 from envring.errors import SolveError
 from envring.launchers.micromamba import SURROUNDINGS, Micromamba
 from envring.prefixes import cache
 from envring.prefixes.freeze import freeze
 from envring.prefixes.spec import this_platform
+from support import local_channel
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from books import Books
+from support.books import Books
 
 
 @pytest.fixture

@@ -12,12 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import codec_reader
-import plain_codec
 from envring._foreign.envring_worker.data import codec as worker_codec
 from envring.errors import UnsendableError
 from envring.transport import codec
-from plain_codec import differences
+from support import codec_reader, plain_codec
+from support.plain_codec import differences
 
 GROUPS = dict(plain_codec.all_values())
 

@@ -14,11 +14,10 @@ import tracemalloc
 import numpy as np
 import pytest
 
-import codec_reader
-import plain_codec
 from envring.errors import CodecError
 from envring.transport import codec
-from plain_codec import differences
+from support import codec_reader, plain_codec
+from support.plain_codec import differences
 
 SECONDS = float(os.environ.get("ENVRING_FUZZ", "0"))
 ROUNDS = 1500  # where no time is given

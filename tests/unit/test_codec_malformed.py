@@ -7,10 +7,10 @@ import tracemalloc
 import numpy as np
 import pytest
 
-import codec_reader
 from envring.errors import CodecError, EnvringError
 from envring.transport import codec
-from plain_codec import differences
+from support import codec_reader
+from support.plain_codec import differences
 
 
 def i4(number):

@@ -19,7 +19,7 @@ from envring._foreign.envring_worker.data.infos import (
 from envring.batch import infos as infos_module
 from envring.batch import templates as templates_module
 from envring.errors import InfoError
-from info_ring import Ring, assert_same, oracle
+from support.info_ring import Ring, assert_same, oracle
 
 
 class Tagged(np.ndarray):

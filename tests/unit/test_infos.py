@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from envring._foreign.envring_worker.data.infos import ODD
 from envring.errors import InfoError
-from info_ring import Ring, assert_same, crossed, oracle
+from support.info_ring import Ring, assert_same, crossed, oracle
 
 
 class Level(enum.IntEnum):

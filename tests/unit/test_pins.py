@@ -11,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-import foreign_prefixes
+from support import foreign_prefixes
 
 ROOT = Path(__file__).parents[2]
 RELEASES = os.environ.get("ENVRING_TEST_RELEASES", "lock")

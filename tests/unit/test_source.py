@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from foreign_prefixes import VERSIONS, interpreter
+from support.foreign_prefixes import VERSIONS, interpreter
 
 ROOT = Path(__file__).parents[2]
 WORKER = ROOT / "src/envring/_foreign/envring_worker"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from foreign_prefixes import VERSIONS
+from support.foreign_prefixes import VERSIONS
 from worker.interpreters import run_checks
 
 

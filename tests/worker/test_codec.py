@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-import plain_codec
 from envring.core import _core
 from envring.transport import codec
-from foreign_prefixes import VERSIONS
-from plain_codec import differences
+from support import plain_codec
+from support.foreign_prefixes import VERSIONS
+from support.plain_codec import differences
 
 FOREIGN = str(Path(_core.__file__).parents[1] / "_foreign")
 SECONDS = 50

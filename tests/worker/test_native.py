@@ -12,7 +12,7 @@ import pytest
 
 from envring import _foreign
 from envring.testing import deadline
-from foreign_prefixes import VERSIONS
+from support.foreign_prefixes import VERSIONS
 
 HERE = Path(__file__).parent
 FOREIGN = Path(_foreign.__file__).parent

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from foreign_prefixes import VERSIONS
+from support.foreign_prefixes import VERSIONS
 from worker.caller import FOREIGN, LIBRARY, Caller, Gone, source
 
 OLD_AND_NEW = ["2.7", "3.6", "3.13"]

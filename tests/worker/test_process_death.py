@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from envring.core import _core
-from faults.processes import assert_gone, wait_until
+from support.processes import assert_gone, wait_until
 from worker.caller import LIBRARY, Caller, source
 
 OLD_NEW = pytest.mark.parametrize("version", ["2.7", "3.6", "3.13"])

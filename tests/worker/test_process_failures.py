@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from foreign_prefixes import interpreter
+from support.foreign_prefixes import interpreter
 from worker.caller import LIBRARY, Caller, source
 
 OLD_NEW = pytest.mark.parametrize("version", ["2.7", "3.6", "3.13"])

@@ -8,7 +8,7 @@ import os
 import pytest
 
 from envring.core import _core
-from foreign_prefixes import VERSIONS
+from support.foreign_prefixes import VERSIONS
 from worker.caller import LIBRARY, Caller, source
 
 OLD_NEW = pytest.mark.parametrize("version", ["2.7", "3.6", "3.13"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from foreign_prefixes import MATRIX
+from support.foreign_prefixes import MATRIX
 from worker.interpreters import run_checks
 
 LIBRARIES = [name for name in MATRIX if name.startswith(("gym-", "gymnasium-"))]

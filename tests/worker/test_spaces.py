@@ -15,7 +15,7 @@ from envring.batch.space_data import UnknownSpace, build_space, restore_value
 from envring.errors import SpaceDataError
 from envring.testing import CustomSpace, assert_same_batch, example_spaces
 from envring.transport import codec
-from foreign_prefixes import VERSIONS
+from support.foreign_prefixes import VERSIONS
 from worker.interpreters import run_checks
 
 

@@ -2,7 +2,8 @@
 """Interpreters that are installed here, and virtual environments of theirs with old packages.
 
 Each environment is built once and kept in ``$ENVRING_TEST_CACHE``, else in
-``~/.cache/envring-tests``. ``python tests/foreign_prefixes.py [NAME...]`` builds and prints them.
+``~/.cache/envring-tests``. ``python -m tests.support.foreign_prefixes [NAME...]`` builds and prints
+them.
 """
 
 from __future__ import annotations

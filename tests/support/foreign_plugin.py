@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from foreign_prefixes import (
+from support.foreign_prefixes import (
     MATRIX,
     RECIPES,
     VERSIONS,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A conda channel made from the CPythons that are installed here, for tests without a network.
 
-`python tests/local_channel.py` makes it and prints its URL.
+`python -m tests.support.local_channel` makes it and prints its URL.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import foreign_prefixes
 from envring.prefixes import cache, lock
+
+from . import foreign_prefixes
 
 PLACEHOLDER = "/placeholder".ljust(255, "_")
 OWN = f"{sys.version_info[0]}.{sys.version_info[1]}"

@@ -24,7 +24,7 @@ from envring import EnvSource, RemoteEnvError, RingVectorEnv, SourceError, Worke
 from envring.launchers.base import Launcher
 from envring.testing import assert_same_batch, deadline
 from envring.testing.conformance_base import quiet
-from faults.processes import Caller, wait_until
+from support.processes import Caller, wait_until
 
 FILE = Path(__file__).with_name("plain_game.py")
 
