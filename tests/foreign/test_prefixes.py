@@ -82,10 +82,8 @@ def test_failed_build_shows_the_end_of_its_log(small):
 
 def test_builds_of_several_processes_wait_for_each_other(small):
     """The second finds what the first has built."""
-    script = (
-        "from support import foreign_prefixes as f; f.RECIPES['good'] = f.Recipe('3.9', {!r}); "
-    )
-    script += "print(f.build('good').stat().st_ino)"
+    script = "from support import foreign_prefixes as f; "
+    script += "f.RECIPES['good'] = f.Recipe('3.9', {!r}); print(f.build('good').stat().st_ino)"
     packages = RECIPES["good"].packages
     argv = [sys.executable, "-c", script.format(packages)]
     environ = {**os.environ, "PYTHONPATH": str(Path(foreign_prefixes.__file__).parents[1])}
