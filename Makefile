@@ -72,8 +72,10 @@ run: $(VENV)/.run ## build, install into .venv and compare throughput with Gymna
 
 # -- test ----------------------------------------------------------------------------------------
 
-test: $(VENV)/.dev ## build and run every test, the wheel's included
-	$(BIN)/python -m pytest $(ARGS)
+PARALLEL ?= -n auto
+
+test: $(VENV)/.dev ## build and run every test, the wheel's included, on all CPUs
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 # Both ends of what pyproject.toml allows, in an environment made anew and installed as users do it:
 # built in isolation, not editable. $(1): which end, $(2): options for pip, $(3): for the packages.

@@ -13,9 +13,11 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import hypothesis
 import pytest
 
-from support.books import Books
+from support.books import MARK, Books
 
-pytest_plugins = ["support.foreign_plugin"]
+pytest_plugins = ["support.foreign_plugin", "support.parallel"]
+
+os.environ[MARK] = str(os.getpid())
 
 # who starts a test run in the background has it ignore Ctrl-C, and all that it starts with it
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The fixture that watches all other tests is itself watched."""
 
+import contextlib
 import mmap
 import multiprocessing
 import os
@@ -53,6 +54,55 @@ def test_an_orphan_is_left(before):
         expect(before.left_over(within=0), "(sleep)")
     finally:
         os.kill(pid, signal.SIGKILL)
+
+
+def test_an_orphan_in_a_session_of_its_own_is_left(before):
+    script = "setsid sleep 60 >/dev/null & echo $!"
+    pid = int(subprocess.check_output(["sh", "-c", script]))
+    try:
+        # until setsid is done it is an orphan of this session
+        assert any("(sleep)" in text for text in before.left_over(within=0.5))
+    finally:
+        os.kill(pid, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def stranger(script):
+    """Runs a shell that has nothing from this process: no parent, session or environment."""
+    argv = [
+        "setsid",
+        "env",
+        "-i",
+        f"PATH={os.defpath}",
+        "sh",
+        "-c",
+        f"{script}; echo ready; exec sleep 60",
+    ]
+    starter = subprocess.Popen(["sh", "-c", '"$@" & echo $!', "", *argv], stdout=subprocess.PIPE)
+    with starter, starter.stdout as told:
+        pid, ready = sorted([told.readline(), told.readline()])  # in either order
+        try:
+            starter.wait(10)
+            assert ready == b"ready\n"
+            yield
+        finally:
+            os.kill(int(pid), signal.SIGKILL)
+
+
+def test_what_others_start_is_not_left(before):
+    with stranger("true"):
+        left = before.left_over(within=0)
+    assert not any("process" in text for text in left)
+
+
+def test_a_name_that_only_others_use_is_not_left(before):
+    path = f"/dev/shm/envring-test-{os.getpid()}"
+    with stranger(f"exec 8>{path}"):
+        assert os.path.exists(path)
+        assert path not in before.left_over(within=0)
+        with open(path):
+            assert path in before.left_over(within=0)
+        os.unlink(path)
 
 
 def test_an_unreaped_child_is_left(before):

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from multiprocessing import forkserver, resource_tracker
 from typing import NamedTuple
 
+# in the environment of all that a test process starts: its process id
+MARK = "ENVRING_TEST_PROCESS"
+SHM = "/dev/shm"
 OUR_FDS = re.compile(r"/memfd:|socket:|pipe:|pidfd:|anon_inode:\[pidfd\]")
 OUR_MAPPINGS = re.compile(r"/memfd:\S+")
 
@@ -37,6 +40,7 @@ def _standing_fds() -> set[int]:
 class _Process(NamedTuple):
     parent: int
     session: int
+    begun: int
     text: str
 
 
@@ -51,27 +55,46 @@ def _all_processes() -> dict[int, _Process]:
         except (FileNotFoundError, ProcessLookupError):
             continue  # it ended meanwhile
         command = text[text.index("(") : text.rindex(")") + 1]
-        state, parent, _, session = text[text.rindex(")") + 2 :].split()[:4]
-        described = f"process {name} {command} state {state}"
-        table[int(name)] = _Process(int(parent), int(session), described)
+        fields = text[text.rindex(")") + 2 :].split()
+        described = f"process {name} {command} state {fields[0]}"
+        table[int(name)] = _Process(int(fields[1]), int(fields[3]), int(fields[19]), described)
     return table
 
 
-def _processes() -> dict[int, str]:
-    """Living and unreaped processes below this one, and orphans of its session.
+def _is_marked(pid: int) -> bool:
+    """Whether it was started, directly or not, by this process with its environment."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return f"{MARK}={os.getpid()}".encode() in file.read().split(b"\0")
+    except OSError:
+        return False  # it ended meanwhile, or is another user's
 
-    Multiprocessing's own servants are not counted, what they have started is.
+
+def _ours(table: dict[int, _Process]) -> set[int]:
+    """Living and unreaped processes below this one, and orphans that descend from it.
+
+    An orphan is known by its session or, in a session of its own, by its environment.
     """
-    table = _all_processes()
-    session = os.getsid(0)
-    ours = {pid for pid, process in table.items() if process.session == session}
+    own, session = os.getpid(), os.getsid(0)
+    mates = {pid for pid, process in table.items() if process.session == session}
     # in a container the process that adopts orphans may itself be of this session
-    found = {pid for pid in ours if pid != session and table[pid].parent not in ours - {1}}
-    below = {os.getpid()}
-    while below:
-        below = {pid for pid, process in table.items() if process.parent in below} - found
-        found |= below
-    return {pid: table[pid].text for pid in found - _standing_processes() - {os.getpid()}}
+    found = {pid for pid in mates if pid != session and table[pid].parent not in mates - {1}}
+    layer = {own}
+    while layer:
+        layer = {pid for pid, process in table.items() if process.parent in layer} - found
+        found |= layer
+    later = {pid for pid, process in table.items() if process.begun >= table[own].begun} - found
+    layer = {pid for pid in later if pid != own and _is_marked(pid)}
+    while layer:
+        found |= layer
+        layer = {pid for pid, process in table.items() if process.parent in layer} - found
+    return found - {own}
+
+
+def _processes() -> dict[int, str]:
+    """Ours; multiprocessing's own servants are not counted, what they have started is."""
+    table = _all_processes()
+    return {pid: table[pid].text for pid in _ours(table) - _standing_processes()}
 
 
 def _fds() -> Counter[str]:
@@ -91,11 +114,32 @@ def _mappings() -> Counter[str]:
         return Counter(match.group() for line in file if (match := OUR_MAPPINGS.search(line)))
 
 
-def _names() -> set[str]:
+def _files(pid: int) -> set[str]:
+    """Paths that a process has open or mapped."""
+    found = set()
     try:
-        return {name for name in os.listdir("/dev/shm") if name.startswith("envring")}
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            found.add(os.readlink(f"/proc/{pid}/fd/{name}"))
+        with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as file:
+            found |= {line.split(maxsplit=5)[5].strip() for line in file if SHM in line}
+    except OSError:
+        pass  # it ended meanwhile, or is another user's
+    return found
+
+
+def _names() -> set[str]:
+    """Names in /dev/shm, but those that are in use by nobody but processes that are not ours."""
+    try:
+        found = {f"{SHM}/{name}" for name in os.listdir(SHM) if name.startswith("envring")}
     except FileNotFoundError:
         return set()
+    if not found:
+        return found
+    table = _all_processes()
+    ours = _ours(table) | {os.getpid()}
+    used = {pid: _files(pid) & found for pid in table}
+    theirs = set().union(*(paths for pid, paths in used.items() if pid not in ours))
+    return found - theirs | set().union(*(used[pid] for pid in ours if pid in used))
 
 
 @dataclass(frozen=True)
@@ -118,7 +162,7 @@ class Books:
         left = [text for pid, text in now.processes.items() if pid not in self.processes]
         left += [f"{n} x descriptor of {name}" for name, n in (now.fds - self.fds).items()]
         left += [f"{n} x mapping of {name}" for name, n in (now.mappings - self.mappings).items()]
-        left += [f"/dev/shm/{name}" for name in now.names - self.names]
+        left += sorted(now.names - self.names)
         left += [f"thread {thread.name}" for thread in now.threads - self.threads]
         return left
 

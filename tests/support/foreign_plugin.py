@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +25,7 @@ from support.foreign_prefixes import (
 
 _WANTED = pytest.StashKey[set[str]]()
 _FAILED = pytest.StashKey[dict[str, BuildFailed]]()
+_NAME = "foreign_prefixes_wanted"
 _GROUPS = {"foreign_python": VERSIONS, "matrix_prefix": tuple(MATRIX)}
 
 
@@ -51,10 +54,22 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         if name in wanted and interpreter(RECIPES[name].version) and not is_ready(name)
     ]
     if missing:
-        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is not None:
-            reporter.write_line(f"building virtual environments, once: {', '.join(missing)}")
+        capture = session.config.pluginmanager.get_plugin("capturemanager")
+        with capture.global_and_fixture_disabled():
+            print("building virtual environments, once:", ", ".join(missing), file=sys.stderr)
         session.config.stash[_FAILED] = build_all(missing)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput[_NAME] = sorted(session.config.stash.get(_WANTED, ()))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """What a process of pytest-xdist has wanted, for the summary of the one that started it."""
+    wanted = getattr(node, "workeroutput", {}).get(_NAME, ())
+    node.config.stash.setdefault(_WANTED, set()).update(wanted)
 
 
 def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
