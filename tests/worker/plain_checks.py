@@ -13,18 +13,25 @@ except ImportError:
     from io import StringIO
 
 
-def main(namespace):
-    """Runs those named on the command line, or all; the last line says how many."""
+def main(namespace, wanted=None):
+    """Runs those that are wanted, else those named on the command line, or all.
+
+    A line tells how each one ended; what is printed before it belongs to it. The last line says
+    how many failed.
+    """
     checks = sorted(name for name in namespace if name.startswith("check_"))
-    wanted = sys.argv[1:] or checks
+    wanted = wanted or sys.argv[1:] or checks
     failed = 0
     for name in wanted:
         try:
             namespace[name]()
         except Exception:
             failed += 1
-            print("%s failed" % name)
             print(traceback.format_exc())
+            print("\n%s: failed" % name)
+        else:
+            print("\n%s: passed" % name)
+        sys.stdout.flush()
     print("%d of %d checks failed" % (failed, len(wanted)))
     sys.exit(1 if failed else 0)
 

@@ -14,6 +14,7 @@ import sys
 import numpy as np
 from envring_worker.data.actions import PYTHON_INTS, format_code
 from envring_worker.loop import EnvSlice
+from plain_checks import main
 from plain_odd import LEAF, PLANS, Informed, RandomEnv, Steady, Trouble
 from plain_rig import ACTIONS, Learner, OldSlice, attached, compiled, open_library, stored
 
@@ -298,5 +299,4 @@ def odd_steps_leave_nothing():
 
 
 if __name__ == "__main__":
-    for name in sys.argv[2:]:
-        globals()[name]()
+    main(globals(), sys.argv[2:])

@@ -16,6 +16,7 @@ from envring_worker.commands import OP_MESSAGE, OP_STEP
 from envring_worker.data.actions import PYTHON_INTS
 from envring_worker.native import cpython, library, structs
 from envring_worker.native.library import NativeLoop, NativePort, NativeUnavailable
+from plain_checks import main
 from plain_odd import LEAF, Steady
 from plain_rig import PATH, Segment, attached, compiled, open_library
 
@@ -314,5 +315,4 @@ def scalars_elsewhere_are_not_read():
 
 
 if __name__ == "__main__":
-    for name in sys.argv[2:]:
-        globals()[name]()
+    main(globals(), sys.argv[2:])

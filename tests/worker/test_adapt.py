@@ -3,13 +3,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from support.foreign_prefixes import VERSIONS
-from worker.interpreters import run_checks
+from worker.interpreters import each_check, run_check
 
 
-@pytest.mark.parametrize("script", ["plain_adapt.py", "plain_attributes.py", "plain_slices.py"])
-@pytest.mark.parametrize("version", VERSIONS)
-def test_stand_ins(version, script, foreign_python):
-    run_checks(foreign_python(version), script, PYTHONWARNINGS="error")
+@each_check(VERSIONS, ["plain_adapt.py", "plain_attributes.py", "plain_slices.py"])
+def test_stand_ins(name, script, check, foreign_python):
+    run_check(foreign_python(name), script, check, PYTHONWARNINGS="error")

@@ -3,32 +3,18 @@
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-from pathlib import Path
-
 import pytest
 
-from envring import _foreign
-from envring.testing import deadline
 from support.foreign_prefixes import VERSIONS
+from worker.interpreters import FOREIGN, functions, run_check
 
-HERE = Path(__file__).parent
-FOREIGN = Path(_foreign.__file__).parent
 FLAGS = ("-s", "-B", "-W", "ignore")  # numpy warns of odd observations
-
-
-def checks(script: str) -> list[str]:
-    """Functions of a script that need no arguments."""
-    return re.findall(r"^def (\w+)\(\):", (HERE / script).read_text("utf-8"), re.MULTILINE)
-
 
 # one process each
 GROUPS = {
-    "loop": ("plain_native.py", [c for c in checks("plain_native.py") if "leave" not in c]),
-    "leaks": ("plain_native.py", [c for c in checks("plain_native.py") if "leave" in c]),
-    "port": ("plain_port.py", checks("plain_port.py")),
+    "loop": ("plain_native.py", [c for c in functions("plain_native.py") if "leave" not in c]),
+    "leaks": ("plain_native.py", [c for c in functions("plain_native.py") if "leave" in c]),
+    "port": ("plain_port.py", functions("plain_port.py")),
 }
 WITHOUT_LOOP = [
     "commands_and_replies",
@@ -37,19 +23,13 @@ WITHOUT_LOOP = [
     "segments_that_cannot_be_used",
     "loops_need_cpython",
 ]
-
-
-def run(python: object, script: str, names: list[str]) -> None:
-    with deadline(55):
-        ran = subprocess.run(
-            [str(python), *FLAGS, HERE / script, FOREIGN / "libenvring.so", *names],
-            env={**os.environ, "PYTHONPATH": str(FOREIGN)},
-            capture_output=True,
-            text=True,
-            timeout=50,
-            check=False,
-        )
-    assert ran.returncode == 0, ran.stderr[-4000:]
+PARAMETERS = [
+    (version, group, check)
+    for version in VERSIONS
+    for group, (_, checks) in GROUPS.items()
+    for check in checks
+    if version != "pypy" or check in WITHOUT_LOOP
+]
 
 
 def test_there_are_checks():
@@ -59,12 +39,10 @@ def test_there_are_checks():
     assert set(GROUPS["port"][1]) > set(WITHOUT_LOOP)
 
 
-@pytest.mark.parametrize("group", GROUPS)
-@pytest.mark.parametrize("version", [version for version in VERSIONS if version != "pypy"])
-def test_native(version, group, foreign_python):
-    run(foreign_python(version), *GROUPS[group])
-
-
-@pytest.mark.parametrize("version", ["pypy"])
-def test_port_without_loop(version, foreign_python):
-    run(foreign_python(version), "plain_port.py", WITHOUT_LOOP)
+@pytest.mark.parametrize(("version", "group", "check"), PARAMETERS)
+def test_native(version, group, check, foreign_python):
+    script, names = GROUPS[group]
+    if version == "pypy":
+        names = WITHOUT_LOOP
+    arguments = FOREIGN / "libenvring.so", *names
+    run_check(foreign_python(version), script, check, *arguments, flags=FLAGS, seconds=50)

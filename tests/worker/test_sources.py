@@ -3,13 +3,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from support.foreign_prefixes import VERSIONS
-from worker.interpreters import run_checks
+from worker.interpreters import each_check, run_check
 
 
-@pytest.mark.parametrize("script", ["plain_sources.py", "plain_portals.py"])
-@pytest.mark.parametrize("version", VERSIONS)
-def test_files_and_modules(version, script, foreign_python):
-    run_checks(foreign_python(version), script, PYTHONWARNINGS="error")
+@each_check(VERSIONS, ["plain_sources.py", "plain_portals.py"])
+def test_files_and_modules(name, script, check, foreign_python):
+    run_check(foreign_python(name), script, check, PYTHONWARNINGS="error")

@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-import pytest
-
 from support.foreign_prefixes import MATRIX
-from worker.interpreters import run_checks
+from worker.interpreters import each_check, run_check
 
 LIBRARIES = [name for name in MATRIX if name.startswith(("gym-", "gymnasium-"))]
 
 
-@pytest.mark.parametrize("prefix", LIBRARIES)
-def test_registered_envs_and_wrappers(prefix, matrix_prefix):
-    run_checks(matrix_prefix(prefix) / "bin/python", "plain_registered.py")
+@each_check(LIBRARIES, ["plain_registered.py"])
+def test_registered_envs_and_wrappers(name, script, check, matrix_prefix):
+    run_check(matrix_prefix(name) / "bin/python", script, check)

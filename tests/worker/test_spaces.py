@@ -16,12 +16,12 @@ from envring.errors import SpaceDataError
 from envring.testing import CustomSpace, assert_same_batch, example_spaces
 from envring.transport import codec
 from support.foreign_prefixes import VERSIONS
-from worker.interpreters import run_checks
+from worker.interpreters import each_check, run_check
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_stand_ins(version, foreign_python):
-    run_checks(foreign_python(version), "plain_describe.py", PYTHONWARNINGS="error")
+@each_check(VERSIONS, ["plain_describe.py"])
+def test_stand_ins(name, script, check, foreign_python):
+    run_check(foreign_python(name), script, check, PYTHONWARNINGS="error")
 
 
 def known_spaces():
