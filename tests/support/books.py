@@ -50,13 +50,18 @@ def _all_processes() -> dict[int, _Process]:
         if not name.isdigit():
             continue
         try:
-            with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:
-                text = file.read()
+            fd = os.open(f"/proc/{name}/stat", os.O_RDONLY | os.O_CLOEXEC)
         except (FileNotFoundError, ProcessLookupError):
             continue  # it ended meanwhile
-        command = text[text.index("(") : text.rindex(")") + 1]
-        fields = text[text.rindex(")") + 2 :].split()
-        described = f"process {name} {command} state {fields[0]}"
+        try:
+            text = os.read(fd, 4096).decode("utf-8", "replace")
+        except ProcessLookupError:
+            continue
+        finally:
+            os.close(fd)
+        end = text.rindex(")") + 1
+        fields = text[end + 1 :].split(maxsplit=20)
+        described = f"process {name} {text[text.index('(') : end]} state {fields[0]}"
         table[int(name)] = _Process(int(fields[1]), int(fields[3]), int(fields[19]), described)
     return table
 
