@@ -85,7 +85,7 @@ define test-end
 	$(PIP) install --upgrade $(2) pip
 	$(PIP) install $(3) '.[bench,test]'
 	rm -rf build
-	ENVRING_TEST_RELEASES=$(1) $(BIN)/python -m pytest $(ARGS)
+	ENVRING_TEST_RELEASES=$(1) $(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 endef
 
 test-newest: VENV = .venv-newest
