@@ -154,7 +154,7 @@ def test_wheel_has_every_module_and_no_source_of_the_build(wheel):
     }
     recipe = "envring/prefixes/recipes/ale/spec.yml"
     assert {"envring/core/_core.pyi", "envring/py.typed", recipe} <= expected
-    assert names == expected | {f"envring/_core{suffix}", LIBRARY}
+    assert names == expected | {f"envring/core/_core{suffix}", LIBRARY}
 
 
 def test_worker_library_exports_our_functions_and_needs_an_old_libc(wheel, tmp_path):
