@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Closing, forgetting, interrupting; threads; and what stays readable."""
+"""Closing, forgetting; threads; and what stays readable."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ import pytest
 from gymnasium.error import ClosedEnvironmentError
 from gymnasium.spaces import Box
 
-from envring import ConcurrentCallError, RingEnv, RingVectorEnv
-from envring.testing import CountingEnv, GatedEnv, HangingEnv, SpaceEnv, assert_same_batch
+from envring import ConcurrentCallError, RingVectorEnv
+from envring.testing import CountingEnv, GatedEnv, HangingEnv, SpaceEnv
 from envring.testing.conformance_base import quiet
-from envring.workers.handle import WorkerHandle
 from support.processes import CONTEXTS, assert_gone, counting_fns, read_pid
 
 IMAGE = Box(0, 255, (128, 128, 4), np.uint8)
@@ -258,71 +257,6 @@ def test_made_in_a_thread_that_ends() -> None:
     envs.close()
 
 
-@pytest.mark.parametrize("where", ["step", "reset", "call"])
-def test_keyboard_interrupt_while_waiting(where: str, tmp_path: Path) -> None:
-    """Raised at once; close() works."""
-    gate = tmp_path / "gate"
-    place = "add" if where == "call" else where
-    fns: list[Any] = [CountingEnv, lambda: GatedEnv(str(gate), place, at=-1)]
-    envs = RingVectorEnv(fns, num_workers=2)
-    sent: list[float] = []
-
-    def interrupt() -> None:
-        read_pid(Path(f"{gate}.waiting"))
-        sent.append(time.monotonic())
-        os.kill(os.getpid(), signal.SIGINT)
-
-    if where != "reset":
-        envs.reset()
-    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
-    sender = threading.Thread(target=interrupt)
-    try:
-        sender.start()
-        with pytest.raises(KeyboardInterrupt):
-            {
-                "step": lambda: envs.step([0, 0]),
-                "reset": lambda: envs.reset(),
-                "call": lambda: envs.call("add", 1),
-            }[where]()
-        raised = time.monotonic()
-        sender.join()
-    finally:
-        signal.signal(signal.SIGINT, previous)
-    assert raised - sent[0] < 1
-    gate.touch()
-    with quiet():
-        envs.close(timeout=10)
-    assert envs.closed
-
-
-def test_use_goes_on_after_a_keyboard_interrupt(tmp_path: Path) -> None:
-    """The interrupted step can be waited for again."""
-    gate = tmp_path / "gate"
-    fns: list[Any] = [CountingEnv, lambda: GatedEnv(str(gate), index=1)]
-    envs = RingVectorEnv(fns, num_workers=2)
-    envs.reset(seed=0)
-    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def interrupt() -> None:
-        read_pid(Path(f"{gate}.waiting"))
-        os.kill(os.getpid(), signal.SIGINT)
-
-    sender = threading.Thread(target=interrupt)
-    try:
-        sender.start()
-        with pytest.raises(KeyboardInterrupt):
-            envs.step([3, 3])
-        sender.join()
-    finally:
-        signal.signal(signal.SIGINT, previous)
-    gate.touch()
-    observations = envs.step_wait()[0]
-    assert_same_batch(observations, np.array([[0, 0, 1, 3], [1, 0, 1, 3]], np.float32))
-    observations = envs.reset(seed=0)[0]
-    assert_same_batch(observations, np.array([[0, 0, 0, -1], [1, 0, 0, -1]], np.float32))
-    envs.close()
-
-
 @pytest.mark.parametrize("daemon", [True, False])
 def test_daemon_flag(daemon: bool) -> None:
     """Only environments of non-daemons may start multiprocessing's processes."""
@@ -368,40 +302,3 @@ def test_made_again_and_again() -> None:
         envs.reset(seed=number)
         envs.step([0, 1, 2])
         envs.close()
-
-
-class Interrupted(KeyboardInterrupt):
-    pass
-
-
-def test_ctrl_c_in_close_does_not_spoil_the_next_close(monkeypatch: pytest.MonkeyPatch) -> None:
-    envs = RingVectorEnv(counting_fns(2), num_workers=2)
-    envs.reset()
-    pids = envs.get_attr("pid")
-
-    def interrupted(*_: Any) -> bool:
-        raise Interrupted
-
-    with monkeypatch.context() as patch:
-        patch.setattr(WorkerHandle, "wait_until_dead", interrupted)
-        with pytest.raises(Interrupted):
-            envs.close()
-    envs.close()
-    for pid in pids:
-        assert_gone(pid, 1)
-    assert envs.closed
-
-
-def test_ctrl_c_in_close_of_one_env(monkeypatch: pytest.MonkeyPatch) -> None:
-    env = RingEnv(CountingEnv)
-    pid = env.get_wrapper_attr("pid")
-
-    def interrupted(*_: Any) -> bool:
-        raise Interrupted
-
-    with monkeypatch.context() as patch:
-        patch.setattr(WorkerHandle, "wait_until_dead", interrupted)
-        with pytest.raises(Interrupted):
-            env.close()
-    env.close()
-    assert_gone(pid, 1)
