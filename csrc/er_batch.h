@@ -11,8 +11,8 @@
  * A batch is complete when every expected env's sequence word holds the batch's number: facts, read
  * with acquire, so that results need no further synchronisation. The ready bitmap says where to
  * look, and `pending` says which worker should ring: the one that brings it to zero. Both may be
- * wrong after a kill without harm: a wait is bounded, and the caller looks
- * for dead processes between waits.
+ * wrong after a kill without harm: a wait is bounded, and the caller looks for dead processes between
+ * waits.
  *
  * One caller thread, one thread per worker. Only one batch is under way at a time.
  */
