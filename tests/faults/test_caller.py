@@ -195,6 +195,8 @@ def test_interrupts_during_many_steps() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     envs = RingVectorEnv(counting_fns(4), num_workers=2)
     envs.reset()
+    for _ in range(20):  # until the infos have their templates: a message cut off ends the workers
+        envs.step([0] * 4)
     count, until = 0, time.monotonic() + 3
     def send():
         while time.monotonic() < until:

@@ -32,14 +32,14 @@ Action = TypeVar("Action")
 LOADER = Path(__file__).with_name("pickled.py")
 
 # What an interpreter that gets nothing but data cannot give. A test that passes all the same fails.
-_NO_DATA = Known("an environment is no plain data", RemoteEnvError, "cannot cross")
+_NO_DATA = Known("an environment is no plain data", RemoteEnvError, "cannot be sent")
 _OBJECTS = Known(
     "an array of objects is no plain data", RemoteEnvError, "dtype object cannot be sent"
 )
 _SUBCLASS = Known(
     "a subclass would not arrive as what it is", AssertionError, "dtype int64, expected object"
 )
-_ARRAYS = Known("a subclass would not arrive as what it is", RemoteEnvError, "cannot cross")
+_ARRAYS = Known("a subclass would not arrive as what it is", RemoteEnvError, "cannot be sent")
 _CUSTOM = Known("nobody else knows such a space", SpaceDataError, "CustomSpace cannot be described")
 KNOWN_DIFFERENT = {
     "seeds": _NO_DATA,
