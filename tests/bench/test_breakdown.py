@@ -6,6 +6,7 @@ import sys
 import time
 from functools import partial
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -275,5 +276,20 @@ def test_envs_that_are_there_are_measured_in_place():
     try:
         assert breakdown.measure_envs(envs, 0.05).batches >= 2
         assert not envs._batcher.segment.core.timed
+    finally:
+        envs.close()
+
+
+def test_envs_of_several_launchers_are_refused():
+    """Their workers share no segment, so a batch has no moments of its own."""
+    fns = [
+        lambda: gymnasium.make("CartPole-v1"),
+        EnvSource("CartPole-v1", launcher=Prefix(sys.prefix)),
+    ]
+    envs = RingVectorEnv(fns, num_workers=2)
+    try:
+        envs.reset(seed=1)
+        with pytest.raises(ValueError, match="several launchers"):
+            Recorder(envs)
     finally:
         envs.close()

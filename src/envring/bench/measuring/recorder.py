@@ -96,7 +96,8 @@ class Recorder:
         recording: Seconds that keeping the moments took, after each step's return.
 
     Raises:
-        ValueError: It is closed, or its `step_loop="reference"` does not measure times.
+        ValueError: It is closed, its `step_loop="reference"` does not measure times, or it mixes
+            launchers.
 
     Example:
         >>> import gymnasium as gym
@@ -120,12 +121,15 @@ class Recorder:
             raise ValueError("these envs are closed, so there is nothing to record")
         if not batcher.pool.compiled:
             raise ValueError('step_loop="reference" does not measure times; leave it out to record')
+        port = getattr(batcher.pool, "port", None)  # none where envs are in this process
+        if port is None and envs.num_workers:
+            raise ValueError("envs of several launchers are several batches: record one launcher's")
         self.envs = envs
         self.recording = 0.0
         self._batcher = batcher
         self._before: Observer | None = None
         self._core = batcher.segment.core
-        self._port = getattr(batcher.pool, "port", None)  # none where envs are in this process
+        self._port = port
         self._workers = max(envs.num_workers, 1)
         width = _CALLER + _WORKER * self._workers
         self._rows = np.zeros((capacity, width), np.int64)
