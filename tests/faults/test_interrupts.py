@@ -89,10 +89,8 @@ class Interrupted(KeyboardInterrupt):
     pass
 
 
-def test_ctrl_c_in_close_does_not_spoil_the_next_close(monkeypatch: pytest.MonkeyPatch) -> None:
-    envs = RingVectorEnv(counting_fns(2), num_workers=2)
-    envs.reset()
-    pids = envs.get_attr("pid")
+def close_interrupted(envs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Closes; Ctrl-C comes while the workers are waited for."""
 
     def interrupted(*_: Any) -> bool:
         raise Interrupted
@@ -101,6 +99,13 @@ def test_ctrl_c_in_close_does_not_spoil_the_next_close(monkeypatch: pytest.Monke
         patch.setattr(WorkerHandle, "wait_until_dead", interrupted)
         with pytest.raises(Interrupted):
             envs.close()
+
+
+def test_ctrl_c_in_close_does_not_spoil_the_next_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    envs = RingVectorEnv(counting_fns(2), num_workers=2)
+    envs.reset()
+    pids = envs.get_attr("pid")
+    close_interrupted(envs, monkeypatch)
     envs.close()
     for pid in pids:
         assert_gone(pid, 1)
@@ -110,13 +115,6 @@ def test_ctrl_c_in_close_does_not_spoil_the_next_close(monkeypatch: pytest.Monke
 def test_ctrl_c_in_close_of_one_env(monkeypatch: pytest.MonkeyPatch) -> None:
     env = RingEnv(CountingEnv)
     pid = env.get_wrapper_attr("pid")
-
-    def interrupted(*_: Any) -> bool:
-        raise Interrupted
-
-    with monkeypatch.context() as patch:
-        patch.setattr(WorkerHandle, "wait_until_dead", interrupted)
-        with pytest.raises(Interrupted):
-            env.close()
+    close_interrupted(env, monkeypatch)
     env.close()
     assert_gone(pid, 1)
