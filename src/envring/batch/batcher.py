@@ -17,6 +17,7 @@ from gymnasium import logger
 
 from envring._foreign.envring_worker.loop import FINAL_NONE, FINAL_SLAB
 from envring.batch.actions import ActionSender, slab_bytes
+from envring.batch.forks import ForkedCopies
 from envring.batch.infos import InfoAssembler
 from envring.batch.layout import ALIGNMENT, Layout
 from envring.batch.observer import Observer
@@ -85,6 +86,7 @@ class Batcher:
 
         core = self.segment.core
         self.slots = _core.SlotPool(core, self.segment.back_slot)
+        self._copies = ForkedCopies(self.slots)
         self._reader = _core.BatchReader(
             self.slots,
             [(offset, shape, dtype) for offset, shape, dtype in spec.obs_leaves if shape],

@@ -29,7 +29,9 @@ cdef class SlotPool:
     cdef uint32_t num_idle
     cdef uint32_t num_backed
     cdef uint32_t num_slots
-    cdef int pid
+    cdef uint32_t *pins  # by slot: how many hold it beside its lease
+    cdef uint8_t *dropped  # by slot: whether its lease ended while it was pinned
+    cdef public object unpin_some  # called when no slot is free; returns whether there are some now
 
     def __cinit__(self, Segment segment, back):
         self.segment = segment
@@ -38,15 +40,41 @@ cdef class SlotPool:
         self.num_idle = 0
         self.num_backed = 1
         self.idle = <uint32_t *>malloc(self.num_slots * sizeof(uint32_t))
-        if not self.idle:
+        self.pins = <uint32_t *>calloc(self.num_slots, sizeof(uint32_t))
+        self.dropped = <uint8_t *>calloc(self.num_slots, 1)
+        if not (self.idle and self.pins and self.dropped):
             raise MemoryError()
 
     def __dealloc__(self):
         free(self.idle)
+        free(self.pins)
+        free(self.dropped)
 
     cdef void _release(self, uint32_t slot):
+        if self.pins[slot]:
+            self.dropped[slot] = 1
+            return
         self.idle[self.num_idle] = slot
         self.num_idle += 1
+
+    def pin(self):
+        """Has leased slots stay as they are after their leases, until `unpin`; returns them."""
+        cdef uint32_t i
+        free_slots = {self.idle[i] for i in range(self.num_idle)}
+        slots = [i for i in range(1, self.num_backed)
+                 if i not in free_slots and not self.dropped[i]]
+        for i in slots:
+            self.pins[i] += 1
+        return slots
+
+    def unpin(self, slots):
+        """Undoes one `pin` of these slots."""
+        cdef uint32_t slot
+        for slot in slots:
+            self.pins[slot] -= 1
+            if not self.pins[slot] and self.dropped[slot]:
+                self.dropped[slot] = 0
+                self._release(slot)
 
     def take(self):
         """A slot that is free, or 0 if there is none: then the batch must be copied out."""
@@ -60,6 +88,9 @@ cdef class SlotPool:
                 self.num_backed += 1
                 return slot
             self.num_slots = self.num_backed  # do not ask again
+        if self.unpin_some is not None and self.unpin_some() and self.num_idle:
+            self.num_idle -= 1
+            return self.idle[self.num_idle]
         return 0
 
     def give_back(self, uint32_t slot):
@@ -69,7 +100,7 @@ cdef class SlotPool:
 
     @property
     def leased(self):
-        """How many slots are taken."""
+        """How many slots are taken, or pinned."""
         return self.num_backed - 1 - self.num_idle
 
     @property
