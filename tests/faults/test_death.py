@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -352,3 +353,30 @@ def test_close_of_a_stopped_worker() -> None:
 
 def stopped(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
+
+
+def _watchers() -> int:
+    names = [(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
+    return names.count("envring-watch")
+
+
+def test_one_thread_watches_and_survives_a_fork() -> None:
+    envs = RingVectorEnv(counting_fns(4), num_workers=2)
+    envs.reset()
+    pids = envs.get_attr("pid")
+    wait_until(lambda: _watchers() == 1, 5, "the watch to start")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the test runner has threads
+        pid = os.fork()
+    if pid == 0:
+        os._exit(_watchers())
+    assert os.waitpid(pid, 0)[1] == 0
+    wait_until(lambda: _watchers() == 1, 5, "the watch to start again")
+    envs.step_async([0] * 4)
+    envs.step_wait()
+    kill(pids[1])
+    with pytest.raises(WorkerDied):
+        for _ in range(3):
+            envs.step([0] * 4)
+    envs.close()
+    assert _watchers() == 0

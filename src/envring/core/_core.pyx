@@ -64,7 +64,10 @@ cdef extern from "er_format.h":
     ctypedef struct er_worker_t:
         er_report_t report
         er_stats_t stats
+    ctypedef struct er_bell_t:
+        pass
     ctypedef struct er_segment_t:
+        er_bell_t caller_bell
         uint32_t num_envs, num_workers, num_slots, abi
         uint64_t total_bytes, slot_bytes, info_bytes, action_bytes, final_bytes
         uint64_t off_workers, off_template_ids, off_final_marks
@@ -105,6 +108,7 @@ cdef extern from "er_batch.h":
     ctypedef struct er_caller_t:
         uint32_t seq
         er_wait_t wait
+    uint32_t er_caller_collect(er_caller_t *)
     int er_caller_open(er_caller_t *, er_segment_t *, er_ring_view_t *, er_ring_view_t *,
                        uint64_t *)
     uint32_t er_caller_begin(er_caller_t *, uint32_t)
@@ -151,6 +155,21 @@ cdef extern from "er_worker.h":
 
 cdef extern from "er_offsets.h":
     int er_struct_offsets(uint32_t *, int)
+
+
+cdef extern from "<poll.h>" nogil:
+    cdef struct pollfd:
+        int fd
+
+
+cdef extern from "er_watch.h" nogil:
+    ctypedef struct er_watch_t:
+        pass
+    void er_watch_open(er_watch_t *, er_bell_t *, pollfd *, uint32_t)
+    int er_watch_start(er_watch_t *)
+    void er_watch_stop(er_watch_t *)
+    void er_watch_forget(er_watch_t *)
+    int er_watch_noticed(er_watch_t *)
 
 
 cdef extern from "er_lifeline.h":
@@ -312,6 +331,9 @@ cdef class Segment:
 cdef int64_t SLICE_NS = 50_000_000
 
 
+include "_watch.pxi"
+
+
 cdef class CallerPort:
     """The caller's end of a segment. One thread at a time.
 
@@ -328,6 +350,7 @@ cdef class CallerPort:
     # of the last batch while the segment is timed, by er_park_now's clock
     cdef int64_t posted_ns, rung_ns, complete_ns
     cdef public bint uncollected  # a batch was started and its replies not yet read
+    cdef public DeathWatch watch  # of its workers, or None
 
     def __cinit__(self, Segment segment, double spin, bint adaptive, uint32_t yield_every,
                   uint32_t num_envs):
@@ -400,18 +423,30 @@ cdef class CallerPort:
             return 0
         if deadline_ns < until:
             until = deadline_ns
-        with nogil:
-            r = er_caller_wait(&self.caller, until)
+        if self.watch is not None and self.watch.noticed():
+            r = 0 if er_caller_collect(&self.caller) == 0 else -ETIMEDOUT
+        else:
+            with nogil:
+                r = er_caller_wait(&self.caller, until)
         if r == 0:
             self.in_flight = False
             if self.segment.timed:
                 self.complete_ns = er_park_now()
             return 0
         if r == 1:
-            return 1
+            return 2 if self.watch is not None and self.watch.noticed() else 1
         if r == -EINTR:
             PyErr_CheckSignals()
         return 2
+
+    @property
+    def batch(self):
+        """Number of the batch that was started last."""
+        return self.caller.seq
+
+    def owes(self, uint32_t env_id):
+        """Whether an env's results of the batch have not come."""
+        return not self.counted[env_id // 64] >> (env_id % 64) & 1
 
     def attention(self):
         """What there is beyond observations, rewards and flags: 0, or a sum of 1 (a worker has a

@@ -25,7 +25,7 @@ from envring.pool.worker_pool import WorkerPool
 from envring.transport.segment import MappedSegment, SegmentMemoryError, create
 from envring.workers.options import Placement, PoolOptions
 
-_SLICE = 0.05  # seconds for which one part is waited for while others are under way, too
+_SLICE = 0.005  # seconds for which one part is waited for while others are under way, too
 _CELL_BYTES = {"f": 8, "i": 8, "b": 1}  # of info columns of Python's own types
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from envring.core import _core
 from envring.errors import EnvringError, WorkerDied, format_env_ids
+from envring.pool import watching
 from envring.pool.replies import Replies
 from envring.pool.reply import Reply
 from envring.transport.channel import ChannelClosed
@@ -119,6 +120,7 @@ class WorkerPool:
             self.options.yield_every,
             self.num_envs,
         )
+        self.port.watch = watching.watch(segment, self.workers)
         # before workers have the segment: from then on an env may write nonsense into its header
         for w, description in enumerate(self.descriptions):
             if description.get("foreign") and not description.get("native"):
@@ -351,6 +353,8 @@ class WorkerPool:
                     worker.wait_until_dead(5.0)
                 else:
                     worker.wait_until_dead(max(deadline - time.monotonic(), 0.05))
+            if self.port is not None and self.port.watch is not None:
+                watching.unwatch(self.port.watch)
             for worker in self.workers:
                 worker.stop(patience)
                 worker.release()
