@@ -72,7 +72,8 @@ run: $(VENV)/.run ## build, install into .venv and compare throughput with Gymna
 
 # -- test ----------------------------------------------------------------------------------------
 
-PARALLEL ?= -n auto
+# pytest-benchmark of old warns that it measures nothing where tests run side by side.
+PARALLEL ?= -n auto --benchmark-disable
 
 test: $(VENV)/.dev ## build and run every test, the wheel's included, on all CPUs
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
