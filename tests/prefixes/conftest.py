@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import pytest
@@ -56,8 +57,10 @@ def _in_time():
 def own_cache(tmp_path, monkeypatch):
     """Nothing of a test gets into the user's cache, and no solver of the user's is found."""
     monkeypatch.setenv("ENVRING_CACHE", str(tmp_path / "cache"))
-    for name in ("MAMBA_EXE", "MAMBA_ROOT_PREFIX", "CONDA_CHANNEL_ALIAS", "ENVRING_BUILD_TIMEOUT"):
-        monkeypatch.delenv(name, raising=False)
+    for name in list(os.environ):
+        if name.startswith(("CONDA", "MAMBA_")) or name == "ENVRING_BUILD_TIMEOUT":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("CONDARC", os.devnull)
     return tmp_path / "cache"
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Which program builds, and how each of them is called."""
 
+import contextlib
 import importlib.util
 import json
 import sys
@@ -36,7 +37,9 @@ def test_mamba_exe_may_be_another(programs, solving, monkeypatch, name):
 def test_mamba_exe_that_is_no_program_is_passed_over(programs, monkeypatch, value):
     (found,) = programs("micromamba")
     monkeypatch.setenv("MAMBA_EXE", value)
-    assert solvers.choose().executable == found
+    says = pytest.warns(UserWarning, match=f"MAMBA_EXE is '{value}', which is not an executable")
+    with says if value else contextlib.nullcontext():
+        assert solvers.choose().executable == found
 
 
 def test_then_path_by_kind_not_by_place(programs):
@@ -105,6 +108,27 @@ def test_rattler_learns_what_defaults_are(environment, tmp_path, monkeypatch):
     assert job["channels"][0] == "https://repo.anaconda.com/pkgs/main"
     assert job["channels"][-1] == "x"
     assert job["alias"] == "https://mirror/conda/"
+
+
+def test_programs_are_told_what_was_asked_of_conda(solving, monkeypatch):
+    plain = spec.load(solving.spec("dependencies: [python]"))
+    assert not {"CONDA_CHANNEL_PRIORITY", "MAMBA_CHANNEL_ALIAS"} & set(solvers.settings_for(plain))
+    monkeypatch.setenv("CONDA_CHANNEL_ALIAS", "https://mirror")
+    monkeypatch.setenv("CONDA_CHANNEL_PRIORITY", "disabled")
+    found = solvers.settings_for(plain)
+    assert found["MAMBA_CHANNEL_ALIAS"] == "https://mirror"
+    assert found["MAMBA_CHANNEL_PRIORITY"] == "disabled"
+    monkeypatch.setenv("MAMBA_CHANNEL_ALIAS", "https://own")
+    strict = spec.load(solving.spec("channel_priority: strict\ndependencies: [python]"))
+    found = solvers.settings_for(strict)
+    assert found["MAMBA_CHANNEL_ALIAS"] == "https://own"
+    assert found["CONDA_CHANNEL_PRIORITY"] == found["MAMBA_CHANNEL_PRIORITY"] == "strict"
+
+
+def test_programs_learn_that_only_the_named_channels_count(solving, tmp_path):
+    only = spec.load(solving.spec("channels: [a, nodefaults]\ndependencies: [python]"))
+    solvers.Solver("conda", "conda").command(only, tmp_path / "prefix", tmp_path, tmp_path)
+    assert json.loads((tmp_path / "conda.yml").read_text())["channels"] == ["a", "nodefaults"]
 
 
 @pytest.mark.parametrize("name", ["micromamba", "conda"])

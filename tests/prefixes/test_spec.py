@@ -108,6 +108,60 @@ def test_without_yaml_it_says_what_to_install(load, monkeypatch):
         load("dependencies: [python]")
 
 
+def test_priority_of_channels(load):
+    plain = load("dependencies: [python]")
+    assert plain.priority is None
+    assert "channel_priority" not in plain.content()  # prefixes of such specs keep their hash
+    found = load("channel_priority: strict\ndependencies: [python]")
+    assert found.priority == found.content()["channel_priority"] == "strict"
+    assert load("channel_priority: true\ndependencies: [python]").priority == "flexible"
+    with pytest.raises(SpecError, match="channel_priority is 'high', but must be one of strict, "):
+        load("channel_priority: high\ndependencies: [python]")
+
+
+def test_keys_of_other_programs_are_passed_over(load):
+    text = "platforms: [linux-64, osx-arm64]\ncategory: dev\ndependencies: [python]\n"
+    assert load(text).content() == load("dependencies: [python]").content()
+
+
+def test_selectors_of_micromamba(load):
+    found = load("""
+dependencies:
+  - python
+  - sel(linux): one
+  - sel(unix): [two, three]
+  - sel(osx): four
+  - sel(win): five
+  - sel(foo): six
+""")
+    assert found.dependencies == ("python", "one", "two", "three")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "dependencies: [python]\nname: x\ndependencies: [gym]",
+            "'dependencies' stands in line 1 and again in line 3: join",
+        ),
+        ("variables:\n  A: 1\n  A: 2\ndependencies: [python]", "'A' stands in line 2 and .* 3"),
+        (
+            "dependencies:\n- python\n- pip: [a]\n  pip: [b]",
+            "'pip' stands in line 3 and again in line 4",
+        ),
+    ],
+)
+def test_keys_that_stand_twice(load, text, says):
+    with pytest.raises(SpecError, match=says):
+        load(text)
+
+
+def test_channels_of_the_configuration_are_wanted_or_not(load):
+    assert load("dependencies: [python]").configured == "instead"
+    assert load("channels: [a]\ndependencies: [python]").configured == "after"
+    assert load("channels: [a, nodefaults]\ndependencies: [python]").configured == "never"
+
+
 URL = "https://conda.anaconda.org/conda-forge/noarch/pip-24.0-pyhd8ed1ab_0.conda"
 
 

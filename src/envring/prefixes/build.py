@@ -66,7 +66,11 @@ class Request:
                 **self.spec.content(),
             }
             object.__setattr__(self, "_content", json.dumps(content, sort_keys=True))
-        return hashlib.sha256(f"{solver}\n{self._content}".encode()).hexdigest()
+        text = f"{solver}\n{self._content}"
+        configuration = solvers.configuration(self.spec, solver)
+        if configuration:
+            text += f"\n{json.dumps(configuration, sort_keys=True)}"
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def entry(self, solver: str) -> Entry:
         """Returns its place in the cache."""
@@ -162,7 +166,7 @@ class _Build:
         entry = self._entry
         packages = cache.root() / "packages"
         packages.mkdir(parents=True, exist_ok=True)
-        environ = {**self._surroundings.clean(), **solvers.settings()}
+        environ = {**self._surroundings.clean(), **solvers.settings_for(self._spec)}
         if self._solver.name == "micromamba":
             environ.setdefault("MAMBA_ROOT_PREFIX", str(cache.root() / "micromamba"))
         self._progress.step("installing conda packages")

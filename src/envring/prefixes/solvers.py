@@ -8,10 +8,12 @@ import json
 import os
 import shutil
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 from envring.errors import LauncherError
+from envring.prefixes import condarc
 from envring.prefixes.spec import Spec
 
 NAMES = ("micromamba", "mamba", "conda", "rattler")
@@ -55,23 +57,35 @@ class Solver:
             return [self.executable, "create", "-y", "-p", str(prefix), "--file", str(file)]
         file = directory / "conda.yml"
         # JSON is also YAML, and PyYAML is not needed
-        content = {"channels": spec.channels, "dependencies": spec.dependencies}
+        nodefaults = ("nodefaults",) if spec.configured == "never" else ()
+        content = {
+            "channels": (*spec.channels, *nodefaults),
+            "dependencies": spec.dependencies,
+        }
         file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         if self.name == "micromamba":
             return [self.executable, "create", "-y", "-p", str(prefix), "-f", str(file)]
         return [self.executable, "env", "create", "-p", str(prefix), "-f", str(file)]
 
     def _rattler(self, spec: Spec, prefix: Path, directory: Path, packages: Path) -> list[str]:
+        rc = condarc.read()
+        defaults = rc.default_channels or _DEFAULTS
+        more = configured(spec, rc)
+        named = () if more and spec.configured == "instead" else spec.channels
         channels: list[str] = []
-        for channel in spec.channels:
-            channels += _DEFAULTS if channel == "defaults" else (channel,)
+        for channel in (*named, *more):
+            channels += defaults if channel == "defaults" else (channel,)
         job = {
             "prefix": str(prefix),
             "packages": str(packages),
-            "channels": channels,
+            "channels": list(dict.fromkeys(channels)),
+            "defaults": defaults,
             "dependencies": spec.dependencies,
             "explicit": spec.explicit,
-            "alias": alias(),
+            "alias": alias(rc.channel_alias),
+            "priority": spec.priority or _own_priority() or rc.channel_priority or "flexible",
+            "proxies": dict(rc.proxies),
+            "verify": _own_verify() if os.environ.get("CONDA_SSL_VERIFY") else rc.ssl_verify,
         }
         file = directory / "rattler.json"
         file.write_text(json.dumps(job, indent=1) + "\n", encoding="utf-8")
@@ -79,10 +93,31 @@ class Solver:
         return [self.executable, "-P", str(_INSTALL), str(file)]
 
 
-def alias() -> str | None:
-    """Returns the URL before a channel's bare name, None for conda's own server."""
-    text = os.environ.get("CONDA_CHANNEL_ALIAS", "").rstrip("/")
+def configured(spec: Spec, rc: condarc.Condarc) -> tuple[str, ...]:
+    """Returns the channels of conda's configuration that a spec is solved with."""
+    if spec.configured == "never":
+        return ()
+    return tuple(each for each in rc.channels if each != "nodefaults")
+
+
+def alias(configured: str | None = None) -> str | None:
+    """Returns the URL before a channel's bare name, None for conda's own server.
+
+    Args:
+        configured: that of conda's configuration files.
+    """
+    text = (os.environ.get("CONDA_CHANNEL_ALIAS") or configured or "").rstrip("/")
     return f"{text}/" if text else None
+
+
+def _own_priority() -> str | None:
+    text = os.environ.get("CONDA_CHANNEL_PRIORITY")
+    return condarc.priority("CONDA_CHANNEL_PRIORITY", text) if text else None
+
+
+def _own_verify() -> bool | str:
+    text = os.environ["CONDA_SSL_VERIFY"]
+    return {"false": False, "0": False, "true": True, "1": True}.get(text.lower(), text)
 
 
 # the CONDA_ and MAMBA_ variables that describe the active environment, not how to solve
@@ -101,13 +136,40 @@ def settings() -> dict[str, str]:
     }
 
 
+# mamba knows these of conda's variables by its own name only
+_SHARED = ("CHANNEL_ALIAS", "CHANNEL_PRIORITY")
+
+
+def settings_for(spec: Spec) -> dict[str, str]:
+    """Returns the variables that configure the solver of a spec, for each of the programs."""
+    found = settings()
+    if spec.priority:
+        found["CONDA_CHANNEL_PRIORITY"] = found["MAMBA_CHANNEL_PRIORITY"] = spec.priority
+    for name in _SHARED:
+        if f"CONDA_{name}" in found:
+            found.setdefault(f"MAMBA_{name}", found[f"CONDA_{name}"])
+    return found
+
+
 def overrides() -> dict[str, str]:
     """Returns those of the settings that change which packages are found."""
+    names = [f"{program}_{name}" for program in ("CONDA", "MAMBA") for name in _SHARED]
     return {
         name: value
         for name, value in sorted(settings().items())
-        if name.startswith("CONDA_OVERRIDE_") or name == "CONDA_CHANNEL_ALIAS"
+        if name.startswith("CONDA_OVERRIDE_") or name in names
     }
+
+
+def configuration(spec: Spec, solver: str) -> dict[str, object]:
+    """Returns what conda's configuration files add to what determines a prefix, if anything."""
+    if solver != "rattler" or spec.explicit is not None:
+        return {}  # the programs read their own
+    rc = condarc.read()
+    found: dict[str, object] = {**rc.content()}
+    if channels := configured(spec, rc):
+        found["channels"] = [spec.configured, *channels]
+    return {"condarc": found} if found else {}
 
 
 def choose(wanted: str | None = None) -> Solver:
@@ -120,7 +182,14 @@ def choose(wanted: str | None = None) -> Solver:
     Raises:
         LauncherError: the solver is not available.
     """
-    own = _executable(os.environ.get("MAMBA_EXE"))
+    named = os.environ.get("MAMBA_EXE")
+    own = _executable(named)
+    if named and own is None:
+        warnings.warn(
+            f"MAMBA_EXE is {named!r}, which is not an executable micromamba, mamba or conda: it is "
+            "not used. Correct or unset it.",
+            stacklevel=2,
+        )
     if wanted is None:
         found = next((each for each in (own, *map(_find, NAMES)) if each), None)
         if found is None:

@@ -10,13 +10,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from envring.errors import LauncherError, SpecError
-from envring.prefixes import requirements
+from envring.prefixes import condarc, lockfiles, requirements
+from envring.prefixes.documents import parse
 
-KEYS = ("name", "channels", "dependencies", "variables", "prefix")
+KEYS = ("name", "channels", "channel_priority", "dependencies", "variables")
+# what conda and the programs around it write into such files, and does not change a prefix
+IGNORED = ("prefix", "platforms", "category")
 DEFAULT_CHANNELS = ("conda-forge",)
+_SYSTEMS = {"unix": "linux"}  # names of selectors that no platform begins with
 MACHINES = {"x86_64": "linux-64", "aarch64": "linux-aarch64", "ppc64le": "linux-ppc64le"}
 
 
@@ -33,6 +37,9 @@ class Spec:
         pip: lines for `pip install -r`; paths in them are absolute.
         variables: environment variables to set in the prefix, (name, value).
         watched: local files that the pip lines name; their content is part of the spec's content.
+        priority: the spec's `channel_priority`, or None.
+        configured: when channels of conda's configuration are used: "instead" of `channels`, which
+            the spec does not name, "after" them, or "never" (the spec says "nodefaults").
     """
 
     path: Path
@@ -43,10 +50,15 @@ class Spec:
     pip: tuple[str, ...] = ()
     variables: tuple[tuple[str, str], ...] = ()
     watched: tuple[Path, ...] = ()
+    priority: str | None = None
+    configured: Literal["instead", "after", "never"] = "after"
 
     def content(self) -> dict[str, Any]:
         """Returns everything that determines what a prefix of this spec holds, as data."""
+        # prefixes of specs without a priority keep the hash that they had before there was one
+        priority = {"channel_priority": self.priority} if self.priority else {}
         return {
+            **priority,
             "channels": self.channels,
             "dependencies": self.dependencies,
             "explicit": self.explicit,
@@ -85,7 +97,8 @@ def load(path: str | Path, portal: bool = False) -> Spec:
     """Reads a spec.
 
     Args:
-        path: a conda environment file (spec.yml, environment.yml) or an explicit lockfile.
+        path: a conda environment file (spec.yml, environment.yml), an explicit lockfile, what
+            `conda list --export` prints, or the lockfile of conda-lock or pixi.
         portal: whether it is part of an env directory of Portal-Env, whose package is not needed.
 
     Returns:
@@ -106,7 +119,26 @@ def load(path: str | Path, portal: bool = False) -> Spec:
         raise SpecError(f"The spec '{path}' cannot be read: {error.strerror}.") from error
     if any(line.strip() == "@EXPLICIT" for line in text.splitlines()):
         return _explicit(path, text)
+    read = lockfiles.recognise(path, text)
+    if read is not None:
+        return _locked(path, read(path, text, this_platform()))
     return _environment(path, text, portal)
+
+
+def _locked(path: Path, found: lockfiles.Locked) -> Spec:
+    generic = path.name in ("pixi.lock", "conda-lock.yml")
+    packages = list(found.dependencies)
+    if found.pip and packages and not any(each.startswith("pip=") for each in packages):
+        packages.append("pip")
+    return Spec(
+        path,
+        path.parent.name if generic else path.stem,
+        channels=DEFAULT_CHANNELS if found.explicit is None else (),
+        dependencies=tuple(packages),
+        explicit=found.explicit,
+        pip=_pip(path, list(found.pip)).lines,
+        configured="instead",
+    )
 
 
 def _explicit(path: Path, text: str) -> Spec:
@@ -138,37 +170,14 @@ def _explicit(path: Path, text: str) -> Spec:
     return Spec(path, path.stem, explicit=tuple(urls))
 
 
-def _parse_yaml(path: Path, text: str) -> tuple[Any, dict[str, int]]:
-    """Returns the document, and the line number of each of its keys."""
-    try:
-        import yaml
-    except ImportError:
-        raise LauncherError("Reading a spec needs PyYAML: pip install 'envring[conda]'.") from None
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
-    try:
-        node = loader.get_single_node()
-        data = None if node is None else loader.construct_document(node)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = "" if mark is None else f", line {mark.line + 1}, column {mark.column + 1}"
-        problem = getattr(error, "problem", None) or str(error)
-        raise SpecError(f"'{path}'{where}: this is not YAML: {problem}.") from error
-    finally:
-        loader.dispose()
-    lines = {}
-    if isinstance(node, yaml.MappingNode):
-        lines = {str(key.value): key.start_mark.line + 1 for key, _ in node.value}
-    return data, lines
-
-
 def _environment(path: Path, text: str, portal: bool) -> Spec:
-    data, lines = _parse_yaml(path, text)
+    data, lines = parse(path, text)
     if not isinstance(data, dict):
         raise SpecError(
             f"'{path}' does not hold a mapping; it needs at least 'dependencies:' and a list."
         )
     for key in data:
-        if key not in KEYS:
+        if key not in (*KEYS, *IGNORED):
             raise SpecError(_unknown(path, str(key), lines))
     name = data.get("name")
     if name is None:
@@ -176,18 +185,13 @@ def _environment(path: Path, text: str, portal: bool) -> Spec:
         name = path.parent.name if generic else path.stem
     if not isinstance(name, str | int | float):
         raise SpecError(f"'{path}': 'name' must be text, not {name!r}.")
-    channels = [
-        _channel(channel, path.parent)
-        for channel in _texts(path, "channels", data.get("channels") or [])
-        if channel != "nodefaults"
-    ]
+    named = _texts(path, "channels", data.get("channels") or [])
+    channels = [_channel(each, path.parent) for each in named if each != "nodefaults"]
+    priority = data.get("channel_priority")
     packages, pip = _dependencies(path, data.get("dependencies"))
     if pip and not any(re.match(r"(.*::)?pip([\s=<>!~\[]|$)", each) for each in packages):
         packages.append("pip")
-    try:
-        resolved = requirements.resolve(pip, path.parent)
-    except requirements.RequirementsError as error:
-        raise SpecError(f"'{path}', pip section: {error}") from error
+    resolved = _pip(path, pip)
     pip_lines = list(resolved.lines)
     if portal:
         pip_lines = requirements.without_portal(pip_lines, packages)
@@ -199,7 +203,16 @@ def _environment(path: Path, text: str, portal: bool) -> Spec:
         pip=tuple(pip_lines),
         variables=_variables(path, data.get("variables")),
         watched=resolved.watched,
+        priority=None if priority is None else condarc.priority(path, priority),
+        configured="never" if "nodefaults" in named else "after" if channels else "instead",
     )
+
+
+def _pip(path: Path, lines: list[str]) -> requirements.Resolved:
+    try:
+        return requirements.resolve(lines, path.parent)
+    except requirements.RequirementsError as error:
+        raise SpecError(f"'{path}', pip section: {error}") from error
 
 
 def _unknown(path: Path, key: str, lines: dict[str, int]) -> str:
@@ -207,7 +220,7 @@ def _unknown(path: Path, key: str, lines: dict[str, int]) -> str:
     meant = f"; did you mean {close[0]!r}?" if close else "."
     return (
         f"'{path}', line {lines.get(key, 1)}: unknown key {key!r}{meant} "
-        f"The keys of a spec are {', '.join(KEYS[:-1])}."
+        f"The keys of a spec are {', '.join(KEYS)}."
     )
 
 
@@ -229,13 +242,19 @@ def _dependencies(path: Path, values: Any) -> tuple[list[str], list[str]]:
     pip: list[str] = []
     for value in values:
         if isinstance(value, dict):
-            other = [key for key in value if key != "pip"]
-            if other:
-                raise SpecError(
-                    f"'{path}': among the dependencies only 'pip' may have a list, "
-                    f"not {other[0]!r}; write a version as 'name=1.2'."
-                )
-            pip += _texts(path, "pip", value["pip"] or [])
+            for key, inner in value.items():
+                system = re.fullmatch(r"sel\((\w+)\)", str(key))  # micromamba's selectors
+                if system:
+                    if this_platform().startswith(_SYSTEMS.get(system[1], system[1])):
+                        inner = [inner] if isinstance(inner, str) else inner
+                        packages += _texts(path, str(key), inner)
+                elif key == "pip":
+                    pip += _texts(path, "pip", inner or [])
+                else:
+                    raise SpecError(
+                        f"'{path}': among the dependencies only 'pip' may have a list, "
+                        f"not {key!r}; write a version as 'name=1.2'."
+                    )
         else:
             packages += _texts(path, "dependencies", [value])
     if not packages:
