@@ -72,6 +72,16 @@ def test_frozen_specs_are_specs(prefix):
     assert spec.load(prefix / "frozen.lock").explicit == (f"{url}#00ff",)
 
 
+def test_variables_of_the_spec_are_kept(prefix):
+    add(prefix, "a", "1", url="https://c/x/noarch/a-1-0.conda", subdir="noarch")
+    state = {"version": 1, "env_vars": {"LEVEL": "3", "NAME": 'a "b": c'}}
+    (prefix / "conda-meta/state").write_text(json.dumps(state))
+    (prefix / "frozen.yml").write_text(freeze("game", prefix).environment())
+    assert spec.load(prefix / "frozen.yml").variables == (("LEVEL", "3"), ("NAME", 'a "b": c'))
+    (prefix / "conda-meta/state").write_text("{")
+    assert freeze("game", prefix).variables == ()
+
+
 def test_what_is_no_prefix(prefix):
     with pytest.raises(SolveError, match="is neither a venv nor a conda prefix"):
         freeze("game", prefix)

@@ -41,11 +41,12 @@ class Package:
 
 @dataclass(frozen=True)
 class Frozen:
-    """All packages of a prefix."""
+    """All packages of a prefix, and the variables that its owner set, (name, value)."""
 
     name: str
     conda: tuple[Package, ...]
     pip: tuple[Package, ...]
+    variables: tuple[tuple[str, str], ...] = ()
 
     def text(self) -> str:
         """Returns what it can be built from again: a spec, or requirements if conda is not used."""
@@ -63,6 +64,9 @@ class Frozen:
         if self.pip:
             lines.append("- pip:")
             lines += [f"  - {json.dumps(each.pin)}" for each in self.pip]
+        if self.variables:
+            lines.append("variables:")
+            lines += [f"  {json.dumps(n)}: {json.dumps(value)}" for n, value in self.variables]
         return "\n".join([*lines, ""])
 
     def explicit(self, platform: str) -> str:
@@ -106,7 +110,16 @@ def freeze(name: str, prefix: Path) -> Frozen:
         name,
         tuple(sorted(conda, key=lambda each: each.name)),
         tuple(sorted(_pip(prefix, owned), key=lambda each: each.name.lower())),
+        _variables(prefix),
     )
+
+
+def _variables(prefix: Path) -> tuple[tuple[str, str], ...]:
+    try:
+        found = json.loads((prefix / "conda-meta/state").read_text(encoding="utf-8"))
+        return tuple(sorted((name, str(value)) for name, value in found["env_vars"].items()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ()
 
 
 def _records(prefix: Path) -> Iterator[dict[str, Any]]:

@@ -159,7 +159,10 @@ def _import_numpy():
         import numpy  # noqa: F401
     except Exception:
         kind, error, trace = sys.exc_info()
-        text = u"%s (Python %s) cannot import NumPy: %s\nWorkers need NumPy: install it there."
+        text = (
+            u"%s (Python %s) cannot import NumPy: %s\nWorkers need NumPy: install it there; if the "
+            u"prefix is made from a spec, add numpy to the spec."
+        )
         where = (as_text(sys.executable or "?"), facts()[u"version"])
         text %= where + (headline(kind, error),)
         raise Failed(-1, u"numpy", text, stack(kind, error, trace))
