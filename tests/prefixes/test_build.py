@@ -181,8 +181,17 @@ def test_failure_is_no_reason_not_to_try_again(solving, says):
     assert len(solving.calls) == 3
 
 
-def test_full_disk(solving, says):
-    says(exit="1", says="critical libmamba failed to write: No space left on device")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "critical libmamba failed to write: No space left on device",
+        "NoSpaceLeftError: No space left on devices.",
+        "failed to link x: (os error 28)",
+        "ERROR: Could not install packages due to an OSError: [Errno 28]" + 30 * "\\nmore",
+    ],
+)
+def test_full_disk(solving, says, text):
+    says(exit="1", says=text)
     with pytest.raises(SolveError, match=f"disk of '{solving.cache}' is full: free some"):
         Micromamba(solving.spec()).obtain()
 
@@ -276,6 +285,11 @@ def test_really_full_disk(solving):
     solving.install().write_text(text.replace("exit", writing))
     said = in_namespace('mount -t tmpfs -o size=1m none "$CACHE"', solving, solving.spec())
     assert said.startswith("SolveError")
+    assert f"The disk of '{solving.cache}' is full" in said
+    # one that says nothing of it, and whose log did not fit
+    writing = writing.replace("dd if", "dd 2>/dev/null if")
+    solving.install().write_text(text.replace("exit", writing))
+    said = in_namespace('mount -t tmpfs -o size=1m none "$CACHE"', solving, solving.spec())
     assert f"The disk of '{solving.cache}' is full" in said
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import time
@@ -14,7 +15,7 @@ import click
 
 from envring.api.portal import open_directory
 from envring.launchers.micromamba import SURROUNDINGS, Micromamba
-from envring.prefixes import build, cache, recipes
+from envring.prefixes import build, cache, packages, recipes
 from envring.prefixes.cache import Entry, Ready
 from envring.prefixes.freeze import freeze
 from envring.prefixes.progress import Progress
@@ -45,20 +46,25 @@ def _launcher(file: str, setup: str | None, solver: str | None) -> Micromamba:
               "an env directory, or recipe:NAME")  # fmt: skip
 @click.option("--setup", metavar="FILE", help="Python file to run once in the finished prefix")
 @click.option("--solver", metavar="NAME", help=f"{', '.join(NAMES)}, or a path")
-@click.option("--force", is_flag=True, help="build again even if it is built")
+@click.option("--force", is_flag=True, help="build again even if it is built, "
+              "and compare cached packages first")  # fmt: skip
 @click.option("-q", "--quiet", is_flag=True, help="no progress on stderr")
 def create(file: str, setup: str | None, solver: str | None, force: bool, quiet: bool) -> None:
     """Build the prefix of a spec, unless it is built, and print its path."""
     launcher = _launcher(file, setup, solver)
+    click.echo(_build(launcher, force, quiet).prefix)
+
+
+def _build(launcher: Micromamba, force: bool, quiet: bool) -> Ready:
     request = launcher.request()
     if force:
+        request = dataclasses.replace(request, anew=True)
         for name in NAMES:
             old = request.entry(name)
             if old.directory.exists():
                 _remove(old)
     progress = Progress(request.spec.name, quiet=quiet)
-    _, ready = build.obtain(request, SURROUNDINGS, progress)
-    click.echo(ready.prefix)
+    return build.obtain(request, SURROUNDINGS, progress)[1]
 
 
 @env.command("list")
@@ -126,6 +132,20 @@ def remove(names: Sequence[str], every: bool) -> None:
     for entry in list(cache.entries()) if every else [_one(name) for name in names]:
         _remove(entry)
         click.echo(f"removed {entry.key}", err=True)
+
+
+@env.command()
+def clean() -> None:
+    """Delete downloaded packages and what failed builds left; prefixes stay."""
+    if any(entry.state() == "building" for entry in cache.entries()):
+        raise click.ClickException("A prefix is being built: try again when it is ready.")
+    before = cache.size(cache.root())
+    for entry in cache.entries():
+        if entry.state() in ("failed", "unfinished"):
+            _remove(entry)
+    packages.clean()
+    freed = before - cache.size(cache.root())
+    click.echo(f"freed {freed / 1e6:.0f} MB in {cache.root()}", err=True)
 
 
 @env.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})

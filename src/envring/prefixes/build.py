@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from envring.errors import SolveError
-from envring.prefixes import cache, solvers
+from envring.prefixes import cache, packages, solvers
 from envring.prefixes.cache import Entry, Ready
 from envring.prefixes.once import Site, build_once
 from envring.prefixes.progress import Progress
@@ -48,11 +48,13 @@ class Request:
         spec: the packages.
         setup: file to run once in the finished prefix, with its Python, or None.
         solver: which program installs the packages; None: the first that is available.
+        anew: whether packages of the cache are read and compared before they are used.
     """
 
     spec: Spec
     setup: Path | None = None
     solver: str | None = None
+    anew: bool = False
     _content: str = field(init=False, default="", compare=False)
 
     def digest(self, solver: str) -> str:
@@ -132,6 +134,7 @@ class _Build:
         self._spec = request.spec
         self._setup = request.setup
         self._solver = solver
+        self._anew = request.anew
         self._site = site
         self._entry = site.entry
         self._surroundings = surroundings
@@ -139,9 +142,31 @@ class _Build:
         self._python = str(site.entry.prefix / "bin" / "python")
 
     def run(self) -> Ready:
-        """Builds the prefix and returns what is known of it."""
+        """Builds the prefix and returns what is known of it; once more if packages were damaged."""
         entry = self._entry
         self._progress.step(f"building with {self._solver.title}, log: {entry.log}")
+        if self._anew:
+            self._drop_damaged(lambda name: True)
+        try:
+            return self._build()
+        except SolveError:
+            linked = packages.linked(entry.prefix)
+            if not self._drop_damaged(lambda name: name in linked):
+                raise
+        cache.delete_tree(entry.prefix)
+        return self._build()
+
+    def _drop_damaged(self, suspects: Callable[[str], bool]) -> bool:
+        dropped = packages.drop_damaged(self._solver.name, suspects)
+        if dropped:
+            text = f"damaged in the cache of packages, fetched again: {', '.join(dropped)}"
+            self._progress.step(text)
+            with open(self._entry.log, "a", encoding="utf-8") as log:
+                log.write(f"\n{text}\n")
+        return bool(dropped)
+
+    def _build(self) -> Ready:
+        entry = self._entry
         self._install()
         version = self._version()
         self._set_variables()
@@ -164,8 +189,8 @@ class _Build:
 
     def _install(self) -> None:
         entry = self._entry
-        packages = cache.root() / "packages"
-        packages.mkdir(parents=True, exist_ok=True)
+        kept = packages.directories()["rattler"]
+        kept.mkdir(parents=True, exist_ok=True)
         environ = {**self._surroundings.clean(), **solvers.settings_for(self._spec)}
         if self._solver.name == "micromamba":
             environ.setdefault("MAMBA_ROOT_PREFIX", str(cache.root() / "micromamba"))
@@ -173,7 +198,7 @@ class _Build:
         self._run(
             self._solver.title,
             "Fix the spec, or make its channels reachable.",
-            self._solver.command(self._spec, entry.prefix, entry.directory, packages),
+            self._solver.command(self._spec, entry.prefix, entry.directory, kept),
             environ,
         )
         history = entry.prefix / "conda-meta" / "history"

@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
 import json
 import os
+import re
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +21,11 @@ from envring.prefixes import cache, lock, process
 from envring.prefixes.cache import Entry, Ready
 from envring.prefixes.progress import Progress, tail
 
+_SCARCE = 1 << 20  # bytes that are free on a full disk at most
+# as libc, Rust, conda and pip say it
+_FULL = re.compile(
+    rb"No space left on device|Disk quota exceeded|NoSpaceLeftError|(Errno|os error) (28|122)\b"
+)
 _TIMEOUT = 7200.0  # seconds for a build, unless $ENVRING_BUILD_TIMEOUT is set
 
 
@@ -78,11 +87,7 @@ class Site:
         Raises:
             SolveError: always.
         """
-        if "No space left on device" in last or "Disk quota exceeded" in last:
-            advice = (
-                f"The disk of '{cache.root()}' is full: free some space, "
-                "or set ENVRING_CACHE to a directory on another disk."
-            )
+        advice = _full_disk(self.entry.log) or advice
         raise SolveError(
             f"The prefix of '{self.source}' could not be built: {doing} {how}. {advice}",
             str(self.entry.log),
@@ -139,10 +144,12 @@ def build_once(
             tail(entry.log),
         ) from error
     except OSError as error:
+        advice = "Set ENVRING_CACHE to a writable directory."
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            advice = _full_disk(entry.log, sure=True)
         raise SolveError(
             f"The prefix of '{source}' cannot be built in the cache '{cache.root()}': "
-            f"{error.strerror or error} ({error.filename}). "
-            "Set ENVRING_CACHE to a writable directory."
+            f"{error.strerror or error} ({error.filename}). {advice}"
         ) from error
     finally:
         progress.clear()
@@ -175,6 +182,39 @@ def _remember(entry: Entry, error: SolveError) -> None:
     """Stores the failure for the callers that wait, so that they do not build again."""
     failure = {"message": error.args[0], "log_path": error.log_path, "tail": error.tail}
     cache.write_whole(entry.failure, {**failure, "once": time.time_ns()})
+
+
+def _full_disk(log: Path, sure: bool = False) -> str:
+    """Returns advice if a disk is full, else "".
+
+    Not only the log tells: it lies on that disk, and a solver may say something else.
+
+    Args:
+        log: of the build that failed.
+        sure: whether that is known already.
+    """
+    places = {
+        str(cache.root()): "set ENVRING_CACHE",
+        tempfile.gettempdir(): "set TMPDIR",
+    }
+    full = [place for place in places if _free(place) < _SCARCE]
+    with contextlib.suppress(OSError):
+        sure = sure or bool(_FULL.search(log.read_bytes()))
+    if not full and not sure:
+        return ""
+    place = (full or list(places))[0]
+    return (
+        f"The disk of '{place}' is full: free some space, "
+        f"or {places[place]} to a directory on another disk."
+    )
+
+
+def _free(place: str) -> float:
+    try:
+        found = os.statvfs(place)
+        return found.f_bavail * found.f_frsize
+    except OSError:
+        return float("inf")
 
 
 def _timeout() -> float:
