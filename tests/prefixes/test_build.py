@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Builds with a stand-in for the solver: what is built again, what is not, what is said."""
 
+import contextlib
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -150,6 +152,39 @@ def test_setup_that_fails(solving):
     assert not entry.prefix.exists()
     setup.write_text("")
     Micromamba(solving.spec(), setup).obtain()
+
+
+def test_setup_may_ask_on_the_terminal(solving):
+    """Question and answer go over a terminal; the log has both, and a failure shows them."""
+    setup = solving.directory / "env_setup.py"
+    setup.write_text(
+        "answer = input('Accept the licence? ')\n"
+        "open('/dev/tty').close()\n"
+        "assert answer == 'yes', 'not accepted'\n"
+        "print('accepted')\n"
+    )
+    spec = solving.spec()
+    for answer in ("no", "yes"):
+        pid, terminal = pty.fork()
+        if pid == 0:
+            argv = [sys.executable, "-c", BUILDER, spec, str(setup)]
+            os.execve(sys.executable, argv, os.environ | solving.variables)
+        try:
+            said = b""
+            with contextlib.suppress(OSError):  # the other end is closed
+                while data := os.read(terminal, 4096):
+                    if b"licence? " in data and b"licence? " not in said:
+                        os.write(terminal, f"{answer}\n".encode())
+                    said += data
+        finally:
+            os.close(terminal)
+            os.waitpid(pid, 0)
+        (entry,) = cache.entries()
+        assert "Accept the licence? " in entry.log.read_text()
+        if answer == "no":
+            assert b"AssertionError: not accepted" in said and b"SolveError" in said
+    assert "accepted\n" in entry.log.read_text()
+    assert entry.ready()
 
 
 def test_setup_that_is_not_there(solving):

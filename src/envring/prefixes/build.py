@@ -260,9 +260,11 @@ class _Build:
         if self._setup is None:
             return
         self._progress.step(f"running {self._setup.name}")
-        self._run(
+        self._site.run(
             f"the setup file '{self._setup}'",
             "It runs once, in the finished prefix.",
             [self._python, "-s", str(self._setup)],
+            self._spec.path.parent,
             self._inside(),
+            terminal=True,
         )

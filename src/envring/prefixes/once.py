@@ -48,7 +48,13 @@ class Site:
     progress: Progress
 
     def run(
-        self, doing: str, advice: str, argv: Sequence[str], cwd: Path, environ: Mapping[str, str]
+        self,
+        doing: str,
+        advice: str,
+        argv: Sequence[str],
+        cwd: Path,
+        environ: Mapping[str, str],
+        terminal: bool = False,
     ) -> None:
         """Runs a program to its end; its output goes to the log.
 
@@ -58,6 +64,7 @@ class Site:
             argv: the program and its arguments.
             cwd: its working directory.
             environ: all its environment variables.
+            terminal: whether it may ask the user.
 
         Raises:
             SolveError: it fails.
@@ -71,6 +78,7 @@ class Site:
                 lock=self.lock,
                 deadline=self.deadline,
                 progress=self.progress,
+                terminal=terminal,
             )
         except process.ProgramFailed as error:
             self.fail(doing, error.how, advice, error.tail)
