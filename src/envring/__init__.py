@@ -46,17 +46,20 @@ from envring.launchers.sources import EnvSource
 from envring.transport.segment import SegmentMemoryError
 
 if _TYPE_CHECKING:
+    from envring.api.portal import AgentSidePortal, EnvSidePortal
     from envring.launchers.docker import Docker
     from envring.launchers.micromamba import Micromamba
     from envring.launchers.uv import Uv
 
 __all__ = [
     "ActionError",
+    "AgentSidePortal",
     "CodecError",
     "ConcurrentCallError",
     "Docker",
     "EmptyVectorError",
     "EnvFnError",
+    "EnvSidePortal",
     "EnvSource",
     "EnvringError",
     "HandshakeError",
@@ -93,8 +96,14 @@ __all__ = [
     "register",
 ]
 
-# imported on first access: most programs use none of these launchers
-_LAZY = {"Docker": "docker", "Micromamba": "micromamba", "Uv": "uv"}
+# imported on first access: most programs use none of these
+_LAZY = {
+    "AgentSidePortal": "api.portal",
+    "Docker": "launchers.docker",
+    "EnvSidePortal": "api.portal",
+    "Micromamba": "launchers.micromamba",
+    "Uv": "launchers.uv",
+}
 
 
 def __getattr__(name: str) -> _Any:
@@ -102,7 +111,7 @@ def __getattr__(name: str) -> _Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    value = getattr(import_module(f"envring.launchers.{_LAZY[name]}"), name)
+    value = getattr(import_module(f"envring.{_LAZY[name]}"), name)
     globals()[name] = value
     return value
 

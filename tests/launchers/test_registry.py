@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from envring.errors import LauncherError
+from envring.errors import LauncherError, SpecError
 from envring.launchers import registry
 from envring.launchers.base import Launch, Launcher, Needs
 from envring.launchers.docker import Docker
@@ -15,6 +15,7 @@ from envring.launchers.micromamba import Micromamba
 from envring.launchers.prefix import Prefix, Python
 from envring.launchers.registry import resolve
 from envring.launchers.uv import Uv
+from envring.prefixes import cache
 
 MODULE = """
 from dataclasses import dataclass
@@ -194,3 +195,49 @@ def test_two_packages_with_the_same_name_are_told_apart_by_the_user(installed):
     installed("other", cluster="cluster_launchers:refuses")
     message = refusal("cluster:node7")
     assert 'Several packages add a launcher "cluster": cluster, other.' in message
+
+
+@pytest.fixture
+def cached(tmp_path, monkeypatch):
+    """A function that puts a prefix into the cache."""
+    monkeypatch.setenv("ENVRING_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+    def cached(name, digest, ready=True):
+        entry = cache.entry(name, digest)
+        (entry.prefix / "bin").mkdir(parents=True)
+        (entry.prefix / "bin/python").symlink_to(sys.executable)
+        if ready:
+            entry.publish(cache.Ready(str(entry.prefix), name, "spec.yml", None, "conda", "3.9"))
+        return entry
+
+    return cached
+
+
+def test_a_cached_prefix_by_its_name(cached, tmp_path):
+    entry = cached("old-gym", "a" * 16)
+    assert resolve("prefix:old-gym") == Prefix(entry.prefix)
+    assert resolve(f"prefix:{entry.key}") == Prefix(entry.prefix)
+    assert resolve("prefix:old") == Prefix(tmp_path / "old")
+    (tmp_path / "old-gym").mkdir()  # a path that exists is meant
+    assert resolve("prefix:old-gym") == Prefix(tmp_path / "old-gym")
+    assert resolve("prefix:./old-gym") == Prefix(tmp_path / "old-gym")
+
+
+def test_a_cached_prefix_that_is_not_clear(cached):
+    cached("game", "a" * 16)
+    entry = cached("game", "b" * 16)
+    assert "matches several prefixes of the cache: game-a" in refusal("prefix:game")
+    assert resolve(f"prefix:{entry.key}") == Prefix(entry.prefix)
+    cached("half", "c" * 16, ready=False)
+    assert "half-cccccccccccccccc is not ready: its state is unfinished" in refusal("prefix:half")
+
+
+def test_directories_and_recipes_are_launchers(tmp_path):
+    ale = resolve("recipe:ale")
+    assert ale == resolve("recipe:atari") and ale.portal
+    assert ale.spec.endswith("/recipes/ale/spec.yml")
+    (tmp_path / "spec.yml").write_text("dependencies: [python]")
+    assert resolve(f"dir:{tmp_path}") == Micromamba(tmp_path / "spec.yml", portal=True)
+    with pytest.raises(SpecError, match="no recipe 'doom'"):
+        resolve("recipe:doom")

@@ -210,6 +210,43 @@ def test_recipes(call):
     assert "untested" not in rows["ale"]
 
 
+def test_build_by_names(call, solving):
+    solving.spec("name: p\ndependencies: [python]\n", "env/spec.yml")
+    said = call("build", "ale", "atari", solving.directory / "env", "recipe:mujoco")
+    built = dict(line.split(": ") for line in said.splitlines())
+    assert list(built) == ["ale", "atari", str(solving.directory / "env"), "recipe:mujoco"]
+    assert built["ale"] == built["atari"]
+    assert len(solving.calls) == 3
+    assert "name what to build, or pass --all" in call("build", code=2)
+
+
+def test_build_all_goes_on_after_a_failure(call, solving, monkeypatch):
+    program = solving.install()
+    program.write_text(
+        program.read_text().replace("exit", 'case "$prefix" in *vizdoom*) exit 4;; esac\nexit')
+    )
+    monkeypatch.setattr("envring.prefixes.build._Build._install_pip", lambda build: None)
+    monkeypatch.setattr("envring.prefixes.build._Build._run_setup", lambda build: None)
+    said = call("build", "--all", code=1)
+    assert "vizdoom: " in said and "These could not be built: vizdoom." in said
+    assert {entry.name for entry in cache.entries() if entry.ready()} == {
+        *("ale", "craftium", "flappy-bird", "mujoco", "retro")
+    }
+
+
+def test_portal_start_builds_and_says_how_to_use_it(solving):
+    solving.spec("name: p\ndependencies: [python]\n", "env/spec.yml")
+    (solving.directory / "env/env_main.py").write_text("")
+    argv = ["portal", "start", "own", "-b", "mm", "-d", "-p", str(solving.directory / "env")]
+    result = CliRunner().invoke(command, argv, catch_exceptions=False)
+    prefix, *usage = result.stdout.splitlines()
+    assert os.access(f"{prefix}/bin/python", os.X_OK)
+    assert "Nothing needs to be served" in usage[0]
+    assert f"envring.make('dir:{solving.directory}/env', env_args=" in usage[1]
+    result = CliRunner().invoke(command, ["portal", "start", "doom"])
+    assert "There is no recipe 'doom'" in result.stderr
+
+
 def test_help_and_version():
     result = CliRunner().invoke(command, ["--version"])
     assert result.stdout == f"envring, version {envring.__version__}\n"

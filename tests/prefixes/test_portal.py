@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Env directories: which files they are made of, and what the launcher takes from them."""
 
+import dataclasses
+
 import pytest
 
-from envring.api.portal import open_directory
-from envring.errors import SourceError, SpecError
+import envring
+from envring import AgentSidePortal, EnvSidePortal, EnvSource
+from envring.api import making
+from envring.api.portal import directory_named, launcher_for, open_directory
+from envring.errors import LauncherError, SourceError, SpecError
 from envring.launchers.micromamba import Micromamba
 from envring.prefixes import recipes
 
@@ -77,3 +82,64 @@ def test_recipes_are_such_directories(recipe):
 def test_recipe_that_is_none():
     with pytest.raises(SpecError, match="There is no recipe 'doom'; the recipes are ale, "):
         open_directory("recipe:doom")
+
+
+def test_sources_name_directories(directory):
+    source, launcher = open_directory(directory, ["a"], solver="conda", sandbox=True)
+    found = EnvSource(f"dir:{directory}", args=["a"], solver="conda", sandbox=True)
+    assert (found.env, found.portal, found.launcher) == (source.env, True, launcher)
+    assert dataclasses.replace(found, args=["b"]).launcher == launcher
+    assert EnvSource("recipe:atari").launcher == open_directory("recipe:ale")[1]
+    other = EnvSource(f"dir:{directory}", launcher="prefix:/x")
+    assert (other.env, other.launcher) == (source.env, "prefix:/x")
+    by_launcher = EnvSource("CartPole-v1", launcher=f"dir:{directory}", solver="conda")
+    assert (by_launcher.env, by_launcher.launcher.solver) == ("CartPole-v1", "conda")
+
+
+def test_sandbox_and_solver_without_a_directory(directory):
+    with pytest.raises(SourceError, match='are for "dir:..." and "recipe:...". Give them to'):
+        EnvSource("CartPole-v1", sandbox=True)
+    with pytest.raises(SourceError, match="Give sandbox= and solver= to the launcher 'prefix:/x'"):
+        EnvSource(f"dir:{directory}", launcher="prefix:/x", solver="conda")
+
+
+def test_make_takes_sandbox_and_solver(directory):
+    text = f"dir:{directory}"
+    given = {"sandbox": True, "solver": "conda", "env_args": ["a"]}
+    found = making._source(text, {}, given)
+    assert (found.launcher.sandbox, found.launcher.solver) == (True, "conda")
+    found = making._source("CartPole-v1", {"launcher": text}, {"solver": "conda", "x": 1})
+    assert (found.launcher.solver, found.kwargs) == ("conda", {"x": 1})
+
+
+def test_directory_for_containers(directory):
+    """Portal-Env's default form: the error has the commands, and what they lead to works."""
+    (directory / "spec.yml").unlink()
+    (directory / "Dockerfile.env").write_text("FROM python:3.12\n")
+    with pytest.raises(SourceError) as caught:
+        envring.make(f"dir:{directory}")
+    said = str(caught.value)
+    assert f"docker build -f '{directory}/Dockerfile.env' -t env_portal_env '{directory}'" in said
+    assert 'launcher="docker:env_portal_env"' in said
+    source = EnvSource(f"dir:{directory}", launcher="docker:env_portal_env")
+    assert source.env == str(directory / "env_main.py")
+    assert launcher_for(f"dir:{directory}", "docker") == "docker:env_portal_env"
+
+
+def test_names_of_portal_env(directory, monkeypatch):
+    assert directory_named("atari") == "recipe:atari"
+    assert directory_named(str(directory)) == f"dir:{directory}"
+    monkeypatch.chdir(directory.parent)
+    assert directory_named("env") == "dir:env"
+    for backend in (None, "mm", "micromamba"):
+        assert launcher_for("recipe:ale", backend).solver is None
+    assert launcher_for("recipe:ale", "rattler").solver == "rattler"
+    assert launcher_for("recipe:ale", "prefix:/x") == "prefix:/x"
+    with pytest.raises(LauncherError, match="There is no backend 'kvm': use docker, micromamba"):
+        AgentSidePortal("ale", backend="kvm")
+
+
+def test_env_side_serves_nothing(monkeypatch, capsys, directory):
+    monkeypatch.setattr("sys.argv", [str(directory / "env_main.py")])
+    EnvSidePortal(env_factory=len, port=7001).start()
+    assert f"env = envring.make('dir:{directory}'" in capsys.readouterr().out

@@ -3,6 +3,7 @@
 
 import os
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -98,5 +99,25 @@ def test_make_vec_opens_a_directory(directory):
         observations, _, _, _, infos = envs.step(np.array([1, 0, 1]))
         assert observations.tolist() == [[1.0], [0.0], [1.0]]
         assert infos["at"].tolist() == [1, 0, 1]
+    finally:
+        envs.close()
+
+
+@pytest.mark.parametrize("env_side", ["portal_env", "envring"])
+def test_readme_of_portal_env_with_the_import_changed(directory, env_side):
+    """On both sides: the worker has no envring, but knows the name."""
+    main = directory / "env_main.py"
+    main.write_text(main.read_text().replace("from portal_env import", f"from {env_side} import"))
+    env = envring.AgentSidePortal(str(directory), env_args=[2], env_kwargs={"bonus": 0.5})
+    try:
+        assert isinstance(env, gymnasium.Env)  # as Stable-Baselines3 asks
+        assert env.observation_space.contains(env.reset(seed=3)[0])
+        assert env.step(1)[1:4] == (0.5, False, False)
+    finally:
+        env.close()
+    envs = envring.AgentSidePortal(str(directory), [2], num_envs=2, backend="rattler")
+    try:
+        assert isinstance(envs, envring.RingVectorEnv)
+        assert envs.reset(seed=3)[0].shape == (2, 1)
     finally:
         envs.close()

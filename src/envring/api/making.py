@@ -53,27 +53,29 @@ def _source(
         if kwargs:
             raise SourceError(f"an EnvSource takes its own kwargs; not known here: {list(kwargs)}")
         return id
+    launcher = options.get("launcher")
+    opened: dict[str, Any] = {}
+    if any(isinstance(each, str) and each.startswith(_DIRECTORIES) for each in (id, launcher)):
+        opened = {name: kwargs.pop(name) for name in ("sandbox", "solver") if name in kwargs}
     if isinstance(id, str) and id.startswith(_DIRECTORIES):
-        from envring.api import portal  # imports what builds prefixes
-
-        source, launcher = portal.open_directory(
-            id, kwargs.pop("env_args", ()), kwargs.pop("env_kwargs", {})
-        )
-        if options.get("launcher") is None:
-            options["launcher"] = launcher
+        args, env_kwargs = kwargs.pop("env_args", ()), kwargs.pop("env_kwargs", {})
         if kwargs:
             raise SourceError(
                 f"Arguments of an env directory go into env_args and env_kwargs; not known: "
                 f"{list(kwargs)}"
             )
-        return source
-    if options.get("launcher") is None:
+        return EnvSource(id, args=args, kwargs=env_kwargs, launcher=launcher, **opened)
+    if launcher is None:
         return None
     if isinstance(id, EnvSpec):
         kwargs, id = {**id.kwargs, **kwargs}, id.id
-    own = {name: kwargs.pop(name) for name in ("imports", "setup") if name in kwargs}
+    own: dict[str, Any] = {
+        name: kwargs.pop(name) for name in ("imports", "setup") if name in kwargs
+    }
     args = kwargs.pop("env_args", ())
     env_kwargs = {**kwargs.pop("env_kwargs", {}), **kwargs}
+    if opened:
+        own |= {"launcher": launcher, **opened}
     return EnvSource(id, args=args, kwargs=env_kwargs, **own)
 
 
@@ -93,7 +95,7 @@ def make(id: str | EnvSpec | EnvSource, **kwargs: Any) -> RingEnv:
         id: an id ("module:Env-v0" imports the module first), a spec or an `EnvSource`. With a
             launcher also "package.module:attribute" and "file.py:attribute"; "dir:PATH" opens
             a directory as Portal-Env has them: spec.yml, env_setup.py, env_main.py; "recipe:NAME"
-            one that comes with envring.
+            one that comes with envring; both take `sandbox` and `solver`.
         **kwargs: RingEnv's options (launcher, spin, worker_env, ...); all others go to
             `gymnasium.make`. With a launcher `imports`, `setup`, `env_args` and `env_kwargs` are
             those of `EnvSource`.

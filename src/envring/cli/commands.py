@@ -13,7 +13,11 @@ from envring.cli.env import env
 from envring.errors import EnvringError
 
 # commands whose modules are imported only when they are used or help is shown
-_LAZY = {"bench": "envring.bench.command", "tune": "envring.bench.command"}
+_LAZY = {
+    "bench": "envring.bench.command",
+    "portal": "envring.cli.portal",
+    "tune": "envring.bench.command",
+}
 
 
 class _Group(click.Group):

@@ -13,7 +13,8 @@ from typing import Any, NoReturn
 
 import click
 
-from envring.api.portal import open_directory
+from envring.errors import EnvringError
+from envring.launchers.directories import SCHEMES, launcher_of
 from envring.launchers.micromamba import SURROUNDINGS, Micromamba
 from envring.prefixes import build, cache, packages, recipes
 from envring.prefixes.cache import Entry, Ready
@@ -32,12 +33,12 @@ def env() -> None:
 
 def _launcher(file: str, setup: str | None, solver: str | None) -> Micromamba:
     """Returns the launcher of a spec, an env directory or a recipe."""
-    if file.startswith(("recipe:", "dir:")) or os.path.isdir(file):
+    if file.startswith(SCHEMES) or os.path.isdir(file):
         if setup is not None:
             raise click.UsageError(
                 "--setup does not go with an env directory: its setup file is env_setup.py"
             )
-        return open_directory(file, solver=solver)[1]
+        return launcher_of(file, solver=solver)
     return Micromamba(file, setup=setup, solver=solver)
 
 
@@ -52,10 +53,34 @@ def _launcher(file: str, setup: str | None, solver: str | None) -> Micromamba:
 def create(file: str, setup: str | None, solver: str | None, force: bool, quiet: bool) -> None:
     """Build the prefix of a spec, unless it is built, and print its path."""
     launcher = _launcher(file, setup, solver)
-    click.echo(_build(launcher, force, quiet).prefix)
+    click.echo(build_prefix(launcher, force, quiet).prefix)
 
 
-def _build(launcher: Micromamba, force: bool, quiet: bool) -> Ready:
+@env.command("build")
+@click.argument("names", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="all recipes that come with this package")
+@click.option("--solver", metavar="NAME", help=f"{', '.join(NAMES)}, or a path")
+@click.option("--force", is_flag=True, help="build again even if it is built")
+@click.option("-q", "--quiet", is_flag=True, help="no progress on stderr")
+def build_(names: Sequence[str], every: bool, solver: str | None, force: bool, quiet: bool) -> None:
+    """Build recipes, env directories or specs, by name or path, and print their prefixes."""
+    if bool(names) == every:
+        raise click.UsageError("name what to build, or pass --all")
+    failed = []
+    for name in [each.name for each in recipes.available()] if every else names:
+        try:
+            known = os.path.exists(name) or name.startswith(SCHEMES)
+            launcher = _launcher(name if known else f"recipe:{name}", None, solver)
+            click.echo(f"{name}: {build_prefix(launcher, force, quiet).prefix}")
+        except EnvringError as error:
+            click.echo(f"{name}: {error}", err=True)
+            failed.append(name)
+    if failed:
+        raise click.ClickException(f"These could not be built: {', '.join(failed)}.")
+
+
+def build_prefix(launcher: Micromamba, force: bool, quiet: bool = False) -> Ready:
+    """Builds the prefix of a launcher, unless it is built."""
     request = launcher.request()
     if force:
         request = dataclasses.replace(request, anew=True)

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from glob import escape, glob
 
-from envring.errors import InterpreterError
+from envring.errors import InterpreterError, LauncherError
 from envring.launchers import activation, environment, executable, sandbox
 from envring.launchers.base import INTERPRETER_FLAGS, Launch, Launcher, Needs, absolute_path
+from envring.prefixes import cache
 
 _NAMES = ("python", "python3", "python2", "pypy3", "pypy")
 _NAME = re.compile(r"[^\s/~\0][^/\0]*")  # looked up on PATH; anything else is a path
@@ -49,6 +50,31 @@ class Prefix(Launcher):
         """
         python = find_python(self.path)
         return _launch(self, python, self.path, f"prefix {self.path}", needs)
+
+
+def named_prefix(text: str) -> Prefix:
+    """Returns the prefix of "prefix:TEXT": a path, or the name of one in the cache.
+
+    Raises:
+        LauncherError: several in the cache have that name, or it is not ready.
+    """
+    if os.sep in text or text.startswith("~") or os.path.lexists(text):
+        return Prefix(text)
+    # not by the beginning of a key, as on the command line: programs should not guess
+    found = [each for each in cache.find(text) if text in (each.key, each.name)]
+    if not found:
+        return Prefix(text)
+    if len(found) > 1:
+        keys = ", ".join(each.key for each in found)
+        raise LauncherError(
+            f'"prefix:{text}" matches several prefixes of the cache: {keys}. Name one of them.'
+        )
+    if found[0].ready() is None:
+        raise LauncherError(
+            f"The prefix {found[0].key} is not ready: its state is {found[0].state()}; build it "
+            f"with: envring env create. Log: {found[0].log}"
+        )
+    return Prefix(str(found[0].prefix))
 
 
 @dataclass(frozen=True)

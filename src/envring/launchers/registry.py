@@ -21,13 +21,18 @@ if TYPE_CHECKING:
 GROUP = "envring.launchers"
 
 
-# name: module and class, imported when used; how to write it
+# name: module and class or function, imported when used; how to write it
 _KNOWN = {
-    "prefix": ("prefix", "Prefix", "prefix:PATH (a venv, conda or micromamba prefix)"),
+    "prefix": (
+        *("prefix", "named_prefix"),
+        "prefix:PATH (a venv, conda or micromamba prefix) or prefix:NAME (of `envring env list`)",
+    ),
     "python": ("prefix", "Python", "python:EXECUTABLE"),
     "micromamba": ("micromamba", "Micromamba", "micromamba:spec.yml"),
     "uv": ("uv", "Uv", "uv:requirements.txt or uv:script.py"),
     "docker": ("docker", "Docker", "docker:IMAGE"),
+    "recipe": ("directories", "launcher_of", "recipe:NAME (of `envring env recipes`)"),
+    "dir": ("directories", "launcher_of", "dir:PATH (a directory with spec.yml)"),
 }
 
 
@@ -51,7 +56,8 @@ def resolve(launcher: str | Launcher | None) -> Launcher | None:
         module, name, usage = _KNOWN[scheme]
         if not rest.strip():
             raise LauncherError(f'"{launcher}" has nothing after the colon: write {usage}.')
-        made = getattr(import_module(f"envring.launchers.{module}"), name)(rest)
+        make = getattr(import_module(f"envring.launchers.{module}"), name)
+        made = make(launcher if module == "directories" else rest)
         assert isinstance(made, Launcher)
         return made
     return _from_entry_point(scheme, rest)

@@ -13,9 +13,14 @@ from typing import TYPE_CHECKING, Any
 from envring.errors import SourceError
 
 if TYPE_CHECKING:
-    from envring.launchers.base import Launcher
+    from envring.launchers.base import Launcher, Sandbox
 
 _SEPARATOR = ":"
+
+
+def _as_directory(text: object) -> str | None:
+    """Returns "dir:..." and "recipe:...", None for anything else."""
+    return text if isinstance(text, str) and text.startswith(("dir:", "recipe:")) else None
 
 
 def _check_json(value: Any, where: str) -> None:
@@ -56,12 +61,17 @@ class EnvSource:
     Attributes:
         env: a registered id ("CartPole-v1", "module:Id-v0"), "package.module:attribute", or
             "path/to/file.py:attribute". An attribute is called with args and kwargs.
+            "dir:PATH" is a directory as Portal-Env has them, "recipe:NAME" one that comes with
+            envring; args and kwargs are those of its factory.
         args: positional arguments, plain data.
         kwargs: keyword arguments, plain data; for ids those of `make`.
         imports: modules to import first, which register ids.
         setup: a Python file to run first, once per worker, or None.
-        launcher: where this env runs; None: where the vector env's `launcher` says.
+        launcher: where this env runs; None: where the vector env's `launcher` says. A directory
+            or recipe has one of its own, unless this names another.
         portal: whether `env` is a script that passes a factory to Portal-Env's EnvSidePortal.
+        sandbox: of the launcher of a directory or recipe.
+        solver: of the launcher of a directory or recipe; see Micromamba.
 
     Raises:
         SourceError: an argument is not plain data, or a file does not exist.
@@ -79,6 +89,8 @@ class EnvSource:
     setup: str | os.PathLike[str] | None = None
     launcher: Launcher | str | None = None
     portal: bool = False
+    sandbox: bool | Sandbox = False
+    solver: str | None = None
 
     def __post_init__(self) -> None:
         """Checks what the caller's interpreter can check, and makes paths absolute."""
@@ -93,6 +105,7 @@ class EnvSource:
         for name in self.imports:
             if not isinstance(name, str):
                 raise SourceError(f"imports must be module names, not {name!r}.")
+        self._open_directory()
         path, attribute = self._split()
         if path is not None:
             path = _absolute(path, self.env)
@@ -100,6 +113,32 @@ class EnvSource:
             object.__setattr__(self, "env", full)
         if self.setup is not None:
             object.__setattr__(self, "setup", _absolute(os.fspath(self.setup), "setup"))
+
+    def _open_directory(self) -> None:
+        """Replaces "dir:..." and "recipe:..." by the script and the launcher that they mean."""
+        directory = _as_directory(self.env)
+        own = _as_directory(self.launcher)
+        if directory is None and own is None:
+            if self.sandbox or self.solver is not None:
+                raise SourceError(
+                    'sandbox= and solver= are for "dir:..." and "recipe:...". Give them to the '
+                    "launcher instead: Prefix(path, sandbox=True), Micromamba(spec, solver=...)."
+                )
+            return
+        from envring.launchers import directories  # imports what builds prefixes
+
+        if directory is not None:
+            object.__setattr__(self, "env", str(directories.main_file(directory)))
+            object.__setattr__(self, "portal", True)
+        where = own or (directory if self.launcher is None else None)
+        if where is not None:
+            launcher = directories.launcher_of(where, solver=self.solver, sandbox=self.sandbox)
+            object.__setattr__(self, "launcher", launcher)
+        elif self.sandbox or self.solver is not None:
+            raise SourceError(f"Give sandbox= and solver= to the launcher {self.launcher!r}.")
+        # they are the launcher's now: a copy of this source is not opened again
+        object.__setattr__(self, "sandbox", False)
+        object.__setattr__(self, "solver", None)
 
     def _split(self) -> tuple[str | None, str]:
         """Returns (file, attribute); the file is None for a module or an id."""

@@ -77,6 +77,11 @@ class Entry:
         return self.directory.name
 
     @property
+    def name(self) -> str:
+        """The name in the key."""
+        return self.key.rpartition("-")[0]
+
+    @property
     def prefix(self) -> Path:
         """The prefix. It cannot be moved: its files contain its path."""
         return self.directory / "prefix"
@@ -183,7 +188,7 @@ def find(name: str) -> list[Entry]:
     """Returns the entries with this key, else with this name, else whose key begins with it."""
     every = list(entries())
     exact = [each for each in every if each.key == name or str(each.prefix) == name]
-    named = [each for each in every if each.key.rpartition("-")[0] == name]
+    named = [each for each in every if each.name == name]
     return exact or named or [each for each in every if each.key.startswith(name)]
 
 

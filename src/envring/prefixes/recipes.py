@@ -9,6 +9,7 @@ from pathlib import Path
 
 from envring.errors import SpecError
 
+_ALIASES = {"atari": "ale"}  # Portal-Env's
 _ROOT = Path(__file__).with_name("recipes")
 
 
@@ -46,6 +47,7 @@ def find(name: str) -> Recipe:
     Raises:
         SpecError: there is no recipe of that name.
     """
+    name = _ALIASES.get(name, name)
     every = {recipe.name: recipe for recipe in available()}
     if name not in every:
         raise SpecError(f"There is no recipe {name!r}; the recipes are {', '.join(every)}.")
