@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from envring.errors import SolveError
-from envring.prefixes import cache, packages, solvers
+from envring.prefixes import cache, solvers
 from envring.prefixes.cache import Entry, Ready
 from envring.prefixes.once import Site, build_once
 from envring.prefixes.progress import Progress
@@ -143,6 +143,8 @@ class _Build:
 
     def run(self) -> Ready:
         """Builds the prefix and returns what is known of it; once more if packages were damaged."""
+        from envring.prefixes import packages  # not needed by a start from the cache
+
         entry = self._entry
         self._progress.step(f"building with {self._solver.title}, log: {entry.log}")
         if self._anew:
@@ -157,6 +159,8 @@ class _Build:
         return self._build()
 
     def _drop_damaged(self, suspects: Callable[[str], bool]) -> bool:
+        from envring.prefixes import packages
+
         dropped = packages.drop_damaged(self._solver.name, suspects)
         if dropped:
             text = f"damaged in the cache of packages, fetched again: {', '.join(dropped)}"
@@ -189,6 +193,8 @@ class _Build:
 
     def _install(self) -> None:
         entry = self._entry
+        from envring.prefixes import packages
+
         kept = packages.directories()["rattler"]
         kept.mkdir(parents=True, exist_ok=True)
         environ = {**self._surroundings.clean(), **solvers.settings_for(self._spec)}

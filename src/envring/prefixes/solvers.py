@@ -11,10 +11,13 @@ import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from envring.errors import LauncherError
-from envring.prefixes import condarc
 from envring.prefixes.spec import Spec
+
+if TYPE_CHECKING:
+    from envring.prefixes.condarc import Condarc
 
 NAMES = ("micromamba", "mamba", "conda", "rattler")
 TITLES = {"rattler": "py-rattler"}
@@ -68,6 +71,8 @@ class Solver:
         return [self.executable, "env", "create", "-p", str(prefix), "-f", str(file)]
 
     def _rattler(self, spec: Spec, prefix: Path, directory: Path, packages: Path) -> list[str]:
+        from envring.prefixes import condarc
+
         rc = condarc.read()
         defaults = rc.default_channels or _DEFAULTS
         more = configured(spec, rc)
@@ -93,7 +98,7 @@ class Solver:
         return [self.executable, "-P", str(_INSTALL), str(file)]
 
 
-def configured(spec: Spec, rc: condarc.Condarc) -> tuple[str, ...]:
+def configured(spec: Spec, rc: Condarc) -> tuple[str, ...]:
     """Returns the channels of conda's configuration that a spec is solved with."""
     if spec.configured == "never":
         return ()
@@ -111,6 +116,8 @@ def alias(configured: str | None = None) -> str | None:
 
 
 def _own_priority() -> str | None:
+    from envring.prefixes import condarc
+
     text = os.environ.get("CONDA_CHANNEL_PRIORITY")
     return condarc.priority("CONDA_CHANNEL_PRIORITY", text) if text else None
 
@@ -165,6 +172,8 @@ def configuration(spec: Spec, solver: str) -> dict[str, object]:
     """Returns what conda's configuration files add to what determines a prefix, if anything."""
     if solver != "rattler" or spec.explicit is not None:
         return {}  # the programs read their own
+    from envring.prefixes import condarc
+
     rc = condarc.read()
     found: dict[str, object] = {**rc.content()}
     if channels := configured(spec, rc):

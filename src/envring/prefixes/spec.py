@@ -10,11 +10,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from envring.errors import LauncherError, SpecError
-from envring.prefixes import condarc, lockfiles, requirements
+from envring.prefixes import requirements
 from envring.prefixes.documents import parse
+
+if TYPE_CHECKING:
+    from envring.prefixes import lockfiles
 
 KEYS = ("name", "channels", "channel_priority", "dependencies", "variables")
 # what conda and the programs around it write into such files, and does not change a prefix
@@ -119,9 +122,12 @@ def load(path: str | Path, portal: bool = False) -> Spec:
         raise SpecError(f"The spec '{path}' cannot be read: {error.strerror}.") from error
     if any(line.strip() == "@EXPLICIT" for line in text.splitlines()):
         return _explicit(path, text)
-    read = lockfiles.recognise(path, text)
-    if read is not None:
-        return _locked(path, read(path, text, this_platform()))
+    if not re.search(r"(?m)^dependencies\s*:", text):
+        from envring.prefixes import lockfiles  # most starts need only an environment file
+
+        read = lockfiles.recognise(path, text)
+        if read is not None:
+            return _locked(path, read(path, text, this_platform()))
     return _environment(path, text, portal)
 
 
@@ -203,9 +209,15 @@ def _environment(path: Path, text: str, portal: bool) -> Spec:
         pip=tuple(pip_lines),
         variables=_variables(path, data.get("variables")),
         watched=resolved.watched,
-        priority=None if priority is None else condarc.priority(path, priority),
+        priority=None if priority is None else _priority(path, priority),
         configured="never" if "nodefaults" in named else "after" if channels else "instead",
     )
+
+
+def _priority(path: Path, value: Any) -> str:
+    from envring.prefixes import condarc
+
+    return condarc.priority(path, value)
 
 
 def _pip(path: Path, lines: list[str]) -> requirements.Resolved:
