@@ -21,6 +21,7 @@ from envring._version import __version__
 from envring.core import _core
 from envring.errors import (
     CodecError,
+    EnvFnError,
     EnvringError,
     HandshakeError,
     InterpreterError,
@@ -60,6 +61,7 @@ _KINDS: dict[str, type[EnvringError]] = {
     "kwargs": SourceError,
     "space": SpaceDataError,
     "env": RemoteEnvError,
+    "same-env": EnvFnError,
 }
 
 

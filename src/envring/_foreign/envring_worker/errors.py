@@ -14,7 +14,7 @@ class Failed(Exception):
     Args:
         env_id: the env that could not be built, -1 for the worker itself.
         kind: "version", "numpy", "library", "worker", "setup", "import", "unknown-id", "kwargs",
-            "env" or "space".
+            "env", "same-env" or "space".
         text: what happened.
         trace: a traceback as text, or "".
     """

@@ -18,6 +18,10 @@ from .bytecode import no_bytecode
 from .relay import RelayPort
 from .segment import Segment
 
+_WOULD_BE_STEPPED = (
+    u"which would be stepped for each of them. Let the function build a new env at each call."
+)
+
 
 class Service(object):
     """A worker's envs, from their construction to their end.
@@ -68,15 +72,25 @@ class Service(object):
             Failed: one cannot be made.
         """
         envs = []
+        slots = {}  # by the id of what is inside all wrappers
         try:
             for source in map(_with_paths, self.config["sources"]):
                 sources.prepare([source])
-                envs.append(sources.make_env(source))
+                env = sources.make_env(source)
+                env_id = first_env + len(envs)
+                other = slots.setdefault(id(getattr(env.env, "unwrapped", env.env)), env_id)
+                if other != env_id:
+                    text = u"the sources of env %d and env %d return the same env object, %s"
+                    text %= (other, env_id, _WOULD_BE_STEPPED)
+                    raise Failed(env_id, u"same-env", text)
+                envs.append(env)
             return envs
         except BaseException:  # SystemExit, too: the caller must learn the reason
             kind, error, trace = sys.exc_info()
             for env in envs:
                 _close(env)
+            if isinstance(error, Failed):
+                raise
             env_id = first_env + len(envs)
             if isinstance(error, sources.SourceError):
                 raise Failed(env_id, as_text(error.kind), as_text(error), as_text(error.trace))
@@ -178,5 +192,5 @@ def _describe(envs, first_env):
 def _close(env):
     try:
         env.close()
-    except Exception:
+    except BaseException:  # another error is under way
         sys.excepthook(*sys.exc_info())
