@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from envring import EnvringError, RemoteEnvError, RingVectorEnv
+from envring import EnvringError, RemoteEnvError, RingVectorEnv, WorkerDied
 from envring.testing import CountingEnv, FailingEnv, assert_same_batch
 from envring.testing.conformance_base import quiet
 
@@ -52,6 +53,10 @@ class DoesNotComeBack(Exception):
 
 def _explode() -> None:
     raise RuntimeError("while reading the exception")
+
+
+class Panic(BaseException):
+    """As Rust's panics come out of pyo3."""
 
 
 def _comes_back_as_text() -> str:
@@ -134,6 +139,9 @@ def assert_works(envs: Any) -> None:
         group,
         chained,
         very_long,
+        lambda: asyncio.CancelledError("cut off"),
+        lambda: GeneratorExit("closed"),
+        lambda: Panic("index out of bounds"),
     ],
     ids=lambda make: repr(make())[:30],
 )
@@ -146,7 +154,7 @@ def test_exceptions_that_travel(
     try:
         envs.reset()
         envs.step([0, 0, 0])
-        with quiet() as logged, pytest.raises(Exception) as caught:
+        with quiet() as logged, pytest.raises(BaseException) as caught:
             OPERATIONS[where](envs)
         assert type(caught.value).__name__ == type(model).__name__
         assert str(caught.value) == str(model)
@@ -303,6 +311,32 @@ def test_failing_render_and_attributes(home: dict[str, Any]) -> None:
         assert_works(envs)
     finally:
         envs.close()
+
+
+@pytest.mark.parametrize("make", [asyncio.CancelledError, lambda: Panic("while built")])
+def test_base_exception_of_a_constructor_or_close(make: Any, home: dict[str, Any]) -> None:
+    fns = [CountingEnv, lambda: FailingEnv(make, "init")]
+    with quiet(), pytest.raises(type(make())):
+        RingVectorEnv(fns, **home)
+    envs = RingVectorEnv(failing(make, "close", at=0), **home)
+    with quiet():
+        envs.close()
+    assert envs.closed
+
+
+def test_exit_in_an_environment_ends_its_worker() -> None:
+    """As a call of `exit` ends any process."""
+    envs = RingVectorEnv(failing(lambda: SystemExit(7)), num_workers=3)
+    try:
+        envs.reset()
+        envs.step([0, 0, 0])
+        with quiet(), pytest.raises(WorkerDied) as caught:
+            envs.step([0, 0, 0])
+        assert caught.value.env_ids == (1,)
+        assert caught.value.exitcode == 7
+    finally:
+        with quiet():
+            envs.close()
 
 
 def test_failing_close(home: dict[str, Any]) -> None:

@@ -87,3 +87,31 @@ class Classes(Missions):
             info["status"] = object()
         self.steps += 1
         return {"mission": "go"}, 1.0, self.steps == 3, False, info
+
+
+class Cancelled(BaseException):
+    """As asyncio and Rust have them."""
+
+
+class Interrupted(Missions):
+    """Raises at the second step what is not an Exception."""
+
+    observation_space = Discrete(9)
+
+    def reset(self, seed=None, options=None):
+        self.steps = 0
+        return 0, {}
+
+    def step(self, action):
+        self.steps += 1
+        if action:
+            raise Cancelled("at step %d" % self.steps)
+        return self.steps, 1.0, False, False, {}
+
+
+_shared = Interrupted()
+
+
+def shared():
+    """Always the same env."""
+    return _shared

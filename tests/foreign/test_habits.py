@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from envring import EnvSource, Python, RemoteEnvError, RingEnv, RingVectorEnv
+from envring import EnvFnError, EnvSource, Python, RemoteEnvError, RingEnv, RingVectorEnv
 from envring.batch.space_data import UnknownSpace
 from envring.errors import SpaceDataError
 from envring.testing.conformance_base import quiet
@@ -91,3 +91,37 @@ def test_infos_in_classes_of_the_envs_own(version, foreign_python):
         assert infos["final_info"]["where"]["point"].tolist() == [(1, 2), (1, 2)]
     finally:
         envs.close()
+
+
+@pytest.mark.parametrize("loop", ["compiled", "reference"])
+@pytest.mark.parametrize("version", VERSIONS)
+def test_exceptions_that_are_not_of_class_exception(version, loop, foreign_python):
+    """They are the env's, and its worker goes on."""
+    launcher = Python(foreign_python(version))
+    envs = RingVectorEnv(
+        [source("Interrupted")] * 3, launcher=launcher, num_workers=2, step_loop=loop
+    )
+    try:
+        envs.reset()
+        for _ in range(100):  # until steps go through C
+            envs.step([0, 0, 0])
+        with quiet(), pytest.raises(RemoteEnvError, match="at step 101") as caught:
+            envs.step([0, 1, 0])
+        assert caught.value.remote_type.endswith("Cancelled")
+        assert envs.step([0, 0, 0])[0].tolist() == [102] * 3
+    finally:
+        envs.close()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_one_env_in_several_slots(version, foreign_python):
+    """It would be stepped for each of them, and nobody would see it."""
+    launcher = Python(foreign_python(version))
+    with pytest.raises(EnvFnError, match="env 1 and env 2 return the same env object"):
+        RingVectorEnv(
+            [source("Interrupted"), source("shared"), source("shared")],
+            launcher=launcher,
+            num_workers=1,
+        )
+    envs = RingVectorEnv([source("shared")] * 2, launcher=launcher, num_workers=2)
+    envs.close()

@@ -126,7 +126,7 @@ cdef class StepLoop:
             try:
                 er_steploop_run(&self.loop)
                 return
-            except Exception:
+            except BaseException:  # of a coroutine or of Rust, too
                 self._fail()
 
     cdef _fail(self):
@@ -146,7 +146,7 @@ cdef class StepLoop:
         while True:
             try:
                 r = er_port_serve(&port.port, &self.loop, publish, self.slice.has_reply, timeout_ns)
-            except Exception:
+            except BaseException:
                 self._fail()
                 self._step_rest()
                 er_port_count_step(&port.port, &self.loop)

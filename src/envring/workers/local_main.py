@@ -126,7 +126,7 @@ def make_envs(fns: Sequence[Callable[[], Any]], first_env: int) -> list[Any]:
             for env in envs:
                 try:
                     env.close()
-                except Exception:
+                except BaseException:
                     traceback.print_exc()
             raise
     return envs
@@ -174,7 +174,9 @@ def main(
 def _work(options: WorkerOptions, fns: Sequence[Callable[[], Any]], channel: Channel) -> None:
     try:
         built = make_envs(fns, options.first_env)
-    except Exception as error:
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as error:
         env_id = error.envring_env_id  # type: ignore[attr-defined]
         channel.send(("failed", env_id, *describe_error(error, dumps)))
         return

@@ -92,7 +92,7 @@ class EnvSlice(object):
         for i in range(self.num_envs):
             try:
                 self._step_env(i, actions)
-            except Exception:
+            except BaseException:
                 self.fail(i)
         self.publish()
 
@@ -140,7 +140,7 @@ class EnvSlice(object):
                 self.store_obs(i, obs)
                 self.store_info(i, info)
                 self.last_obs[i] = obs
-            except Exception:
+            except BaseException:
                 self.fail(i)
         self.rebind()
 
@@ -231,7 +231,7 @@ class EnvSlice(object):
                     )
                 attribute = env.get_wrapper_attr(name)
                 self.results[i] = attribute(*args, **kwargs) if callable(attribute) else attribute
-            except Exception:
+            except BaseException:
                 self.fail(i)
         self.has_reply = True
         self.rebind()
@@ -241,7 +241,7 @@ class EnvSlice(object):
         for i, env in enumerate(self.envs):
             try:
                 env.set_wrapper_attr(name, values[i])
-            except Exception:
+            except BaseException:
                 self.fail(i)
         self.rebind()
 
@@ -251,12 +251,17 @@ class EnvSlice(object):
         for i, env in enumerate(self.envs):
             try:
                 env.close()
-            except Exception:
+            except BaseException:
                 self.fail(i)
 
     def fail(self, i):
-        """Records the exception being handled as that of env i of the slice."""
+        """Records the exception being handled as that of env i of the slice.
+
+        SystemExit and KeyboardInterrupt are raised again: they are meant for the process.
+        """
         error = sys.exc_info()[1]
+        if isinstance(error, (SystemExit, KeyboardInterrupt)):
+            raise
         label = "observation" if isinstance(error, ObservationMismatch) else "exception"
         self.failures.append((self.first_env + i, label) + describe_error(error, self.dumps))
         self.has_reply = True

@@ -66,7 +66,7 @@ class NativeLoop(LoopTables):
             try:
                 self._run(self._at)
                 return
-            except Exception:
+            except BaseException:  # of a coroutine or of Rust, too
                 self._fail()
 
     def _fail(self):
@@ -86,7 +86,7 @@ class NativeLoop(LoopTables):
         while True:
             try:
                 r = self._serve(at, self._at, publish, envs.has_reply, patience)
-            except Exception:
+            except BaseException:
                 self._fail()
                 self._step_rest()
                 self._count_step(at, self._at)
