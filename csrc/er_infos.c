@@ -40,9 +40,8 @@ static int write_value(const er_python_t *py, const er_info_entry_t *entries, in
         memcpy(cell, (char *)value + py->offset_scalar_value, entry->nbytes);
         return 1;
     case ER_INFO_ARRAY:
-        if (!er_array_matches(py, value, entry->type, entry->ndim, entry->shape)) return 0;
-        memcpy(cell, er_ndarray(py, value)->data, entry->nbytes);
-        return 1;
+        return er_array_copy(py, value, entry->type, entry->ndim, entry->shape, cell,
+                             entry->nbytes);
     default:
         if (type != py->type_dict) return 0;
         return write_dict(py, entries, at + 1, entry->num_children, area, env, value);

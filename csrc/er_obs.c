@@ -3,14 +3,18 @@
 
 #include <string.h>
 
-int er_array_matches(const er_python_t *py, er_object *o, er_object *dtype, int ndim,
-                     const int64_t *shape) {
+#include "er_strided.h"
+
+int er_array_copy(const er_python_t *py, er_object *o, er_object *dtype, int ndim,
+                  const int64_t *shape, uint8_t *to, uint64_t nbytes) {
     if (er_type(py, o) != py->type_ndarray) return 0;
     const er_ndarray_t *a = er_ndarray(py, o);
-    if (a->descr != dtype || a->nd != ndim || !(a->flags & ER_NDARRAY_C_CONTIGUOUS)) return 0;
+    if (a->descr != dtype || a->nd != ndim) return 0;
     for (int i = 0; i < ndim; i++) {
         if (a->dimensions[i] != shape[i]) return 0;
     }
+    if (!(a->flags & ER_NDARRAY_C_CONTIGUOUS)) return er_strided_copy(to, a, nbytes);
+    memcpy(to, a->data, nbytes);
     return 1;
 }
 
@@ -67,8 +71,7 @@ static int write_node(const er_python_t *py, const er_obs_node_t *nodes, int at,
     const er_obs_node_t *node = &nodes[at];
     if (node->kind == ER_OBS_LEAF) {
         uint8_t *row = slot + node->offset + env * node->nbytes;
-        if (er_array_matches(py, obs, node->dtype, node->ndim, node->shape)) {
-            memcpy(row, er_ndarray(py, obs)->data, node->nbytes);
+        if (er_array_copy(py, obs, node->dtype, node->ndim, node->shape, row, node->nbytes)) {
             return 1;
         }
         return node->ndim == 0 && store_scalar(py, node, row, obs);

@@ -2,8 +2,8 @@
  *
  * Writing one env's observation into its rows of a slot, for spaces of fixed size.
  *
- * A plan is the space's tree in preorder. Whatever does not fit to the letter (another dtype, a
- * non-contiguous array, a dict subclass) is left to the reference implementation in Python.
+ * A plan is the space's tree in preorder. Whatever does not fit to the letter (another dtype, an
+ * array subclass, a dict subclass) is left to the reference implementation in Python.
  */
 #ifndef ER_OBS_H
 #define ER_OBS_H

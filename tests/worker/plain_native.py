@@ -134,6 +134,21 @@ def every_dtype_goes_fast():
                 assert loop.loop["slow_rows"] == 0 and not envs.has_reply, (code, shape, type(obs))
 
 
+def arrays_of_any_strides_go_fast():
+    """Mirrored, turned and cut images, by C."""
+    library = open_library()
+    image = np.arange(7 * 11 * 3, dtype=np.uint8).reshape(7, 11, 3)
+    for obs in (image[:, ::-1], image[..., ::-1], image.transpose(2, 0, 1), image[::2, 1:, :2]):
+        env = Steady()
+        env.result = (obs, 1.0, False, False, {})
+        envs = attached(library, [env], ("leaf", 0, "|u1", obs.shape))
+        loop = compiled(library, envs)
+        loop.step(0, 0)
+        stored_row = envs.segment.slot_arrays(0)[0][0][1]
+        assert stored_row.tobytes() == obs.tobytes()
+        assert loop.loop["slow_rows"] == 0 and not envs.has_reply
+
+
 def actions_arrive_as_they_should():
     library = open_library()
 
