@@ -11,7 +11,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
 
 VARIABLES = (
     "OMP_NUM_THREADS",
@@ -36,8 +38,14 @@ _CALLS = (  # getter, setter
 @contextlib.contextmanager
 def limited(count: int | None) -> Iterator[None]:
     """While this lasts, loaded BLAS and OpenMP libraries use `count` threads; None: as they are."""
-    restore = []
+    restore: list[tuple[Callable[..., Any], int]] = []
     if count is not None:
+        # MKL inside of libtorch waits for threads that a forked worker does not have.
+        torch = sys.modules.get("torch")
+        set_threads = getattr(torch, "set_num_threads", None)
+        if torch is not None and set_threads is not None and torch.get_num_threads() != count:
+            restore.append((set_threads, torch.get_num_threads()))
+            set_threads(count)
         for path in _loaded():
             try:
                 library = ctypes.CDLL(path)
@@ -46,13 +54,17 @@ def limited(count: int | None) -> Iterator[None]:
             for getter, setter in _CALLS:
                 get, set_ = getattr(library, getter, None), getattr(library, setter, None)
                 if get is not None and set_ is not None and get() != count:
-                    restore.append((set_, get()))
+                    restore.append((_with_int(set_), get()))
                     set_(ctypes.c_int(count))
     try:
         yield
     finally:
-        for set_, before in restore:
-            set_(ctypes.c_int(before))
+        for restored, before in reversed(restore):
+            restored(before)
+
+
+def _with_int(function: Any) -> Callable[[int], None]:
+    return lambda number: function(ctypes.c_int(number))
 
 
 def _loaded() -> set[str]:
