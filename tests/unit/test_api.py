@@ -23,7 +23,15 @@ from envring.testing import CountingEnv
 TABLE = Path(__file__).with_name("public_api.txt")
 # of an instance, beside what its class has
 ATTRIBUTES = {
-    *("num_envs", "num_workers", "env_fns", "metadata", "render_mode", "autoreset_mode"),
+    *(
+        "num_envs",
+        "num_workers",
+        "options_per_env",
+        "env_fns",
+        "metadata",
+        "render_mode",
+        "autoreset_mode",
+    ),
     *("observation_space", "action_space", "single_observation_space", "single_action_space"),
     *("copy", "context", "daemon", "worker", "shared_memory", "observation_mode"),
     *("max_concurrency", "final_observation"),
@@ -165,7 +173,9 @@ def test_methods_take_what_asyncvectorenvs_take(name: str) -> None:
     if not callable(theirs):
         return
     mine, other = inspect.signature(ours).parameters, inspect.signature(theirs).parameters
-    assert list(mine) == list(other)
+    assert list(mine)[: len(other)] == list(other)
+    more = list(mine.values())[len(other) :]
+    assert all(parameter.default is not parameter.empty for parameter in more)
     for parameter in other:
         assert mine[parameter].default == other[parameter].default
         assert mine[parameter].kind == other[parameter].kind

@@ -15,7 +15,8 @@ from gymnasium.error import AlreadyPendingCallError, NoAsyncCallError
 from gymnasium.vector import VectorEnv
 from gymnasium.vector.async_vector_env import AsyncState
 
-from envring.api import reset_arguments
+from envring.api import env_indices, reset_arguments
+from envring.api.env_indices import Indices
 from envring.api.guard import Guarded
 from envring.batch.batcher import Batcher
 from envring.core import _core
@@ -33,10 +34,13 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
     Attributes:
         num_workers: number of worker processes.
         final_observation: whether infos carry the names from before Gymnasium 1.0 too.
+        options_per_env: whether a list of reset options has one item per env.
     """
 
     num_workers: int
     final_observation: bool
+    options_per_env: bool
+    _chosen: list[int] | None = None  # the envs that the pending call is for; None for all
     _state = AsyncState.DEFAULT
     _wait_warning_due = False
 
@@ -53,7 +57,8 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
         Args:
             seed: one seed s, which gives env i the seed s + i; or one per env; or None.
             options: passed to each env, without `reset_mask`: bool array (num_envs,), which leaves
-                envs alone where it is False; they keep their observation.
+                envs alone where it is False; they keep their observation. With
+                `options_per_env=True` it may be a list of one dict or None per env.
 
         Returns:
             Observations, in batch, and infos.
@@ -70,15 +75,17 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
 
         Raises:
             ClosedEnvironmentError: after `close`.
-            ValueError: wrong number of seeds, or reset_mask of a wrong shape or all False.
+            ValueError: wrong number of seeds or options, or reset_mask of a wrong shape or all
+                False.
             TypeError: reset_mask is not a bool array.
             AlreadyPendingCallError: another call is pending.
         """
         with self._entered() as batcher:
             seeds = reset_arguments.seeds(seed, self.num_envs)
             self._assert_idle("reset_async")
-            mask, rest = reset_arguments.split_mask(options, self.num_envs)
-            self._begin(batcher, lambda batcher: batcher.start_reset(seeds, rest, mask))
+            per_env = self.options_per_env and isinstance(options, (list, tuple))
+            mask, rest = reset_arguments.split(options, self.num_envs, per_env)
+            self._begin(batcher, lambda batcher: batcher.start_reset(seeds, rest, mask, per_env))
             self._pend(AsyncState.WAITING_RESET)
 
     def reset_wait(self, timeout: float | None = None) -> tuple[ObsType, dict[str, Any]]:
@@ -174,54 +181,99 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
     # -- call and attributes ----------------------------------------------------------------
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
-        """Calls a method of every env, or gets an attribute; see `call_async`."""
+        """Calls a method of the envs, or gets an attribute; see `call_async`."""
         self.call_async(name, *args, **kwargs)
         return self.call_wait()
 
     def call_async(self, name: str, /, *args: Any, **kwargs: Any) -> None:
         """Starts `env.get_wrapper_attr(name)` in every env, called with the arguments if callable.
 
+        `indices=` chooses envs, as in SB3: None, an index, or several. If a method itself takes a
+        keyword `indices` (or any keyword), it is the method's, as everywhere in Gymnasium: the
+        envs are asked first.
+
         Raises:
             ClosedEnvironmentError: after `close`.
+            ValueError: indices of envs that there are not, or twice the same.
+            TypeError: indices that are not indices.
             AlreadyPendingCallError: another call is pending.
         """
         with self._entered() as batcher:
             self._assert_idle("call_async")
-            self._begin(batcher, lambda batcher: batcher.start_call(name, args, kwargs))
-            self._pend(AsyncState.WAITING_CALL)
+            chosen = None
+            if "indices" in kwargs and not self._take_indices(batcher, name):
+                chosen = env_indices.env_ids(kwargs.pop("indices"), self.num_envs)
+            self._start_call(batcher, name, args, kwargs, chosen)
+
+    def _take_indices(self, batcher: Batcher, name: str) -> bool:
+        """Whether the method of some env takes a keyword `indices`."""
+        reply = self._run(batcher, lambda batcher: batcher.start_takes(name, "indices"))
+        return reply is not None and any(reply.results.values())
+
+    def _start_call(
+        self,
+        batcher: Batcher,
+        name: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        chosen: list[int] | None,
+    ) -> None:
+        self._begin(batcher, lambda batcher: batcher.start_call(name, args, kwargs, chosen))
+        self._chosen = chosen
+        self._pend(AsyncState.WAITING_CALL)
 
     def call_wait(self, timeout: float | None = None) -> tuple[Any, ...]:
-        """Results of a call, one per env; see `reset_wait` for exceptions."""
+        """Results of a call, one per chosen env; see `reset_wait` for exceptions."""
         with self._entered() as batcher:
             reply = self._await(batcher, AsyncState.WAITING_CALL, "call", timeout)
             results = {} if reply is None else reply.results
-            return tuple(results.get(env_id) for env_id in range(self.num_envs))
+            chosen = range(self.num_envs) if self._chosen is None else self._chosen
+            return tuple(results.get(env_id) for env_id in chosen)
 
-    def get_attr(self, name: str) -> tuple[Any, ...]:
-        """An attribute of every env (called, if it is callable)."""
-        return self.call(name)
+    def get_attr(self, name: str, indices: Indices = None) -> tuple[Any, ...]:
+        """An attribute of every env, or of some (called, if it is callable).
 
-    def set_attr(self, name: str, values: list[Any] | tuple[Any, ...] | object) -> None:
-        """Sets an attribute of every env, where its wrappers find it.
+        Args:
+            name: the attribute.
+            indices: which envs: None for all, an index, or several.
+
+        Returns:
+            The values, in the order of indices.
+        """
+        if indices is None:
+            return self.call(name)
+        with self._entered() as batcher:
+            self._assert_idle("call_async")
+            chosen = env_indices.env_ids(indices, self.num_envs)
+            self._start_call(batcher, name, (), {}, chosen)
+        return self.call_wait()
+
+    def set_attr(
+        self, name: str, values: list[Any] | tuple[Any, ...] | object, indices: Indices = None
+    ) -> None:
+        """Sets an attribute of every env, or of some, where its wrappers find it.
 
         Args:
             name: the attribute.
             values: a list or tuple of one value per env, or anything else: one value for all.
+            indices: which envs: None for all, an index, or several.
 
         Raises:
             ClosedEnvironmentError: after `close`.
-            ValueError: wrong number of values.
+            ValueError: wrong number of values, or indices as in `call_async`.
             AlreadyPendingCallError: another call is pending.
         """
         with self._entered() as batcher:
-            each = values if isinstance(values, (list, tuple)) else [values] * self.num_envs
-            if len(each) != self.num_envs:
+            chosen = env_indices.env_ids(indices, self.num_envs)
+            count = self.num_envs if chosen is None else len(chosen)
+            each = values if isinstance(values, (list, tuple)) else [values] * count
+            if len(each) != count:
                 raise ValueError(
                     "Values must be a list or tuple with length equal to the number of "
-                    f"environments. Got `{len(each)}` values for {self.num_envs} environments."
+                    f"environments. Got `{len(each)}` values for {count} environments."
                 )
             self._assert_idle("set_attr")
-            self._run(batcher, lambda batcher: batcher.start_set_attr(name, each))
+            self._run(batcher, lambda batcher: batcher.start_set_attr(name, each, chosen))
 
     def render(self) -> tuple[RenderFrame, ...] | None:
         """A frame, or list of frames, per env."""

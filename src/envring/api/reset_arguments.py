@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,18 +31,26 @@ def seeds(seed: Any, num_envs: int) -> list[int | None]:
     return [int(s) if isinstance(s, np.integer) else s for s in seed]
 
 
-def split_mask(
-    options: dict[str, Any] | None, num_envs: int
-) -> tuple[np.ndarray[Any, Any] | None, dict[str, Any] | None]:
+def split(
+    options: Any, num_envs: int, per_env: bool
+) -> tuple[np.ndarray[Any, Any] | None, dict[str, Any] | list[dict[str, Any] | None] | None]:
     """Takes `reset_mask` out of reset options, whose dict stays as it is.
+
+    Args:
+        options: what `reset` was given.
+        num_envs: number of envs.
+        per_env: whether they are one dict or None per env.
 
     Returns:
         The mask, bool (num_envs,), or None; and the options for the envs.
 
     Raises:
-        TypeError: the mask is not a bool array.
-        ValueError: its shape is wrong, or it is all False.
+        TypeError: the mask is not a bool array, or an env's options are not a dict.
+        ValueError: the mask's shape is wrong, or it is all False; there are not options for each
+            env.
     """
+    if per_env:
+        return None, _one_per_env(options, num_envs)
     if options is None or "reset_mask" not in options:
         return None, options
     mask = options["reset_mask"]
@@ -59,3 +68,15 @@ def split_mask(
             f"got reset_mask={mask}"
         )
     return mask, {key: value for key, value in options.items() if key != "reset_mask"}
+
+
+def _one_per_env(options: Sequence[Any], num_envs: int) -> list[dict[str, Any] | None]:
+    if len(options) != num_envs:
+        raise ValueError(
+            f"If options are passed as a list the length must match num_envs={num_envs} but got "
+            f"length={len(options)}."
+        )
+    for env_id, each in enumerate(options):
+        if each is not None and not isinstance(each, dict):
+            raise TypeError(f"options[{env_id}] must be a dict or None, got {each!r:.100}.")
+    return list(options)

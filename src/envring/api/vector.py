@@ -74,6 +74,7 @@ class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
         step_loop: Literal["compiled", "reference"] = "compiled",
         start_timeout: float | None = None,
         launcher: Launcher | str | None = None,
+        options_per_env: bool = False,
     ) -> None:
         """Starts workers and builds the envs in them; none is built in this process.
 
@@ -112,6 +113,8 @@ class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
                 ..., or a string such as "prefix:path/to/venv". The env_fns are then `EnvSource`s,
                 each of which may name a launcher of its own. `context` and `daemon` do not apply
                 to such workers.
+            options_per_env: whether a list or tuple given as `reset(options=...)` has one dict or
+                None per env. False: each env gets all of it, as in AsyncVectorEnv.
 
         Raises:
             LaunchError: a launcher's interpreter could not be started, or could not build an env;
@@ -143,6 +146,7 @@ class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
         self.max_concurrency = max_concurrency
         self.num_envs = len(env_fns)
         self.final_observation = final_observation
+        self.options_per_env = options_per_env
         name = type(self).__name__
         pool = open_pool(
             env_fns,

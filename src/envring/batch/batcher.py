@@ -13,10 +13,11 @@ from copy import deepcopy
 from typing import Any
 
 import numpy as np
-from gymnasium import logger
 
 from envring._foreign.envring_worker.loop import FINAL_NONE, FINAL_SLAB
+from envring.batch import messages
 from envring.batch.actions import ActionSender, slab_bytes
+from envring.batch.failures import raise_failures
 from envring.batch.forks import ForkedCopies
 from envring.batch.infos import InfoAssembler
 from envring.batch.layout import ALIGNMENT, Layout
@@ -24,10 +25,9 @@ from envring.batch.observer import Observer
 from envring.batch.space_data import restore_value
 from envring.batch.spaces import VectorSpaces
 from envring.core import _core
-from envring.errors import InfoError, ObservationError, RemoteEnvError, RemoteTraceback
+from envring.errors import InfoError
 from envring.pool.protocol import Pool
 from envring.pool.reply import Reply
-from envring.transport.exceptions import remote_error, type_name
 from envring.transport.segment import (
     COMMAND_RING_BYTES,
     REPLY_RING_BYTES,
@@ -207,29 +207,36 @@ class Batcher:
         return observation, rewards.item(), terminations.item(), truncations.item()
 
     def start_reset(
-        self, seeds: Sequence[int | None], options: Any, mask: np.ndarray[Any, Any] | None
+        self, seeds: Sequence[int | None], options: Any, mask: Any, per_env: bool = False
     ) -> None:
-        """Starts a reset, of all envs or of those where mask is True."""
+        """Starts a reset; see `messages.reset`."""
         slot = self.slots.take() if self._leases else 0
         try:
-            self.pool.start(
-                [
-                    ("reset", slot, seeds[a:b], options, None if mask is None else mask[a:b])
-                    for a, b in self.pool.spans
-                ]
-            )
+            self.pool.start(messages.reset(self.pool.spans, slot, seeds, options, mask, per_env))
         except BaseException:
             self.slots.give_back(slot)
             raise
         self._slot = slot
 
-    def start_call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Starts a call of every env's attribute."""
-        self.pool.start([("call", name, args, kwargs)] * len(self.pool.spans))
+    def start_call(
+        self,
+        name: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        chosen: Sequence[int] | None = None,
+    ) -> None:
+        """Starts a call of every env's attribute, or of those chosen by their ids."""
+        self.pool.start(messages.call(self.pool.spans, name, args, kwargs, chosen))
 
-    def start_set_attr(self, name: str, values: Sequence[Any]) -> None:
-        """Starts setting every env's attribute."""
-        self.pool.start([("set_attr", name, values[a:b]) for a, b in self.pool.spans])
+    def start_takes(self, name: str, keyword: str) -> None:
+        """Starts asking every env whether its method takes a keyword."""
+        self.pool.start([("takes", name, keyword)] * len(self.pool.spans))
+
+    def start_set_attr(
+        self, name: str, values: Sequence[Any], chosen: Sequence[int] | None = None
+    ) -> None:
+        """Starts setting every env's attribute, or that of those chosen by their ids."""
+        self.pool.start(messages.set_attr(self.pool.spans, name, values, chosen))
 
     @property
     def has_infos(self) -> bool:
@@ -258,7 +265,7 @@ class Batcher:
         reply = self.pool.collect()
         if reply is not None and reply.failures:
             self.slots.give_back(self._take_slot())
-            self._raise_failures(reply)
+            raise_failures(reply)
         return reply
 
     def observations(self, reply: Reply | None) -> Any:
@@ -366,29 +373,6 @@ class Batcher:
             self._shared_obs.update(fresh)
         else:
             self._shared_obs = fresh
-
-    def _raise_failures(self, reply: Reply) -> None:
-        """Reports every env's failure as AsyncVectorEnv does, and raises the last one."""
-        error: BaseException | None = None
-        for env_id, kind, data, text, trace in reply.failures:
-            logger.error(f"Received the following error from Worker-{env_id} - Shutting it down")
-            logger.error("%s", trace)  # it may hold percent signs
-            if kind == "observation":
-                error = ObservationError(
-                    f"The observation of env {env_id} does not fit its space: {text}. Fix the "
-                    "env's observation_space, or what it returns."
-                )
-            else:
-                error = remote_error(env_id, data, text, trace)
-            if error is None:
-                name = type_name(text, trace)
-                error = RemoteEnvError(f"env {env_id} raised {name or 'an exception'}: {text}")
-                error.remote_type = name
-            if error.__cause__ is None:
-                error.__cause__ = RemoteTraceback(trace)
-        logger.error("Raising the last exception back to the main process.")
-        assert error is not None
-        raise error
 
     def close(self, timeout: float | None = None, terminate: bool = False) -> None:
         """Ends the workers. Arrays that were handed out stay readable."""

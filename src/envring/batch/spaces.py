@@ -97,6 +97,15 @@ def _differing(spaces: Sequence[Space[Any]], fits: Any) -> list[int]:
     return [env_id for env_id, space in enumerate(spaces) if id(space) in bad]
 
 
+def _differ(bad: Sequence[int], spaces: Sequence[Space[Any]], expected: Any = None) -> str:
+    """Both spaces, for a message."""
+    other = "env 0, whose space is" if expected is None else "the space"
+    return (
+        f"{format_env_ids(bad)} differ from {other} {spaces[0] if expected is None else expected}; "
+        f"that of env {bad[0]} is {spaces[bad[0]]}."
+    )
+
+
 def resolve(descriptions: Sequence[Mapping[str, Any]], mode: Any, name: str) -> VectorSpaces:
     """Batches the envs' spaces.
 
@@ -134,8 +143,7 @@ def resolve(descriptions: Sequence[Mapping[str, Any]], mode: Any, name: str) -> 
             raise SpaceMismatchError(
                 f"{name}(..., observation_mode='same') however some of the sub-environments "
                 "observation spaces are not equivalent. If this is intentional, use "
-                f"`observation_mode='different'` instead. {format_env_ids(bad)} differ from env 0, "
-                f"whose space is {single}."
+                f"`observation_mode='different'` instead. {_differ(bad, observation)}"
             )
     else:
         bad = _differing(observation, lambda space: is_space_dtype_shape_equiv(single, space))
@@ -143,7 +151,7 @@ def resolve(descriptions: Sequence[Mapping[str, Any]], mode: Any, name: str) -> 
             raise SpaceMismatchError(
                 f"{name}(..., observation_mode='different' or custom space) however the "
                 "sub-environment's observation spaces do not share a common shape and dtype. "
-                f"{format_env_ids(bad)} differ from {single}."
+                f"{_differ(bad, observation, single)}"
             )
     single_action = action[0]
     bad = _differing(action, lambda space: single_action == space)
@@ -151,6 +159,6 @@ def resolve(descriptions: Sequence[Mapping[str, Any]], mode: Any, name: str) -> 
         raise SpaceMismatchError(
             f"Some environments have an action space different from `{single_action}`. In order "
             "to batch actions, the action spaces from all environments must be equal. "
-            f"{format_env_ids(bad)} differ from env 0."
+            f"{_differ(bad, action)}"
         )
     return VectorSpaces(single, batched, single_action, batch_space(single_action, num_envs))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pickle
 
 from envring.errors import RemoteTraceback
+from envring.transport.advice import advice
 
 
 def type_name(text: str, trace: str) -> str:
@@ -32,4 +33,7 @@ def remote_error(env_id: int, data: bytes | None, text: str, trace: str) -> Base
         return None
     error.__cause__ = RemoteTraceback(trace)
     error.add_note(f"(raised by env {env_id} in its worker)")
+    what = advice(type(error).__name__, text)
+    if what is not None:
+        error.add_note(what)
     return error

@@ -133,6 +133,8 @@ class CommandLoop(object):
         elif name == "set_attr":
             self.envs.set_attr(*message[1:])
             self._rebind()
+        elif name == "takes":
+            self.envs.takes(*message[1:])
         elif name == "close":
             self.envs.close()
             self._finish(seq)

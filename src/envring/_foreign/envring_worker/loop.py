@@ -13,6 +13,7 @@ import sys
 import numpy as np
 
 from .data.obs import ObservationMismatch
+from .parameters import parameters
 from .text import message_of, stack
 
 NEXT_STEP, SAME_STEP, DISABLED = range(3)
@@ -127,15 +128,24 @@ class EnvSlice(object):
         self.truncations[i] = truncated
         self.pending[i] = ended and self.autoreset_mode == NEXT_STEP
 
-    def reset(self, slot, seeds, options, mask):
-        """Resets the envs of the slice; where mask is False an env keeps its observation."""
+    def reset(self, slot, seeds, options, mask, per_env=False):
+        """Resets the envs of the slice; where mask is False an env keeps its observation.
+
+        Args:
+            slot: for the observations.
+            seeds: one per env, or None in its place.
+            options: for all envs; one per env if `per_env` is True.
+            mask: one bool per env, or None.
+            per_env: whether each env has options of its own.
+        """
         self.begin(slot)
         for i, env in enumerate(self.envs):
             try:
                 if mask is not None and not mask[i]:
                     self._keep_obs(i)
                     continue
-                obs, info = env.reset(seed=seeds[i], options=options)
+                given = options[i] if per_env else options
+                obs, info = env.reset(seed=seeds[i], options=given)
                 self.pending[i] = 0
                 self.store_obs(i, obs)
                 self.store_info(i, info)
@@ -214,15 +224,23 @@ class EnvSlice(object):
         """
         value = np.array(reward, dtype=np.float64)
         if value.shape != ():
-            raise ValueError("the reward must be a number, got shape %s" % (value.shape,))
+            raise ValueError(
+                "env %d returned a reward of shape %s; a reward is a single number. Return one, "
+                "and put what it consists of into the info" % (self.first_env + i, value.shape)
+            )
         return float(value)
 
     # -- everything rare -----------------------------------------------------------------------
 
-    def call(self, name, args, kwargs):
-        """Gets attribute `name` of each env, calls it if callable; results go to the reply."""
+    def call(self, name, args, kwargs, chosen=None):
+        """Gets attribute `name` of each env, calls it if callable; results go to the reply.
+
+        `chosen` is one bool per env, or None for all.
+        """
         self.results = [None] * self.num_envs
         for i, env in enumerate(self.envs):
+            if chosen is not None and not chosen[i]:
+                continue
             try:
                 if name in _NOT_CALLABLE_BY_NAME:
                     raise ValueError(
@@ -236,9 +254,19 @@ class EnvSlice(object):
         self.has_reply = True
         self.rebind()
 
-    def set_attr(self, name, values):
-        """Sets attribute `name` of each env; values is a sequence over the slice."""
+    def takes(self, name, keyword):
+        """Finds whether method `name` of each env takes a keyword; results go to the reply."""
+        self.results = [_takes(env, name, keyword) for env in self.envs]
+        self.has_reply = True
+
+    def set_attr(self, name, values, chosen=None):
+        """Sets attribute `name` of each env; values is a sequence over the slice.
+
+        `chosen` is one bool per env, or None for all.
+        """
         for i, env in enumerate(self.envs):
+            if chosen is not None and not chosen[i]:
+                continue
             try:
                 env.set_wrapper_attr(name, values[i])
             except BaseException:
@@ -282,6 +310,14 @@ class EnvSlice(object):
         self.infos.objects, self.infos.odd = {}, {}
         self.has_reply = False
         return reply
+
+
+def _takes(env, name, keyword):
+    try:
+        names, any_keyword = parameters(env.get_wrapper_attr(name))
+    except Exception:
+        return False
+    return bool(names is not None and (any_keyword or keyword in names))
 
 
 def describe_error(error, dumps):

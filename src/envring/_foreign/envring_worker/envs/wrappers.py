@@ -9,11 +9,10 @@ from __future__ import absolute_import, division, print_function
 
 import inspect
 
+from ..parameters import parameters
+
 _MAX_LAYERS = 100
 _LIBRARIES = ("gymnasium", "gym")
-# kinds of parameters with inspect's numbers, and flags of code objects
-_BY_POSITION, _EITHER, _ANY_VALUES, _BY_KEYWORD, _ANY_KEYWORD = range(5)
-_HAS_ANY_VALUES, _HAS_ANY_KEYWORD = 0x04, 0x08
 
 
 def layers(env):
@@ -38,7 +37,7 @@ def takes(env, keyword, method="reset", deep=True):
     A wrapper that takes any keyword is assumed to forward it.
     """
     for layer in layers(env):
-        names, any_keyword = _parameters(getattr(layer, method, None))
+        names, any_keyword = parameters(getattr(layer, method, None))
         if names is None:
             return None
         if keyword in names:
@@ -50,33 +49,11 @@ def takes(env, keyword, method="reset", deep=True):
     return None
 
 
-def _parameters(function):
-    """Returns (keyword names, whether any other keyword is allowed), or (None, None) if unknown.
-
-    The name "*" stands for positional-only and variadic parameters.
-    """
-    try:
-        parameters = inspect.signature(function).parameters.values()
-        kinds = [(p.kind, p.name) for p in parameters]
-        names = [name for kind, name in kinds if kind in (_EITHER, _BY_KEYWORD)]
-        names += ["*" for kind, _ in kinds if kind in (_BY_POSITION, _ANY_VALUES)]
-        return names, any(kind == _ANY_KEYWORD for kind, _ in kinds)
-    except Exception:  # Python 2, a C function, or annotations that Python 3.14 cannot evaluate
-        pass
-    code = getattr(getattr(function, "__func__", function), "__code__", None)
-    if code is None:
-        return None, None
-    count = code.co_argcount + getattr(code, "co_kwonlyargcount", 0)
-    first = 0 if getattr(function, "__self__", None) is None else 1
-    names = code.co_varnames[first:count] + ("*",) * bool(code.co_flags & _HAS_ANY_VALUES)
-    return names, bool(code.co_flags & _HAS_ANY_KEYWORD)
-
-
 def takes_value(env, method):
     """Returns whether a method seems to take a value. Wrappers of the libraries forward."""
     for layer in layers(env):
         if owns(layer, method) and type(layer).__module__.split(".")[0] not in _LIBRARIES:
-            names, any_keyword = _parameters(getattr(layer, method))
+            names, any_keyword = parameters(getattr(layer, method))
             return names is None or any_keyword or bool(names)
     return True
 

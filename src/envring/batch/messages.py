@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: MIT
+"""Messages to the slices of a pool: one per slice, of its envs only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+Spans: TypeAlias = Sequence[tuple[int, int]]
+Message: TypeAlias = tuple[Any, ...]
+
+
+def reset(
+    spans: Spans, slot: int, seeds: Sequence[int | None], options: Any, mask: Any, per_env: bool
+) -> list[Message]:
+    """Resets all envs, or those where mask is True; `per_env`: options hold one item per env."""
+    return [
+        (
+            "reset",
+            slot,
+            seeds[a:b],
+            options[a:b] if per_env else options,
+            None if mask is None else mask[a:b],
+            per_env,
+        )
+        for a, b in spans
+    ]
+
+
+def call(
+    spans: Spans,
+    name: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    chosen: Sequence[int] | None,
+) -> list[Message]:
+    """Calls an attribute of every env, or of those chosen by their ids."""
+    if chosen is None:
+        return [("call", name, args, kwargs)] * len(spans)
+    return [("call", name, args, kwargs, _marks(a, b, chosen)) for a, b in spans]
+
+
+def set_attr(
+    spans: Spans, name: str, values: Sequence[Any], chosen: Sequence[int] | None
+) -> list[Message]:
+    """Sets an attribute of every env, or of those chosen by their ids."""
+    if chosen is None:
+        return [("set_attr", name, values[a:b]) for a, b in spans]
+    by_env = dict(zip(chosen, values, strict=True))
+    return [
+        ("set_attr", name, [by_env.get(env_id) for env_id in range(a, b)], _marks(a, b, chosen))
+        for a, b in spans
+    ]
+
+
+def _marks(first: int, end: int, chosen: Sequence[int]) -> list[bool]:
+    return [env_id in chosen for env_id in range(first, end)]

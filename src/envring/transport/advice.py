@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: MIT
+"""What to do about exceptions that envs raise only because they run in a worker."""
+
+from __future__ import annotations
+
+_TERMINAL = (
+    "stdin of a worker is empty. With num_workers=0 the envs run in this process, where input() "
+    "and pdb work."
+)
+_ADVICE = (  # class, part of its text, what to do
+    (
+        "AssertionError",
+        "daemonic processes are not allowed to have children",
+        "Workers are daemons, which may not start processes by multiprocessing. Pass daemon=False.",
+    ),
+    ("EOFError", "EOF when reading a line", _TERMINAL),
+    ("BdbQuit", "", _TERMINAL),
+    (
+        "NameNotFound",
+        "",
+        "Is this id registered in a script or notebook? Workers that are not forked do not run "
+        "that. Pass the id to envring.make_vec, or register it in a module that env_fns import.",
+    ),
+)
+
+
+def advice(kind: str, text: str) -> str | None:
+    """What to do about an exception, or None.
+
+    Args:
+        kind: name of its class.
+        text: its text.
+    """
+    for name, part, what in _ADVICE:
+        if kind.rpartition(".")[2] == name and part in text:
+            return what
+    return None
