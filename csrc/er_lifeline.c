@@ -3,73 +3,67 @@
 #include "er_lifeline.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-static volatile sig_atomic_t cut;
-static int watched = -1;
-static int timer_id;
-static int timer_armed;
-static struct itimerspec grace;
+#include "er_atomic.h"
 
-static void on_signal(int signal_number) {
-    (void)signal_number;
-    cut = 1;
-    /* raw system call: async-signal-safe, and no symbol that an old libc lacks */
-    if (timer_armed) syscall(SYS_timer_settime, timer_id, 0, &grace, NULL);
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+#define MOST_FDS 65536 /* looked at where the kernel has no close_range */
+
+static er_atomic32_t cut;
+
+static void close_range_of(int first, int last) {
+    if (first > last || syscall(SYS_close_range, first, last, 0) == 0) return;
+    if (last > MOST_FDS) last = MOST_FDS;
+    for (int fd = first; fd <= last; fd++) close(fd);
 }
 
-/* Signals are asked for per open file, not per process, and all workers inherit the same one: each
- * opens the pipe anew. Where /proc is missing this returns fd itself, and looking must do. */
-static int open_anew(int fd) {
-    char path[32];
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    int own = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    if (own < 0) return fd;
-    close(fd);
-    return own;
+int er_keep_only(const int *fds, int count) {
+    if (unshare(CLONE_FILES) < 0) return 0;
+    int first = 0;
+    for (;;) { /* the next one that is kept, in rising order */
+        int next = INT32_MAX;
+        for (int i = 0; i < count; i++) {
+            if (fds[i] >= first && fds[i] < next) next = fds[i];
+        }
+        close_range_of(first, next == INT32_MAX ? next : next - 1);
+        if (next == INT32_MAX) return 1;
+        first = next + 1;
+    }
 }
 
-static int at_end(int fd) {
-    struct pollfd end = {.fd = fd, .events = POLLIN, .revents = 0};
-    return poll(&end, 1, 0) > 0;
-}
+static void nothing(int signal_number) { (void)signal_number; }
 
-int er_lifeline_arm(int fd, int64_t grace_ns) {
-    watched = fd = open_anew(fd);
-    struct sigevent event;
-    memset(&event, 0, sizeof event);
-    event.sigev_notify = SIGEV_SIGNAL;
-    event.sigev_signo = SIGKILL;
-    grace.it_value.tv_sec = (time_t)(grace_ns / 1000000000);
-    grace.it_value.tv_nsec = (long)(grace_ns % 1000000000);
-    if (syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &timer_id) < 0) return -errno;
-    timer_armed = 1;
-
+/* A signal that is ignored by default wakes the main thread, if nothing else handles it. */
+static void prepare_wake(void) {
     struct sigaction action;
+    if (sigaction(SIGURG, NULL, &action) < 0 || action.sa_handler != SIG_DFL) return;
     memset(&action, 0, sizeof action);
-    action.sa_handler = on_signal;
-    if (sigaction(SIGIO, &action, NULL) < 0) return -errno;
-    if (fcntl(fd, F_SETOWN, getpid()) < 0) return -errno;
-    int flags = fcntl(fd, F_GETFL);
-    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_ASYNC) < 0) return -errno;
-
-    if (at_end(fd)) on_signal(SIGIO); /* it was cut before the signal was asked for */
-    return 0;
+    action.sa_handler = nothing;
+    sigaction(SIGURG, &action, NULL);
 }
 
 int er_lifeline_watch(int fd, int64_t grace_ns) {
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, NULL); /* signals are for the env's threads */
+    prepare_wake();
+    prctl(PR_SET_PDEATHSIG, SIGCONT, 0, 0, 0);
     struct pollfd end = {.fd = fd, .events = 0, .revents = 0}; /* hang-ups are reported unasked */
     while (poll(&end, 1, -1) < 0) {
         if (errno != EINTR) return -errno;
     }
-    cut = 1;
+    er_store_relaxed(&cut, 1);
+    syscall(SYS_tgkill, getpid(), getpid(), SIGURG);
     struct timespec left = {.tv_sec = (time_t)(grace_ns / 1000000000),
                             .tv_nsec = (long)(grace_ns % 1000000000)};
     while (nanosleep(&left, &left) < 0 && errno == EINTR) {
@@ -78,7 +72,4 @@ int er_lifeline_watch(int fd, int64_t grace_ns) {
     _exit(1); /* the first process of a container survives its own signals */
 }
 
-int er_lifeline_cut(void) {
-    if (!cut && watched >= 0 && at_end(watched)) on_signal(SIGIO);
-    return cut;
-}
+int er_lifeline_cut(void) { return (int)er_load_relaxed(&cut); }

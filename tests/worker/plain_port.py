@@ -15,7 +15,8 @@ import numpy as np
 from envring_worker.commands import OP_MESSAGE, OP_STEP
 from envring_worker.data.actions import PYTHON_INTS
 from envring_worker.native import cpython, library, structs
-from envring_worker.native.library import NativeLoop, NativePort, NativeUnavailable
+from envring_worker.native.library import NativePort, NativeUnavailable
+from envring_worker.native.loop import NativeLoop
 from plain_checks import main
 from plain_odd import LEAF, Steady
 from plain_rig import PATH, Segment, attached, compiled, open_library

@@ -12,7 +12,8 @@ from envring_worker.data.actions import ALIGNMENT, ActionReader
 from envring_worker.data.infos import InfoWriter, signature
 from envring_worker.data.obs import ObsWriter, leaves
 from envring_worker.loop import EnvSlice
-from envring_worker.native.library import Library, NativeLoop
+from envring_worker.native.library import Library
+from envring_worker.native.loop import NativeLoop
 
 PATH = sys.argv[1]
 ACTIONS = ("leaf", 0, "<i8", ())

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Literal
@@ -15,8 +17,9 @@ from envring._foreign.envring_worker.loop import DISABLED
 from envring.api.guard import Guarded
 from envring.batch.batcher import Batcher
 from envring.batch.opening import open_batcher
-from envring.errors import ActionError, EnvFnError
+from envring.errors import ActionError, EnvFnError, EnvringError
 from envring.launchers.base import Launcher
+from envring.pool.ending import CLOSE_SECONDS
 from envring.pool.opening import open_pool
 from envring.pool.reply import Reply
 
@@ -153,12 +156,25 @@ class RingEnv(Guarded, Env[Any, Any]):
         return self._call("render")
 
     def close(self) -> None:
-        """Closes the env and ends its process; a second call does nothing."""
+        """Closes the env and ends its process; a second call does nothing.
+
+        After a minute the process is ended by force, and a warning says so.
+
+        Raises:
+            ConcurrentCallError: another thread is in a call.
+        """
         if self.closed or self._forked or self._batcher is None:
             return
-        self._batcher.close()
-        self.closed = True  # not before: after Ctrl-C in there another close goes on
-        self._batcher = None
+        deadline = time.monotonic() + CLOSE_SECONDS
+        with self._entered() as batcher:
+            if self._unclaimed:  # a step that Ctrl-C cut off
+                with contextlib.suppress(EnvringError):
+                    if batcher.wait(CLOSE_SECONDS):
+                        batcher.discard()
+                self._unclaimed = False
+            batcher.close(max(deadline - time.monotonic(), 0.0))
+            self.closed = True  # not before: after Ctrl-C in there another close goes on
+            self._batcher = None
 
     # -- attributes -------------------------------------------------------------------------
 

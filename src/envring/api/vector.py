@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ from envring.batch.opening import open_batcher
 from envring.batch.spaces import check_observation_mode
 from envring.errors import EmptyVectorError, EnvFnError, EnvringError
 from envring.launchers.base import Launcher
+from envring.pool.ending import CLOSE_SECONDS
 from envring.pool.opening import open_pool
 
 _MODES = {
@@ -201,38 +203,39 @@ class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
         """Closes the envs and ends the workers.
 
         Args:
-            timeout: seconds for a pending call and for the envs' `close` together; processes that
-                take longer are ended by force. None for as long as it takes.
+            timeout: seconds for a pending call and for the envs' `close` together, a minute if it
+                is None. Processes that take longer are ended by force, and a warning names them.
             terminate: whether to end the processes at once.
+
+        Raises:
+            ConcurrentCallError: another thread is in a call.
         """
-        batcher = self._batcher
-        if batcher is None or self._forked:
+        if self._batcher is None or self._forked:
             return
-        timeout = 0.0 if terminate else timeout
-        deadline = None if timeout is None else time.monotonic() + timeout
-        if self._state != AsyncState.DEFAULT:
-            logger.warn(
-                "Calling `close` while waiting for a pending call to "
-                f"`{self._state.value}` to complete."
-            )
-        if self._state != AsyncState.DEFAULT or self._unclaimed:
-            try:
-                terminate = not batcher.wait(timeout) or terminate
-                if not terminate:
-                    batcher.discard()
-            except EnvringError:
-                terminate = True
-            self._state, self._unclaimed = AsyncState.DEFAULT, False
-        left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
-        batcher.close(left, terminate)
-        self._batcher = None  # and with it the segment, but for arrays that are still out
+        seconds = CLOSE_SECONDS if timeout is None else timeout
+        deadline = time.monotonic() + (0.0 if terminate else seconds)
+        with self._entered() as batcher:
+            if self._state != AsyncState.DEFAULT:
+                logger.warn(
+                    "Calling `close` while waiting for a pending call to "
+                    f"`{self._state.value}` to complete."
+                )
+            if self._state != AsyncState.DEFAULT or self._unclaimed:
+                # what fails is ended by force
+                with contextlib.suppress(EnvringError):
+                    if batcher.wait(deadline - time.monotonic()):
+                        batcher.discard()
+                self._state, self._unclaimed = AsyncState.DEFAULT, False
+            batcher.close(max(deadline - time.monotonic(), 0.0), terminate)
+            self._batcher = None  # and with it the segment, but for arrays that are still out
 
     def __del__(self) -> None:
         """Ends the workers if `close` was never called."""
-        if self.closed or getattr(self, "_batcher", None) is None or self._forked:
+        batcher = getattr(self, "_batcher", None)
+        if self.closed or batcher is None or self._forked:
             return
-        self._state = AsyncState.DEFAULT
-        self.close(terminate=True)
+        self.closed = True
+        batcher.abandon()
 
 
 def _check_env_fns(env_fns: Any) -> None:

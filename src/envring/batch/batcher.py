@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Batches of numpy arrays from the envs of a pool: what vector and single envs have in common.
-
-A batcher joins a pool, a segment and the layouts of the spaces. It does not know what a batch is
-for.
-"""
+"""Batches of numpy arrays from the envs of a pool: what vector and single envs have in common."""
 
 from __future__ import annotations
 
@@ -50,6 +46,8 @@ def _default_slots(slot_bytes: int) -> int:
 
 class Batcher:
     """Makes batches of what the envs of a pool return, and commands of what a caller asks.
+
+    It joins a pool, a segment and the layouts of spaces, and does not know what batches are for.
 
     Args:
         pool: steps the envs; it is not yet attached to a segment.
@@ -377,6 +375,11 @@ class Batcher:
     def close(self, timeout: float | None = None, terminate: bool = False) -> None:
         """Ends the workers. Arrays that were handed out stay readable."""
         self.pool.close(timeout, terminate)
+        self.segment.close_fd()
+
+    def abandon(self) -> None:
+        """Ends the workers of an env that nobody closed."""
+        self.pool.abandon()
         self.segment.close_fd()
 
 

@@ -44,5 +44,5 @@ def open_batcher(
         spaces = resolve(descriptions, observation_mode, name)
         return Batcher(pool, spaces, copy, slots, add_info), spaces, descriptions[0]
     except BaseException:
-        pool.close(terminate=True)
+        pool.abandon()
         raise

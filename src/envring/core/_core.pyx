@@ -6,10 +6,11 @@ Thin on purpose: the protocol is in csrc, process life is in pool and workers, e
 envring_worker/loop.py. Nothing here knows gymnasium.
 """
 
-from libc.errno cimport EINTR, ETIMEDOUT
+from libc.errno cimport EINTR, ETIMEDOUT, errno
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
+from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.list cimport PyList_GET_ITEM
@@ -172,11 +173,6 @@ cdef extern from "er_watch.h" nogil:
     int er_watch_noticed(er_watch_t *)
 
 
-cdef extern from "er_lifeline.h":
-    int er_lifeline_arm(int, int64_t)
-    int er_lifeline_cut()
-
-
 COMPLETE, RANG, NOT_YET = range(3)  # what `CallerPort.wait` returns
 OP_STEP = ER_OP_STEP
 OP_MESSAGE = ER_OP_MESSAGE
@@ -188,18 +184,6 @@ ALIGNMENT = ER_LINE
 
 def _raise_errno(int r):
     raise OSError(-r, os.strerror(-r))
-
-
-def arm_lifeline(int fd, double grace):
-    """Has this process leave within `grace` seconds once the pipe's write end is closed."""
-    cdef int r = er_lifeline_arm(fd, <int64_t>(grace * 1e9))
-    if r < 0:
-        _raise_errno(r)
-
-
-def lifeline_cut():
-    """Whether the process at the other end of the lifeline is gone."""
-    return bool(er_lifeline_cut())
 
 
 def segment_bytes(**config):
@@ -572,6 +556,7 @@ cdef class WorkerPort:
         return r == 1
 
 
+include "_ends.pxi"
 include "_codec.pxi"
 include "_slots.pxi"
 include "_steppath.pxi"

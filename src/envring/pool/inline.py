@@ -96,3 +96,7 @@ class InlinePool:
         if not self._closed:
             self.envs.close()
             self._closed = True
+
+    def abandon(self) -> None:
+        """Closes the envs."""
+        self.close()

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from envring.errors import EnvringError
 from envring.launchers.base import Launcher
+from envring.pool.ending import CLOSE_SECONDS
 from envring.pool.reply import Reply
 from envring.pool.worker_pool import WorkerPool
 from envring.transport.segment import MappedSegment, SegmentMemoryError, create
@@ -74,7 +74,7 @@ class MixedPool:
                 pool = WorkerPool(env_fns, [placements[number] for number in which], options)
                 self._parts.append(_Part(pool, which))
         except BaseException:
-            self.close(terminate=True)
+            self.abandon()
             raise
         local = next((part.pool for part in self._parts if not part.pool.foreign), None)
         self.segment_file = None if local is None else local.segment_file
@@ -86,7 +86,7 @@ class MixedPool:
             for part in self._parts:
                 part.pool.greet()
         except BaseException:
-            self.close(terminate=True)
+            self.abandon()
             raise
         self.descriptions = self._in_order(lambda part: part.pool.descriptions)
 
@@ -239,16 +239,18 @@ class MixedPool:
 
     def close(self, timeout: float | None = None, terminate: bool = False) -> None:
         """Closes the envs and ends the workers; see WorkerPool."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        failure: EnvringError | None = None
+        deadline = time.monotonic() + (CLOSE_SECONDS if timeout is None else timeout)
+        try:
+            for part in self._parts:
+                part.pool.close(max(deadline - time.monotonic(), 0.0), terminate)
+        except BaseException:  # the others are to end all the same
+            self.abandon()
+            raise
+
+    def abandon(self) -> None:
+        """Ends the workers of a pool that nobody closed."""
         for part in self._parts:
-            left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
-            try:
-                part.pool.close(left, terminate)
-            except EnvringError as error:  # the others are to end all the same
-                failure = error
-        if failure is not None:
-            raise failure
+            part.pool.abandon()
 
 
 def _columns(entries: Sequence[Any]) -> Iterator[tuple[int, int]]:

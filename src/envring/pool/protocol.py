@@ -107,3 +107,6 @@ class Pool(Protocol):
 
     def close(self, timeout: float | None = None, terminate: bool = False) -> None:
         """Closes the envs and ends the workers."""
+
+    def abandon(self) -> None:
+        """Ends a pool that nobody closed, within about a second."""

@@ -7,16 +7,14 @@ a batch means.
 
 from __future__ import annotations
 
-import os
 import select
 import time
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from envring.core import _core
-from envring.errors import EnvringError, WorkerDied, format_env_ids
-from envring.pool import watching
+from envring.errors import EnvringError, format_env_ids
+from envring.pool import ending, watching
 from envring.pool.replies import Replies
 from envring.pool.reply import Reply
 from envring.transport.channel import ChannelClosed
@@ -78,20 +76,18 @@ class WorkerPool:
         self.any_info = False
         self.workers: list[WorkerHandle] = []
         self._relays: dict[int, Relay] = {}
-        self._lifeline = Lifeline()
+        lifeline = Lifeline()
         self.segment_file = SegmentFile(named=starting.needs_name(placements))
         own(self.segment_file)
-        self._finalizer = weakref.finalize(
-            self, _abandon, self.workers, self._lifeline, self.segment_file, os.getpid()
-        )
+        self.belongings = ending.register(self, self.workers, lifeline, self.segment_file)
         try:
             starting.start_workers(
-                self.workers, env_fns, placements, options, self._lifeline, self.segment_file
+                self.workers, env_fns, placements, options, lifeline, self.segment_file
             )
             for worker in self.workers:
                 self._poll.register(worker.pidfd, select.POLLIN)
         except BaseException:
-            self.close(terminate=True)
+            self.abandon()
             raise
 
     def greet(self) -> None:
@@ -107,7 +103,7 @@ class WorkerPool:
         try:
             self.descriptions = starting.greet(self.workers, self.options.start_timeout)
         except BaseException:
-            self.close(terminate=True)
+            self.abandon()
             raise
 
     def attach(self, segment: MappedSegment, plans: Mapping[str, Any]) -> None:
@@ -120,7 +116,7 @@ class WorkerPool:
             self.options.yield_every,
             self.num_envs,
         )
-        self.port.watch = watching.watch(segment, self.workers)
+        self.port.watch = self.belongings.watch = watching.watch(segment, self.workers)
         # before workers have the segment: from then on an env may write nonsense into its header
         for w, description in enumerate(self.descriptions):
             if description.get("foreign") and not description.get("native"):
@@ -327,67 +323,19 @@ class WorkerPool:
                 raise self._end(worker.death())
 
     @property
-    def _busy(self) -> bool:
-        return self.port is not None and self.port.in_flight
+    def can_be_asked(self) -> bool:
+        """Whether the workers listen: attached, none died, no batch under way."""
+        return self.port is not None and self._dead is None and not self.port.in_flight
+
+    @property
+    def relayed(self) -> bool:
+        """Whether some worker answers by its channel."""
+        return bool(self._relays)
 
     def close(self, timeout: float | None = None, terminate: bool = False) -> None:
-        """Closes the envs and ends the workers; a dead worker is not an error here.
+        """Closes the envs and ends the workers; see `ending.close`."""
+        ending.close(self, timeout, terminate)
 
-        Args:
-            timeout: seconds for the envs to close, or None: as long as it takes.
-            terminate: end the processes without closing the envs.
-        """
-        if not self._finalizer.alive:
-            return
-        deadline = None if timeout is None else time.monotonic() + timeout
-        try:
-            if not terminate and self.port is not None and not self._busy and self._dead is None:
-                self._close_envs(deadline)
-        finally:
-            patience = time.monotonic() + (0.5 if terminate or deadline is None else 0.2)
-            for worker in self.workers:
-                if terminate or self._dead is not None or self._busy:
-                    if not worker.is_dead():
-                        worker.process.terminate()
-                elif deadline is None:
-                    worker.wait_until_dead(5.0)
-                else:
-                    worker.wait_until_dead(max(deadline - time.monotonic(), 0.05))
-            if self.port is not None and self.port.watch is not None:
-                watching.unwatch(self.port.watch)
-            for worker in self.workers:
-                worker.stop(patience)
-                worker.release()
-            self._lifeline.close()
-            self.segment_file.close()
-            if self.segment is not None:
-                self.segment.close_fd()
-        self._finalizer.detach()  # last: after Ctrl-C in here another close goes on
-
-    def _close_envs(self, deadline: float | None) -> None:
-        try:
-            self.start([("close",)] * len(self.workers))
-            if self.wait(deadline):
-                self.collect()
-        except (WorkerDied, ChannelClosed):
-            pass  # workers that are left are ended by force
-
-
-def _abandon(
-    workers: list[WorkerHandle],
-    lifeline: Lifeline,
-    segment_file: SegmentFile,
-    pid: int,
-) -> None:
-    """Garbage collection or exit without close: no process may remain."""
-    if os.getpid() != pid:
-        return  # a forked copy: the workers are not ours
-    for worker in workers:
-        if not worker.is_dead():
-            worker.process.terminate()
-    deadline = time.monotonic() + 0.5
-    for worker in workers:
-        worker.stop(deadline)
-        worker.release()
-    lifeline.close()
-    segment_file.close()
+    def abandon(self) -> None:
+        """Ends the workers of a pool that nobody closed; see `ending.abandon`."""
+        ending.abandon(self)

@@ -40,7 +40,7 @@ from envring.transport.forked import own
 from envring.transport.segment import SegmentFile
 from envring.workers.foreign_process import ForeignProcess
 from envring.workers.handle import WorkerHandle
-from envring.workers.lifeline import GRACE, Lifeline
+from envring.workers.lifeline import GRACE, LIBRARY, Lifeline
 from envring.workers.options import WorkerOptions
 from envring.workers.stderr import StderrPipe
 
@@ -48,7 +48,6 @@ MAGIC = b"\0envring-worker 1\n"
 HANDSHAKE_TIMEOUT = 60.0  # seconds: an interpreter's start, before any env is imported
 
 _HOME = Path(__file__).resolve().parent.parent / "_foreign"
-_LIBRARY = _HOME / "libenvring.so"
 _NOISE_LINES = 20
 
 _KINDS: dict[str, type[EnvringError]] = {
@@ -295,7 +294,7 @@ def start(
     config = {
         "version": __version__,
         "abi": _core.ABI,
-        "library": launch.map_path(str(_LIBRARY)) if _LIBRARY.exists() else None,
+        "library": launch.map_path(str(LIBRARY)) if LIBRARY.exists() else None,
         "index": options.index,
         "first_env": options.first_env,
         "num_envs": len(sources),

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from envring.transport.forked import own
 
+LIBRARY = Path(__file__).resolve().parent.parent / "_foreign" / "libenvring.so"
 GRACE = 1.0  # seconds that a worker has to close its envs once the caller is gone
 
 

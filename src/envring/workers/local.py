@@ -6,8 +6,11 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import popen_forkserver, util
+from pathlib import Path
 from typing import Any
 
 from envring.errors import EnvFnError, format_env_ids
@@ -15,9 +18,37 @@ from envring.transport.channel import Channel
 from envring.transport.forked import own
 from envring.workers import local_main
 from envring.workers.handle import WorkerHandle
-from envring.workers.lifeline import Lifeline
+from envring.workers.lifeline import GRACE, LIBRARY, Lifeline
 from envring.workers.options import WorkerOptions
 from envring.workers.stderr import StderrPipe
+
+
+class _Name(str):
+    """A process's name that arms the watch of a spawned worker when it is unpickled.
+
+    It is the first of the caller's values that such a process reads, before it imports the
+    caller's main module, which may take long.
+    """
+
+    lifeline = -1
+
+    def __reduce__(self) -> Any:
+        from multiprocessing import reduction
+
+        fd, self.lifeline = self.lifeline, -1
+        if fd < 0 or not LIBRARY.exists():
+            return str, (str(self),)
+        return eval, (
+            "__import__('runpy').run_path(PATH, {'FD': FD, 'LIBRARY': LIBRARY, 'GRACE': GRACE}) "
+            "and NAME",
+            {
+                "PATH": str(Path(__file__).with_name("early.py")),
+                "FD": reduction.DupFd(fd),
+                "LIBRARY": str(LIBRARY),
+                "GRACE": GRACE,
+                "NAME": str(self),
+            },
+        )
 
 
 class _Fd:
@@ -67,6 +98,12 @@ def start(
     fds = [
         os.dup(fd) for fd in (errors.read_end, errors.write_end, errors.tail_fd, lifeline.read_end)
     ]
+    copies = list(fds)
+    forks = context.get_start_method() == "fork"
+    if not forks:
+        name = _Name(name)
+        name.lifeline = os.dup(lifeline.read_end)
+        copies.append(name.lifeline)
     env_ids = range(options.first_env, options.first_env + len(env_fns))
     process = context.Process(
         target=_run_child,
@@ -75,7 +112,7 @@ def start(
         daemon=daemon,
     )
     try:
-        with _without_mpi_variables():
+        with _without_mpi_variables(), _without_interrupts(forks):
             process.start()
     except Exception as error:
         ours.close()
@@ -92,10 +129,10 @@ def start(
         raise
     finally:
         theirs.close()
-        for fd in fds:
+        for fd in copies:
             os.close(fd)
     errors.started()
-    return WorkerHandle(env_ids, process, ours, errors)
+    return WorkerHandle(env_ids, process, ours, errors, ended_fd=_one_descriptor(process))
 
 
 def _run_child(
@@ -105,6 +142,42 @@ def _run_child(
     pipes: Sequence[_Fd],
 ) -> None:
     local_main.main(options, fns, sock, pipes)
+
+
+def _one_descriptor(process: Any) -> int | None:
+    """Leaves one descriptor of a process open here: it can be read when the process has ended.
+
+    Multiprocessing has two: a pipe that its child holds as well, and one by which a child learns of
+    this process's end. The first becomes a pidfd, unless a fork server writes the exit code to it;
+    workers have their lifeline in the place of the second (see `local_main.py`).
+    """
+    popen = process._popen
+    try:
+        sentinel, closer = popen.sentinel, popen.finalizer
+        (other,) = set(closer._args) - {sentinel}
+        if not isinstance(popen, popen_forkserver.Popen):
+            pidfd = os.pidfd_open(process.pid)
+            os.dup2(pidfd, sentinel, inheritable=False)
+            os.close(pidfd)
+        closer.cancel()
+        popen.finalizer = util.Finalize(popen, util.close_fds, (sentinel,))
+        os.close(other)
+    except (AttributeError, TypeError, ValueError, IndexError):
+        return None  # another multiprocessing than those that are known: costs descriptors
+    return int(sentinel)
+
+
+@contextlib.contextmanager
+def _without_interrupts(forks: bool) -> Iterator[None]:
+    """Ctrl-C waits until a process is forked; the child unblocks it once it ignores it."""
+    if not forks:
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import faulthandler
+import multiprocessing
 import os
 import pickle
 import signal
@@ -18,6 +19,7 @@ from envring._foreign.envring_worker.data.actions import ActionReader
 from envring._foreign.envring_worker.data.infos import InfoWriter
 from envring._foreign.envring_worker.data.obs import ObsWriter
 from envring._foreign.envring_worker.loop import EnvSlice, describe_error
+from envring._foreign.envring_worker.process.apart import run_apart
 from envring.core import _core
 from envring.errors import EnvFnError
 from envring.transport import segment
@@ -132,9 +134,26 @@ def make_envs(fns: Sequence[Callable[[], Any]], first_env: int) -> list[Any]:
     return envs
 
 
-def _prepare(options: WorkerOptions, lifeline: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _core.arm_lifeline(lifeline, GRACE)
+def _adopt_lifeline(lifeline: int) -> None:
+    """Has multiprocessing's view of this process's parent tell its end by our pipe."""
+    parent = multiprocessing.parent_process()
+    sentinel = getattr(parent, "_sentinel", None)
+    if isinstance(sentinel, int):
+        os.dup2(lifeline, sentinel, inheritable=False)
+
+
+def _reset_signals() -> None:
+    """Gives the process the signals that an env may expect, not the caller's handlers."""
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals():
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # it may have been ignored
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+def _prepare(options: WorkerOptions) -> None:
     for name, value in options.environ.items():
         if value is None:
             os.environ.pop(name, None)
@@ -160,8 +179,11 @@ def main(
         pipes: stderr pipe's ends, stderr's tail, lifeline's read end; each has detach() -> fd.
     """
     read_end, write_end, tail, lifeline = (pipe.detach() for pipe in pipes)
+    _adopt_lifeline(lifeline)
+    run_apart(_core, "envring-lifeline", [lifeline], _core.watch_lifeline, lifeline, GRACE)
+    _reset_signals()
     stderr.capture(read_end, write_end, tail)
-    _prepare(options, lifeline)
+    _prepare(options)
     channel = Channel(sock)
     try:
         _work(options, fns.env_fns, channel)
@@ -185,8 +207,7 @@ def _work(options: WorkerOptions, fns: Sequence[Callable[[], Any]], channel: Cha
         channel.send(("ready", describe(built)))
         _serve(options, envs, channel)
     finally:
-        if not envs.closed:
-            envs.close()
+        envs.close_unasked()
 
 
 def _serve(options: WorkerOptions, envs: EnvSlice, channel: Channel) -> None:

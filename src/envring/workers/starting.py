@@ -13,6 +13,7 @@ from envring.transport.channel import ChannelClosed
 from envring.transport.exceptions import remote_error
 from envring.transport.segment import MappedSegment, SegmentFile, attachment
 from envring.workers import blas, foreign, local
+from envring.workers.descriptors import make_room
 from envring.workers.foreign import ForeignWorker
 from envring.workers.handle import WorkerHandle
 from envring.workers.lifeline import Lifeline
@@ -73,6 +74,7 @@ def start_workers(
         LaunchError: a launcher cannot do it; the type says why.
         EnvFnError: env_fns cannot be sent to a worker.
     """
+    make_room(len(placements))
     launches = _prepare(env_fns, placements, options, segment_file)
     with blas.limited(options.blas_threads):
         for w, (placement, launch) in enumerate(zip(placements, launches, strict=True)):

@@ -2,60 +2,65 @@
 """A worker's stderr: it is passed on to the caller's, and its end is kept.
 
 The worker's file descriptor 2 becomes a pipe. A thread of the worker passes on what comes and keeps
-the last bytes in a memfd that the caller can read after a death. The caller holds the pipe's read
-end too, for what the thread had no time to take; and what the thread took but did not get to keep
-lies in the memfd as well, because the kernel puts it there.
-
-The memfd: number of bytes so far (8), the last of them (TAIL_BYTES, a ring), incoming bytes (zeros
-but between a read and their being kept).
+the last bytes in a memfd that both processes map. The caller holds the pipe's read end too, for
+what the thread had no time to take. `csrc/er_stderr.h` has the format of the memory, but for its
+last part: there faulthandler writes the stacks that the caller asks for.
 """
 
 from __future__ import annotations
 
+import faulthandler
+import fcntl
 import io
-import mmap
 import os
+import signal
 import struct
 import sys
 import threading
 import time
+from typing import Any
 
+from envring._foreign.envring_worker.process.apart import run_apart
+from envring.core import _core
 from envring.transport.polling import readable
 from envring.transport.sealing import make_sealed_file
 
 TAIL_BYTES = 1 << 14
-_HEAD = struct.Struct("<Q")
+_HEAD = struct.Struct("<QII")  # bytes so far; of the incoming ones: kept, passed on
 _INCOMING = _HEAD.size + TAIL_BYTES
 _INCOMING_BYTES = 1 << 16
+_STACK = _INCOMING + _INCOMING_BYTES
+_STACK_BYTES = 1 << 15
 _MOST = (1 << 62) - 1
 _DRAIN_SECONDS = 1.0
+_DRAIN_BYTES = 1 << 21  # more than a pipe holds
+_PATIENCE = 2.0  # seconds for whoever reads this process's stderr to take something
 _SHOWN_LINES = 150  # what faulthandler says of a crash under fork can be that long
+_QUIET = 0.03  # seconds without another byte: a stack is complete
+STACK_SIGNAL = signal.SIGRTMAX - 2
 
 
 class Tail:
-    """The last bytes of a stream, in a file that several processes share. One writer at a time."""
+    """The last bytes of a stream, in memory that several processes share. One writer at a time."""
 
-    def __init__(self, fd: int) -> None:
-        """Uses the file, which is not taken over."""
-        self.fd = fd
-        (count,) = _HEAD.unpack(os.pread(fd, _HEAD.size, 0))
-        self._count = count & _MOST  # an env may have written anything there
+    def __init__(self, memory: Any) -> None:
+        """Uses the memory."""
+        self.memory = memory
+        self._count = _HEAD.unpack_from(memory)[0] & _MOST  # an env may have written anything there
 
     def append(self, data: bytes) -> None:
         """Adds bytes."""
         kept = data[-TAIL_BYTES:]
-        start = self._count + len(data) - len(kept)
-        at = start % TAIL_BYTES
-        first = kept[: TAIL_BYTES - at]
-        os.pwrite(self.fd, first, _HEAD.size + at)
-        if len(first) < len(kept):
-            os.pwrite(self.fd, kept[len(first) :], _HEAD.size)
+        at = _HEAD.size + (self._count + len(data) - len(kept)) % TAIL_BYTES
+        first, rest = kept[: _INCOMING - at], kept[_INCOMING - at :]
+        self.memory[at : at + len(first)] = first
+        self.memory[_HEAD.size : _HEAD.size + len(rest)] = rest
         self._count += len(data)
-        os.pwrite(self.fd, _HEAD.pack(self._count), 0)
+        struct.pack_into("<Q", self.memory, 0, self._count)
 
     def text(self) -> str:
         """The last lines."""
-        data = os.pread(self.fd, min(self._count, TAIL_BYTES), _HEAD.size)
+        data = bytes(self.memory[_HEAD.size : _HEAD.size + min(self._count, TAIL_BYTES)])
         if self._count > TAIL_BYTES:
             at = self._count % TAIL_BYTES
             data = data[at:] + data[:at]
@@ -69,13 +74,20 @@ class StderrPipe:
     def __init__(self) -> None:
         """Makes pipe and memfd."""
         self.read_end, self.write_end = os.pipe()
-        self.tail_fd = make_sealed_file("envring-stderr", _INCOMING + _INCOMING_BYTES)
+        self.tail_fd = make_sealed_file("envring-stderr", _STACK + _STACK_BYTES)
+        self._memory = memoryview(_core.SharedBytes(self.tail_fd, _STACK + _STACK_BYTES))
         self._relay: threading.Thread | None = None
+        self._noise = b""
+        self._text = ""
+        self._closed = False
+        self._stack_at = _STACK
+        self._listened = True  # whoever reads this process's stderr took what was passed on last
 
     def started(self) -> None:
-        """Closes the write end: the worker has its copy, and only that may keep the pipe open."""
-        os.close(self.write_end)
-        self.write_end = -1
+        """Closes what the worker has a copy of: only that may keep the pipe open."""
+        for name in ("write_end", "tail_fd"):
+            os.close(getattr(self, name))
+            setattr(self, name, -1)
 
     def relay(self) -> None:
         """Has a thread here pass on what comes, for a worker that this pipe's ends do not reach."""
@@ -83,39 +95,71 @@ class StderrPipe:
         self._relay.start()
 
     def _run_relay(self) -> None:
-        tail = Tail(self.tail_fd)
+        tail = Tail(self._memory)
         while data := os.read(self.read_end, 1 << 16):
             tail.append(data)
-            _pass_on(data)
+            self._pass_on(data, _PATIENCE)
+
+    def _pass_on(self, data: bytes | memoryview, patience: float) -> None:
+        taken = _core.pass_on(2, data, patience if self._listened else 0.0)
+        self._listened = taken == len(data)
 
     def pass_on(self, data: bytes) -> None:
-        """Shows what the worker said elsewhere, and keeps it."""
-        Tail(self.tail_fd).append(data)
-        _pass_on(data)
+        """Shows what the worker said elsewhere, and keeps it as the beginning."""
+        self._noise += data
+        self._pass_on(data, _PATIENCE)
 
     def drain(self) -> str:
         """After the worker's death: passes on what is left and returns the last lines."""
-        tail = Tail(self.tail_fd)
         if self._relay is not None:
             self._relay.join(1.0)
-            return Tail(self.tail_fd).text()
-        taken = os.pread(self.tail_fd, _INCOMING_BYTES, _INCOMING).rstrip(b"\0")
-        if taken:
-            os.pwrite(self.tail_fd, bytes(len(taken)), _INCOMING)
-            tail.append(taken)
-            _pass_on(taken)
-        os.set_blocking(self.read_end, False)
+        elif self.read_end >= 0:
+            self._drain()
+        if not self._closed:
+            self._text = self._noise.decode("utf-8", "replace") + Tail(self._memory).text()
+        return self._text
+
+    def _drain(self) -> None:
         deadline = time.monotonic() + _DRAIN_SECONDS  # a grandchild may write on without end
-        while readable([self.read_end], 0) and time.monotonic() < deadline:
+        tail = Tail(self._memory)
+        _, kept, passed = _HEAD.unpack_from(self._memory)
+        incoming = bytes(self._memory[_INCOMING:_STACK])
+        incoming = incoming[:kept] if kept else incoming.rstrip(b"\0")
+        self._memory[_INCOMING:_STACK] = bytes(_INCOMING_BYTES)
+        struct.pack_into("<II", self._memory, 8, 0, 0)
+        if not kept:
+            tail.append(incoming)
+        self._pass_on(incoming[passed:], _DRAIN_SECONDS)
+        os.set_blocking(self.read_end, False)
+        left = _DRAIN_BYTES
+        while left > 0 and readable([self.read_end], 0):
             try:
                 data = os.read(self.read_end, 1 << 16)
             except BlockingIOError:
                 break
             if not data:
                 break
+            left -= len(data)
             tail.append(data)
-            _pass_on(data)
-        return tail.text()
+            self._pass_on(data, max(deadline - time.monotonic(), 0.0))
+            if time.monotonic() > deadline:
+                break
+
+    def wait_for_stack(self, timeout: float) -> str:
+        """What faulthandler writes after STACK_SIGNAL was sent, once it is complete."""
+        if self._closed:
+            return ""
+        deadline = time.monotonic() + timeout
+        text, since = b"", time.monotonic()
+        while (now := time.monotonic()) < deadline:
+            new = bytes(self._memory[self._stack_at :]).rstrip(b"\0")
+            if new != text:
+                text, since = new, now
+            elif text and now - since > _QUIET:
+                break
+            time.sleep(0.002)
+        self._stack_at += len(text)
+        return text.decode("utf-8", "replace")
 
     def close(self) -> None:
         """Closes everything."""
@@ -128,41 +172,21 @@ class StderrPipe:
             if fd >= 0:
                 setattr(self, name, -1)
                 os.close(fd)
-
-
-def _pass_on(data: bytes, fd: int = 2) -> None:
-    view = memoryview(data)
-    while view:
-        try:
-            view = view[os.write(fd, view) :]
-        except OSError:
-            return  # the caller's stderr is closed: that must not disturb the env
+        self._closed = True
+        self._memory.release()
 
 
 def capture(read_end: int, write_end: int, tail_fd: int) -> None:
     """In the worker: puts the pipe in the place of stderr and starts passing on."""
-    passed_to = os.dup(2)
-    os.set_inheritable(passed_to, False)
+    try:
+        passed_to = os.dup(2)
+    except OSError:  # the caller has closed its stderr
+        passed_to = os.open(os.devnull, os.O_WRONLY)
     os.dup2(write_end, 2)
     os.close(write_end)
-    tail = Tail(tail_fd)
-
-    incoming = memoryview(mmap.mmap(tail_fd, 0))[_INCOMING:]
-
-    def run() -> None:
-        while True:
-            try:
-                count = os.readv(read_end, [incoming])
-            except OSError:
-                return
-            if not count:
-                return
-            data = bytes(incoming[:count])
-            tail.append(data)
-            incoming[:count] = bytes(count)
-            _pass_on(data, passed_to)
-
-    threading.Thread(target=run, name="envring-stderr", daemon=True).start()
+    write_stacks_to(tail_fd)
+    fds = [read_end, passed_to, tail_fd]
+    run_apart(_core, "envring-stderr", fds, _core.capture_stderr, *fds)
     # A caller's replaced sys.stderr (a notebook's, a test runner's) would bypass the pipe.
     sys.stderr = io.TextIOWrapper(
         io.FileIO(2, "w", closefd=False),
@@ -171,3 +195,16 @@ def capture(read_end: int, write_end: int, tail_fd: int) -> None:
         line_buffering=True,
         write_through=True,
     )
+
+
+def write_stacks_to(tail_fd: int) -> None:
+    """In the worker: has STACK_SIGNAL write the stacks of all threads, whatever they do."""
+    # a number that an env is not likely to close
+    for least in (1001, 200, 3):
+        try:
+            fd = fcntl.fcntl(tail_fd, fcntl.F_DUPFD_CLOEXEC, least)
+            break
+        except OSError:
+            continue
+    os.lseek(fd, _STACK, os.SEEK_SET)
+    faulthandler.register(STACK_SIGNAL, file=fd, all_threads=True, chain=False)

@@ -282,6 +282,16 @@ class EnvSlice(object):
             except BaseException:
                 self.fail(i)
 
+    def close_unasked(self):
+        """Closes the envs when nobody waits for it; what they raise goes to stderr."""
+        if self.closed:
+            return
+        self.failures = []
+        self.close()
+        for failure in self.failures:
+            sys.stderr.write("Env %d raised in close():\n%s\n" % (failure[0], failure[-1].rstrip()))
+        sys.stderr.flush()
+
     def fail(self, i):
         """Records the exception being handled as that of env i of the slice.
 

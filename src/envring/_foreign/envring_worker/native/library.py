@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """libenvring.so in an interpreter that it was not built for, by ctypes.
 
-`Library` loads it, `NativePort` is a worker's end of a segment, `NativeLoop` the compiled step
+`Library` loads it, `NativePort` is a worker's end of a segment; `loop.py` has the compiled step
 loop. What waits does without the interpreter's lock, what touches objects holds it.
 """
 
@@ -10,9 +10,7 @@ from __future__ import absolute_import, division, print_function
 import errno
 import os
 
-from .loop import NativeLoop
-
-__all__ = ["Library", "NativeLoop", "NativePort", "NativeUnavailable"]
+__all__ = ["Library", "NativePort", "NativeUnavailable"]
 
 
 class NativeUnavailable(Exception):
@@ -73,9 +71,10 @@ class Library(object):
             ("er_port_count_step", None, [pointer, pointer]),
             ("er_steploop_begin", None, [pointer, u32]),
             ("er_steploop_find_actions", i32, [pointer, u32]),
-            ("er_lifeline_arm", i32, [i32, i64]),
+            ("er_keep_only", i32, [pointer, i32]),
             ("er_lifeline_cut", i32, []),
             ("er_lifeline_watch", i32, [i32, i64]),
+            ("er_stderr_capture", i32, [i32, i32, i32]),
         ):
             function = getattr(library, name)
             function.restype, function.argtypes = result, arguments
@@ -107,19 +106,27 @@ class Library(object):
                 % (self.path, os.strerror(-r), self.abi)
             )
 
-    def arm_lifeline(self, fd, grace):
-        """Has this process leave within `grace` seconds once the pipe's write end is closed."""
-        r = self.unlocked.er_lifeline_arm(fd, int(grace * 1e9))
-        if r < 0:
-            raise OSError(-r, os.strerror(-r))
+    def keep_only(self, fds):
+        """Gives this thread, not the main one, a descriptor table of its own with these alone.
 
-    def watch(self, fd, grace):
+        Returns False if that is forbidden here; then nothing changes.
+        """
+        kept = (self.ctypes.c_int * len(fds))(*fds)
+        return bool(self.unlocked.er_keep_only(kept, len(fds)))
+
+    def watch_lifeline(self, fd, grace):
         """For a thread of its own: sleeps until the other end of a descriptor is closed.
 
         The process ends `grace` seconds later, even if something holds the interpreter's lock.
         """
         r = self.unlocked.er_lifeline_watch(fd, int(grace * 1e9))
         raise OSError(-r, os.strerror(-r))
+
+    def capture_stderr(self, source, target, kept_in):
+        """For a thread of its own: passes bytes on to their end, and keeps the last ones."""
+        r = self.unlocked.er_stderr_capture(source, target, kept_in)
+        if r < 0:
+            raise OSError(-r, os.strerror(-r))
 
     def lifeline_cut(self):
         """Whether the process at the other end of the lifeline is gone."""

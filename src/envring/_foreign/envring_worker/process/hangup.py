@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Detecting the caller's end, whatever an env is doing.
 
-If the library loads and the process inherited the caller's pipe, the library's lifeline does it by
-a signal. Otherwise a thread waits until the other end is closed. The process then has a grace
-period to close the envs and exit, and is killed after that, because an env may wait for ever.
+A thread waits until the other end of the caller's pipe, or of the channel, is closed. The process
+then has a grace period to close the envs and exit, and is killed after that, because an env may
+wait for ever. The thread runs in the library if that loads: then it needs no interpreter's lock.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -13,6 +13,7 @@ import signal
 import threading
 import time
 
+from .apart import run_apart
 from .stream import wait_for
 
 
@@ -28,21 +29,17 @@ def watch_caller(lifeline_fd, channel_fd, grace, library):
     Returns:
         A function that returns whether the caller is gone.
     """
+    fd = channel_fd if lifeline_fd < 0 else lifeline_fd
     if library is None:
-        watch = _HangupWatch(channel_fd if lifeline_fd < 0 else lifeline_fd, grace)
-        _start(watch.run)
+        watch = _HangupWatch(fd, grace)
+        thread = threading.Thread(target=watch.run, name="envring-hangup")
+        thread.daemon = True
+        thread.start()
         return watch.is_cut
     if lifeline_fd < 0:
-        _start(library.watch, channel_fd, grace)
-    else:
-        library.arm_lifeline(lifeline_fd, grace)
+        fd = os.dup(channel_fd)
+    run_apart(library, "envring-hangup", [fd], library.watch_lifeline, fd, grace)
     return library.lifeline_cut
-
-
-def _start(target, *args):
-    thread = threading.Thread(target=target, args=args, name="envring-hangup")
-    thread.daemon = True
-    thread.start()
 
 
 class _HangupWatch(object):

@@ -71,13 +71,13 @@ def _serve(stream, frame):
     # Numbers, paths and flags do not need the codec.
     config = marshal.loads(frame)[1]
     try:
-        _prepare_process(config)
+        with no_bytecode():
+            library, why_not = _load_library(config["library"])
+        gone = watch_caller(config["lifeline_fd"], stream.incoming, config["grace"], library)
+        _prepare_process(config, library)
         _import_numpy()
         with no_bytecode():
             from . import service
-
-            library, why_not = _load_library(config["library"])
-        gone = watch_caller(config["lifeline_fd"], stream.incoming, config["grace"], library)
         work = service.Service(stream, frame, library, gone)
     except Failed:
         raise
@@ -88,7 +88,7 @@ def _serve(stream, frame):
     work.run(why_not)
 
 
-def _prepare_process(config):
+def _prepare_process(config, library):
     """Gives the process the signals, streams and descriptors that an env may expect."""
     _close_on_exec()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -97,7 +97,7 @@ def _prepare_process(config):
         mask(signal.SIG_SETMASK, [])  # novm: unblock what the caller's thread blocked
     pipes = config["stderr"]
     if pipes is not None:
-        stderr.capture(pipes["read"], pipes["tail"], pipes["pass_on"])
+        stderr.capture(library, pipes["read"], pipes["tail"], pipes["pass_on"])
     stderr.open_streams()
     _enable_faulthandler()
     if config["cpu"] is not None:

@@ -62,8 +62,7 @@ class Service(object):
                 self._send(("attached",))
                 commands.run()
         finally:
-            if not self.envs.closed:
-                self.envs.close()
+            self.envs.close_unasked()
 
     def _make_envs(self, first_env):
         """Makes the envs. If one fails, closes those made before, and names it.
@@ -131,7 +130,8 @@ class Service(object):
         """Returns (port, compiled step loop or None)."""
         if self.library is None:
             return RelayPort(self.stream, codec.pack, codec.unpack), None
-        from ..native.library import NativeLoop, NativePort, NativeUnavailable
+        from ..native.library import NativePort, NativeUnavailable
+        from ..native.loop import NativeLoop
 
         config, envs = self.config, self.envs
         port = NativePort(

@@ -2,9 +2,10 @@
 """Forwards what a foreign worker and its envs write to stderr and stdout, and keeps the last of it.
 
 The caller has made descriptor 2 the write end of a pipe. A thread forwards its bytes and keeps the
-last of them in a memfd, which the caller reads when the worker has died. The memfd holds the number
-of bytes so far (8), the last of them (a ring of TAIL_BYTES), and incoming bytes (zeros, except
-between reading and keeping them), in the same format as envring.workers.stderr.
+last of them in a memfd, which the caller reads when the worker has died. The thread runs in the
+native library, outside of the interpreter, or in Python where that does not load. The memfd holds a
+head, the last bytes (a ring of TAIL_BYTES), incoming bytes (zeros, except between reading and
+keeping them), and the stacks that the caller asks for; see csrc/er_stderr.h.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -12,40 +13,51 @@ from __future__ import absolute_import, division, print_function
 import fcntl
 import io
 import os
+import signal
 import struct
 import sys
 import threading
 
+from .apart import run_apart
 from .mapping import map_file
 from .stream import retried
 
 TAIL_BYTES = 1 << 14
-_HEAD = struct.Struct("<Q")
+_HEAD = struct.Struct("<QII")  # bytes so far; of the incoming ones: kept, forwarded
 _INCOMING = _HEAD.size + TAIL_BYTES
+_INCOMING_BYTES = 1 << 16
+_STACK = _INCOMING + _INCOMING_BYTES
 _F_SETPIPE_SZ = 1031
 _PIPE_BYTES = 1 << 20
 
 
 def _keep(shared, data):
     """Adds bytes to those kept."""
-    (count,) = _HEAD.unpack(shared[: _HEAD.size])  # the caller may have added some
+    count = _HEAD.unpack(shared[: _HEAD.size])[0]
     kept = data[-TAIL_BYTES:]
     at = (count + len(data) - len(kept)) % TAIL_BYTES
     first = kept[: TAIL_BYTES - at]
     rest = kept[len(first) :]
     shared[_HEAD.size + at : _HEAD.size + at + len(first)] = first
     shared[_HEAD.size : _HEAD.size + len(rest)] = rest
-    shared[: _HEAD.size] = _HEAD.pack(count + len(data))
+    shared[: _HEAD.size] = _HEAD.pack(count + len(data), len(data), 0)
 
 
-def capture(read_fd, tail_fd, pass_on_fd):
+def capture(library, read_fd, tail_fd, pass_on_fd):
     """Starts the thread.
 
     Args:
+        library: the native library, or None.
         read_fd: read end of the pipe.
         tail_fd: the memfd.
         pass_on_fd: where to forward the bytes, -1 for nowhere.
     """
+    _write_stacks_to(tail_fd)
+    if library is not None:
+        fds = [fd for fd in (read_fd, pass_on_fd, tail_fd) if fd >= 0]
+        arguments = (library.capture_stderr, read_fd, pass_on_fd, tail_fd)
+        run_apart(library, "envring-stderr", fds, *arguments)
+        return
     try:
         # C code that prints while it holds the GIL would block the thread when the pipe is full.
         fcntl.fcntl(2, _F_SETPIPE_SZ, _PIPE_BYTES)
@@ -59,6 +71,29 @@ def capture(read_fd, tail_fd, pass_on_fd):
     thread.start()
 
 
+def _write_stacks_to(tail_fd):
+    """Has a signal write the stacks of all threads, whatever they do, where Python can do so."""
+    number = getattr(signal, "SIGRTMAX", 0) - 2
+    try:
+        import faulthandler  # novm
+
+        register = faulthandler.register
+    except (ImportError, AttributeError):
+        return  # Python 2 has none
+    for least in (1001, 200, 3):  # a number that an env is not likely to close
+        try:
+            fd = fcntl.fcntl(tail_fd, fcntl.F_DUPFD, least)
+            break
+        except (OSError, IOError):
+            continue
+    fcntl.fcntl(fd, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
+    os.lseek(fd, _STACK, os.SEEK_SET)
+    try:
+        register(number, file=fd, all_threads=True, chain=False)
+    except (OSError, RuntimeError, ValueError):
+        os.close(fd)
+
+
 def _run(read, shared, pass_on_fd):
     try:
         while True:
@@ -67,9 +102,10 @@ def _run(read, shared, pass_on_fd):
                 return
             data = shared[_INCOMING : _INCOMING + count]
             _keep(shared, data)
-            shared[_INCOMING : _INCOMING + count] = b"\0" * count
             if pass_on_fd >= 0:
                 _pass_on(data, pass_on_fd)
+            shared[_INCOMING : _INCOMING + count] = b"\0" * count
+            shared[8 : _HEAD.size] = b"\0" * 8
     except:  # noqa: E722
         # When Python 2 exits, globals become None, Exception included, while threads still run.
         if None not in (_HEAD, _INCOMING, _keep, _pass_on):
@@ -83,9 +119,9 @@ def _reader(fd, shared):
     """
     readv = getattr(os, "readv", None)
     if readv is not None:
-        incoming = memoryview(shared)[_INCOMING:]
+        incoming = memoryview(shared)[_INCOMING:_STACK]
         return lambda: retried(readv, fd, [incoming])
-    size = len(shared) - _INCOMING
+    size = _INCOMING_BYTES
     try:
         import ctypes
 
