@@ -89,8 +89,9 @@ def test_quick_without_a_target_is_a_matrix():
 
 
 def test_every_combination_becomes_a_cell():
-    found = cells(targets=("null", "image"), envs=(2, 8), workers=(1, 2), think=(0.0, 1e-3))
-    assert len({cell.key for cell in found}) == 16
+    axes = {"envs": (2, 8), "workers": (1, 2), "think": (0.0, 1e-3), "busy": (0, 2)}
+    found = cells(targets=("null", "image"), **axes)
+    assert len({cell.key for cell in found}) == 32
     assert {cell.peers for cell in found} == {matrix.PEERS}
 
 

@@ -55,9 +55,11 @@ def test_an_unknown_matrix_is_refused():
 
 
 def test_a_grid_is_every_combination():
-    found = matrix.grid(["null"], [1, 2], ("sync",), num_workers=[None, 3], think=[0.0, 0.5])
+    found = matrix.grid(
+        ["null"], [1, 2], ("sync",), num_workers=[None, 3], think=[0.0, 0.5], busy=[1, 2]
+    )
     assert [each.cell.key for each in found] == [
-        ("null", *rest) for rest in itertools.product((1, 2), (None, 3), (0.0, 0.5))
+        ("null", *rest) for rest in itertools.product((1, 2), (None, 3), (0.0, 0.5), (1, 2))
     ]
 
 

@@ -41,6 +41,7 @@ class Wish:
         envs: Numbers of envs.
         workers: Numbers of workers.
         think: Seconds for which the caller computes after each step.
+        busy: Numbers of other programs that compute meanwhile.
         seconds: Time budget of the whole run.
         rounds: How many slices each peer gets.
         breakdown: Whether to find out where the time of a step goes.
@@ -59,6 +60,7 @@ class Wish:
     envs: tuple[int, ...] = ()
     workers: tuple[int, ...] = ()
     think: tuple[float, ...] = ()
+    busy: tuple[int, ...] = ()
     seconds: float | None = None
     rounds: int | None = None
     breakdown: bool = False
@@ -80,9 +82,11 @@ def plan(wish: Wish) -> Matrix:
         raise click.UsageError("name targets or a matrix, not both")
     name = wish.matrix or ("quick" if wish.quick else "default")
     found = matrix.named("default" if wish.targets else name)
-    axes = wish.envs or wish.workers or wish.think
+    axes = wish.envs or wish.workers or wish.think or wish.busy
     if axes and not wish.targets and name != "default":
-        raise click.UsageError("--envs, --workers and --think go with targets, not with a matrix")
+        raise click.UsageError(
+            "--envs, --workers, --think and --busy go with targets, not with a matrix"
+        )
     cells, seconds = found.cells, found.seconds
     rounds, slice_seconds = found.rounds, found.slice_seconds
     if wish.targets or axes:
@@ -92,6 +96,7 @@ def plan(wish: Wish) -> Matrix:
             _names(wish) or matrix.PEERS,
             num_workers=wish.workers or [None],
             think=wish.think or [0.0],
+            busy=wish.busy or [0],
         )
         if wish.quick:
             rounds, slice_seconds, seconds = 3, 0.1, 8.0

@@ -11,6 +11,7 @@ from typing import Any
 
 from envring.bench import peers, workloads
 from envring.bench.measuring import machine
+from envring.bench.measuring.company import company
 from envring.bench.measuring.orphans import Guard
 from envring.bench.measuring.process import PeerFailed, PeerProcess
 from envring.bench.measuring.samples import QUIET, CellResult, Footprint, Latency, Sample
@@ -120,11 +121,14 @@ def run_cell(
     result = CellResult(cell, cores)
     with ExitStack() as stack:
         begun = time.monotonic()
-        running = _start(cell, result, stack, _Patience.of(construct_seconds))
+        guard = stack.enter_context(Guard())
+        running = _start(cell, result, stack, guard, _Patience.of(construct_seconds))
         ours = [each.label for each in cell.contestants if each.peer.startswith(OURS)]
         closing = _CLOSING_SHARE * (deadline - begun) + len(ours) * breakdown_seconds
+        repeats = 0 if cell.busy else repeats  # every slice is disturbed, as asked for
         pace = _pace(len(running), rounds, slice_seconds, repeats, grace, deadline - closing)
-        _take_turns(running, result, pace, advanced)
+        with company(cell.busy, guard):
+            _take_turns(running, result, pace, advanced)
         for label, process in running.items():
             if not result.of(label):
                 result.failures[label] = "not measured: the others left no time for it"
@@ -193,10 +197,9 @@ def _refusal(cell: Cell, contestant: Contestant) -> str | None:
 
 
 def _start(
-    cell: Cell, result: CellResult, stack: ExitStack, patience: _Patience
+    cell: Cell, result: CellResult, stack: ExitStack, guard: Guard, patience: _Patience
 ) -> dict[str, PeerProcess]:
     """Have all peers import at once, then construct one by one; return those that succeed."""
-    guard = stack.enter_context(Guard())
     started: dict[str, PeerProcess] = {}
     for each in cell.contestants:
         reason = _refusal(cell, each)

@@ -240,6 +240,7 @@ class CellResult:
             "num_envs": self.cell.num_envs,
             "num_workers": self.cell.num_workers,
             "think": self.cell.think,
+            "busy": self.cell.busy,
             "contestants": [
                 asdict(each) | {"options": dict(each.options)} for each in self.cell.contestants
             ],
@@ -260,6 +261,7 @@ class CellResult:
             tuple(Contestant(**each) for each in fields["contestants"]),
             fields["num_workers"],
             fields["think"],
+            fields.get("busy", 0),  # files that are older have none
         )
         return cls(
             cell,

@@ -39,6 +39,7 @@ class Cell:
         contestants: In the order in which they take their turns.
         num_workers: Worker processes of the peers that accept a number; None: their default.
         think: Seconds for which the caller computes after each step, as a policy would.
+        busy: How many other programs compute meanwhile.
     """
 
     workload: str
@@ -46,6 +47,7 @@ class Cell:
     contestants: tuple[Contestant, ...]
     num_workers: int | None = None
     think: float = 0.0
+    busy: int = 0
 
     def __post_init__(self) -> None:
         if len(set(self.peers)) < len(self.contestants):
@@ -61,6 +63,7 @@ class Cell:
         *,
         num_workers: int | None = None,
         think: float = 0.0,
+        busy: int = 0,
     ) -> Cell:
         """Make a cell of peers that are labelled with their own names.
 
@@ -71,10 +74,11 @@ class Cell:
             options: Per peer the keyword arguments of its constructor.
             num_workers: As in the class.
             think: As in the class.
+            busy: As in the class.
         """
         options = options or {}
         contestants = tuple(Contestant(peer, peer, options.get(peer, {})) for peer in peers)
-        return cls(workload, num_envs, contestants, num_workers, think)
+        return cls(workload, num_envs, contestants, num_workers, think, busy)
 
     @property
     def peers(self) -> tuple[str, ...]:
@@ -82,6 +86,6 @@ class Cell:
         return tuple(each.label for each in self.contestants)
 
     @property
-    def key(self) -> tuple[str, int, int | None, float]:
+    def key(self) -> tuple[str, int, int | None, float, int]:
         """What identifies the cell, in this run and in others."""
-        return self.workload, self.num_envs, self.num_workers, self.think
+        return self.workload, self.num_envs, self.num_workers, self.think, self.busy

@@ -93,6 +93,7 @@ def grid(
     *,
     num_workers: Iterable[int | None] = (None,),
     think: Iterable[float] = (0.0,),
+    busy: Iterable[int] = (0,),
 ) -> tuple[Planned, ...]:
     """Plan a cell of the peers called `names` for every combination.
 
@@ -103,11 +104,16 @@ def grid(
         options: Per peer the keyword arguments of its constructor.
         num_workers: Numbers of workers; None: each peer's default.
         think: Seconds for which the caller computes after each step.
+        busy: Numbers of other programs that compute meanwhile.
     """
     return tuple(
-        plan(Cell.of(workload, count, names, options, num_workers=workers, think=thought))
-        for workload, count, workers, thought in itertools.product(
-            environments, num_envs, num_workers, think
+        plan(
+            Cell.of(
+                workload, count, names, options, num_workers=workers, think=thought, busy=programs
+            )
+        )
+        for workload, count, workers, thought, programs in itertools.product(
+            environments, num_envs, num_workers, think, busy
         )
     )
 

@@ -158,7 +158,11 @@ def warnings(old: Document, new: Document) -> list[str]:
         if versions[0][package] != versions[1][package]:
             lines.append(f"{package}: {versions[0][package]}, now {versions[1][package]}")
     for name, document in (("old", old), ("new", new)):
-        held = [each.median for cell in document.cells if (each := cell.outside()) is not None]
+        held = [
+            each.median
+            for cell in document.cells
+            if not cell.cell.busy and (each := cell.outside()) is not None
+        ]
         disturbed = [each for each in held if each > QUIET]
         if disturbed:
             cells = f"{len(disturbed)} of {len(document.cells)} cells"

@@ -69,7 +69,9 @@ def _sections(document: Document, baseline: str) -> list[_Section]:
     families: dict[Any, list[CellResult]] = {}
     for result in document.cells:
         cell = result.cell
-        families.setdefault((cell.workload, cell.num_workers, cell.think), []).append(result)
+        families.setdefault((cell.workload, cell.num_workers, cell.think, cell.busy), []).append(
+            result
+        )
     lines = [each for each in families.values() if len(each) >= _SEVERAL]
     single = [each for family in families.values() if family not in lines for each in family]
     timed = _timed(list(families.values()))

@@ -114,6 +114,8 @@ def heading(cell: Cell) -> str:
         parts.append(f"{cell.num_workers} worker{'s' if cell.num_workers != 1 else ''}")
     if cell.think:
         parts.append(f"the caller busy {duration(cell.think)} after each step")
+    if cell.busy:
+        parts.append(f"{cell.busy} other program{'s' if cell.busy != 1 else ''} computing")
     return ", ".join(parts)
 
 
@@ -260,7 +262,7 @@ def notes(result: CellResult) -> list[str]:
         rounds = f"{_span(counts)} round{'s' if max(counts) > 1 else ''}"
         lines.append(f"medians over {rounds}; ratios are taken within each round")
     outside = result.outside()
-    if outside is not None and outside.median > QUIET:
+    if outside is not None and outside.median > QUIET and not result.cell.busy:
         lines.append(
             f"DISTURBED: other programs held {outside.median:.2f} cores (median over the slices)"
         )
