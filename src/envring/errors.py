@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import signal as _signal
 from collections.abc import Sequence
+from typing import Any
 
 
 class EnvringError(Exception):
@@ -119,7 +120,29 @@ class SpaceDataError(EnvringError, ValueError):
 
 
 class WorkerTimeout(EnvringError, TimeoutError):
-    """Workers were not ready within start_timeout."""
+    """Workers took longer than start_timeout, step_timeout, reset_timeout or call_timeout.
+
+    Attributes:
+        env_ids: ids of the envs in them.
+        stack: what the workers' Python threads were in, as text; "" if that cannot be known.
+    """
+
+    def __init__(self, message: str, env_ids: Sequence[int] = (), stack: str = "") -> None:
+        """Adds the stack to the message."""
+        self.env_ids = tuple(env_ids)
+        self.stack = stack
+        self._message = message
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        """Returns what took too long, what to do, and where the workers were."""
+        if not self.stack:
+            return self._message
+        return f"{self._message}\nWhere it was:\n{self.stack}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles the three arguments."""
+        return type(self), (self._message, self.env_ids, self.stack)
 
 
 class ObservationError(EnvringError, ValueError, TypeError):

@@ -20,8 +20,9 @@ from envring.batch.opening import open_batcher
 from envring.errors import ActionError, EnvFnError, EnvringError
 from envring.launchers.base import Launcher
 from envring.pool.ending import CLOSE_SECONDS
-from envring.pool.opening import open_pool
+from envring.pool.opening import START_TIMEOUT, open_pool
 from envring.pool.reply import Reply
+from envring.workers.limits import Limits
 
 
 def _batch_of_one(space: Space[Any], action: Any) -> Any:
@@ -64,7 +65,10 @@ class RingEnv(Guarded, Env[Any, Any]):
         spin: float | None = None,
         worker_env: Mapping[str, str | None] | None = None,
         step_loop: Literal["compiled", "reference"] = "compiled",
-        start_timeout: float | None = None,
+        start_timeout: float | None = START_TIMEOUT,
+        step_timeout: float | None = None,
+        reset_timeout: float | None = None,
+        call_timeout: float | None = None,
         launcher: Launcher | str | None = None,
     ) -> None:
         """Starts the process and builds the env in it.
@@ -76,7 +80,11 @@ class RingEnv(Guarded, Env[Any, Any]):
             spin: seconds to spin before sleeping, None for the default.
             worker_env: environment variables for the process; None as a value removes one.
             step_loop: "compiled", or "reference": the same in plain Python.
-            start_timeout: seconds in which the env must be built, None for no limit.
+            start_timeout: seconds in which the env must be built (10 minutes), None for no limit.
+            step_timeout: the most seconds that a step may take. A process that takes longer is
+                killed: WorkerTimeout says where it was. None for no limit.
+            reset_timeout: the same for a reset.
+            call_timeout: the same for `render`, `call` and attributes.
             launcher: another interpreter to run the env in; env_fn is then an `EnvSource`, which
                 may name the launcher itself.
 
@@ -85,6 +93,7 @@ class RingEnv(Guarded, Env[Any, Any]):
             LaunchError: the launcher's interpreter could not be started, or could not build the
                 env; the type says why.
             WorkerDied: the process ended while it built the env.
+            WorkerTimeout: the env was not built within start_timeout.
             Exception: whatever the env's constructor raised.
         """
         if not callable(env_fn):
@@ -106,6 +115,7 @@ class RingEnv(Guarded, Env[Any, Any]):
             worker_env=worker_env,
             step_loop=step_loop,
             start_timeout=start_timeout,
+            limits=Limits(step_timeout, reset_timeout, call_timeout),
         )
         self._batcher, spaces, description = open_batcher(
             pool, "same", name, copy=True, slots=None, add_info=self._keep_info
@@ -158,7 +168,7 @@ class RingEnv(Guarded, Env[Any, Any]):
     def close(self) -> None:
         """Closes the env and ends its process; a second call does nothing.
 
-        After a minute the process is ended by force, and a warning says so.
+        After half a minute the process is ended by force, and a warning says so.
 
         Raises:
             ConcurrentCallError: another thread is in a call.

@@ -22,7 +22,8 @@ from envring.batch.spaces import check_observation_mode
 from envring.errors import EmptyVectorError, EnvFnError, EnvringError
 from envring.launchers.base import Launcher
 from envring.pool.ending import CLOSE_SECONDS
-from envring.pool.opening import open_pool
+from envring.pool.opening import START_TIMEOUT, open_pool
+from envring.workers.limits import Limits
 
 _MODES = {
     AutoresetMode.NEXT_STEP: loop.NEXT_STEP,
@@ -74,7 +75,10 @@ class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
         worker_env: Mapping[str, str | None] | None = None,
         final_observation: bool = False,
         step_loop: Literal["compiled", "reference"] = "compiled",
-        start_timeout: float | None = None,
+        start_timeout: float | None = START_TIMEOUT,
+        step_timeout: float | None = None,
+        reset_timeout: float | None = None,
+        call_timeout: float | None = None,
         launcher: Launcher | str | None = None,
         options_per_env: bool = False,
     ) -> None:
@@ -110,7 +114,12 @@ class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
             final_observation: whether infos also have the names from before Gymnasium 1.0:
                 `final_observation` and `_final_observation`.
             step_loop: "compiled", or "reference": the same in plain Python, to debug with.
-            start_timeout: seconds until all envs must be built, None for no limit.
+            start_timeout: seconds until all envs must be built (10 minutes), None for no limit.
+            step_timeout: the most seconds that a step may take, from when its results are waited
+                for. Workers that take longer are killed: WorkerTimeout says where they were. None
+                for no limit. Not for envs that are stepped here (num_workers=0).
+            reset_timeout: the same for a reset.
+            call_timeout: the same for `call`, `get_attr`, `set_attr` and `render`.
             launcher: another interpreter to run the envs in: `Prefix(path)`, `Micromamba(spec)`,
                 ..., or a string such as "prefix:path/to/venv". The env_fns are then `EnvSource`s,
                 each of which may name a launcher of its own. `context` and `daemon` do not apply
@@ -125,6 +134,7 @@ class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
             EnvFnError: an env_fn cannot be called, or cannot be sent to a worker.
             SpaceMismatchError: the envs' spaces cannot be batched.
             WorkerDied: a worker ended while it built its envs.
+            WorkerTimeout: the envs were not built within start_timeout.
             Exception: whatever an env's constructor raised.
         """
         self._guard()
@@ -164,6 +174,7 @@ class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
             worker_env=worker_env,
             step_loop=step_loop,
             start_timeout=start_timeout,
+            limits=Limits(step_timeout, reset_timeout, call_timeout),
         )
         overridden = type(self)._add_info is not VectorEnv._add_info
         self._batcher, spaces, description = open_batcher(
@@ -203,8 +214,8 @@ class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
         """Closes the envs and ends the workers.
 
         Args:
-            timeout: seconds for a pending call and for the envs' `close` together, a minute if it
-                is None. Processes that take longer are ended by force, and a warning names them.
+            timeout: seconds for a pending call and for the envs' `close` together, half a minute if
+                it is None. Processes that take longer are ended by force; a warning names them.
             terminate: whether to end the processes at once.
 
         Raises:

@@ -30,7 +30,7 @@ from envring.workers.lifeline import Lifeline
 if TYPE_CHECKING:
     from envring.pool.worker_pool import WorkerPool
 
-CLOSE_SECONDS = 60.0  # that plain `close` gives a pending call and the envs' `close` together
+CLOSE_SECONDS = 30.0  # that plain `close` gives a pending call and the envs' `close` together
 LEAVE_SECONDS = 0.9  # for workers that are let go; their own watcher kills them after GRACE
 _TERM_SECONDS = 0.3  # between SIGTERM and SIGKILL
 
@@ -142,6 +142,7 @@ def _is_answered(pool: WorkerPool, deadline: float) -> bool:
         return pool.wait(deadline)
     port = pool.port
     assert port is not None
+    port.watch = None  # every end would wake this one
     while True:
         state = port.wait(int(deadline * 1e9))
         if state == _core.COMPLETE:

@@ -146,7 +146,7 @@ class MixedPool:
         name, *arguments = messages[0]
         self._slot = arguments[0] if name == "reset" else None
         for part, each in encoded:
-            part.pool.start_encoded(each)
+            part.pool.start_encoded(name, each)
 
     def tell(self, messages: Sequence[tuple[Any, ...]]) -> None:
         """Sends one message per slice, none of which is answered."""

@@ -14,6 +14,9 @@ from envring.pool.options import choose_workers, pool_options
 from envring.pool.placement import choose_launchers, place
 from envring.pool.protocol import Pool
 from envring.pool.worker_pool import WorkerPool
+from envring.workers.limits import Limits
+
+START_TIMEOUT = 600.0  # seconds until envs must be built, where nobody says otherwise
 
 
 def open_pool(
@@ -31,6 +34,7 @@ def open_pool(
     worker_env: Mapping[str, str | None] | None,
     step_loop: str,
     start_timeout: float | None,
+    limits: Limits,
 ) -> Pool:
     """Starts workers and waits until they have built their envs.
 
@@ -66,6 +70,7 @@ def open_pool(
         worker_env=worker_env,
         step_loop=step_loop,
         start_timeout=start_timeout,
+        limits=limits,
     )
     if not placements:
         return InlinePool(env_fns, options)

@@ -10,6 +10,7 @@ import numpy as np
 
 from envring.cpus import allowed_cpus, usable_cpus
 from envring.workers.blas import VARIABLES
+from envring.workers.limits import Limits
 from envring.workers.local import get_context
 from envring.workers.options import PoolOptions
 
@@ -64,6 +65,7 @@ def pool_options(
     worker_env: Mapping[str, str | None] | None,
     step_loop: str,
     start_timeout: float | None,
+    limits: Limits,
 ) -> PoolOptions:
     """Checks the arguments (see RingVectorEnv) and fills in defaults.
 
@@ -91,4 +93,5 @@ def pool_options(
         adaptive=spin is None,
         yield_every=4 if crowded else 32,
         start_timeout=start_timeout,
+        limits=limits,
     )

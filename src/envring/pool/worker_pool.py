@@ -10,11 +10,13 @@ from __future__ import annotations
 import select
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from envring.core import _core
-from envring.errors import EnvringError, format_env_ids
+from envring.errors import EnvringError, WorkerTimeout, format_env_ids
 from envring.pool import ending, watching
+from envring.pool.patience import Patience
 from envring.pool.replies import Replies
 from envring.pool.reply import Reply
 from envring.transport.channel import ChannelClosed
@@ -72,6 +74,7 @@ class WorkerPool:
         self._poll = select.poll()
         self._path: _core.StepPath | None = None
         self._dead: EnvringError | None = None
+        self._patience = Patience(options.limits)
         self.hints = 0
         self.any_info = False
         self.workers: list[WorkerHandle] = []
@@ -149,28 +152,29 @@ class WorkerPool:
     def start_step(self, slot: int, action: int) -> None:
         """Starts a step of every env into a slot; `action` says how the actions travel."""
         self.raise_if_dead()
-        assert self.port is not None
-        assert self._replies is not None
-        if self.port.uncollected:
-            self._replies.drop()
-        self.port.uncollected = True
-        self.port.start_step(slot, action)
+        self._begin("step").start_step(slot, action)
         if self._relays:
             self._forward()
 
     def start(self, messages: Sequence[tuple[Any, ...]]) -> None:
         """Starts a batch of another kind: one message per worker, each of which is answered."""
         self.raise_if_dead()
-        self.start_encoded(self.encode(messages))
+        self.start_encoded(messages[0][0], self.encode(messages))
 
-    def start_encoded(self, messages: Sequence[bytes]) -> None:
-        """`start`, with messages that are encoded already."""
+    def start_encoded(self, name: str, messages: Sequence[bytes]) -> None:
+        """`start`, with messages of that name that are encoded already."""
+        self._begin(name)
+        self._send(messages, answered=True)
+
+    def _begin(self, name: str) -> _core.CallerPort:
+        """Begins a batch: the port, with which it is to be posted next."""
         assert self.port is not None
         assert self._replies is not None
         if self.port.uncollected:
             self._replies.drop()
+        self._patience.begin(name)
         self.port.uncollected = True
-        self._send(messages, answered=True)
+        return self.port
 
     def tell(self, messages: Sequence[tuple[Any, ...]]) -> None:
         """Sends one message per worker, none of which is answered."""
@@ -179,6 +183,7 @@ class WorkerPool:
 
     def tell_encoded(self, messages: Sequence[bytes]) -> None:
         """`tell`, with messages that are encoded already."""
+        self._patience.begin()
         self._send(messages, answered=False)
 
     def encode(self, messages: Sequence[tuple[Any, ...]]) -> list[bytes]:
@@ -199,7 +204,7 @@ class WorkerPool:
             if self._relays:
                 self._forward()
             for worker, message in zip(self.workers, messages, strict=True):
-                worker.channel.send_encoded(message, self._look_for_deaths)
+                worker.channel.send_encoded(message, partial(self._look, worker))
         except ChannelClosed:
             worker.wait_until_dead(1.0)
             self._look_for_deaths()
@@ -220,7 +225,7 @@ class WorkerPool:
         """Sends the command that was just posted to workers that cannot read their rings."""
         for relay in self._relays.values():
             try:
-                relay.forward(self._look_for_deaths)
+                relay.forward(partial(self._look, relay.worker))
             except EnvringError as error:
                 raise self._end(error) from error.__cause__
             except ChannelClosed:
@@ -240,7 +245,9 @@ class WorkerPool:
 
         Raises:
             WorkerDied: a worker ended.
+            WorkerTimeout: workers took longer than they may; they were killed.
         """
+        self.raise_if_dead()
         port = self.port
         assert port is not None
         until = _NEVER if deadline is None else int(deadline * 1e9)
@@ -258,7 +265,7 @@ class WorkerPool:
                 if now < look:
                     continue
             look = now + _SLICE
-            self._look_for_deaths()
+            self._look()
             if deadline is not None and now >= deadline:
                 return port.wait(0) == _core.COMPLETE
 
@@ -266,13 +273,15 @@ class WorkerPool:
         """Waits for the workers that answer by their channels; False when time was up."""
         look = time.monotonic() + _SLICE
         while waiting := [relay for relay in self._relays.values() if relay.busy]:
-            left = _SLICE if deadline is None else min(_SLICE, deadline - time.monotonic())
+            left = _SLICE
+            if deadline is not None:
+                left = min(left, deadline - time.monotonic())
             channels = [relay.worker.channel.sock.fileno() for relay in waiting]
             ready = readable(channels, left)
             for relay, channel in zip(waiting, channels, strict=True):
                 if channel in ready:
                     try:
-                        relay.take(max(left, 0.0), self._look_for_deaths)
+                        relay.take(max(left, 0.0), self._look)
                     except ChannelClosed:
                         relay.worker.wait_until_dead(1.0)
                         self._look_for_deaths()
@@ -280,7 +289,7 @@ class WorkerPool:
             now = time.monotonic()
             if not ready or now >= look:
                 look = now + _SLICE
-                self._look_for_deaths()
+                self._look()
                 self.drain()  # the others must not wait for room meanwhile
             if deadline is not None and now >= deadline:
                 return not any(relay.busy for relay in self._relays.values())
@@ -290,6 +299,7 @@ class WorkerPool:
         """What the complete batch has beyond arrays, or None."""
         assert self._replies is not None
         reply = self._replies.collect()
+        self._patience.begin()  # a step, if nobody says otherwise
         self.any_info, self.hints = self._replies.any_info, self._replies.hints
         return reply
 
@@ -314,6 +324,32 @@ class WorkerPool:
         """Raises what ended this pool, if something did."""
         if self._dead is not None:
             raise self._dead
+
+    def _look(self, sending_to: WorkerHandle | None = None) -> None:
+        """Looks for workers that died, or that took longer than they may: those are killed."""
+        self._look_for_deaths()
+        port = self.port
+        assert port is not None
+        if not self._patience.is_over(port.batch):
+            return
+        port.wait(0)  # counts what has come
+        late = [sending_to] if sending_to else [w for w in self.workers if port.owes(w.env_ids[0])]
+        if late:
+            raise self._end(self._give_up(late))
+
+    def _give_up(self, late: Sequence[WorkerHandle]) -> WorkerTimeout:
+        name, seconds = self._patience.name, self._patience.seconds
+        stacks = [(worker, worker.python_stack(starting.STACK_SECONDS)) for worker in late]
+        for worker in late:
+            worker.process.kill()
+        env_ids = [env_id for worker in late for env_id in worker.env_ids]
+        return WorkerTimeout(
+            f"{format_env_ids(env_ids)} did not finish a {name} within {seconds:g} seconds "
+            f"({name}_timeout), so their workers (pid {', '.join(str(w.pid) for w in late)}) were "
+            "killed. Close this vector env and make a new one.",
+            env_ids,
+            "\n".join(f"worker {w.pid}:\n{stack}" for w, stack in stacks if stack),
+        )
 
     def _look_for_deaths(self) -> None:
         if not self._poll.poll(0):

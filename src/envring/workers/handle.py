@@ -154,7 +154,9 @@ def catching(pid: int, number: int) -> int | None:
         for each in layer:
             try:
                 with open(f"/proc/{each}/status", encoding="utf-8", errors="replace") as file:
-                    fields = dict(line.rstrip().split(":\t", 1) for line in file if ":\t" in line)
+                    fields = dict(
+                        line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line
+                    )
                 if int(fields["SigCgt"], 16) >> (number - 1) & 1:
                     return None if fields["State"][0] in "TtZX" else each
                 with open(f"/proc/{each}/task/{each}/children", encoding="ascii") as file:

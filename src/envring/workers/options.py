@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from envring.launchers.base import Launcher
+from envring.workers.limits import Limits
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class PoolOptions:
         adaptive: whether spins that are not worth it are skipped.
         yield_every: pauses between two yields.
         start_timeout: seconds until workers must be ready, or None.
+        limits: seconds that a batch may take.
     """
 
     context: Any
@@ -56,6 +58,7 @@ class PoolOptions:
     adaptive: bool
     yield_every: int
     start_timeout: float | None
+    limits: Limits
 
 
 @dataclass

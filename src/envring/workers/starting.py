@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ from envring.workers.foreign import ForeignWorker
 from envring.workers.handle import WorkerHandle
 from envring.workers.lifeline import Lifeline
 from envring.workers.options import Placement, PoolOptions, WorkerOptions
+
+STACK_SECONDS = 1.0  # for a worker that took too long to say where it is
 
 
 def needs_name(placements: Sequence[Placement]) -> bool:
@@ -122,10 +125,15 @@ def greet(workers: Sequence[WorkerHandle], timeout: float | None) -> list[dict[s
         WorkerTimeout: time was up.
         Exception: whatever an env's constructor raised.
     """
+    deadline = None if timeout is None else time.monotonic() + timeout
     for worker in workers:
         if isinstance(worker, ForeignWorker):
-            worker.greet(timeout)
-    return [_expect(worker, "ready", timeout)[1] for worker in workers]
+            worker.greet(_left(deadline))
+    return [_expect(worker, "ready", deadline, timeout)[1] for worker in workers]
+
+
+def _left(deadline: float | None) -> float | None:
+    return None if deadline is None else max(deadline - time.monotonic(), 0.0)
 
 
 def attach(
@@ -141,6 +149,7 @@ def attach(
         WorkerDied: a worker ended.
         WorkerTimeout: time was up.
     """
+    deadline = None if timeout is None else time.monotonic() + timeout
     for worker in workers:
         try:
             if isinstance(worker, ForeignWorker):
@@ -153,12 +162,14 @@ def attach(
             worker.wait_until_dead(1.0)
             raise worker.death() from None
     for worker in workers:
-        _expect(worker, "attached", timeout)
+        _expect(worker, "attached", deadline, timeout)
     segment_file.unlink()
 
 
-def _expect(worker: WorkerHandle, name: str, timeout: float | None) -> tuple[Any, ...]:
-    """The worker's next message, which must be of that name."""
+def _expect(
+    worker: WorkerHandle, name: str, deadline: float | None, timeout: float | None
+) -> tuple[Any, ...]:
+    """The worker's next message, which must be of that name. The deadline is of them all."""
 
     def look() -> None:
         if worker.is_dead():
@@ -166,7 +177,7 @@ def _expect(worker: WorkerHandle, name: str, timeout: float | None) -> tuple[Any
 
     try:
         try:
-            message: tuple[Any, ...] = worker.channel.receive(timeout, look)
+            message: tuple[Any, ...] = worker.channel.receive(_left(deadline), look)
         except ChannelClosed:
             # It may have sent the reason before it ended.
             message = worker.channel.receive(0.0)
@@ -177,8 +188,10 @@ def _expect(worker: WorkerHandle, name: str, timeout: float | None) -> tuple[Any
         if worker.is_dead():
             raise worker.death() from None
         raise WorkerTimeout(
-            f"The worker of {format_env_ids(worker.env_ids)} was not ready within {timeout} "
-            "seconds. Raise start_timeout, or see what the constructors of these envs wait for."
+            f"The worker of {format_env_ids(worker.env_ids)} was not ready within {timeout:g} "
+            "seconds. Raise start_timeout, or see what the constructors of these envs wait for.",
+            worker.env_ids,
+            worker.python_stack(STACK_SECONDS),
         ) from None
     if isinstance(worker, ForeignWorker):
         return worker.check(message, name)
