@@ -47,8 +47,6 @@ def _default_slots(slot_bytes: int) -> int:
 class Batcher:
     """Makes batches of what the envs of a pool return, and commands of what a caller asks.
 
-    It joins a pool, a segment and the layouts of spaces, and does not know what batches are for.
-
     Args:
         pool: steps the envs; it is not yet attached to a segment.
         spaces: single and batched spaces.
@@ -380,7 +378,6 @@ class Batcher:
     def abandon(self) -> None:
         """Ends the workers of an env that nobody closed."""
         self.pool.abandon()
-        self.segment.close_fd()
 
 
 def _dtype_str(leaf: Any) -> str:
