@@ -32,8 +32,7 @@ static void *run(void *argument) {
         for (uint32_t i = 0; i < watch->count; i++) {
             if (fds[i].fd >= 0 && fds[i].revents) fds[i].fd = -1; /* it is noticed once */
         }
-        /* SYNC POINT: bell. The caller that it wakes looks at `noticed`, which is stored before. */
-        er_store_release(&watch->noticed, 1);
+        er_store_relaxed(&watch->noticed, 1); /* the bell carries it to the caller that it wakes */
         er_bell_ring(watch->bell);
     }
 }
@@ -74,4 +73,4 @@ void er_watch_forget(er_watch_t *watch) {
     watch->stop = -1;
 }
 
-int er_watch_noticed(er_watch_t *watch) { return (int)er_load_acquire(&watch->noticed); }
+int er_watch_noticed(er_watch_t *watch) { return (int)er_load_relaxed(&watch->noticed); }

@@ -160,7 +160,7 @@ def _one_descriptor(process: Any) -> int | None:
             os.dup2(pidfd, sentinel, inheritable=False)
             os.close(pidfd)
         closer.cancel()
-        popen.finalizer = util.Finalize(popen, util.close_fds, (sentinel,))
+        popen.finalizer = util.Finalize(popen, util.close_fds, (sentinel,))  # type: ignore[attr-defined]
         os.close(other)
     except (AttributeError, TypeError, ValueError, IndexError):
         return None  # another multiprocessing than those that are known: costs descriptors
