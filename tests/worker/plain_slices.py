@@ -205,7 +205,7 @@ def check_rewards_of_old():
         rewards, terminations, truncations, _, failures = stepped(envs, segment, 1)
         assert rewards == [expected] and terminations == truncations == [False] and not failures
     failures = stepped(envs, segment, 1)[4]
-    assert len(failures) == 1 and "must be a number" in failures[0][3], failures
+    assert len(failures) == 1 and "a reward is a single number" in failures[0][3], failures
 
 
 def check_no_info_at_all():

@@ -158,7 +158,7 @@ def test_surroundings_are_those_of_a_program_of_its_own(python, version, tmp_pat
     assert seen["cpus"] == str(cpu)
     if version != "2.7":
         assert seen["encoding"] == "utf-8"
-    assert seen["threads"] == ["MainThread", "envring-stderr"]
+    assert seen["threads"] == ["MainThread", "envring-hangup", "envring-stderr"]
 
 
 @OLD_NEW

@@ -71,8 +71,12 @@ def _serve(stream, frame):
     # Numbers, paths and flags do not need the codec.
     config = marshal.loads(frame)[1]
     try:
-        with no_bytecode():
-            library, why_not = _load_library(config["library"])
+        try:
+            with no_bytecode():
+                library, why_not = _load_library(config["library"])
+        except Exception:
+            _import_numpy()  # a broken one is the better reason
+            raise
         gone = watch_caller(config["lifeline_fd"], stream.incoming, config["grace"], library)
         _prepare_process(config, library)
         _import_numpy()
