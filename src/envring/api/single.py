@@ -19,7 +19,7 @@ from envring.batch.batcher import Batcher
 from envring.batch.opening import open_batcher
 from envring.errors import ActionError, EnvFnError, EnvringError
 from envring.launchers.base import Launcher
-from envring.pool.ending import CLOSE_SECONDS
+from envring.pool import ending
 from envring.pool.opening import START_TIMEOUT, open_pool
 from envring.pool.reply import Reply
 from envring.workers.limits import Limits
@@ -175,11 +175,11 @@ class RingEnv(Guarded, Env[Any, Any]):
         """
         if self.closed or self._forked or self._batcher is None:
             return
-        deadline = time.monotonic() + CLOSE_SECONDS
+        deadline = time.monotonic() + ending.CLOSE_SECONDS
         with self._entered() as batcher:
             if self._unclaimed:  # a step that Ctrl-C cut off
                 with contextlib.suppress(EnvringError):
-                    if batcher.wait(CLOSE_SECONDS):
+                    if batcher.wait(ending.CLOSE_SECONDS):
                         batcher.discard()
                 self._unclaimed = False
             batcher.close(max(deadline - time.monotonic(), 0.0))

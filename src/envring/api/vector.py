@@ -21,7 +21,7 @@ from envring.batch.opening import open_batcher
 from envring.batch.spaces import check_observation_mode
 from envring.errors import EmptyVectorError, EnvFnError, EnvringError
 from envring.launchers.base import Launcher
-from envring.pool.ending import CLOSE_SECONDS
+from envring.pool import ending
 from envring.pool.opening import START_TIMEOUT, open_pool
 from envring.workers.limits import Limits
 
@@ -223,7 +223,7 @@ class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
         """
         if self._batcher is None or self._forked:
             return
-        seconds = CLOSE_SECONDS if timeout is None else timeout
+        seconds = ending.CLOSE_SECONDS if timeout is None else timeout
         deadline = time.monotonic() + (0.0 if terminate else seconds)
         with self._entered() as batcher:
             if self._state != AsyncState.DEFAULT:

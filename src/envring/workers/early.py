@@ -7,8 +7,11 @@ costs the worker its early watch, nothing else.
 
 import contextlib
 import ctypes
+import os
 import signal
 import threading
+from multiprocessing import forkserver
+from typing import Any
 
 FD, LIBRARY, GRACE = globals()["FD"], globals()["LIBRARY"], globals()["GRACE"]
 
@@ -29,5 +32,15 @@ def arm() -> None:
     taken.wait()
 
 
+def let_go_of_fork_server() -> None:
+    """Has the fork server end with the caller: its end is what wakes a stopped worker."""
+    server: Any = forkserver._forkserver
+    if server._forkserver_alive_fd is not None:
+        os.close(server._forkserver_alive_fd)
+        server._forkserver_alive_fd = server._forkserver_address = None  # envs may start their own
+
+
 with contextlib.suppress(Exception):
     arm()
+with contextlib.suppress(Exception):
+    let_go_of_fork_server()
