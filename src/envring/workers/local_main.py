@@ -28,6 +28,7 @@ from envring.transport.pickling import add_sources, dumps, dumps_by_value
 from envring.workers import stderr
 from envring.workers.lifeline import GRACE
 from envring.workers.options import WorkerOptions
+from envring.workers.seeding import seed_generators
 
 
 class CloudpickledFns:
@@ -161,6 +162,7 @@ def _prepare(options: WorkerOptions) -> None:
             os.environ[name] = value
     if options.cpu is not None:
         os.sched_setaffinity(0, {options.cpu})
+    seed_generators(options.seeds)
     faulthandler.enable(file=sys.stderr, all_threads=False)
 
 

@@ -71,6 +71,7 @@ class WorkerOptions:
         autoreset_mode: 0 next step, 1 same step, 2 disabled.
         environ: environment variables to set; None removes one.
         cpu: the CPU to run on, or None for any.
+        seeds: for the global generators, of `random` and of `numpy.random`.
         compiled: whether to use the compiled step loop.
         spin: seconds to spin, None for the default.
     """
@@ -80,6 +81,7 @@ class WorkerOptions:
     autoreset_mode: int
     environ: Mapping[str, str | None]
     cpu: int | None
+    seeds: tuple[int, int]
     compiled: bool
     spin: float
     adaptive: bool

@@ -19,6 +19,7 @@ from envring.workers.foreign import ForeignWorker
 from envring.workers.handle import WorkerHandle
 from envring.workers.lifeline import Lifeline
 from envring.workers.options import Placement, PoolOptions, WorkerOptions
+from envring.workers.seeding import next_seeds
 
 STACK_SECONDS = 1.0  # for a worker that took too long to say where it is
 
@@ -89,6 +90,7 @@ def start_workers(
                 autoreset_mode=options.autoreset_mode,
                 environ=options.environ,
                 cpu=None if cpus is None else cpus[number % len(cpus)],
+                seeds=next_seeds(),
                 compiled=options.compiled,
                 spin=options.spin,
                 adaptive=options.adaptive,

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+"""Envs that share the state of a worker's process."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+from gymnasium.spaces import Box, Discrete
+
+from envring import RingVectorEnv
+from envring.testing import SpaceEnv
+from support.processes import CONTEXTS
+
+
+class Drawing(SpaceEnv):
+    """Observes what the global generators give: of NumPy, then of Python."""
+
+    def __init__(self) -> None:
+        super().__init__(Box(0, 1, (2,), np.float64), Discrete(2))
+
+    def reset(self, **kwargs: Any) -> Any:
+        super().reset(**kwargs)
+        return np.array([np.random.random(), random.random()]), {}
+
+
+def draw(context: str | None = "fork", num_workers: int = 2) -> Any:
+    """What two envs draw."""
+    envs = RingVectorEnv([Drawing] * 2, context=context, num_workers=num_workers)
+    try:
+        return np.array(envs.reset()[0])
+    finally:
+        envs.close()
+
+
+@pytest.fixture
+def _generators() -> Any:
+    """Leaves the global generators as they were."""
+    states = random.getstate(), np.random.get_state(legacy=False)
+    yield
+    random.setstate(states[0])
+    np.random.set_state(states[1])
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_global_generators_differ_between_workers(context: str) -> None:
+    drawn = np.concatenate([draw(context), draw(context)])
+    assert len(np.unique(drawn)) == drawn.size
+
+
+@pytest.mark.usefixtures("_generators")
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_global_generators_follow_from_the_callers(
+    context: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that seeds its own generators draws the same whenever it runs."""
+
+    def run() -> Any:
+        monkeypatch.setattr("envring.workers.seeding._numbers", iter(range(100)))
+        np.random.seed(7)
+        random.seed(7)
+        drawn = draw(context)
+        return drawn, np.random.random(), random.random()
+
+    first, again = run(), run()
+    assert np.array_equal(first[0], again[0])
+    assert first[1:] == again[1:]
+    np.random.seed(7)
+    random.seed(7)
+    assert first[1:] == (np.random.random(), random.random())  # no worker moved them
+
+
+@pytest.mark.usefixtures("_generators")
+def test_global_generators_of_the_caller_are_not_seeded() -> None:
+    np.random.seed(7)
+    expected = np.random.random(2)
+    np.random.seed(7)
+    assert np.array_equal(draw(num_workers=0)[:, 0], expected)
+
+
+def test_global_generator_of_another_kind() -> None:
+    """One that np.random.seed refuses."""
+    ours = np.random.get_bit_generator()
+    np.random.set_bit_generator(np.random.PCG64(7))
+    try:
+        drawn = draw()
+    finally:
+        np.random.set_bit_generator(ours)
+    assert len(np.unique(drawn)) == drawn.size
