@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 import random
+import sys
+import threading
 from typing import Any
 
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
 
-from envring import RingVectorEnv
-from envring.testing import SpaceEnv
+from envring import EnvringError, RingVectorEnv
+from envring.testing import CountingEnv, FailingEnv, SpaceEnv
+from envring.testing.conformance_base import quiet
 from support.processes import CONTEXTS
 
 
@@ -89,3 +92,49 @@ def test_global_generator_of_another_kind() -> None:
     finally:
         np.random.set_bit_generator(ours)
     assert len(np.unique(drawn)) == drawn.size
+
+
+class OnePerProcess(CountingEnv):
+    """A simulator that exists once per process."""
+
+    def __init__(self, error: Any = RuntimeError) -> None:
+        if hasattr(sys, "_simulator_of_tests"):
+            raise error("Cannot create multiple emulator instances per process")
+        super().__init__()
+        sys._simulator_of_tests = True  # type: ignore[attr-defined]
+
+    def close(self) -> None:
+        del sys._simulator_of_tests  # type: ignore[attr-defined]
+
+
+def untravelled(text: str) -> Exception:
+    """An error that cannot be sent."""
+    return RuntimeError(text, threading.Lock())
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_second_env_of_a_process_that_takes_one(workers: int) -> None:
+    with quiet(), pytest.raises(RuntimeError, match=r"^Cannot create multiple emu") as caught:
+        RingVectorEnv([OnePerProcess] * 4, num_workers=workers)
+    assert type(caught.value) is RuntimeError
+    assert "Env 0 was built before it" in "".join(caught.value.__notes__)
+    assert "num_workers=num_envs" in "".join(caught.value.__notes__)
+
+
+def test_second_env_whose_error_does_not_travel() -> None:
+    with quiet(), pytest.raises(EnvringError, match="Cannot create multiple") as caught:
+        RingVectorEnv([lambda: OnePerProcess(untravelled)] * 2, num_workers=1)
+    assert "num_workers=num_envs" in "".join(caught.value.__notes__)
+
+
+def test_one_env_per_process_is_enough() -> None:
+    envs = RingVectorEnv([OnePerProcess] * 2, num_workers=2)
+    envs.reset()
+    envs.close()
+
+
+def test_first_env_of_a_process_shares_nothing() -> None:
+    fns = [CountingEnv, lambda: FailingEnv(lambda: KeyError("goal"), "init")]
+    with quiet(), pytest.raises(KeyError) as caught:
+        RingVectorEnv(fns, num_workers=2)
+    assert "num_workers" not in "".join(caught.value.__notes__)

@@ -236,6 +236,15 @@ def test_env_whose_constructor_raises(index, there):
     assert "plain_envs.py" in str(error.__cause__)
 
 
+def test_second_env_of_a_process_that_takes_one(there):
+    """The note names the way out; an env that shares its process with none gets no note."""
+    sources = [plain(index=0), plain(index=1, faults={"init": "raise"})]
+    error = fails(RemoteEnvError, sources, there, "Env 1", num_workers=1)
+    assert "num_workers=num_envs" in "".join(error.__notes__)
+    error = fails(RemoteEnvError, sources, there, "Env 1", num_workers=2)
+    assert not hasattr(error, "__notes__")
+
+
 @pytest.mark.parametrize("how", ["SIGKILL", "SIGSEGV", "os._exit"])
 def test_worker_that_dies_while_it_builds(how, there):
     sources = [plain(index=0), plain(index=1, faults={"init": how})]

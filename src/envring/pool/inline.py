@@ -10,6 +10,7 @@ from typing import Any
 from envring._foreign.envring_worker.loop import EnvSlice
 from envring.core import _core
 from envring.pool.reply import Reply
+from envring.transport.advice import advise_process_each
 from envring.transport.pickling import dumps
 from envring.transport.segment import MappedSegment
 from envring.workers import local_main
@@ -34,7 +35,12 @@ class InlinePool:
         self.hints = 0
         self.any_info = False
         self._closed = False
-        envs = local_main.make_envs(env_fns, 0)
+        try:
+            envs = local_main.make_envs(env_fns, 0)
+        except Exception as error:
+            env_id = error.envring_env_id  # type: ignore[attr-defined]
+            advise_process_each(error, env_id, 0)
+            raise
         self.envs = EnvSlice(envs, 0, options.autoreset_mode, dumps)
         self.descriptions = [local_main.describe(envs)]
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from envring.errors import EnvFnError
+
 _TERMINAL = (
     "stdin of a worker is empty. With num_workers=0 the envs run in this process, where input() "
     "and pdb work."
@@ -35,3 +37,18 @@ def advice(kind: str, text: str) -> str | None:
         if kind.rpartition(".")[2] == name and part in text:
             return what
     return None
+
+
+def advise_process_each(error: BaseException, env_id: int, first_env: int) -> None:
+    """Adds a note to what the constructor of an env raised, if its process holds others.
+
+    Args:
+        error: what it raised.
+        env_id: the env.
+        first_env: the first env of that process.
+    """
+    if env_id != first_env and not isinstance(error, EnvFnError):  # which says what to do
+        error.add_note(
+            f"Env {first_env} was built before it in the same process. If a process can hold only "
+            "one such env, give each env a process of its own: num_workers=num_envs."
+        )

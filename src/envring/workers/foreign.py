@@ -35,6 +35,7 @@ from envring.errors import (
 )
 from envring.launchers.base import Launch, Launcher, Needs
 from envring.launchers.sources import EnvSource
+from envring.transport.advice import advise_process_each
 from envring.transport.channel import DATA, DATA_OF_PYTHON_2, Channel, ChannelClosed
 from envring.transport.forked import own
 from envring.transport.segment import SegmentFile
@@ -208,6 +209,8 @@ class ForeignWorker(WorkerHandle):
         error = _KINDS.get(kind if isinstance(kind, str) else "", LaunchError)(self._about(what))
         if trace:
             error.__cause__ = RemoteTraceback(str(trace))
+        if ours and kind == "env":
+            advise_process_each(error, env_id, self.env_ids[0])
         return error
 
 

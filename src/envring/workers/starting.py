@@ -10,6 +10,7 @@ from typing import Any
 from envring.errors import LaunchError, RemoteTraceback, WorkerTimeout, format_env_ids
 from envring.launchers.base import Launch, Launcher
 from envring.launchers.sources import EnvSource
+from envring.transport.advice import advise_process_each
 from envring.transport.channel import ChannelClosed
 from envring.transport.exceptions import remote_error
 from envring.transport.segment import MappedSegment, SegmentFile, attachment
@@ -203,6 +204,7 @@ def _expect(
         if error is None:
             error = LaunchError(f"Env {env_id} could not be built: {text}")
             error.__cause__ = RemoteTraceback(trace)
+        advise_process_each(error, env_id, worker.env_ids[0])
         raise error
     if message[0] != name:
         raise LaunchError(f"a worker sent {message[0]!r} where {name!r} was expected")
