@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import random
 import sys
 import threading
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
 
-from envring import EnvringError, RingVectorEnv
+from envring import EnvringError, RingVectorEnv, WorkerTimeout
 from envring.testing import CountingEnv, FailingEnv, SpaceEnv
 from envring.testing.conformance_base import quiet
 from support.processes import CONTEXTS
@@ -138,3 +139,35 @@ def test_first_env_of_a_process_shares_nothing() -> None:
     with quiet(), pytest.raises(KeyError) as caught:
         RingVectorEnv(fns, num_workers=2)
     assert "num_workers" not in "".join(caught.value.__notes__)
+
+
+class Meeting(CountingEnv):
+    """Two players of one game: a step of one ends when the other one steps, too."""
+
+    def __init__(self, barrier: Any) -> None:
+        super().__init__()
+        self.barrier = barrier
+
+    def step(self, action: Any) -> Any:
+        self.barrier.wait()
+        return super().step(action)
+
+
+def test_envs_that_wait_for_each_other() -> None:
+    def players(**kwargs: Any) -> Any:
+        barrier = multiprocessing.get_context("fork").Barrier(2)
+        envs = RingVectorEnv([lambda: Meeting(barrier)] * 2, context="fork", **kwargs)
+        envs.reset()
+        return envs
+
+    envs = players(num_workers=2)
+    try:
+        assert envs.step([1, 1])[1].shape == (2,)
+    finally:
+        envs.close()
+    envs = players(num_workers=1, step_timeout=0.5)
+    try:
+        with pytest.raises(WorkerTimeout, match="envs 0, 1"):
+            envs.step([1, 1])
+    finally:
+        envs.close()

@@ -102,7 +102,10 @@ class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
                 workers, and is that number if num_workers is not given.
             num_workers: number of worker processes, each with a contiguous slice of envs. None:
                 the CPUs this process may use (affinity, cgroup quota), num_envs at most. Envs that
-                sleep or wait for a socket need more. 0: no processes, envs are stepped here.
+                sleep or wait for a socket need more. Envs of one worker share its process and are
+                stepped in turn: those whose simulator exists once per process (a DLL, pybullet's
+                default client, gym-retro) or that wait for each other inside step need num_envs.
+                0: no processes, envs are stepped here.
             spin: seconds that a process spins (and yields) before it sleeps, 0 for not at all.
                 None: twice as long as recent waits took, from 100 µs to 1 ms, and not at all
                 where waits take longer.
