@@ -139,6 +139,9 @@ class Reader:
         if tag == b"ns":
             expect(count == 2)
             return self.scalar()
+        if tag == b"no":
+            expect(count and depth < MAX_DEPTH)
+            return self.objects(self.shape(), [self.value(depth + 1) for _ in range(count - 1)])
         items = self.items(count, depth)
         match tag:
             case b"tu":
@@ -186,6 +189,13 @@ class Reader:
         array = np.ndarray(shape, dtype, content, order=order).copy(order)
         check(array)
         return array
+
+    def objects(self, shape, items):
+        expect(math.prod(shape) == len(items))
+        array = np.empty(len(items), object)
+        for i, item in enumerate(items):
+            array[i] = item
+        return array.reshape(shape)
 
     def scalar(self):
         if self.data[self.at : self.at + 5] == b"u\1\0\0\0":

@@ -100,6 +100,17 @@ def arrays():
     return made
 
 
+def objects():
+    nested = np.empty((2, 2), object)
+    nested[0, 0], nested[0, 1] = np.array([1, 2], np.int8), np.array(5)
+    nested[1, 0] = nested[0:1, 0]
+    nested[1, 1] = {u"a": [nested[0, :1].copy(), (u"\0nd",)]}
+    return [
+        np.array([None]), np.array(None), np.array([1, u"a", 2.5], object), nested,
+        np.zeros((0,), object), np.zeros((2, 0, 3), object), np.array([[True], [1 << 70]], object),
+    ]  # fmt: skip
+
+
 def scalars():
     kinds = [np.bool_, np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32]
     kinds += [np.uint64, np.float16, np.float32, np.float64, np.complex64, np.complex128]
@@ -117,7 +128,8 @@ def all_values():
         warnings.simplefilter("ignore")  # numpy 2.5 will not have a timedelta without a unit
         return [
             (u"integers", integers()), (u"floats", floats()), (u"texts", texts()),
-            (u"containers", containers()), (u"arrays", arrays()), (u"scalars", scalars()),
+            (u"containers", containers()), (u"arrays", arrays()), (u"objects", objects()),
+            (u"scalars", scalars()),
         ]  # fmt: skip
 
 
@@ -174,6 +186,8 @@ def _array_differences(a, b, path):
         return ["%s: %s %s, %s %s" % (path, a.dtype, a.shape, b.dtype, b.shape)]
     if type(a) is np.ndarray and a.ndim > 1 and a.flags.fnc != b.flags.fnc:
         return ["%s: another order" % path]
+    if a.dtype == object:
+        return _item_differences(a.ravel().tolist(), b.ravel().tolist(), path)
     if a.dtype.names is None:
         same = a.dtype.str == b.dtype.str and a.tobytes() == b.tobytes()
         return [] if same else ["%s: %r, %r" % (path, a, b)]
@@ -198,6 +212,11 @@ def converted(value, convert, ordered=True):
             for key, item in value.items()
         ]
         return kind(pairs if ordered or kind is OrderedDict else _sorted(pairs))
+    if kind is np.ndarray and value.dtype == object:
+        array = np.empty(value.size, object)
+        for i, item in enumerate(value.ravel()):
+            array[i] = converted(item, convert, ordered)
+        return array.reshape(value.shape)
     return convert(value)
 
 

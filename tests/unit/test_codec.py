@@ -185,7 +185,6 @@ UNSENDABLE = [
     StopIteration,
     (lambda: 0).__code__,
     struct.Struct("i"),
-    np.array([None]),
     np.array([(1, None)], [("a", "i4"), ("b", "O")]),
     np.ma.array([1]),
     np.zeros(2).view(np.recarray),

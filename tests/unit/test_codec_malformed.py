@@ -64,6 +64,10 @@ def test_what_these_functions_write_is_read():
     assert got.dtype == [("a", "<f8"), ("b", "<i8")]
     assert codec.loads(b"I" + struct.pack("<q", -(2**40))) == -(2**40)
     assert codec.loads(b"l" + i4(0)) == 0
+    objects = codec.loads(tuple_of(text(b"\0no"), tuple_of(number(1), number(2)), b"N", array()))
+    assert objects.shape == (1, 2)
+    assert objects[0, 0] is None
+    assert objects[0, 1].dtype == "<f8"
 
 
 def deep_dtype(levels):
@@ -135,6 +139,15 @@ MALFORMED = {
     "no elements of a size beyond all": array(
         text(b"|V2000000000"), tuple_of(number(0)), string(b"")
     ),
+    "objects without a shape": tuple_of(text(b"\0no")),
+    "objects of a number as shape": tuple_of(text(b"\0no"), number(1), b"N"),
+    "too few objects": tuple_of(text(b"\0no"), tuple_of(number(2)), b"N"),
+    "too many objects": tuple_of(text(b"\0no"), tuple_of(number(0)), b"N"),
+    "objects of a size that wraps to 1": tuple_of(
+        text(b"\0no"), tuple_of(*[b"I" + struct.pack("<q", 2**32 + 1)] * 2), b"N"
+    ),
+    "objects in objects for ever": (b"(\3\0\0\0" + text(b"\0no") + tuple_of(number(1))) * 5000,
+    "a dict with objects as key": b"{" + tuple_of(text(b"\0no"), tuple_of(), b"N") + b"N" + b"0",
     "a character that there is not": array(text(b"<U2"), content=string(b"\0\0\0\0\0\0\x11\0")),
     "one in the other byte order": array(text(b">U1"), content=string(b"\0\x11\0\0")),
     "one in a field": structured(field(dtype=text(b"<U1")), itemsize=4),

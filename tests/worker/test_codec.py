@@ -53,7 +53,7 @@ sys.path.insert(0, sys.argv[1])
 import numpy as np
 from envring_worker.data import codec
 Point = collections.namedtuple("Point", "x")
-values = [object(), Point(1), bytearray(b"x"), memoryview(b"x"), np.array([None]), np.dtype("f8")]
+values = [object(), Point(1), bytearray(b"x"), memoryview(b"x"), np.dtype("f8")]
 values += [np.ma.array([1]), np.matrix([1]), collections.Counter(), collections.defaultdict(int)]
 values += [np.zeros(1, [("a", "O")]), np.zeros(1).view(np.recarray), Ellipsis, StopIteration]
 if sys.version_info[0] == 2:

@@ -4,6 +4,7 @@
 # docs/codec.md describes the bytes. Nothing they say is believed: a length is compared with the
 # bytes that are left, what containers still promise included, before anything is allocated for it.
 
+import math
 import re
 from collections import OrderedDict
 
@@ -262,7 +263,9 @@ cdef class _Decoder:
         if first == b"n" and second == b"s" and n == 2:
             return self.scalar()
         self.enter()
-        if first == b"t" and second == b"u":
+        if first == b"n" and second == b"o" and n:
+            out = self.objects(n - 1)
+        elif first == b"t" and second == b"u":
             out = tuple([self.value() for _ in range(n)])
         elif first == b"o" and second == b"d" and not n % 2:
             out = self.ordered(n // 2)
@@ -313,6 +316,18 @@ cdef class _Decoder:
             order = "F" if fortran else "C"
             return np.ndarray([dims[i] for i in range(nd)], dtype, content, order=order).copy(order)
         return self.filled(out, content)
+
+    cdef objects(self, Py_ssize_t n):
+        """An array of n objects."""
+        cdef cnp.npy_intp dims[_MAX_DIMS]
+        cdef int i, nd = self.shape(dims)
+        shape = tuple([dims[i] for i in range(nd)])
+        if math.prod(shape) != n:
+            self._fail("an array of objects has another size than its shape")
+        out = np.empty(n, object)
+        for at in range(n):
+            out[at] = self.value()
+        return out.reshape(shape)
 
     cdef filled(self, cnp.ndarray out, bytes content):
         cdef uint8_t *to = <uint8_t *>cnp.PyArray_DATA(out)

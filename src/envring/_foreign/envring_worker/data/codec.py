@@ -6,6 +6,7 @@ Values of other types become a tuple whose first item is a text that begins with
 ==================================  ==============================================================
 `("\0nd", dtype, shape, bytes)`     ndarray, in C order
 `("\0nf", dtype, shape, bytes)`     ndarray, in Fortran order
+`("\0no", shape, item, ...)`         ndarray of objects, in C order
 `("\0ns", dtype, bytes)`            numpy scalar; dtype "U": the text itself, "S": the bytes itself
 `("\0od", k, v, k, v, ...)`         OrderedDict
 `("\0se", ...)`, `("\0fs", ...)`    set, frozenset
@@ -249,12 +250,20 @@ def _from_array(value, depth, room):
     if value.nbytes > MAX_BYTES:
         raise Unsendable("an array of more than 2 GiB cannot be sent")
     if spec is None:
+        if value.dtype.kind == "O":
+            return _from_objects(value, depth, room)
         spec = _dtype_data(value.dtype)
         if not value.size and value.dtype.itemsize > MAX_ITEM_OF_NONE:
             raise Unsendable("an array of no elements, each of %d bytes" % value.dtype.itemsize)
     if value.flags.fnc:
         return (u"\0nf", spec, value.shape, value.tobytes("F"))
     return (u"\0nd", spec, value.shape, value.tobytes())
+
+
+def _from_objects(value, depth, room):
+    items = value.ravel().tolist()
+    _bound(items, depth, room)
+    return (u"\0no", value.shape) + tuple(_from_list(items, depth, room))
 
 
 def _from_scalar(value, depth, room):
@@ -348,6 +357,14 @@ def _array(value):
     return np.ndarray(value[2], _dtype(value[1]), value[3], order=order).copy(order)
 
 
+def array_of_objects(items, shape):
+    """Returns an ndarray of objects; items are its elements in C order."""
+    array = np.empty(len(items), object)
+    for i, item in enumerate(items):  # a slice would unpack items that are sequences
+        array[i] = item
+    return array.reshape(shape)
+
+
 def _scalar(value):
     if value[1] in (u"U", u"S"):
         return np.dtype(str(value[1])).type(value[2])
@@ -374,6 +391,7 @@ def _ordered_dict(value):
 _RESTORE = {
     u"\0nd": _array,
     u"\0nf": _array,
+    u"\0no": lambda value: array_of_objects([_restore(item) for item in value[2:]], value[1]),
     u"\0ns": _scalar,
     u"\0od": _ordered_dict,
     u"\0se": lambda value: set(map(_restore, value[1:])),
