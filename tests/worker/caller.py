@@ -137,6 +137,7 @@ class Caller:
             "spin": 1e-4,
             "adaptive": True,
             "yield_every": 4,
+            "on_unsendable": "raise",
             "cpu": None,
             "lifeline_fd": -1 if pipes else lifeline_read,
             "grace": 1.0,

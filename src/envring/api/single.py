@@ -70,6 +70,7 @@ class RingEnv(Guarded, Env[Any, Any]):
         reset_timeout: float | None = None,
         call_timeout: float | None = None,
         launcher: Launcher | str | None = None,
+        on_unsendable: Literal["raise", "drop", "repr"] = "raise",
     ) -> None:
         """Starts the process and builds the env in it.
 
@@ -87,6 +88,9 @@ class RingEnv(Guarded, Env[Any, Any]):
             call_timeout: the same for `render`, `call` and attributes.
             launcher: another interpreter to run the env in; env_fn is then an `EnvSource`, which
                 may name the launcher itself.
+            on_unsendable: what becomes of objects in infos that cannot be sent from another
+                interpreter: "raise" an error, "drop" the item of the innermost dict that
+                contains them, or send their "repr".
 
         Raises:
             EnvFnError: env_fn cannot be called, or cannot be sent to the process.
@@ -116,6 +120,7 @@ class RingEnv(Guarded, Env[Any, Any]):
             step_loop=step_loop,
             start_timeout=start_timeout,
             limits=Limits(step_timeout, reset_timeout, call_timeout),
+            on_unsendable=on_unsendable,
         )
         self._batcher, spaces, description = open_batcher(
             pool, "same", name, copy=True, slots=None, add_info=self._keep_info

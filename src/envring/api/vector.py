@@ -81,6 +81,7 @@ class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
         call_timeout: float | None = None,
         launcher: Launcher | str | None = None,
         options_per_env: bool = False,
+        on_unsendable: Literal["raise", "drop", "repr"] = "raise",
     ) -> None:
         """Starts workers and builds the envs in them; none is built in this process.
 
@@ -129,6 +130,9 @@ class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
                 to such workers.
             options_per_env: whether a list or tuple given as `reset(options=...)` has one dict or
                 None per env. False: each env gets all of it, as in AsyncVectorEnv.
+            on_unsendable: what becomes of objects in infos that cannot be sent from another
+                interpreter: "raise" an error, "drop" the item of the innermost dict that
+                contains them, or send their "repr".
 
         Raises:
             LaunchError: a launcher's interpreter could not be started, or could not build an env;
@@ -178,6 +182,7 @@ class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
             step_loop=step_loop,
             start_timeout=start_timeout,
             limits=Limits(step_timeout, reset_timeout, call_timeout),
+            on_unsendable=on_unsendable,
         )
         overridden = type(self)._add_info is not VectorEnv._add_info
         self._batcher, spaces, description = open_batcher(

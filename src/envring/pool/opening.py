@@ -35,6 +35,7 @@ def open_pool(
     step_loop: str,
     start_timeout: float | None,
     limits: Limits,
+    on_unsendable: str,
 ) -> Pool:
     """Starts workers and waits until they have built their envs.
 
@@ -71,6 +72,7 @@ def open_pool(
         step_loop=step_loop,
         start_timeout=start_timeout,
         limits=limits,
+        on_unsendable=on_unsendable,
     )
     if not placements:
         return InlinePool(env_fns, options)

@@ -66,6 +66,7 @@ def pool_options(
     step_loop: str,
     start_timeout: float | None,
     limits: Limits,
+    on_unsendable: str,
 ) -> PoolOptions:
     """Checks the arguments (see RingVectorEnv) and fills in defaults.
 
@@ -74,6 +75,8 @@ def pool_options(
     """
     if step_loop not in ("compiled", "reference"):
         raise ValueError(f"step_loop must be 'compiled' or 'reference', got {step_loop!r}")
+    if on_unsendable not in ("raise", "drop", "repr"):
+        raise ValueError(f"on_unsendable must be 'raise', 'drop' or 'repr', got {on_unsendable!r}")
     if spin is not None and not spin >= 0:
         raise ValueError(f"spin must be None or seconds >= 0, got {spin!r}")
     environ: dict[str, str | None] = dict.fromkeys(VARIABLES, "1")
@@ -94,4 +97,5 @@ def pool_options(
         yield_every=4 if crowded else 32,
         start_timeout=start_timeout,
         limits=limits,
+        on_unsendable=on_unsendable,
     )

@@ -302,6 +302,7 @@ def start(
         "first_env": options.first_env,
         "num_envs": len(sources),
         "autoreset_mode": options.autoreset_mode,
+        "on_unsendable": options.on_unsendable,
         "sources": [source.data(launch.map_path) for source in sources],
         "compiled": options.compiled,
         "spin": options.spin,

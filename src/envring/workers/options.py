@@ -44,6 +44,7 @@ class PoolOptions:
         yield_every: pauses between two yields.
         start_timeout: seconds until workers must be ready, or None.
         limits: seconds that a batch may take.
+        on_unsendable: what becomes of objects that cannot be sent from another interpreter.
     """
 
     context: Any
@@ -59,6 +60,7 @@ class PoolOptions:
     yield_every: int
     start_timeout: float | None
     limits: Limits
+    on_unsendable: str
 
 
 @dataclass
@@ -74,6 +76,7 @@ class WorkerOptions:
         seeds: for the global generators, of `random` and of `numpy.random`.
         compiled: whether to use the compiled step loop.
         spin: seconds to spin, None for the default.
+        on_unsendable: as in PoolOptions; local workers send everything that can be pickled.
     """
 
     index: int
@@ -86,3 +89,4 @@ class WorkerOptions:
     spin: float
     adaptive: bool
     yield_every: int
+    on_unsendable: str

@@ -96,6 +96,7 @@ def start_workers(
                 spin=options.spin,
                 adaptive=options.adaptive,
                 yield_every=options.yield_every,
+                on_unsendable=options.on_unsendable,
             )
             workers.append(
                 local.start(

@@ -7,38 +7,12 @@ Other values become an error of their env that names the place:
 
 from __future__ import absolute_import, division, print_function
 
-from collections import OrderedDict
-
 from .commands import CommandLoop
 from .data import codec
+from .data.plain import plain
 from .envs.adapt import AdaptedSlice
 
-_MAX_DEPTH = 100  # the codec's
-_NUMBERS = (int, type(1 << 80), float, complex)  # and `long` in Python 2
-_TEXTS = (str, type(u""), bytes)
-
-
-def without_subclasses(value, depth=0):
-    """Converts a value to plain types: members of an IntEnum to numbers, named tuples to tuples.
-
-    Values without a plain base type stay as they are; the codec refuses them and names the place.
-    """
-    kind = type(value)
-    if depth > _MAX_DEPTH or kind is bool or kind.__module__ == "numpy":
-        return value
-    for base in _NUMBERS:
-        if isinstance(value, base):
-            return base.__pos__(value)
-    for base in _TEXTS:
-        if isinstance(value, base):
-            return base.__getitem__(value, slice(None))  # not str(): enums return their names
-    if isinstance(value, dict):
-        items = [(key, without_subclasses(item, depth + 1)) for key, item in value.items()]
-        return (OrderedDict if isinstance(value, OrderedDict) else dict)(items)
-    for base in (list, tuple):
-        if isinstance(value, base):
-            return base(without_subclasses(item, depth + 1) for item in value)
-    return value
+_DEPTH = 2  # of an info in a reply: it is in a dict of parts, and there in one of envs
 
 
 def _dumps(value, check=False):
@@ -51,10 +25,21 @@ def _located(place, error):
 
 
 class ForeignSlice(AdaptedSlice):
-    """A slice whose values are sent as plain data, its exceptions as text."""
+    """A slice whose values are sent as plain data, its exceptions as text.
 
-    def __init__(self, envs, first_env, autoreset_mode):
+    Args:
+        envs, first_env, autoreset_mode: as for EnvSlice.
+        on_unsendable: what becomes of other values in infos: "raise", "drop" or "repr".
+    """
+
+    def __init__(self, envs, first_env, autoreset_mode, on_unsendable="raise"):
         AdaptedSlice.__init__(self, envs, first_env, autoreset_mode, _dumps)
+        self.on_unsendable = on_unsendable
+
+    def store_info(self, i, info, has_final=False):
+        if self.on_unsendable == "drop":  # before it is written: a template needs all of its keys
+            info = plain(info, "drop", _DEPTH)
+        AdaptedSlice.store_info(self, i, info, has_final)
 
     def dump_final(self, obs):
         """Returns a final observation as bytes.
@@ -78,9 +63,9 @@ class ForeignCommandLoop(CommandLoop):
         except codec.Unsendable:
             for part in ("objects", "odd"):
                 for env_id, value in reply[part].items():
-                    reply[part][env_id] = without_subclasses(value)
+                    reply[part][env_id] = plain(value, self.envs.on_unsendable, _DEPTH)
             if reply["results"] is not None:
-                reply["results"] = without_subclasses(reply["results"])
+                reply["results"] = [plain(value, "raise", _DEPTH) for value in reply["results"]]
         return CommandLoop.encode(self, reply)
 
     def why_unsendable(self, part, leaf, env_id, value, error):

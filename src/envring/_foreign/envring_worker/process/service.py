@@ -50,7 +50,9 @@ class Service(object):
         """
         first_env = self.config["first_env"]
         envs = self._make_envs(first_env)
-        self.envs = ForeignSlice(envs, first_env, self.config["autoreset_mode"])
+        self.envs = ForeignSlice(
+            envs, first_env, self.config["autoreset_mode"], self.config["on_unsendable"]
+        )
         try:
             description = _describe(envs, first_env)
             description["native"] = self.library is not None
