@@ -138,7 +138,7 @@ class ForeignWorker(WorkerHandle):
         except TimeoutError:
             raise HandshakeError(
                 self._about(
-                    f"The worker said nothing within {limit:g} seconds. Raise start_timeout if "
+                    f"The worker said nothing within {limit:.3g} seconds. Raise start_timeout if "
                     "its interpreter needs longer to start."
                 )
             ) from None
