@@ -33,9 +33,6 @@ LOADER = Path(__file__).with_name("pickled.py")
 
 # What an interpreter that gets nothing but data cannot give. A test that passes all the same fails.
 _NO_DATA = Known("an environment is no plain data", RemoteEnvError, "cannot be sent")
-_OBJECTS = Known(
-    "an array of objects is no plain data", RemoteEnvError, "dtype object cannot be sent"
-)
 _SUBCLASS = Known(
     "a subclass would not arrive as what it is", AssertionError, "dtype int64, expected object"
 )
@@ -51,8 +48,6 @@ KNOWN_DIFFERENT = {
     "action_space_graph": Known(
         "a graph is no plain data on its way there", UnsendableError, "GraphInstance"
     ),
-    "infos_object_array_nextstep": _OBJECTS,
-    "infos_object_array_samestep": _OBJECTS,
     "infos_subclasses_nextstep": _SUBCLASS,
     "infos_subclasses_samestep": _SUBCLASS,
     "infos_int_then_subclass_nextstep": _SUBCLASS,

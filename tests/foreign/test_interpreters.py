@@ -72,7 +72,7 @@ def test_values(version, mode, there):
 
 def test_values_without_the_library(version, there, monkeypatch):
     """Where libenvring does not load, commands travel over the channel, and all is the same."""
-    monkeypatch.setattr(foreign, "_LIBRARY", Path("/nowhere/libenvring.so"))
+    monkeypatch.setattr(foreign, "LIBRARY", Path("/nowhere/libenvring.so"))
     sources = [plain(name, infos=infos, ending=ending) for name, infos, ending in ENVS]
     with both(sources, there, num_workers=2, autoreset_mode="SameStep") as (envs, oracle):
         same(envs.reset(seed=4), oracle.reset(seed=4), "reset", version)

@@ -81,6 +81,8 @@ class _Conversion(object):
             base = OrderedDict if isinstance(value, OrderedDict) else dict
             return self._dict(value, value.items(), base, depth)
         if isinstance(value, np.ndarray):
+            if value.dtype.kind != "O":  # a subclass, which may hold more than its elements
+                return self._refuse(value)
             items = value.ravel().tolist()
             if not self._has_room(items):
                 return self._refuse(value)
