@@ -5,10 +5,12 @@ import contextlib
 import mmap
 import multiprocessing
 import os
+import pathlib
 import signal
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -23,6 +25,19 @@ def before():
 def expect(left, text):
     assert len(left) == 1
     assert text in left[0]
+
+
+def until_it_runs(pid, program):
+    """Waits for the end of an execve, during which a process has no environment to know it by."""
+    deadline = time.monotonic() + 10
+    while True:
+        name, environment = (
+            pathlib.Path(f"/proc/{pid}/{part}").read_bytes() for part in ("comm", "environ")
+        )
+        if name == program + b"\n" and environment:
+            return
+        assert time.monotonic() < deadline, name
+        time.sleep(0.001)  # polling, bounded by the deadline
 
 
 def test_nothing_is_left_by_nothing(before):
@@ -60,8 +75,8 @@ def test_an_orphan_in_a_session_of_its_own_is_left(before):
     script = "setsid sleep 60 >/dev/null & echo $!"
     pid = int(subprocess.check_output(["sh", "-c", script]))
     try:
-        # until setsid is done it is an orphan of this session
-        assert any("(sleep)" in text for text in before.left_over(within=0.5))
+        until_it_runs(pid, b"sleep")
+        expect(before.left_over(within=0), "(sleep)")
     finally:
         os.kill(pid, signal.SIGKILL)
 
