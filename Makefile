@@ -17,7 +17,7 @@ WORKER := src/envring/_foreign
 # newer than 2.7 or 3.6, and used only where they are
 GUARDED := time.thread_time inspect.signature importlib.util.find_spec
 
-.PHONY: help run lock test test-newest test-oldest test-containers check python types layers native worker spelling format ctest sanitize model soak attacks fuzz bench bench-compare bench-baseline bench-full bench-peers wheel clean distclean
+.PHONY: help run lock test test-newest test-oldest test-long test-containers check python types layers native worker spelling format ctest sanitize model soak attacks fuzz bench bench-compare bench-baseline bench-full bench-peers wheel clean distclean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -99,6 +99,9 @@ test-oldest: ## every test with the oldest releases that pyproject.toml allows, 
 	  echo "error: the oldest releases are those for Python 3.11 and $(PYTHON) is $$("$(PYTHON)" -V 2>&1 | head -n 1);" \
 	       "name another: make PYTHON=python3.11 test-oldest" >&2; exit 1; }
 	$(call test-end,oldest,--constraint $(LOCK),--constraint requirements/oldest.txt --build-constraint requirements/oldest-build.txt)
+
+test-long: $(VENV)/.dev ## the tests that make test leaves out for their time
+	$(BIN)/python -m pytest $(PARALLEL) -m long $(ARGS)
 
 test-containers: $(VENV)/.dev ## workers in containers, with podman and docker, as far as they are here
 	@command -v podman >/dev/null || command -v docker >/dev/null || { \

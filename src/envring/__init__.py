@@ -18,12 +18,15 @@ from envring.api.vector import RingVectorEnv
 from envring.batch.spaces import SpaceMismatchError
 from envring.errors import (
     ActionError,
+    AddressError,
     CodecError,
     ConcurrentCallError,
     EmptyVectorError,
     EnvFnError,
     EnvringError,
     HandshakeError,
+    HostLost,
+    HostRefused,
     InfoError,
     InterpreterError,
     LauncherError,
@@ -37,6 +40,7 @@ from envring.errors import (
     SpaceDataError,
     SpecError,
     UnsendableError,
+    WireError,
     WorkerDied,
     WorkerTimeout,
 )
@@ -47,12 +51,14 @@ from envring.transport.segment import SegmentMemoryError
 
 if _TYPE_CHECKING:
     from envring.api.portal import AgentSidePortal, EnvSidePortal
+    from envring.gateways.serving import serve
     from envring.launchers.docker import Docker
     from envring.launchers.micromamba import Micromamba
     from envring.launchers.uv import Uv
 
 __all__ = [
     "ActionError",
+    "AddressError",
     "AgentSidePortal",
     "CodecError",
     "ConcurrentCallError",
@@ -63,6 +69,8 @@ __all__ = [
     "EnvSource",
     "EnvringError",
     "HandshakeError",
+    "HostLost",
+    "HostRefused",
     "InfoError",
     "InterpreterError",
     "Launch",
@@ -88,12 +96,14 @@ __all__ = [
     "SpecError",
     "UnsendableError",
     "Uv",
+    "WireError",
     "WorkerDied",
     "WorkerTimeout",
     "__version__",
     "make",
     "make_vec",
     "register",
+    "serve",
 ]
 
 # imported on first access: most programs use none of these
@@ -103,6 +113,7 @@ _LAZY = {
     "EnvSidePortal": "api.portal",
     "Micromamba": "launchers.micromamba",
     "Uv": "launchers.uv",
+    "serve": "gateways.serving",
 }
 
 

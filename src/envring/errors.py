@@ -63,6 +63,29 @@ class WorkerDied(EnvringError, RuntimeError):
         return text
 
 
+class HostLost(WorkerDied):
+    """The connection to an env host ended, or the host was silent for too long.
+
+    Attributes:
+        host: its address.
+        why: what happened to the connection.
+    """
+
+    def __init__(self, env_ids: Sequence[int], host: str, why: str) -> None:
+        """The arguments are the attributes."""
+        super().__init__(env_ids, 0, None, None, "")
+        self.host = host
+        self.why = why
+        self.args = (env_ids, host, why)
+
+    def __str__(self) -> str:
+        """Returns what happened, to which envs, and what to do."""
+        return (
+            f"The connection to {self.host}, the host of {format_env_ids(self.env_ids)}, was lost: "
+            f"{self.why}. Close this vector env and make a new one."
+        )
+
+
 class LaunchError(EnvringError, RuntimeError):
     """Workers could not be started, or their envs could not be made."""
 
@@ -113,6 +136,31 @@ class SolveError(LaunchError):
 
 class CodecError(EnvringError, ValueError):
     """Bytes from another interpreter are not a valid message."""
+
+
+class WireError(EnvringError, ValueError):
+    """An env host, or its caller, sent bytes that do not belong on our wire."""
+
+
+class AddressError(LauncherError):
+    """The address of an env host, its key or its certificates are not valid."""
+
+
+class HostRefused(LaunchError):
+    """An env host was reached and refused.
+
+    Attributes:
+        reason: "key", "version", "runtime", "env", "full", "busy", "closing", ...
+    """
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        """Keeps the reason beside the message."""
+        self.reason = reason
+        super().__init__(message, reason)
+
+    def __str__(self) -> str:
+        """Returns the message."""
+        return str(self.args[0])
 
 
 class SpaceDataError(EnvringError, ValueError):

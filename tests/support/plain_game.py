@@ -62,6 +62,9 @@ class Game(gymnasium.Env):
     def get_into(self, trouble):
         self._trouble = trouble
 
+    def rest(self, seconds):
+        time.sleep(seconds)
+
     def variable(self, name):
         return os.environ.get(name)
 

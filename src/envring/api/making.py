@@ -54,6 +54,10 @@ def _source(
             raise SourceError(f"an EnvSource takes its own kwargs; not known here: {list(kwargs)}")
         return id
     launcher = options.get("launcher")
+    remotes = options.get("remotes")
+    if remotes is not None and not isinstance(remotes, int) and isinstance(id, str):
+        args, env_kwargs = kwargs.pop("env_args", ()), kwargs.pop("env_kwargs", {})
+        return EnvSource.elsewhere(id, args, {**env_kwargs, **kwargs})
     opened: dict[str, Any] = {}
     if any(isinstance(each, str) and each.startswith(_DIRECTORIES) for each in (id, launcher)):
         opened = {name: kwargs.pop(name) for name in ("sandbox", "solver") if name in kwargs}
@@ -65,7 +69,7 @@ def _source(
                 f"{list(kwargs)}"
             )
         return EnvSource(id, args=args, kwargs=env_kwargs, launcher=launcher, **opened)
-    if launcher is None:
+    if launcher is None and (remotes is None or isinstance(remotes, int)):
         return None
     if isinstance(id, EnvSpec):
         kwargs, id = {**id.kwargs, **kwargs}, id.id

@@ -70,6 +70,7 @@ class RingEnv(Guarded, Env[Any, Any]):
         reset_timeout: float | None = None,
         call_timeout: float | None = None,
         launcher: Launcher | str | None = None,
+        remotes: int | str | None = None,
         on_unsendable: Literal["raise", "drop", "repr"] = "raise",
     ) -> None:
         """Starts the process and builds the env in it.
@@ -86,6 +87,7 @@ class RingEnv(Guarded, Env[Any, Any]):
                 killed: WorkerTimeout says where it was. None for no limit.
             reset_timeout: the same for a reset.
             call_timeout: the same for `render`, `call` and attributes.
+            remotes: the host to run the env on, "tcp://HOST:PORT"; see RingVectorEnv.
             launcher: another interpreter to run the env in; env_fn is then an `EnvSource`, which
                 may name the launcher itself.
             on_unsendable: what becomes of objects in infos that cannot be sent from another
@@ -121,6 +123,7 @@ class RingEnv(Guarded, Env[Any, Any]):
             start_timeout=start_timeout,
             limits=Limits(step_timeout, reset_timeout, call_timeout),
             on_unsendable=on_unsendable,
+            remotes=remotes,
         )
         self._batcher, spaces, description = open_batcher(
             pool, "same", name, copy=True, slots=None, add_info=self._keep_info

@@ -80,6 +80,7 @@ class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
         reset_timeout: float | None = None,
         call_timeout: float | None = None,
         launcher: Launcher | str | None = None,
+        remotes: int | str | None = None,
         options_per_env: bool = False,
         on_unsendable: Literal["raise", "drop", "repr"] = "raise",
     ) -> None:
@@ -128,6 +129,12 @@ class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
                 ..., or a string such as "prefix:path/to/venv". The env_fns are then `EnvSource`s,
                 each of which may name a launcher of its own. `context` and `daemon` do not apply
                 to such workers.
+            remotes: hosts to run the envs on, "tcp://HOST:PORT,..." (see `envring serve`), a number
+                of local workers, or both: "4,tcp://HOST:PORT". Envs are spread by the numbers of
+                workers and free slots. The env_fns are then `EnvSource`s. Behind a question mark:
+                key=file:PATH or key=env:NAME, runtime=NAME, session=NAME (which the host keeps for
+                a while if the connection is lost), heartbeat=SECONDS of silence after which the
+                host is given up (10), and for tls:// ca=, cert=, certkey=, name=.
             options_per_env: whether a list or tuple given as `reset(options=...)` has one dict or
                 None per env. False: each env gets all of it, as in AsyncVectorEnv.
             on_unsendable: what becomes of objects in infos that cannot be sent from another
@@ -183,6 +190,7 @@ class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
             start_timeout=start_timeout,
             limits=Limits(step_timeout, reset_timeout, call_timeout),
             on_unsendable=on_unsendable,
+            remotes=remotes,
         )
         overridden = type(self)._add_info is not VectorEnv._add_info
         self._batcher, spaces, description = open_batcher(

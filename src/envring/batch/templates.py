@@ -181,6 +181,12 @@ class TemplateBook:
                 break
         return made
 
+    def admit(self, signed: tuple[Entry, ...]) -> Template | None:
+        """Make the template of a signature that another book has learnt; None without room."""
+        if len(self.templates) == MAX_TEMPLATES or not self._columns.add(_column_keys(signed)):
+            return None
+        return self._announce(signed)
+
     def _announce(self, signed: tuple[Entry, ...]) -> Template:
         """Give the template of a signature, whose columns exist, an id."""
         template_id = len(self.templates) + 1

@@ -16,6 +16,7 @@ from envring.errors import EnvringError
 _LAZY = {
     "bench": "envring.bench.command",
     "portal": "envring.cli.portal",
+    "serve": "envring.cli.serve",
     "tune": "envring.bench.command",
 }
 

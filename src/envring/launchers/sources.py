@@ -92,6 +92,20 @@ class EnvSource:
     sandbox: bool | Sandbox = False
     solver: str | None = None
 
+    @classmethod
+    def elsewhere(
+        cls, env: str, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> EnvSource:
+        """A source for an env host: files that it names are the host's, and not looked for here.
+
+        Raises:
+            SourceError: an argument is not plain data.
+        """
+        source = cls("-", args, kwargs or {})
+        object.__setattr__(source, "env", env)
+        object.__setattr__(source, "asked", env)
+        return source
+
     def __post_init__(self) -> None:
         """Checks what the caller's interpreter can check, and makes paths absolute."""
         if not isinstance(self.env, str) or not self.env:
@@ -100,6 +114,7 @@ class EnvSource:
             )
         if isinstance(self.imports, str):
             raise SourceError(f"imports must be a list of module names, not {self.imports!r}.")
+        object.__setattr__(self, "asked", self.env)  # as it was written
         _check_json(list(self.args), "args")
         _check_json(dict(self.kwargs), "kwargs")
         for name in self.imports:
@@ -186,6 +201,12 @@ class EnvSource:
             "setup": None if self.setup is None else map_path(os.fspath(self.setup)),
             "portal": self.portal,
         }
+
+    def request(self) -> dict[str, Any]:
+        """What an env host is asked for: which env, with which arguments."""
+        data = EnvSource.data(self)
+        asked: str = self.__dict__["asked"]
+        return {"env": asked, "args": data["args"], "kwargs": data["kwargs"]}
 
     def __call__(self) -> Any:
         """Builds the env in this interpreter.

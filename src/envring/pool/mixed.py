@@ -1,45 +1,44 @@
 # SPDX-License-Identifier: MIT
-"""A pool of pools: workers of several interpreters, each kind with a segment of its own.
+"""A pool of pools: workers of several interpreters, each kind with a segment of its own, and hosts.
 
 An env can write everywhere in the segment that its worker maps. So workers of different launchers
 map different segments: none of them can change what another one's envs returned, or what a local
 worker, whose replies are unpickled, has written. The batcher's segment is mapped by local workers
-and by this process only; rows of all others are copied into it once a batch is complete.
+and by this process only; rows of all others are copied into it once a batch is complete. Those of
+hosts are received into it: a host writes no memory here.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from envring.launchers.base import Launcher
 from envring.pool.ending import CLOSE_SECONDS
+from envring.pool.mirror import columns
+from envring.pool.remote import RemotePool
 from envring.pool.reply import Reply
 from envring.pool.worker_pool import WorkerPool
 from envring.transport.segment import MappedSegment, SegmentMemoryError, create
 from envring.workers.options import Placement, PoolOptions
 
 _SLICE = 0.005  # seconds for which one part is waited for while others are under way, too
-_CELL_BYTES = {"f": 8, "i": 8, "b": 1}  # of info columns of Python's own types
 
 
 @dataclass
 class _Part:
-    """The workers of one launcher.
+    """The workers of one launcher, or a host.
 
     Attributes:
         pool: they.
         which: numbers of their spans, among those of all parts.
-        segment: their own, or None for local workers, which share the batcher's.
+        segment: their own, or None for local workers and hosts, whose rows are in the batcher's.
     """
 
-    pool: WorkerPool
+    pool: WorkerPool | RemotePool
     which: list[int]
     segment: MappedSegment | None = None
 
@@ -57,15 +56,22 @@ class MixedPool:
         env_fns: Sequence[Callable[[], Any]],
         placements: Sequence[Placement],
         options: PoolOptions,
+        hosts: Sequence[RemotePool] = (),
     ) -> None:
-        """Starts the workers; the arguments are those of WorkerPool."""
+        """Starts the workers; the arguments are those of WorkerPool.
+
+        The envs of hosts, which were asked for already, come after all others.
+        """
         self.num_envs = len(env_fns)
         self.num_workers = len(placements)
         self.spans = [(p.env_ids[0], p.env_ids[-1] + 1) for p in placements]
+        self._parts: list[_Part] = []
+        for number, host in enumerate(hosts, len(placements)):
+            self.spans += host.spans
+            self._parts.append(_Part(host, [number]))
         self.compiled = options.compiled
         self._columns: dict[int, list[tuple[int, int]]] = {}  # (offset, bytes) by template id
         self._slot: int | None = None  # that the batch under way fills
-        self._parts: list[_Part] = []
         by_launcher: dict[Launcher | None, list[int]] = {}
         for number, placement in enumerate(placements):
             by_launcher.setdefault(placement.launcher, []).append(number)
@@ -76,7 +82,10 @@ class MixedPool:
         except BaseException:
             self.abandon()
             raise
-        local = next((part.pool for part in self._parts if not part.pool.foreign), None)
+        local = next(
+            (part.pool for part in self._parts if not part.pool.apart and part.pool.segment_file),
+            None,
+        )
         self.segment_file = None if local is None else local.segment_file
         self.num_rings = 1 if local is None else local.num_rings
 
@@ -101,13 +110,14 @@ class MixedPool:
     @property
     def processes(self) -> list[Any]:
         """The worker processes, in the order of their envs."""
-        return self._in_order(lambda part: part.pool.processes)
+        found = self._in_order(lambda part: part.pool.processes or [None] * len(part.which))
+        return [process for process in found if process is not None]
 
     def attach(self, segment: MappedSegment, plans: Mapping[str, Any]) -> None:
         """Gives local workers the segment, and makes one for each kind of the others."""
         self._segment = segment
         for part in self._parts:
-            if not part.pool.foreign:
+            if not part.pool.apart:
                 part.pool.attach(segment, plans)
                 continue
             config = {
@@ -222,8 +232,8 @@ class MixedPool:
 
     def _add_templates(self, templates: Sequence[tuple[int, Sequence[Any]]]) -> None:
         for template_id, entries in templates:
-            columns = self._columns[template_id] = list(_columns(entries))
-            end = max((at + nbytes * self.num_envs for at, nbytes in columns), default=0)
+            found = self._columns[template_id] = list(columns(entries))
+            end = max((at + nbytes * self.num_envs for at, nbytes in found), default=0)
             for part in self._parts:
                 if part.segment is not None and not part.segment.back_infos(end):
                     raise SegmentMemoryError(
@@ -251,15 +261,3 @@ class MixedPool:
         """Ends the workers of a pool that nobody closed."""
         for part in self._parts:
             part.pool.abandon()
-
-
-def _columns(entries: Sequence[Any]) -> Iterator[tuple[int, int]]:
-    """(offset, bytes of one env's value) of the columns of a template's entries."""
-    for kind, _, *rest in entries:
-        if kind == "d":
-            yield from _columns(rest[0])
-        elif kind in _CELL_BYTES:
-            yield rest[0], _CELL_BYTES[kind]
-        elif kind in ("n", "a"):
-            offset, dtype, *shape = rest
-            yield offset, np.dtype(dtype).itemsize * (math.prod(shape[0]) if shape else 1)

@@ -4,17 +4,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
-from envring.errors import LauncherError
+from envring.errors import EnvFnError, LauncherError
 from envring.launchers.base import Launcher
+from envring.launchers.sources import EnvSource
+from envring.pool.dialling import Dialled, dial
 from envring.pool.inline import InlinePool
 from envring.pool.mixed import MixedPool
 from envring.pool.options import choose_workers, pool_options
 from envring.pool.placement import choose_launchers, place
 from envring.pool.protocol import Pool
+from envring.pool.remote import RemotePool
+from envring.pool.remotes import read, spread
 from envring.pool.worker_pool import WorkerPool
 from envring.workers.limits import Limits
+from envring.workers.options import Placement, PoolOptions
 
 START_TIMEOUT = 600.0  # seconds until envs must be built, where nobody says otherwise
 
@@ -36,6 +42,7 @@ def open_pool(
     start_timeout: float | None,
     limits: Limits,
     on_unsendable: str,
+    remotes: int | str | None = None,
 ) -> Pool:
     """Starts workers and waits until they have built their envs.
 
@@ -49,35 +56,97 @@ def open_pool(
         WorkerDied: a worker ended while it built its envs.
         Exception: whatever an env's constructor raised.
     """
-    launchers = choose_launchers(env_fns, launcher)
-    count = choose_workers(len(env_fns), num_workers, max_concurrency)
-    placements = []
-    if count:
-        asked = num_workers is not None or max_concurrency is not None
-        placements = place(launchers, count, asked)
-    elif any(launchers):
-        raise LauncherError(
-            "num_workers=0 steps the envs in this process, but a launcher wants them in another "
-            "interpreter. Leave one of them out."
+    told = num_workers is not None or max_concurrency is not None
+    there = choose_workers(len(env_fns), num_workers, max_concurrency) or None if told else None
+    if remotes is not None:
+        num_workers = read(remotes).local or num_workers
+    with ExitStack() as stack:
+        hosts, local = _reach(env_fns, remotes, start_timeout, stack)
+        launchers = choose_launchers(env_fns[:local], launcher)
+        count = choose_workers(local, num_workers, max_concurrency)
+        placements = []
+        if count:
+            asked = num_workers is not None or max_concurrency is not None
+            placements = place(launchers, count, asked)
+        elif any(launchers):
+            raise LauncherError(
+                "num_workers=0 steps the envs in this process, but a launcher wants them in "
+                "another interpreter. Leave one of them out."
+            )
+        options = pool_options(
+            name=name,
+            num_workers=len(placements),
+            autoreset_mode=autoreset_mode,
+            context=context,
+            daemon=daemon,
+            spin=spin,
+            pin=pin,
+            worker_env=worker_env,
+            step_loop=step_loop,
+            start_timeout=start_timeout,
+            limits=limits,
+            on_unsendable=on_unsendable,
         )
-    options = pool_options(
-        name=name,
-        num_workers=len(placements),
-        autoreset_mode=autoreset_mode,
-        context=context,
-        daemon=daemon,
-        spin=spin,
-        pin=pin,
-        worker_env=worker_env,
-        step_loop=step_loop,
-        start_timeout=start_timeout,
-        limits=limits,
-        on_unsendable=on_unsendable,
-    )
-    if not placements:
-        return InlinePool(env_fns, options)
-    # each launcher's workers share memory among themselves only
-    mixed = len({placement.launcher for placement in placements}) > 1
-    pool = (MixedPool if mixed else WorkerPool)(env_fns, placements, options)
+        if not placements and not hosts:
+            return InlinePool(env_fns, options)
+        pool = _start(env_fns, placements, options, hosts, there)
+        stack.pop_all()
     pool.greet()
     return pool
+
+
+def _reach(
+    env_fns: Sequence[Callable[[], Any]],
+    remotes: int | str | None,
+    timeout: float | None,
+    stack: ExitStack,
+) -> tuple[list[tuple[Dialled, range]], int]:
+    """Connects to hosts: each with the ids of its envs, and how many envs stay here."""
+    if remotes is None:
+        return [], len(env_fns)
+    where = read(remotes)
+    dialled = dial(where.addresses, timeout)
+    for each in dialled:
+        stack.callback(each.link.close)
+    at, *counts = spread(len(env_fns), where.local, dialled)
+    local, hosts = at, []
+    for each, count in zip(dialled, counts, strict=True):
+        if count:
+            hosts.append((each, range(at, at + count)))
+        else:
+            each.link.close()
+        at += count
+    for env_id, fn in enumerate(env_fns[local:], local):
+        if not isinstance(fn, EnvSource):
+            raise EnvFnError(
+                f"env_fns[{env_id}] is {fn!r}: a function belongs to this process and cannot be "
+                "sent to a host. Say what to build as data: EnvSource('CartPole-v1')."
+            )
+    return hosts, local
+
+
+def _start(
+    env_fns: Sequence[Callable[[], Any]],
+    placements: Sequence[Placement],
+    options: PoolOptions,
+    hosts: Sequence[tuple[Dialled, range]],
+    workers: int | None,
+) -> WorkerPool | MixedPool | RemotePool:
+    asked: list[RemotePool] = []
+    try:
+        for dialled, env_ids in hosts:
+            sources = [
+                fn for fn in env_fns[env_ids.start : env_ids.stop] if isinstance(fn, EnvSource)
+            ]
+            asked.append(RemotePool(sources, env_ids, dialled, options, workers))
+        if asked and (placements or len(asked) > 1):
+            return MixedPool(env_fns, placements, options, asked)
+        if asked:
+            return asked[0]
+        # each launcher's workers share memory among themselves only
+        mixed = len({placement.launcher for placement in placements}) > 1
+        return (MixedPool if mixed else WorkerPool)(env_fns, placements, options)
+    except BaseException:
+        for pool in asked:
+            pool.abandon()
+        raise

@@ -66,6 +66,7 @@ class WorkerPool:
         self.num_workers = self.num_rings = len(placements)
         self.spans = [(p.env_ids[0], p.env_ids[-1] + 1) for p in placements]
         self.foreign = any(p.launcher is not None for p in placements)
+        self.apart = self.foreign  # what they map they may write, so they share no segment
         self.compiled = options.compiled
         self.options = options
         self.port: _core.CallerPort | None = None

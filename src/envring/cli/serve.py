@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: MIT
+"""`envring serve`: a host on the command line."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import click
+
+from envring.errors import AddressError
+from envring.gateways.host import Host
+from envring.gateways.serving import serve as start
+from envring.transport.addresses import read_key
+
+LISTEN = "tcp://127.0.0.1:7777"
+
+
+@click.command()
+@click.argument("env", required=False)
+@click.option("--listen", multiple=True, metavar="URL", help=f"Where to listen; {LISTEN}.")
+@click.option("--num-envs", type=click.IntRange(1), help="The most envs at a time, of all callers.")
+@click.option("--launcher", help="Interpreter of the workers, such as prefix:PATH.")
+@click.option("--config", type=click.Path(dir_okay=False), help="A serve.toml with runtimes.")
+@click.option("--key", "keys", multiple=True, metavar="WHERE", help="file:PATH or env:NAME.")
+@click.option("--cert", type=click.Path(dir_okay=False), help="Certificate for tls://.")
+@click.option("--certkey", type=click.Path(dir_okay=False), help="Its key.")
+@click.option("--client-ca", type=click.Path(dir_okay=False), help="Callers must show one of it.")
+@click.option("--insecure", is_flag=True, help="Serve other machines without TLS.")
+@click.option("--grace", type=float, default=30.0, help="Seconds a cut-off session is kept.")
+@click.option("--idle-timeout", type=float, help="Seconds until an idle session is closed.")
+@click.option("--first-step-timeout", type=float, help="The same before its first step.")
+@click.option("--drain", type=float, default=30.0, help="Seconds for sessions after SIGTERM.")
+@click.option("--max-sessions", type=click.IntRange(1), default=256, help="At a time.")
+@click.option("--ready-fd", type=int, help="Descriptor that gets the addresses, one a line.")
+@click.option("--ready-file", type=click.Path(), help="File that gets them.")
+@click.option("-q", "--quiet", is_flag=True, help="Print and log only what went wrong.")
+def serve(
+    env: str | None,
+    listen: Sequence[str],
+    keys: Sequence[str],
+    drain: float,
+    ready_fd: int | None,
+    ready_file: str | None,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Serves ENV, an id such as CartPole-v1, or what --config lists, to other processes.
+
+    ENV may also be module:callable, file.py:attr, dir:PATH or recipe:NAME. Only this machine can
+    reach it, unless --listen says tls://, or tcp:// with --insecure.
+    """
+    logging.basicConfig(
+        level=logging.WARNING if quiet else logging.INFO, format="%(asctime)s %(message)s"
+    )
+    if env is None and options["config"] is None:
+        raise click.UsageError("Name an ENV or give --config.")
+    host = start(
+        env, listen=listen or LISTEN, keys=[read_key(key) for key in keys], drain=drain, **options
+    )
+    with _closing_on_signals(host, drain):
+        if not quiet:
+            _announce(host, env, bool(keys))
+        _tell(host, ready_fd, ready_file)
+        host.wait()
+
+
+def _announce(host: Host, env: str | None, with_key: bool) -> None:
+    ask = "?key=file:PATH" if with_key else ""
+    for url in host.urls:
+        click.echo(f'remotes="{url}{ask}"')
+    name = env or "ENV_ID"
+    click.echo(f'envring.make_vec("{name}", num_envs=8, remotes="{host.url}{ask}")')
+    if host.url.startswith("tcp://127."):
+        port = host.url.rpartition(":")[2]
+        click.echo(f"From elsewhere: ssh -L {port}:127.0.0.1:{port} {os.uname().nodename}")
+
+
+def _tell(host: Host, fd: int | None, path: str | None) -> None:
+    """Tells scripts that the host listens."""
+    text = "".join(f"{url}\n" for url in host.urls)
+    try:
+        if fd is not None:
+            with open(fd, "w") as file:
+                file.write(text)
+        if path is not None:
+            with open(f"{path}.part", "w") as file:
+                file.write(text)
+            os.replace(f"{path}.part", path)  # whoever waits for it finds all of it
+    except OSError as error:
+        raise AddressError(f"--ready: {error}") from None
+
+
+@contextmanager
+def _closing_on_signals(host: Host, drain: float) -> Iterator[None]:
+    """SIGTERM drains; Ctrl-C and a second SIGTERM end at once."""
+    asked = threading.Event()
+
+    def on_signal(number: int, _: object) -> None:
+        seconds = 0.0 if number == signal.SIGINT or asked.is_set() else drain
+        again = asked.is_set()
+        asked.set()
+        if again:
+            host.end_now()
+        else:
+            threading.Thread(target=host.close, args=(seconds,)).start()
+
+    before = {
+        number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield
+    finally:
+        host.close()
+        for number, handler in before.items():
+            with suppress(TypeError):
+                signal.signal(number, handler)

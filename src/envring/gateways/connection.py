@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: MIT
+"""One connection of a host: a thread that reads requests and answers them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from envring._version import __version__
+from envring.cpus import usable_cpus
+from envring.errors import (
+    EnvringError,
+    HostRefused,
+    WireError,
+    WorkerDied,
+)
+from envring.gateways.session import Session
+from envring.gateways.sessions import Entry
+from envring.pool import remote_errors
+from envring.transport import codec, frames
+from envring.transport.frames import Frame, Link, LinkClosed
+
+if TYPE_CHECKING:
+    from envring.gateways.host import Host
+
+log = logging.getLogger("envring.serve")
+
+_SEND_SECONDS = 30.0  # for a caller to read its answer
+_MOST_ENVS = 1 << 16  # of one session
+
+
+class Connection:
+    """A caller's connection, from its first byte to its last.
+
+    Attributes:
+        link: the connection.
+        beat: seconds between two signs of life while a request is under way; 0 for none.
+        busy_since: time.monotonic() when the request under way or the last sign of life began, or
+            None.
+        number: of the batch under way.
+    """
+
+    def __init__(self, host: Host, link: Link) -> None:
+        """Takes the link over."""
+        self.host = host
+        self.link = link
+        self.beat = 0.0
+        self.busy_since: float | None = None
+        self.number = 0
+        self._entry: Entry | None = None
+
+    def run(self) -> None:
+        """Serves until the caller is gone, or the session is over."""
+        link = self.link
+        try:
+            self._shake_hands()
+            while self._serve(link.receive()):
+                pass
+        except HostRefused as error:
+            self.host.sessions.counts["refused"] += 1
+            log.warning("%s was refused: %s", link.peer, str(error))
+            self._report(error)
+        except EnvringError as error:
+            log.warning("the session of %s ended: %s", link.peer, str(error))
+            self._report(error)
+            self._end(Session.abandon)
+        except (LinkClosed, TimeoutError) as error:
+            log.info("%s is gone: %s", link.peer, str(error) or "it took too long")
+        except Exception as error:
+            log.exception("the session of %s ended by a fault of this host", link.peer)
+            self._report(EnvringError(f"The host failed: {type(error).__name__}."))
+            self._end(Session.abandon)
+        finally:
+            self._leave()
+            link.close()
+
+    def _report(self, error: BaseException) -> None:
+        try:
+            deadline = time.monotonic() + 1.0
+            body = [remote_errors.describe(error)]
+            self.link.send(frames.ERROR, body, flags=frames.FATAL, deadline=deadline)
+        except LinkClosed:
+            pass
+
+    def _shake_hands(self) -> None:
+        link, options = self.link, self.host.options
+        deadline = time.monotonic() + options.handshake_timeout
+        lowest, highest = link.receive_greeting(deadline)
+        link.send_greeting(deadline)
+        if not lowest <= frames.VERSION <= highest:
+            raise HostRefused(
+                f"The caller speaks versions {lowest} to {highest} of the wire, this host speaks "
+                f"{frames.LOWEST} to {frames.VERSION}.",
+                "version",
+            )
+        frame = link.receive(deadline)
+        hello: Any = codec.loads(frame.body) if frame.head.kind == frames.HELLO else None
+        match hello:
+            case {"client_id": str() as client_id} if 0 < len(client_id) <= 128:
+                self.client_id = client_id
+            case _:
+                raise WireError("expected a HELLO with a client_id")
+        if not options.admits(hello.get("key")):
+            raise HostRefused("The key is missing or wrong.", "key")
+        link.max_frame = options.max_frame
+        sessions = self.host.sessions
+        free = None if sessions.slots is None else max(sessions.slots - sessions.used(), 0)
+        welcome = {
+            "server": f"envring {__version__}",
+            "version": frames.VERSION,
+            "max_frame": options.max_frame,
+            "free": free,
+            "slots": sessions.slots,
+            "workers": usable_cpus(),
+            "runtimes": [runtime.name for runtime in self.host.runtimes],
+        }
+        link.send(frames.WELCOME, [codec.dumps(welcome)], deadline=deadline)
+
+    # -- requests ---------------------------------------------------------------------------
+
+    def _serve(self, frame: Frame) -> bool:
+        """Answers a request; whether there may be another one."""
+        kind = frame.head.kind
+        self.number = frame.head.number
+        self.busy_since = time.monotonic()
+        try:
+            if kind == frames.STEP:
+                self._batch(Session.step, frame)
+            elif kind == frames.MESSAGE:
+                self._batch(Session.message, frame)
+            elif kind == frames.TELL:
+                self._session().tell(frame.body)
+            elif kind == frames.ATTACH:
+                self._session().attach(codec.loads(frame.body))
+                self._answer(frames.ATTACHED, True)
+            elif kind == frames.OPEN:
+                self._open(codec.loads(frame.body))
+            elif kind == frames.CLOSE:
+                at_once = frame.head.flags & frames.AT_ONCE
+                self._end(Session.abandon if at_once else Session.close)
+                self._answer(frames.CLOSED, True)
+                return False
+            else:
+                raise WireError(f"a caller does not send frames of kind {kind}")
+        except WorkerDied:
+            self.host.sessions.counts["deaths"] += 1
+            raise
+        finally:
+            self.busy_since = None
+        return True
+
+    def _batch(self, run: Callable[..., tuple[int, list[Any]]], frame: Frame) -> None:
+        session, entry = self._session(), self._entry
+        assert entry is not None
+        entry.stepped = entry.stepped or run is Session.step
+        began = time.monotonic()
+        entry.busy = True
+        try:
+            flags, body = run(session, frame.body, self._check)
+        finally:
+            entry.since = now = time.monotonic()
+            entry.busy = False
+        self.host.latency.add(now - began)
+        self.link.send(
+            frames.RESULT,
+            body,
+            flags=flags,
+            number=frame.head.number,
+            deadline=now + _SEND_SECONDS,
+        )
+
+    def _check(self) -> None:
+        """Ends a wait for envs whose caller is gone, and the session if it said so before."""
+        if not self.link.has_hung_up():
+            return
+        now = time.monotonic()
+        while self.link.receive(now).head.kind != frames.CLOSE:
+            pass
+        self._end(Session.abandon)
+        raise LinkClosed("it closed the session")
+
+    def _session(self) -> Session:
+        if self._entry is None or self._entry.session is None:
+            raise WireError("a request came before the session was opened")
+        return self._entry.session
+
+    def _answer(self, kind: int, value: Any) -> None:
+        deadline = time.monotonic() + _SEND_SECONDS
+        self.link.send(kind, [codec.dumps(value)], deadline=deadline)
+
+    def _open(self, asked: Any) -> None:
+        if self._entry is not None:
+            raise WireError("this connection has a session already")
+        match asked:
+            case {"sources": list() as sources} if 0 < len(sources) <= _MOST_ENVS and all(
+                isinstance(source, dict) for source in sources
+            ):
+                pass
+            case _:
+                raise WireError("expected an OPEN with sources")
+        beat = asked.get("heartbeat")
+        if type(beat) in (int, float) and beat > 0:
+            self.beat = beat / 3
+        sessions = self.host.sessions
+        entry = sessions.claim(self.client_id, self.link)
+        is_new = entry is None
+        if entry is None:
+            runtime = self.host.runtimes.find(
+                asked.get("runtime"), [source.get("env") for source in sources]
+            )
+            wanted = [runtime.source(source) for source in sources]
+            entry = sessions.reserve(self.client_id, runtime, len(wanted), self.link)
+            self._entry = entry
+            sessions.built(entry, Session(runtime, wanted, asked))
+            log.info(
+                "%s opened session %s: %d envs of %s",
+                self.link.peer,
+                self.client_id,
+                len(wanted),
+                runtime.name,
+            )
+        else:
+            self._entry = entry
+            if entry.num_envs != len(sources):
+                raise HostRefused(f"The session has {entry.num_envs} envs.", "busy")
+        session = self._session()
+        self._answer(frames.OPENED, {"new": is_new, "description": session.description})
+
+    # -- the end ----------------------------------------------------------------------------
+
+    def _end(self, how: Callable[[Session], Any]) -> None:
+        """Ends the session of this connection."""
+        entry, self._entry = self._entry, None
+        if entry is not None:
+            self.host.sessions.end(entry, how)
+
+    def _leave(self) -> None:
+        """Keeps the session for a while, or ends it if it never began."""
+        entry = self._entry
+        if entry is None:
+            return
+        if entry.session is None:
+            self._end(Session.abandon)
+        else:
+            self.host.sessions.let_go(entry, self.link)

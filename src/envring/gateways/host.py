@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: MIT
+"""A host: listeners, connections and sessions, in threads of this process."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import logging
+import os
+import socket
+import ssl
+import stat
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from envring.errors import AddressError
+from envring.gateways.connection import Connection
+from envring.gateways.latency import Latency
+from envring.gateways.options import HostOptions
+from envring.gateways.runtimes import Runtimes
+from envring.gateways.sessions import Sessions
+from envring.transport import frames
+from envring.transport.addresses import Address, no_delay
+from envring.transport.frames import Link, LinkClosed
+
+log = logging.getLogger("envring.serve")
+
+_TICK = 0.1  # seconds between two looks at the connections
+_BACKLOG = 128
+
+
+class Host:
+    """Serves envs until it is closed. Made by `envring.serve`; usable in a `with` statement.
+
+    Attributes:
+        urls: where it listens, ready for `remotes=`.
+        runtimes: what it serves.
+        options: its limits.
+        sessions: who is there.
+    """
+
+    def __init__(
+        self,
+        runtimes: Runtimes,
+        listen: Sequence[Address],
+        options: HostOptions,
+        slots: int | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """Begins to listen.
+
+        Args:
+            runtimes: what to serve.
+            listen: where; port 0 takes a free one.
+            options: limits.
+            slots: the most envs at a time, None for no limit.
+            tls: for addresses that begin with tls://.
+
+        Raises:
+            AddressError: an address is in use, or not allowed.
+        """
+        self.runtimes = runtimes
+        self.options = options
+        self.sessions = Sessions(options, slots)
+        self.latency = Latency()
+        self._tls = tls
+        self._lock = threading.Lock()
+        self._connections: dict[Connection, threading.Thread] = {}
+        self._peers: Counter[str] = Counter()
+        self._listeners: list[tuple[Address, socket.socket]] = []
+        self._ended = threading.Event()
+        self._closing = threading.Event()
+        self._hurried = threading.Event()
+        try:
+            for address in listen:
+                self._listeners.append(_bind(address, options, tls))
+        except BaseException:
+            self._stop_listening()
+            raise
+        self.urls = [str(address) for address, _ in self._listeners]
+        for address, sock in self._listeners:
+            self._start(self._accept, address, sock)
+        self._start(self._tick)
+
+    @property
+    def url(self) -> str:
+        """The first of `urls`."""
+        return self.urls[0]
+
+    def _start(self, run: Any, *args: Any) -> threading.Thread:
+        thread = threading.Thread(target=run, args=args, name="envring-host", daemon=True)
+        thread.start()
+        return thread
+
+    # -- connections ------------------------------------------------------------------------
+
+    def _accept(self, address: Address, sock: socket.socket) -> None:
+        while not self._closing.is_set():
+            try:
+                connected, peer = sock.accept()
+            except OSError:
+                if self._closing.is_set():
+                    return
+                time.sleep(_TICK)  # too many descriptors: others may end
+                continue
+            name = str(peer[0]) if isinstance(peer, tuple) else "unix"
+            with self._lock:
+                self._peers[name] += 1
+                crowded = self._peers[name] > self.options.max_connections
+            if crowded:
+                log.warning("%s has too many connections", name)
+                connected.close()
+                self._forget(name)
+            else:
+                shown = f"{name}:{peer[1]}" if isinstance(peer, tuple) else str(address)
+                self._start(self._greet, address, connected, name, shown)
+
+    def _forget(self, name: str) -> None:
+        with self._lock:
+            self._peers[name] -= 1
+            if not self._peers[name]:
+                del self._peers[name]
+
+    def _greet(self, address: Address, sock: socket.socket, name: str, shown: str) -> None:
+        try:
+            if address.scheme != "unix":
+                no_delay(sock)
+            if address.scheme == "tls":
+                assert self._tls is not None
+                sock.settimeout(self.options.handshake_timeout)
+                sock = self._tls.wrap_socket(sock, server_side=True)
+            self.serve(Link(sock, shown))
+        except (OSError, ssl.SSLError) as error:
+            log.info("%s is gone: %s", shown, str(error))
+            sock.close()
+        finally:
+            self._forget(name)
+
+    def serve(self, link: Link) -> None:
+        """Serves one connection in this thread, until it ends."""
+        connection = Connection(self, link)
+        with self._lock:
+            self._connections[connection] = threading.current_thread()
+        try:
+            connection.run()
+        finally:
+            with self._lock:
+                del self._connections[connection]
+
+    def _tick(self) -> None:
+        """Sends signs of life for requests that take long, and ends sessions that are over."""
+        while not self._ended.wait(_TICK):
+            now = time.monotonic()
+            self._beat(now)
+            try:
+                self.sessions.expire(now)
+            except Exception:
+                log.exception("a session could not be ended")
+
+    def _beat(self, now: float) -> None:
+        for connection in self._living():
+            began = connection.busy_since
+            if connection.beat and began is not None and now - began >= connection.beat:
+                connection.busy_since = now
+                with contextlib.suppress(LinkClosed):
+                    connection.link.send_if_free(frames.ALIVE, connection.number)
+
+    def _living(self) -> list[Connection]:
+        with self._lock:
+            return list(self._connections)
+
+    # -- the end ----------------------------------------------------------------------------
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Waits until the host is closed, from another thread or by a signal; whether it is."""
+        return self._ended.wait(timeout)
+
+    def close(self, drain: float = 0.0) -> None:
+        """Takes no new sessions, gives running ones some seconds, then ends them.
+
+        Args:
+            drain: seconds for running sessions to end by themselves.
+        """
+        self._closing.set()
+        self.sessions.closing = True
+        self._stop_listening()
+        deadline = time.monotonic() + drain
+        while len(self.sessions) and time.monotonic() < deadline:
+            if self._hurried.wait(0.05):  # polling, bounded by the deadline
+                break
+        for connection in self._living():
+            connection.link.shut_down()
+        with self._lock:
+            threads = list(self._connections.values())
+        for thread in threads:
+            if thread is not threading.current_thread():
+                thread.join(5.0)
+        self._ended.set()
+        for entry in self.sessions.all():
+            self.sessions.end(entry)
+
+    def end_now(self) -> None:
+        """Has a `close` that gives sessions time go on at once."""
+        self._hurried.set()
+
+    def _stop_listening(self) -> None:
+        for address, sock in self._listeners:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)  # wakes who accepts
+            sock.close()
+            if address.scheme == "unix":
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(address.path)
+
+    def __enter__(self) -> Host:
+        """Returns the host."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Closes the host."""
+        self.close()
+
+
+def _bind(
+    address: Address, options: HostOptions, tls: ssl.SSLContext | None
+) -> tuple[Address, socket.socket]:
+    """A socket that listens, and its address with the port that it got.
+
+    Raises:
+        AddressError: it is in use, or not allowed.
+    """
+    if address.scheme == "tls" and tls is None:
+        raise AddressError(
+            f"{address} needs a certificate: --cert FILE --certkey FILE. `envring serve cert` "
+            "makes them for a local network."
+        )
+    if address.scheme == "unix":
+        return address, _bind_unix(address)
+    try:
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise AddressError(f"{address} cannot be served: {error.strerror}.") from None
+    family, kind, _, _, where = found[0]
+    public = not ipaddress.ip_address(where[0]).is_loopback
+    if public and address.scheme == "tcp" and not options.insecure:
+        raise AddressError(
+            f"{address} can be reached by others, who could read and change what is sent. Use "
+            "tls://, or ssh://, or give --insecure if the network is yours alone."
+        )
+    sock = socket.socket(family, kind)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(where)
+        sock.listen(_BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise AddressError(f"{address} cannot be served: {error.strerror}.") from None
+    return replace(address, port=sock.getsockname()[1]), sock
+
+
+def _bind_unix(address: Address) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            if stat.S_ISSOCK(os.stat(address.path).st_mode) and not _answers(address.path):
+                os.unlink(address.path)  # of a host that was killed
+        mask = os.umask(0o177)
+        try:
+            sock.bind(address.path)
+        finally:
+            os.umask(mask)
+        sock.listen(_BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise AddressError(f"{address} cannot be served: {error.strerror or error}.") from None
+    return sock
+
+
+def _answers(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+    return True

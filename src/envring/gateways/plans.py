@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: MIT
+"""A caller's plans of observations and actions, checked, and the segment that they need."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from envring.batch.layout import ALIGNMENT
+from envring.errors import WireError
+from envring.transport.segment import COMMAND_RING_BYTES, REPLY_RING_BYTES, SegmentSpec
+
+MAX_SLOT_BYTES = 1 << 30
+_MAX_LEAVES = 4096
+_MAX_DEPTH = 40
+_MAX_ITEM = 16  # bytes of the widest number that an action may come as
+_INFO_BYTES_PER_ENV = 1 << 16
+
+
+@dataclass
+class Plan:
+    """A plan (see envring_worker/data/obs.py) whose every part was checked.
+
+    Attributes:
+        tree: the plan.
+        leaves: (dtype, shape) of each leaf, None for dynamic ones.
+    """
+
+    tree: tuple[Any, ...]
+    leaves: list[tuple[str, tuple[int, ...]] | None]
+
+    @staticmethod
+    def dtype(text: Any) -> str:
+        """A dtype as it is written in plans; refuses everything else."""
+        if not isinstance(text, str) or len(text) > 4:
+            raise WireError(f"{text!r:.50} is not a dtype")
+        try:
+            dtype = np.dtype(text)
+        except TypeError:
+            raise WireError(f"{text!r} is not a dtype") from None
+        if dtype.kind not in "biufc" or dtype.str != text or not dtype.isnative:
+            raise WireError(f"{text!r} is not a dtype of numbers")
+        return text
+
+    @staticmethod
+    def shape(value: Any) -> tuple[int, ...]:
+        """A shape as it is written in plans; refuses everything else."""
+        if not isinstance(value, tuple) or len(value) > 16:
+            raise WireError("a shape is a tuple")
+        if not all(type(size) is int and 0 <= size <= MAX_SLOT_BYTES for size in value):
+            raise WireError("a shape has sizes that are impossible")
+        return value
+
+
+def check_plans(plans: Any) -> tuple[Plan, Plan | None]:
+    """The plans of observations and of actions; the latter is None if actions are messages.
+
+    Raises:
+        WireError: they are malformed.
+    """
+    if not isinstance(plans, dict) or plans.keys() != {"obs", "action"}:
+        raise WireError("expected plans of observations and actions")
+    action = None if plans["action"] is None else _check(plans["action"])
+    if action is not None and None in action.leaves:
+        raise WireError("actions without a fixed size are messages")
+    return _check(plans["obs"]), action
+
+
+def _check(tree: Any) -> Plan:
+    plan = Plan((), [])
+    plan.tree = _node(tree, plan.leaves, 0)
+    return plan
+
+
+def _node(tree: Any, leaves: list[Any], depth: int) -> tuple[Any, ...]:
+    if depth > _MAX_DEPTH or len(leaves) > _MAX_LEAVES:
+        raise WireError("a plan is too deep or has too many leaves")
+    match tree:
+        case ("dict", list() as items):
+            found = []
+            for item in items:
+                match item:
+                    case (str() | int() | float() | bytes() | tuple() as key, child):
+                        found.append((key, _node(child, leaves, depth + 1)))
+                    case _:
+                        raise WireError("a plan's dict has pairs of keys and plans")
+            return "dict", found
+        case ("tuple", list() as children):
+            return "tuple", [_node(child, leaves, depth + 1) for child in children]
+        case ("leaf", int() as index, dtype, shape) if index == len(leaves):
+            leaves.append((Plan.dtype(dtype), Plan.shape(shape)))
+            return "leaf", index, dtype, shape
+        case ("dynamic", int() as index) if index == len(leaves):
+            leaves.append(None)
+            return "dynamic", index
+    raise WireError("a plan is malformed")
+
+
+def _offsets(leaves: Sequence[Any], num_envs: int) -> tuple[list[Any], int]:
+    found: list[Any] = []
+    at = 0
+    for leaf in leaves:
+        if leaf is None:
+            found.append((at, None, ""))
+            continue
+        dtype, shape = leaf
+        found.append((at, (num_envs, *shape), dtype))
+        at += _aligned(num_envs * math.prod(shape) * np.dtype(dtype).itemsize)
+    return found, at
+
+
+def _aligned(nbytes: int) -> int:
+    return -(-nbytes // ALIGNMENT) * ALIGNMENT
+
+
+def spec_of(obs: Plan, action: Plan | None, num_envs: int, num_rings: int) -> SegmentSpec:
+    """The segment of a session: one slot.
+
+    Raises:
+        WireError: it would be larger than a host allows.
+    """
+    obs_leaves, at = _offsets(obs.leaves, num_envs)
+    final_leaves, final_bytes = _offsets(obs.leaves, num_envs)
+    outcomes: list[tuple[int, tuple[int, ...], str]] = []
+    for dtype in ("<f8", "|b1", "|b1"):
+        outcomes.append((at, (num_envs,), dtype))
+        at += _aligned(num_envs * np.dtype(dtype).itemsize)
+    action_leaves = [] if action is None else action.leaves
+    _, action_bytes = _offsets(action_leaves, num_envs)
+    if len(action_leaves) == 1:
+        (leaf,) = action_leaves
+        assert leaf is not None
+        action_bytes = max(action_bytes, num_envs * math.prod(leaf[1]) * _MAX_ITEM)
+    if max(at, action_bytes) > MAX_SLOT_BYTES:
+        raise WireError(f"a batch of {at} bytes is larger than the {MAX_SLOT_BYTES} allowed")
+    config = {
+        "num_envs": num_envs,
+        "num_workers": num_rings,
+        "num_slots": 1,
+        "command_ring_bytes": COMMAND_RING_BYTES,
+        "reply_ring_bytes": REPLY_RING_BYTES,
+        "action_bytes": max(action_bytes, ALIGNMENT),
+        "final_bytes": max(final_bytes, ALIGNMENT),
+        "slot_bytes": at,
+        "info_bytes": num_envs * _INFO_BYTES_PER_ENV + (1 << 20),
+    }
+    return SegmentSpec(config, obs_leaves, outcomes, final_leaves)

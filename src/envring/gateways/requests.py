@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: MIT
+"""What callers ask for, checked; and what workers answered, as plain data for a caller."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from envring._foreign.envring_worker.data.infos import MAX_DEPTH, MAX_ENTRIES
+from envring.cpus import usable_cpus
+from envring.errors import CodecError, HostRefused, WireError
+from envring.gateways.plans import Plan
+from envring.gateways.runtimes import Runtime
+from envring.pool.reply import Reply
+from envring.transport import codec
+from envring.workers.limits import Limits
+
+_AUTORESET_MODES = (0, 1, 2)
+
+
+def pool_arguments(runtime: Runtime, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What a caller may decide of its workers."""
+    mode, unsendable = asked.get("autoreset_mode", 0), asked.get("on_unsendable", "raise")
+    if mode not in _AUTORESET_MODES or unsendable not in ("raise", "drop", "repr"):
+        raise HostRefused("The autoreset mode or on_unsendable does not exist.", "message")
+    start, limits = asked.get("start_timeout"), asked.get("limits") or {}
+    if not isinstance(limits, dict):
+        raise HostRefused("limits is a dict.", "message")
+    for seconds in (start, *limits.values()):
+        if seconds is not None and not (type(seconds) in (int, float) and seconds > 0):
+            raise HostRefused("A timeout is None or seconds > 0.", "message")
+    return {
+        "autoreset_mode": mode,
+        "start_timeout": start,
+        "on_unsendable": unsendable,
+        "limits": Limits(
+            _least(limits.get("step"), runtime.step_timeout),
+            _least(limits.get("reset"), runtime.reset_timeout),
+            limits.get("call"),
+        ),
+    }
+
+
+def number_of_workers(runtime: Runtime, asked: Mapping[str, Any]) -> int:
+    """The most worker processes of a session."""
+    wanted = asked.get("workers")
+    if wanted is None:
+        return runtime.workers or usable_cpus()
+    if type(wanted) is not int or wanted < 1:
+        raise HostRefused("workers is a number of processes.", "message")
+    return wanted if runtime.workers is None else min(wanted, runtime.workers)
+
+
+def _least(*seconds: float | None) -> float | None:
+    return min((each for each in seconds if each is not None), default=None)
+
+
+def check_count(values: Any, count: int) -> None:
+    """Refuses what is not a list with one value for each env."""
+    if not isinstance(values, (list, tuple)) or len(values) != count:
+        raise WireError(f"expected a list of {count} values, one for each env")
+
+
+def check_name(name: str) -> None:
+    """Refuses names of attributes that lead out of an env."""
+    if name.startswith("__"):
+        raise WireError(f"{name!r:.100} may not be asked for")
+
+
+def merged(descriptions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One description of all envs, from those of the workers."""
+    merged = {
+        name: value
+        for name, value in descriptions[0].items()
+        if name not in ("foreign", "native", "why_not_native")
+    }
+    for name in ("observation_spaces", "action_spaces"):
+        kinds: list[Any] = []
+        which: list[int] = []
+        for each in descriptions:
+            which += [len(kinds) + kind for kind in each[name][1]]
+            kinds += each[name][0]
+        merged[name] = (kinds, which)
+    return merged
+
+
+def plain(reply: Reply, num_envs: int) -> dict[str, Any]:
+    """A reply as a worker in another interpreter would send it."""
+    results = None
+    if reply.results:
+        results = [reply.results.get(env_id) for env_id in range(num_envs)]
+    return {
+        "failures": [
+            (env_id, kind, None, text, trace) for env_id, kind, _, text, trace in reply.failures
+        ],
+        "dynamic": reply.dynamic,
+        "finals": {env_id: codec.dumps(obs) for env_id, obs in reply.finals.items()},
+        "objects": reply.objects,
+        "odd": reply.odd,
+        "results": results,
+    }
+
+
+def signature(entries: Sequence[Any]) -> tuple[Any, ...]:
+    """The signature that a caller's template has, without its offsets.
+
+    Raises:
+        WireError: it is not one.
+    """
+    room = [MAX_ENTRIES]
+    try:
+        return _level(entries, 0, room)
+    except (TypeError, ValueError, CodecError) as error:
+        raise WireError(f"a template is malformed: {error}") from None
+
+
+def _level(entries: Sequence[Any], depth: int, room: list[int]) -> tuple[Any, ...]:
+    room[0] -= len(entries)
+    if depth > MAX_DEPTH or room[0] < 0:
+        raise ValueError("too large")
+    parts: list[Any] = []
+    for code, key, *rest in entries:
+        if not isinstance(key, str):
+            raise ValueError("a key is text")
+        if code == "d":
+            (nested,) = rest
+            parts.append(("d", key, _level(nested, depth + 1, room)))
+        elif (code in ("o", "F") and not rest) or (code in ("f", "i", "b") and len(rest) == 1):
+            parts.append((code, key))
+        elif code == "n" and len(rest) == 2:
+            parts.append((code, key, Plan.dtype(rest[1])))
+        elif code == "a" and len(rest) == 3:
+            parts.append((code, key, Plan.dtype(rest[1]), Plan.shape(rest[2])))
+        else:
+            raise ValueError(f"entry {code!r}")
+    return tuple(parts)

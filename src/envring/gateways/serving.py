@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: MIT
+"""`envring.serve`: from a few arguments to a host that runs."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from envring.errors import AddressError
+from envring.gateways.host import Host
+from envring.gateways.options import HostOptions
+from envring.gateways.runtimes import Runtime, Runtimes, load
+from envring.launchers.base import Launcher
+from envring.launchers.registry import resolve
+from envring.transport.addresses import parse
+
+LISTEN = "tcp://127.0.0.1:0"
+
+
+def serve(
+    env: str | Sequence[str] | None = None,
+    *,
+    listen: str | Sequence[str] = LISTEN,
+    num_envs: int | None = None,
+    launcher: Launcher | str | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    config: str | os.PathLike[str] | None = None,
+    runtimes: Sequence[Runtime] = (),
+    cert: str | os.PathLike[str] | None = None,
+    certkey: str | os.PathLike[str] | None = None,
+    client_ca: str | os.PathLike[str] | None = None,
+    **options: Any,
+) -> Host:
+    """Serves envs to other processes and machines.
+
+    Args:
+        env: what to serve: an id ("CartPole-v1"), "module:callable", "file.py:attr", "dir:PATH",
+            "recipe:NAME", or several of them. Nothing else can be asked for.
+        listen: addresses: "tcp://127.0.0.1:7777", "tls://0.0.0.0:7777", "unix:///run/e.sock".
+        num_envs: the most envs at a time, of all callers together; None for no limit.
+        launcher: the interpreter of the workers; see RingVectorEnv. None: this one, in processes
+            of their own.
+        kwargs: keyword arguments of every env.
+        config: a serve.toml with further runtimes.
+        runtimes: further runtimes.
+        cert: certificate for tls://.
+        certkey: its key, if it is not in the same file.
+        client_ca: certificate of the authority that must have signed those of the callers.
+        **options: fields of HostOptions: keys, grace, idle_timeout, insecure, ...
+
+    Returns:
+        A host: `url`, `urls`, `wait()`, `close()`. It is closed at the end of a `with` statement.
+
+    Raises:
+        AddressError: an address is in use, or not allowed without `insecure=True`.
+        SpecError: the config is malformed.
+        LauncherError: there is no such launcher.
+        TypeError: there is no such option.
+
+    Example:
+        >>> import envring
+        >>> with envring.serve("CartPole-v1") as host:
+        ...     envs = envring.make_vec("CartPole-v1", num_envs=2, remotes=host.url)
+        ...     observations, infos = envs.reset(seed=1)
+        ...     envs.close()
+        >>> observations.shape
+        (2, 4)
+    """
+    served = list(runtimes)
+    if env is not None:
+        names = (env,) if isinstance(env, str) else tuple(env)
+        where = resolve(launcher)
+        served.append(Runtime("default", names, where, dict(kwargs or {})))
+    if config is not None:
+        served += load(config)
+    addresses = [parse(each) for each in ([listen] if isinstance(listen, str) else listen)]
+    for address in addresses:
+        if address.options:
+            raise AddressError(f"{address}: an address to listen on has no options.")
+    tls = None if cert is None else _server_context(cert, certkey, client_ca)
+    return Host(Runtimes(served), addresses, HostOptions(**options), num_envs, tls)
+
+
+def _server_context(cert: Any, certkey: Any, client_ca: Any) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(cert, certkey)
+        if client_ca is not None:
+            context.load_verify_locations(client_ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+    except (OSError, ssl.SSLError) as error:
+        raise AddressError(f"The certificates of this host cannot be read: {error}.") from None
+    return context

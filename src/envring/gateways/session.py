@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: MIT
+"""A session: the envs of one caller, and what it has them do.
+
+The envs run in worker processes. What their workers answer is plain data, which is checked here as
+in any caller of such workers, and sent on as plain data.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from envring._foreign.envring_worker.data import actions as codes
+from envring._foreign.envring_worker.data.infos import ODD
+from envring.batch import messages
+from envring.batch.templates import TemplateBook, rebuild
+from envring.errors import WireError
+from envring.gateways.plans import check_plans, spec_of
+from envring.gateways.requests import (
+    check_count,
+    check_name,
+    merged,
+    number_of_workers,
+    plain,
+    pool_arguments,
+    signature,
+)
+from envring.gateways.runtimes import Runtime
+from envring.launchers.sources import EnvSource
+from envring.pool.mirror import ActionRows, Mirror
+from envring.pool.opening import open_pool
+from envring.pool.protocol import Pool
+from envring.pool.reply import Reply
+from envring.transport import codec, frames
+from envring.transport.segment import MappedSegment, create
+
+_SLICE = 0.25  # seconds between two looks whether the caller is still there
+_UNKNOWN = 0xFFFE  # of a template that the caller of now does not know
+
+
+class Session:
+    """Envs of one caller.
+
+    Args:
+        runtime: what they are.
+        sources: the envs.
+        asked: the caller's OPEN message.
+
+    Attributes:
+        num_envs: number of envs.
+        description: what they are; see `describe` in the worker package.
+        steps: env steps so far.
+    """
+
+    def __init__(
+        self, runtime: Runtime, sources: Sequence[EnvSource], asked: Mapping[str, Any]
+    ) -> None:
+        """Builds the envs.
+
+        Raises:
+            HostRefused: what was asked for is malformed.
+            LaunchError: an env could not be built; the type says why.
+            WorkerDied: a worker ended while it built its envs.
+        """
+        self.runtime = runtime
+        self.num_envs = len(sources)
+        self.steps = 0
+        self._unsettled = False
+        self._mirror: Mirror | None = None
+        self._plans: Mapping[str, Any] | None = None
+        self.pool: Pool = open_pool(
+            list(sources),
+            name="Worker<Session>",
+            num_workers=number_of_workers(runtime, asked),
+            max_concurrency=None,
+            launcher=None,
+            context=None,
+            daemon=True,
+            spin=None,
+            pin=False,
+            worker_env=None,
+            step_loop="compiled" if asked.get("compiled", True) is True else "reference",
+            **pool_arguments(runtime, asked),
+        )
+        try:
+            self.description = merged(self.pool.descriptions)
+        except BaseException:
+            self.pool.abandon()
+            raise
+
+    def attach(self, plans: Any) -> None:
+        """Lays a segment out for the caller's plans of observations and actions.
+
+        Raises:
+            WireError: they are not plans, or others than before.
+        """
+        obs, action = check_plans(plans)
+        if self._plans is not None:
+            if plans != self._plans:
+                raise WireError("the session has other spaces than the caller that comes back")
+            self._forget_templates()
+            return
+        spec = spec_of(obs, action, self.num_envs, self.pool.num_rings)
+        self.segment: MappedSegment = create(spec, self.pool.segment_file)
+        self.pool.attach(self.segment, {"obs": obs.tree, "action": action.tree if action else None})
+        rows = slice(0, self.num_envs)
+        self._mirror = Mirror(self.segment, rows)
+        self._actions = ActionRows(
+            action.tree if action else None, self.segment.action_slab, self.num_envs, rows
+        )
+        self._book = TemplateBook(self.num_envs, self.segment.info_area, self.segment.back_infos)
+        self._known: dict[Any, int] = {}  # template ids by signature
+        self._plans = plans
+        self._forget_templates()
+
+    def _forget_templates(self) -> None:
+        """A caller that comes back numbers templates anew."""
+        self._theirs = np.full(1 << 16, _UNKNOWN, np.uint16)  # the caller's ids by ours
+        self._theirs[0], self._theirs[ODD] = 0, ODD
+
+    # -- batches ----------------------------------------------------------------------------
+
+    def step(self, body: bytes, still_there: Callable[[], None]) -> tuple[int, list[Any]]:
+        """Runs a STEP; returns flags and body of the result.
+
+        Raises:
+            WireError: the frame is malformed.
+            WorkerDied: a worker ended.
+        """
+        code, data = int.from_bytes(body[:4], "little"), memoryview(body)[4:]
+        if code == codes.MESSAGE:
+            actions = codec.loads(bytes(data))
+            if not isinstance(actions, list) or len(actions) != self.num_envs:
+                raise WireError(f"expected a list of {self.num_envs} actions")
+            self._settle(still_there)
+            self.pool.send_actions(actions)
+        else:
+            views = self._ready(self._actions.views(code)) if self._mirror else self._ready([])
+            if sum(len(view) for view in views) != len(data):
+                raise WireError(f"a step has {len(data)} bytes of actions")
+            self._settle(still_there)
+            for view in views:
+                view[:] = data[: len(view)]
+                data = data[len(view) :]
+        self.pool.start_step(0, code)
+        self.steps += self.num_envs
+        return self._result(still_there, arrays=True)
+
+    def _ready(self, views: list[Any]) -> list[Any]:
+        if self._mirror is None:
+            raise WireError("a batch came before the session was attached")
+        return views
+
+    def message(self, body: bytes, still_there: Callable[[], None]) -> tuple[int, list[Any]]:
+        """Runs a MESSAGE; returns flags and body of the result.
+
+        Raises:
+            WireError: it is none of those that exist.
+            WorkerDied: a worker ended.
+        """
+        self._ready([])
+        message = codec.loads(body)
+        each = self._messages(message)
+        self._settle(still_there)
+        self.pool.start(each)
+        return self._result(still_there, arrays=message[0] == "reset")
+
+    def _messages(self, message: Any) -> list[messages.Message]:
+        """A caller's message, checked and divided among the workers."""
+        spans, n = self.pool.spans, self.num_envs
+        match message:
+            case ("reset", list() | tuple() as seeds, options, mask, bool() as per_env):
+                check_count(seeds, n)
+                if not all(seed is None or isinstance(seed, (int, np.integer)) for seed in seeds):
+                    raise WireError("a seed is an integer or None")
+                if per_env:
+                    check_count(options, n)
+                if mask is not None and np.shape(mask) != (n,):
+                    raise WireError(f"expected a mask of {n} envs")
+                return messages.reset(spans, 0, seeds, options, mask, per_env)
+            case ("call", str() as name, tuple() as args, dict() as kwargs, *marks):
+                check_name(name)
+                return messages.call(spans, name, args, kwargs, self._chosen(marks))
+            case ("set_attr", str() as name, list() | tuple() as values, *marks):
+                check_name(name)
+                check_count(values, n)
+                chosen = self._chosen(marks)
+                if chosen is not None:
+                    values = [values[env_id] for env_id in chosen]
+                return messages.set_attr(spans, name, values, chosen)
+            case ("takes", str() as name, str() as keyword):
+                check_name(name)
+                return [("takes", name, keyword)] * len(spans)
+        raise WireError("a message is none of those that exist")
+
+    def _chosen(self, marks: list[Any]) -> list[int] | None:
+        if not marks:
+            return None
+        flags = marks[0]
+        check_count(flags, self.num_envs)
+        return [env_id for env_id, flag in enumerate(flags) if flag]
+
+    def tell(self, body: bytes) -> None:
+        """New templates of the caller.
+
+        Raises:
+            WireError: they are malformed.
+        """
+        self._ready([])
+        match codec.loads(body):
+            case ("templates", list() as templates):
+                pass
+            case _:
+                raise WireError("a TELL holds templates")
+        for template in templates:
+            match template:
+                case (int() as theirs, list() as entries) if 0 < theirs < _UNKNOWN:
+                    signed = signature(entries)
+                case _:
+                    raise WireError("a template is an id and entries")
+            own = self._known.get(signed)
+            if own is None:
+                made = self._book.admit(signed)
+                if made is None:
+                    continue  # no room: such infos travel whole
+                own, entries = made
+                self._known[signed] = own
+                assert self._mirror is not None
+                self._mirror.add_template(own, entries)
+                self.pool.tell([("templates", [made])] * len(self.pool.spans))
+            self._theirs[own] = theirs
+
+    def _settle(self, still_there: Callable[[], None]) -> None:
+        """Waits for a batch whose caller went away, and drops it."""
+        if self._unsettled:
+            self._wait(still_there)
+            self.pool.collect()
+            self._unsettled = False
+
+    def _wait(self, still_there: Callable[[], None]) -> None:
+        self._unsettled = True
+        while not self.pool.wait(time.monotonic() + _SLICE):
+            still_there()
+
+    def _result(self, still_there: Callable[[], None], arrays: bool) -> tuple[int, list[Any]]:
+        self._wait(still_there)
+        reply = self.pool.collect()
+        self._unsettled = False
+        mirror = self._mirror
+        assert mirror is not None
+        flags = 0
+        body: list[Any] = []
+        if arrays:
+            flags |= frames.ARRAYS
+            body += mirror.arrays(0)
+        if self.pool.any_info:
+            ids = self._theirs[mirror.template_ids]
+            unknown = np.flatnonzero(ids == _UNKNOWN).tolist()
+            if unknown:
+                reply = reply or Reply()
+                for env_id in unknown:
+                    reply.odd[env_id] = self._info(env_id, reply)
+                ids[unknown] = mirror.template_ids[unknown] = ODD
+            flags |= frames.INFOS
+            body += mirror.pack_infos(ids)
+        if arrays and mirror.final_marks.any():
+            flags |= frames.FINALS
+            body += mirror.pack_finals()
+        if reply is not None:
+            flags |= frames.REPLY
+            body.append(codec.dumps(plain(reply, self.num_envs)))
+        return flags, body
+
+    def _info(self, env_id: int, reply: Reply) -> dict[str, Any]:
+        """The whole info of an env whose template an earlier caller made."""
+        nodes = self._book.nodes(int(self.segment.template_ids[env_id]), env_id)
+        info = rebuild(nodes, env_id, reply.objects, lambda _: None)
+        if any(node.code == "F" for node in nodes):
+            info.pop("final_obs")  # it travels beside
+        reply.objects.pop(env_id, None)
+        return info
+
+    def close(self, timeout: float | None = None) -> None:
+        """Closes the envs and ends their workers."""
+        self.pool.close(timeout, terminate=False)
+        if self._plans is not None:
+            self.segment.close_fd()
+
+    def abandon(self) -> None:
+        """Ends the workers, within about a second."""
+        self.pool.abandon()

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: MIT
+"""The sessions of a host: who holds which, how many slots are taken, and when one is over."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from envring.errors import HostRefused
+from envring.gateways.options import HostOptions
+from envring.gateways.runtimes import Runtime
+from envring.gateways.session import Session
+from envring.transport.frames import Link
+
+log = logging.getLogger("envring.serve")
+
+
+@dataclass(eq=False)
+class Entry:
+    """A session and who holds it.
+
+    Attributes:
+        client_id: names it.
+        runtime: what it runs.
+        num_envs: slots that it takes.
+        session: its envs; None while they are built.
+        link: of the caller; None while nobody holds it.
+        since: time.monotonic() when it was let go, or last used.
+        stepped: whether it was ever stepped.
+        busy: whether a batch is under way.
+        over: whether it is being ended; nobody may come back for it.
+    """
+
+    client_id: str
+    runtime: Runtime
+    num_envs: int
+    session: Session | None = None
+    link: Link | None = None
+    since: float = field(default_factory=time.monotonic)
+    stepped: bool = False
+    busy: bool = False
+    over: bool = False
+
+
+class Sessions:
+    """All sessions of a host.
+
+    Attributes:
+        counts: what happened so far, by name, for metrics.
+    """
+
+    def __init__(self, options: HostOptions, slots: int | None) -> None:
+        """Begins without any. `slots`: of the whole host, or None."""
+        self.options = options
+        self.slots = slots
+        self.closing = False
+        self.counts = {"opened": 0, "resumed": 0, "deaths": 0, "expired": 0, "refused": 0}
+        self._lock = threading.Lock()
+        self._entries: dict[str, Entry] = {}
+        self._past_steps = 0
+
+    # -- what there is ----------------------------------------------------------------------
+
+    def used(self, runtime: Runtime | None = None) -> int:
+        """Slots that are taken, of all runtimes or of one."""
+        with self._lock:
+            return self._used(runtime)
+
+    def _used(self, runtime: Runtime | None) -> int:
+        return sum(
+            entry.num_envs
+            for entry in self._entries.values()
+            if runtime is None or entry.runtime is runtime
+        )
+
+    def __len__(self) -> int:
+        """Returns the number of sessions."""
+        return len(self._entries)
+
+    @property
+    def steps(self) -> int:
+        """Env steps so far, of all sessions that ever were."""
+        with self._lock:
+            living = [entry.session for entry in self._entries.values()]
+            return self._past_steps + sum(each.steps for each in living if each is not None)
+
+    # -- from the beginning to the end --------------------------------------------------------
+
+    def claim(self, client_id: str, link: Link) -> Entry | None:
+        """The session of that name for a caller that comes back; None if there is none.
+
+        Raises:
+            HostRefused: another connection holds it.
+        """
+        with self._lock:
+            entry = self._entries.get(client_id)
+            if entry is None:
+                return None
+            held = entry.link is not None and not entry.link.has_hung_up()
+            if entry.session is None or entry.over or entry.busy or held:
+                raise HostRefused(
+                    f"The session {client_id!r:.60} is in use by another connection.", "busy"
+                )
+            entry.link = link
+            self.counts["resumed"] += 1
+            return entry
+
+    def reserve(self, client_id: str, runtime: Runtime, num_envs: int, link: Link) -> Entry:
+        """Takes the slots of a session that is about to be built.
+
+        Raises:
+            HostRefused: there are not enough, or the host is closing.
+        """
+        with self._lock:
+            self._check_room(runtime, num_envs)
+            entry = Entry(client_id, runtime, num_envs, link=link)
+            self._entries[client_id] = entry
+            return entry
+
+    def _check_room(self, runtime: Runtime, num_envs: int) -> None:
+        options = self.options
+        if self.closing:
+            raise HostRefused("This host is about to end and takes no new sessions.", "closing")
+        if len(self._entries) >= options.max_sessions:
+            raise HostRefused(
+                f"All {options.max_sessions} sessions of this host are taken.", "full"
+            )
+        for what, of, limit in (
+            ("this host", None, self.slots),
+            (f"the runtime {runtime.name!r}", runtime, runtime.slots),
+        ):
+            used = self._used(of)
+            if limit is not None and used + num_envs > limit:
+                raise HostRefused(
+                    f"{num_envs} envs were asked for, but {used} of the {limit} slots of {what} "
+                    f"are used: {limit - used} are free.",
+                    "full",
+                )
+
+    def built(self, entry: Entry, session: Session) -> None:
+        """The envs of a session are there."""
+        with self._lock:
+            entry.session = session
+            self.counts["opened"] += 1
+
+    def let_go(self, entry: Entry, link: Link) -> None:
+        """The caller was cut off: the session waits for it, unless another one holds it already."""
+        with self._lock:
+            if entry.link is link:
+                entry.link, entry.since = None, time.monotonic()
+
+    def end(self, entry: Entry, close: Callable[[Session], Any] = Session.abandon) -> None:
+        """Ends a session, whose name and slots are free afterwards."""
+        try:
+            if entry.session is not None:
+                close(entry.session)
+        finally:
+            with self._lock:
+                if self._entries.get(entry.client_id) is entry:
+                    del self._entries[entry.client_id]
+                    if entry.session is not None:
+                        self._past_steps += entry.session.steps
+
+    def expire(self, now: float) -> None:
+        """Ends sessions whose time is over."""
+        over: list[tuple[Entry, str]] = []
+        with self._lock:
+            for entry in self._entries.values():
+                why = None if entry.over or entry.busy else self._why_over(entry, now)
+                if why is not None:
+                    entry.over = True
+                    over.append((entry, why))
+            self.counts["expired"] += len(over)
+        for entry, why in over:
+            log.info("session %s ended: %s", entry.client_id, why)
+            if entry.link is not None:
+                entry.link.shut_down()
+            self.end(entry)
+
+    def _why_over(self, entry: Entry, now: float) -> str | None:
+        options, idle = self.options, now - entry.since
+        if entry.session is None:
+            return None
+        if entry.link is None:
+            over = idle >= (0.0 if self.closing else options.grace)
+            return "nobody came back for it" if over else None
+        if not entry.stepped and _is_over(idle, options.first_step_timeout):
+            return "it was never stepped"
+        return "it was idle" if _is_over(idle, options.idle_timeout) else None
+
+    def all(self) -> list[Entry]:
+        """The sessions of now."""
+        with self._lock:
+            return list(self._entries.values())
+
+
+def _is_over(seconds: float, limit: float | None) -> bool:
+    return limit is not None and seconds >= limit

@@ -1,0 +1,394 @@
+# SPDX-License-Identifier: MIT
+"""A pool whose envs run on another host, behind our wire.
+
+One connection is one session, with a contiguous slice of the envs. A batch is a request and its
+answer; the rows of the answer are read straight into the segment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from envring._foreign.envring_worker.data import actions as codes
+from envring.errors import (
+    CodecError,
+    EnvringError,
+    HostLost,
+    UnsendableError,
+    WireError,
+    WorkerTimeout,
+    format_env_ids,
+)
+from envring.launchers.sources import EnvSource
+from envring.pool.dialling import Dialled
+from envring.pool.ending import CLOSE_SECONDS
+from envring.pool.mirror import ActionRows, Mirror
+from envring.pool.remote_data import check_description, numbered
+from envring.pool.remote_errors import rebuild
+from envring.pool.reply import Reply, check_part
+from envring.transport import codec, frames
+from envring.transport.frames import Frame, Head, Link, LinkClosed
+from envring.transport.segment import MappedSegment
+from envring.workers.options import PoolOptions
+
+
+class RemotePool:
+    """A `Pool` of the envs that one host holds.
+
+    Args:
+        sources: its envs.
+        env_ids: their ids here.
+        dialled: the host, connected.
+        options: as for workers here; what concerns processes is the host's to decide.
+        workers: number of processes there, None for as many as it has CPUs.
+
+    Attributes:
+        is_new: whether the session was made now; False if the host had kept it.
+    """
+
+    foreign = True
+    detaches = True
+    segment_file = None  # memory of this process will do
+    num_rings = 1
+    hints = 0
+    apart = False  # the host cannot write memory here
+
+    def __init__(
+        self,
+        sources: Sequence[EnvSource],
+        env_ids: range,
+        dialled: Dialled,
+        options: PoolOptions,
+        workers: int | None = None,
+    ) -> None:
+        """Asks for the envs; `greet` waits for them."""
+        self.address = dialled.address
+        self.num_envs = len(env_ids)
+        self.num_workers = 0  # here
+        self.spans = [(env_ids.start, env_ids.stop)]
+        self.compiled = options.compiled
+        self.options = options
+        self.processes: list[Any] = []
+        self.any_info = False
+        self.is_new = True
+        self._env_ids = env_ids
+        self._heartbeat = dialled.heartbeat
+        self._most: int = dialled.welcome["max_frame"]
+        self._number = 0  # of the batch under way, or of the last one
+        self._waited = True  # whether its answer is here
+        self._slot = -1  # that its rows go to, -1 if it has none
+        self._sent = 0.0
+        self._result: Frame | None = None
+        self._actions: bytes | None = None  # that a message brought
+        self._mirror: Mirror | None = None
+        self._dead: EnvringError | None = None
+        self._had_infos = self._had_finals = False
+        self._link: Link | None = dialled.link
+        try:
+            self._open(sources, workers)
+        except BaseException:
+            self.abandon()
+            raise
+
+    # -- opening ----------------------------------------------------------------------------
+
+    @property
+    def _who(self) -> str:
+        return format_env_ids(self._env_ids)
+
+    def _open(self, sources: Sequence[EnvSource], workers: int | None) -> None:
+        timeout = self.options.start_timeout
+        self._deadline = None if timeout is None else time.monotonic() + timeout
+        asked = {
+            "runtime": self.address.options.get("runtime"),
+            "sources": [source.request() for source in sources],
+            "autoreset_mode": self.options.autoreset_mode,
+            "compiled": self.options.compiled,
+            "on_unsendable": self.options.on_unsendable,
+            "workers": workers,
+            "limits": asdict(self.options.limits),
+            "start_timeout": timeout,
+            "heartbeat": self._heartbeat,
+        }
+        self._send(frames.OPEN, [codec.dumps(asked)])
+
+    def greet(self) -> None:
+        """Waits until every env is built.
+
+        Raises:
+            LaunchError: the host refuses, or an env could not be built; the type says why.
+            WorkerTimeout: time was up.
+            HostLost: the connection ended.
+        """
+        try:
+            opened = self._answer(frames.OPENED)
+            description = opened.get("description") if isinstance(opened, dict) else None
+            if not isinstance(description, dict):
+                raise WireError(f"{self.address} did not say what its envs are")
+            self.is_new = opened.get("new") is True
+            self.descriptions = [{**description, "foreign": True, "native": True}]
+            check_description(self.descriptions[0], self.num_envs)
+        except BaseException:
+            self.abandon()
+            raise
+
+    def attach(self, segment: MappedSegment, plans: Mapping[str, Any]) -> None:
+        """Takes the segment that rows are to be received into."""
+        rows = slice(*self.spans[0])
+        self._mirror = Mirror(segment, rows)
+        self._segment = segment
+        self._action_rows = ActionRows(
+            plans["action"], segment.action_slab, segment.core.num_envs, rows
+        )
+        self._num_leaves = len(segment.spec.obs_leaves)
+        self._mirror.template_ids[...] = 0
+        self._mirror.final_marks[...] = 0
+        self._send(frames.ATTACH, [codec.dumps(dict(plans))])
+        self._answer(frames.ATTACHED)
+
+    def _answer(self, kind: int) -> Any:
+        """What the host says to a request that is not a batch."""
+        while True:
+            frame = self._receive(self._deadline)
+            if frame is None:
+                raise self._end(
+                    WorkerTimeout(
+                        f"{self._who} on {self.address} were not ready within "
+                        f"{self.options.start_timeout:g} seconds. Raise start_timeout, or see what "
+                        "the constructors of these envs wait for.",
+                        self._env_ids,
+                    )
+                )
+            if frame.head.kind == kind:
+                return codec.loads(frame.body)
+            if frame.head.kind != frames.ALIVE:
+                raise self._end(WireError(f"{self.address} answered by something else"))
+
+    def short_path(self, *_: Any) -> None:
+        """None: rows come over a socket."""
+
+    # -- batches ----------------------------------------------------------------------------
+
+    def start_step(self, slot: int, action: int) -> None:
+        """Starts a step of every env; see `Pool`."""
+        self.raise_if_dead()
+        if action == codes.MESSAGE:
+            body: list[Any] = [self._actions or b""]
+            self._actions = None
+        else:
+            body = self._action_rows.views(action)
+        self._begin(frames.STEP, [action.to_bytes(4, "little"), *body], slot)
+
+    def start(self, messages: Sequence[tuple[Any, ...]]) -> None:
+        """Starts a batch of another kind; see `Pool`."""
+        self.raise_if_dead()
+        self.start_encoded(messages[0][0], self.encode(messages))
+
+    def start_encoded(self, name: str, messages: Sequence[Any]) -> None:
+        """`start`, with messages of that name that are encoded already."""
+        ((_, slot, data),) = messages
+        self._begin(frames.MESSAGE, [data], slot)
+
+    def _begin(self, kind: int, body: Sequence[Any], slot: int) -> None:
+        self._number += 1
+        self._slot, self._waited, self._result = slot, False, None
+        self._send(kind, body, self._number)
+
+    def tell(self, messages: Sequence[tuple[Any, ...]]) -> None:
+        """Sends messages that are not answered."""
+        self.raise_if_dead()
+        self.tell_encoded(self.encode(messages))
+
+    def tell_encoded(self, messages: Sequence[Any]) -> None:
+        """`tell`, with messages that are encoded already."""
+        ((name, _, data),) = messages
+        if name == "actions":  # they go with the step
+            self._actions = data
+        else:
+            self._send(frames.TELL, [data])
+
+    def encode(self, messages: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Encodes before anything is sent, so that what cannot travel changes nothing.
+
+        Raises:
+            UnsendableError: something is not plain data.
+        """
+        (message,) = messages
+        name, *arguments = message
+        slot = -1
+        if name == "reset":
+            slot, *arguments = arguments
+        elif name == "templates":
+            assert self._mirror is not None
+            for template in arguments[0]:
+                self._mirror.add_template(*template)
+        sent = arguments[0] if name == "actions" else (name, *arguments)
+        try:
+            data = codec.dumps(sent)
+        except UnsendableError as error:
+            raise UnsendableError(
+                f"An argument cannot be sent to {self.address} ({error}); nothing was sent. Give "
+                "plain data, or build such objects inside the envs."
+            ) from error
+        return [(name, slot, data)]
+
+    def send_actions(self, actions: Sequence[Any]) -> None:
+        """Keeps a batch of actions, which goes with the next step."""
+        self.tell([("actions", list(actions))])
+
+    def wait(self, deadline: float | None) -> bool:
+        """Waits for the batch; see `Pool`.
+
+        Raises:
+            HostLost: the connection ended, or the host is silent.
+            WorkerDied: a worker there ended.
+            WorkerTimeout: workers there took longer than they may.
+        """
+        self.raise_if_dead()
+        while not self._waited:
+            frame = self._receive(deadline)
+            if frame is None:
+                return False
+            if frame.head.kind == frames.RESULT and frame.head.number == self._number:
+                self._result, self._waited = frame, True
+            elif frame.head.kind != frames.ALIVE:
+                raise self._end(WireError(f"{self.address} sent what was not asked for"))
+        return True
+
+    def drain(self) -> None:
+        """Nothing waits for room here."""
+
+    def collect(self) -> Reply | None:
+        """What the complete batch has beyond arrays, or None."""
+        mirror, result = self._mirror, self._result
+        assert mirror is not None
+        self._result = None
+        if result is None:
+            return None
+        flags, data = result.head.flags, memoryview(result.body)
+        try:
+            return self._unpack(mirror, flags, data)
+        except (WireError, CodecError) as error:
+            raise self._end(
+                EnvringError(
+                    f"What {self.address} sent of {self._who} cannot be read ({error}). Close this "
+                    "vector env and make a new one."
+                )
+            ) from error
+
+    def _unpack(self, mirror: Mirror, flags: int, data: memoryview) -> Reply | None:
+        self.any_info = bool(flags & frames.INFOS)
+        if self.any_info:
+            data = mirror.unpack_infos(data)
+        elif self._had_infos:
+            mirror.template_ids[...] = 0
+        if flags & frames.FINALS:
+            data = mirror.unpack_finals(data)
+        elif self._had_finals:
+            mirror.final_marks[...] = 0
+        self._had_infos, self._had_finals = self.any_info, bool(flags & frames.FINALS)
+        if not flags & frames.REPLY:
+            if data:
+                raise WireError(f"{len(data)} bytes are left over")
+            return None
+        part = check_part(codec.loads(bytes(data)), range(self.num_envs), self._num_leaves)
+        reply = Reply()
+        reply.add(self._env_ids.start, numbered(part, self._env_ids.start), codec.loads)
+        return reply
+
+    # -- the connection ---------------------------------------------------------------------
+
+    def _send(self, kind: int, body: Sequence[Any], number: int = 0) -> None:
+        link = self._link
+        assert link is not None
+        if sum(len(part) for part in body) > self._most:
+            raise UnsendableError(
+                f"A message to {self.address} is longer than the {self._most} bytes it takes. "
+                "Nothing was sent."
+            )
+        self._sent = now = time.monotonic()
+        try:
+            link.send(kind, body, number=number, deadline=now + self._heartbeat)
+        except LinkClosed as error:
+            raise self._lost(error) from None
+
+    def _receive(self, deadline: float | None) -> Frame | None:
+        """The next frame, None when time was up; raises what the host reports."""
+        link = self._link
+        assert link is not None
+        while True:
+            silent = max(link.heard, self._sent) + self._heartbeat
+            until = silent if deadline is None else min(silent, deadline)
+            try:
+                frame = link.receive(until, self._place)
+            except TimeoutError:
+                now = time.monotonic()
+                if now >= max(link.heard, self._sent) + self._heartbeat:
+                    why = f"it was silent for {self._heartbeat:g} seconds"
+                    raise self._lost(why) from None
+                if deadline is not None and now >= deadline:
+                    return None
+                continue
+            except LinkClosed as error:
+                raise self._lost(error) from None
+            except WireError as error:
+                raise self._end(error) from None
+            if frame.head.kind != frames.ERROR:
+                return frame
+            raise self._end(rebuild(frame.body, self._env_ids, str(self.address)))
+
+    def _place(self, head: Head) -> Sequence[Any]:
+        """Where the rows of a batch go."""
+        if head.kind != frames.RESULT or not head.flags & frames.ARRAYS:
+            return ()
+        if head.number != self._number or self._slot < 0 or self._mirror is None or self._waited:
+            raise WireError(f"{self.address} sent a batch that was not asked for")
+        return self._mirror.arrays(self._slot)
+
+    # -- the end ----------------------------------------------------------------------------
+
+    def _lost(self, why: object) -> EnvringError:
+        return self._end(HostLost(tuple(self._env_ids), str(self.address), str(why)))
+
+    def _end(self, error: EnvringError) -> EnvringError:
+        """Makes every later call raise the error."""
+        if self._dead is None:
+            self._dead = error
+        if self._link is not None:
+            self._link.close()
+        return error
+
+    def raise_if_dead(self) -> None:
+        """Raises what ended this pool, if something did."""
+        if self._dead is not None:
+            raise self._dead
+
+    def close(self, timeout: float | None = None, terminate: bool = False) -> None:
+        """Closes the envs and the session; a host that is gone is not an error here."""
+        link, self._link = self._link, None
+        if link is None:
+            return
+        deadline = time.monotonic() + (CLOSE_SECONDS if timeout is None else timeout)
+        try:
+            if self._dead is None:
+                with contextlib.suppress(LinkClosed, TimeoutError, WireError):
+                    flags = frames.AT_ONCE if terminate else 0
+                    link.send(frames.CLOSE, flags=flags, deadline=deadline)
+                    # frames of a batch under way may come first
+                    while not terminate and link.receive(deadline).head.kind != frames.CLOSED:
+                        pass
+        finally:
+            link.close()
+
+    def abandon(self) -> None:
+        """Ends the session of a pool that nobody closed."""
+        self.close(1.0, terminate=True)
+
+    def __del__(self) -> None:
+        """Tells the host that nobody needs the session any longer."""
+        if getattr(self, "_link", None) is not None:
+            self.abandon()

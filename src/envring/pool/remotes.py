@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: MIT
+"""What `remotes=` means: local workers, hosts, and how envs are spread over them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from envring.errors import HostRefused, LauncherError
+from envring.pool.dialling import Dialled
+from envring.transport.addresses import Address, parse
+
+
+@dataclass(frozen=True)
+class Remotes:
+    """Where envs are to run.
+
+    Attributes:
+        local: number of local workers.
+        addresses: of hosts.
+    """
+
+    local: int
+    addresses: tuple[Address, ...]
+
+
+def read(remotes: object) -> Remotes:
+    """Reads `remotes=`: a number of local workers, addresses of hosts, or both: "4,tcp://h:7777".
+
+    Raises:
+        LauncherError: it is none of these.
+    """
+    if isinstance(remotes, bool) or not isinstance(remotes, (int, str)):
+        raise LauncherError(
+            "remotes is a number of local workers or addresses of hosts, "
+            f"'tcp://HOST:PORT,...', not {remotes!r:.100}."
+        )
+    local, addresses = 0, []
+    for part in str(remotes).split(","):
+        text = part.strip()
+        if text.isdecimal():
+            local += int(text)
+        elif text:
+            addresses.append(parse(text))
+    if local == 0 and not addresses:
+        raise LauncherError("remotes names no worker and no host.")
+    return Remotes(local, tuple(addresses))
+
+
+def spread(num_envs: int, local: int, hosts: Sequence[Dialled]) -> list[int]:
+    """How many envs go to the local workers, and to each host: by their numbers of processes.
+
+    Raises:
+        HostRefused: the hosts have not that many free slots.
+    """
+    weights = [local, *(max(host.welcome["workers"], 1) for host in hosts)]
+    room: list[float] = [float("inf") if local else 0]
+    for host in hosts:
+        free = host.welcome["free"]
+        room.append(float("inf") if free is None else free)
+    if sum(room) < num_envs:
+        each = "; ".join(_room_of(host) for host in hosts)
+        raise HostRefused(f"{num_envs} envs need as many free slots: {each}.", "full")
+    counts = [0] * len(weights)
+    for _ in range(num_envs):
+        open_to = [i for i, count in enumerate(counts) if count < room[i]]
+        counts[min(open_to, key=lambda i: (counts[i] + 1) / weights[i])] += 1
+    return counts
+
+
+def _room_of(host: Dialled) -> str:
+    free, slots = host.welcome["free"], host.welcome.get("slots")
+    used = "?" if not isinstance(slots, int) else slots - free
+    return f"{host.address} has {used} of {slots} used"

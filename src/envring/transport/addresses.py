@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: MIT
+"""Addresses of env hosts, and connections to them."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from envring.errors import AddressError
+from envring.transport.frames import Link
+
+_SCHEMES = ("tcp", "tls", "unix")
+_COMMON = {"key", "runtime", "session", "heartbeat"}
+_OPTIONS = {
+    "tcp": _COMMON,
+    "tls": _COMMON | {"ca", "cert", "certkey", "name"},
+    "unix": _COMMON,
+}
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0  # seconds between two attempts to connect
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where an env host listens.
+
+    Attributes:
+        scheme: "tcp", "tls" or "unix".
+        host: name or number; "" for unix.
+        port: TCP port; 0 for unix.
+        path: of a unix socket.
+        options: what stood behind the question mark. `key` is never shown.
+    """
+
+    scheme: str
+    host: str = ""
+    port: int = 0
+    path: str = ""
+    options: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    def __str__(self) -> str:
+        """Returns the address without its options."""
+        if self.scheme == "unix":
+            return f"unix://{self.path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+    @property
+    def key(self) -> str | None:
+        """The key to show, read from where `key=` says.
+
+        Raises:
+            AddressError: there is no such file or variable.
+        """
+        return read_key(self.options["key"]) if "key" in self.options else None
+
+
+def parse(text: str) -> Address:
+    """Reads an address: "tcp://HOST:PORT", "tls://HOST:PORT?ca=FILE", "unix://PATH".
+
+    Raises:
+        AddressError: it is not one. The text never contains a key.
+    """
+    shown = text.partition("?")[0]
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as error:
+        raise AddressError(f"{shown!r} is not an address: {error}.") from None
+    if parts.scheme not in _SCHEMES:
+        known = ", ".join(f"{scheme}://" for scheme in _SCHEMES)
+        raise AddressError(f"{shown!r} is not an address that begins with {known}.")
+    if parts.username is not None or parts.fragment:
+        raise AddressError(f"{parts.scheme}://... takes no user and no fragment: {shown!r}.")
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    strange = sorted(options.keys() - _OPTIONS[parts.scheme])
+    if strange:
+        known = ", ".join(sorted(_OPTIONS[parts.scheme]))
+        raise AddressError(f"{shown!r} has an option {strange[0]!r}; known: {known}.")
+    if parts.scheme == "unix":
+        path = unquote(parts.netloc + parts.path)
+        if not path:
+            raise AddressError("unix:// needs a path: unix:///run/envring.sock")
+        return Address("unix", path=os.path.abspath(os.path.expanduser(path)), options=options)
+    if not parts.hostname or port is None or parts.path not in ("", "/"):
+        raise AddressError(f"{shown!r} needs a host and a port: {parts.scheme}://127.0.0.1:7777.")
+    return Address(parts.scheme, parts.hostname, port, options=options)
+
+
+def read_key(where: str) -> str:
+    """Reads a key from "file:PATH" or "env:NAME".
+
+    Raises:
+        AddressError: it is neither, or there is nothing. The text never contains a key.
+    """
+    kind, separator, name = where.partition(":")
+    if not separator or kind not in ("file", "env") or not name:
+        raise AddressError("A key is named by key=file:PATH or key=env:NAME, never written out.")
+    if kind == "env":
+        key = os.environ.get(name, "").strip()
+        if not key:
+            raise AddressError(f"key=env:{name}: there is no such variable, or it is empty.")
+        return key
+    try:
+        with open(os.path.expanduser(name), encoding="utf-8") as file:
+            key = file.read().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise AddressError(f"key=file:{name}: {error}.") from None
+    if not key or len(key.split()) > 1:
+        raise AddressError(f"key=file:{name}: the file must hold one key and nothing else.")
+    return key
+
+
+def connect(address: Address, deadline: float | None, stop: Callable[[], None]) -> Link:
+    """Connects to a host; tries again, with longer and longer pauses, until the deadline.
+
+    Args:
+        address: of the host.
+        deadline: time.monotonic() at which to give up, or None.
+        stop: called between two attempts; what it raises ends them.
+
+    Raises:
+        AddressError: a certificate cannot be read, or does not match.
+        TimeoutError: nobody answered; the text says why the last attempt failed.
+    """
+    pause = _FIRST_PAUSE
+    while True:
+        left = 10.0 if deadline is None else min(10.0, deadline - time.monotonic())
+        try:
+            return Link(_connect_once(address, max(left, 0.05)), str(address))
+        except ssl.SSLError as error:
+            raise AddressError(
+                f"{address} was reached, but not trusted: {_tls_reason(error)}. Give ca=FILE, the "
+                "certificate of the authority that signed the host's, and cert=FILE&certkey=FILE "
+                "if the host asks for one of yours."
+            ) from None
+        except OSError as error:
+            if deadline is not None and time.monotonic() + pause >= deadline:
+                raise TimeoutError(error.strerror or str(error)) from None
+        stop()
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _connect_once(address: Address, seconds: float) -> socket.socket:
+    if address.scheme == "unix":
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.settimeout(seconds)
+        try:
+            sock.connect(address.path)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+    sock = socket.create_connection((address.host, address.port), seconds)
+    try:
+        no_delay(sock)
+        if address.scheme == "tls":
+            name = address.options.get("name", address.host)
+            return client_context(address).wrap_socket(sock, server_hostname=name)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def no_delay(sock: socket.socket) -> None:
+    """Has a TCP socket send at once, and notice a peer that is gone."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
+def client_context(address: Address) -> ssl.SSLContext:
+    """What the caller's end of TLS trusts and shows.
+
+    Raises:
+        AddressError: a file cannot be read.
+    """
+    options = address.options
+    try:
+        context = ssl.create_default_context(cafile=_expand(options.get("ca")))
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if "cert" in options:
+            context.load_cert_chain(
+                os.path.expanduser(options["cert"]), _expand(options.get("certkey"))
+            )
+    except (OSError, ssl.SSLError) as error:
+        raise AddressError(f"The certificates for {address} cannot be read: {error}.") from None
+    return context
+
+
+def _expand(path: str | None) -> str | None:
+    return None if path is None else os.path.expanduser(path)
+
+
+def _tls_reason(error: ssl.SSLError) -> str:
+    return getattr(error, "verify_message", "") or error.reason or str(error)

@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: MIT
+"""What a host refuses, and what it makes of malformed requests."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+import gymnasium as gym
+import pytest
+
+import envring
+from envring import EnvSource, HostRefused, LaunchError
+from envring.gateways.runtimes import Runtime
+from envring.transport import codec, frames
+from envring.transport.frames import Link
+from support.launcher_conformance import FILE
+from support.processes import wait_until
+
+GAME = f"{FILE}:make"
+
+
+@pytest.fixture(scope="module")
+def host():
+    with envring.serve(["CartPole-v1", GAME], grace=0.3) as host:
+        yield host
+
+
+@pytest.fixture
+def no_sessions_left(host):
+    yield
+    wait_until(lambda: not len(host.sessions), 10, "sessions have ended")
+
+
+def game(**kwargs):
+    return EnvSource.elsewhere(GAME, kwargs=kwargs)
+
+
+def connect(url):
+    """A connection that has greeted."""
+    name, port = url.removeprefix("tcp://").split(":")
+    link = Link(socket.create_connection((name, int(port))), url)
+    link.send_greeting(time.monotonic() + 5)
+    link.receive_greeting(time.monotonic() + 5)
+    return link
+
+
+def ask(link, kind, value, **kwargs):
+    link.send(kind, [codec.dumps(value)], **kwargs)
+    frame = link.receive(time.monotonic() + 20)
+    return frame.head.kind, codec.loads(frame.body)
+
+
+class TestWhatIsRefused:
+    @pytest.mark.parametrize(
+        "env", ["MountainCar-v0", "os:system", "/etc/passwd:x", f"{FILE}:other", "cartpole-v1"]
+    )
+    def test_envs_that_are_not_served(self, host, env):
+        with pytest.raises(HostRefused, match="is not served here") as caught:
+            envring.make_vec(env, 2, remotes=host.url)
+        assert caught.value.reason == "env"
+        assert not len(host.sessions)
+
+    def test_a_pattern_for_ids_matches_no_module_and_no_file(self):
+        anything = Runtime("all", ("*",))
+        assert anything.serves("CartPole-v1")
+        assert not any(map(anything.serves, ("os:system", "x.py:f", "dir:/tmp", "recipe:atari")))
+
+    def test_an_unknown_runtime(self, host):
+        with pytest.raises(HostRefused, match="'other'.*there are: default"):
+            envring.make_vec("CartPole-v1", 2, remotes=f"{host.url}?runtime=other")
+
+    def test_more_envs_than_slots(self):
+        with envring.serve("CartPole-v1", num_envs=3) as host:
+            envs = envring.make_vec("CartPole-v1", 2, remotes=host.url)
+            with pytest.raises(HostRefused, match="2 envs need.*has 2 of 3 used") as caught:
+                envring.make_vec("CartPole-v1", 2, remotes=host.url)
+            assert caught.value.reason == "full"
+            envs.close()
+            envring.make_vec("CartPole-v1", 3, remotes=host.url).close()
+
+    @pytest.mark.parametrize("shown", [None, "wrong", "", "öther"])
+    def test_a_wrong_key(self, shown, tmp_path, monkeypatch):
+        with envring.serve("CartPole-v1", keys=["right", "other"]) as host:
+            options = ""
+            if shown:
+                monkeypatch.setenv("KEY", shown)
+                options = "?key=env:KEY"
+            with pytest.raises(HostRefused, match="key is missing or wrong") as caught:
+                envring.make_vec("CartPole-v1", 2, remotes=host.url + options)
+            assert caught.value.reason == "key"
+            (tmp_path / "key").write_text("other\n")
+            envring.make_vec(
+                "CartPole-v1", 2, remotes=f"{host.url}?key=file:{tmp_path}/key"
+            ).close()
+
+    def test_addresses_of_others_without_tls(self):
+        with pytest.raises(envring.AddressError, match="can be reached by others"):
+            envring.serve("CartPole-v1", listen="tcp://0.0.0.0:0")
+        envring.serve("CartPole-v1", listen="tcp://0.0.0.0:0", insecure=True).close()
+
+    def test_a_port_in_use(self, host):
+        with pytest.raises(envring.AddressError, match="in use"):
+            envring.serve("CartPole-v1", listen=host.url)
+
+    def test_nobody_is_there(self):
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            url = f"tcp://127.0.0.1:{sock.getsockname()[1]}"
+            began = time.monotonic()
+            with pytest.raises(LaunchError, match="cannot be reached"):
+                envring.make_vec("CartPole-v1", 2, remotes=url, start_timeout=0.5)
+            assert time.monotonic() - began < 10
+
+    def test_another_version(self, host):
+        name, port = host.url.removeprefix("tcp://").split(":")
+        link = Link(socket.create_connection((name, int(port))), host.url)
+        link.send_greeting(time.monotonic() + 5, (7, 9))
+        assert link.receive_greeting(time.monotonic() + 5) == (frames.LOWEST, frames.VERSION)
+        frame = link.receive(time.monotonic() + 5)
+        told = codec.loads(frame.body)
+        assert told["reason"] == "version"
+        assert "7 to 9" in told["text"]
+        link.close()
+
+    def test_an_env_that_cannot_be_built(self, host, no_sessions_left):
+        with pytest.raises(LaunchError, match="no such argument|unexpected keyword"):
+            envring.RingVectorEnv([game(nonsense=1)] * 2, remotes=host.url)
+
+    def test_functions_of_this_process(self, host):
+        with pytest.raises(envring.EnvFnError, match="cannot be sent to a host"):
+            envring.RingVectorEnv([lambda: gym.make("CartPole-v1")], remotes=host.url)
+
+    @pytest.mark.parametrize(
+        "remotes", ["", "0", 1.5, True, "http://x:1", "tcp://x", "tcp://x:1?kex=1", "tcp://a@x:1"]
+    )
+    def test_remotes_that_mean_nothing(self, remotes):
+        with pytest.raises(envring.LauncherError):
+            envring.make_vec("CartPole-v1", 2, remotes=remotes)
+
+    def test_a_key_is_never_shown(self, host):
+        with pytest.raises(envring.AddressError) as caught:
+            envring.make_vec("CartPole-v1", 2, remotes=f"{host.url}?key=SECRET")
+        assert "SECRET" not in str(caught.value)
+
+
+class TestMalformedRequests:
+    @pytest.mark.parametrize(
+        ("kind", "value"),
+        [
+            (frames.STEP, None),
+            (frames.ATTACH, {"obs": ("leaf", 0, "<f4", (4,)), "action": None}),
+            (frames.OPEN, {"sources": []}),
+            (frames.OPEN, {"sources": [1]}),
+            (frames.OPEN, {"sources": [{"env": ["CartPole-v1"]}]}),
+            (frames.OPEN, {"sources": [{"env": "CartPole-v1"}], "autoreset_mode": 7}),
+            (frames.OPEN, {"sources": [{"env": "CartPole-v1"}], "limits": 3}),
+            (frames.OPEN, {"sources": [{"env": "CartPole-v1"}], "workers": -1}),
+            (frames.RESULT, {}),
+            (frames.OPEN, 5),
+        ],
+    )
+    def test_before_there_is_a_session(self, host, no_sessions_left, kind, value):
+        link = connect(host.url)
+        assert ask(link, frames.HELLO, {"client_id": "c"})[0] == frames.WELCOME
+        got, told = ask(link, kind, value)
+        assert got == frames.ERROR
+        assert told["type"] in ("WireError", "HostRefused")
+        link.close()
+
+    @pytest.mark.parametrize(
+        ("kind", "value"),
+        [
+            (frames.MESSAGE, ("nonsense",)),
+            (frames.MESSAGE, ("reset", [], None, None, False)),
+            (frames.MESSAGE, ("reset", ["x"], None, None, False)),
+            (frames.MESSAGE, ("call", "__reduce__", (), {})),
+            (frames.MESSAGE, ("set_attr", "x", [1, 2])),
+            (frames.TELL, ("templates", [(1, [("f", "x")])])),
+            (frames.TELL, ("templates", [(1, [("n", "x", 0, "<U9")])])),
+            (frames.TELL, ("templates", [(1, [("a", "x", 0, "<f8", (-1,))])])),
+            (frames.TELL, ("templates", [(70000, [])])),
+            (frames.OPEN, {"sources": [{"env": "CartPole-v1"}]}),
+            (frames.ATTACH, {"obs": ("leaf", 0, "<f4", (5,)), "action": None}),
+            (frames.STEP, b"too short"),
+        ],
+    )
+    def test_of_a_session(self, host, no_sessions_left, kind, value):
+        link = connect(host.url)
+        ask(link, frames.HELLO, {"client_id": "c"})
+        opened, _ = ask(link, frames.OPEN, {"sources": [{"env": "CartPole-v1"}]})
+        assert opened == frames.OPENED
+        plans = {"obs": ("leaf", 0, "<f4", (4,)), "action": ("leaf", 0, "<i8", ())}
+        assert ask(link, frames.ATTACH, plans)[0] == frames.ATTACHED
+        if kind == frames.TELL:  # is not answered
+            link.send(kind, [codec.dumps(value)])
+            got = link.receive(time.monotonic() + 20).head.kind
+        else:
+            got, _ = ask(link, kind, value)
+        assert got == frames.ERROR
+        link.close()
+
+    @pytest.mark.parametrize(
+        "data",
+        [b"GET / HTTP/1.1\r\n\r\n", b"ENVR", b"\0" * 64, b"ENVR\1\0\1\0" + b"\xff" * 24],
+    )
+    def test_bytes_that_are_no_frames(self, host, data):
+        name, port = host.url.removeprefix("tcp://").split(":")
+        with socket.create_connection((name, int(port))) as sock:
+            sock.sendall(data)
+            sock.shutdown(socket.SHUT_WR)
+            sock.settimeout(10)
+            while sock.recv(1 << 16):
+                pass
+
+    def test_slow_peers_are_cut_off(self):
+        with envring.serve("CartPole-v1", handshake_timeout=0.3) as host:
+            name, port = host.url.removeprefix("tcp://").split(":")
+            with socket.create_connection((name, int(port))) as sock:
+                sock.sendall(b"EN")
+                sock.settimeout(10)
+                while sock.recv(1 << 16):
+                    pass

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: MIT
+"""Hosts in processes of their own, as users start them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+
+class HostProcess:
+    """A host that runs `envring serve`.
+
+    Attributes:
+        process: it.
+        urls: where it listens.
+    """
+
+    def __init__(self, *arguments: str, env: dict[str, str] | None = None) -> None:
+        """Starts it and waits until it listens."""
+        ours, theirs = os.pipe()
+        argv = [sys.executable, "-m", "envring.cli", "serve", *arguments, "--ready-fd", str(theirs)]
+        if "--listen" not in arguments:
+            argv += ["--listen", "tcp://127.0.0.1:0"]
+        self.process = subprocess.Popen(
+            argv,
+            pass_fds=[theirs],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **(env or {})},
+        )
+        os.close(theirs)
+        with open(ours) as file:
+            self.urls = file.read().split()
+        if not self.urls:
+            self.end()
+            raise RuntimeError(self.log)
+
+    @property
+    def url(self) -> str:
+        """The first of `urls`."""
+        return self.urls[0]
+
+    def end(self) -> int:
+        """Ends it; its exit code. What it logged is in `log` afterwards."""
+        self.process.terminate()
+        try:
+            _, errors = self.process.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            _, errors = self.process.communicate(timeout=20)
+        self.log = errors.decode("utf-8", "replace")
+        return self.process.returncode
+
+
+@contextlib.contextmanager
+def running(*arguments: str, env: dict[str, str] | None = None) -> Iterator[HostProcess]:
+    """A host, ended at the end."""
+    host = HostProcess(*arguments, env=env)
+    try:
+        yield host
+    finally:
+        if host.process.poll() is None:
+            host.end()
+        elif host.process.stderr is not None:
+            host.process.stderr.close()
