@@ -210,7 +210,7 @@ class TestSessions:
         envs.close()
 
     def test_one_that_is_never_stepped(self):
-        with envring.serve("CartPole-v1", first_step_timeout=0.3) as host:
+        with envring.serve("CartPole-v1", first_step_timeout=1.0) as host:
             envs = envring.make_vec("CartPole-v1", 2, remotes=host.url)
             wait_until(lambda: not len(host.sessions), 10, "the session has ended")
             with pytest.raises(HostLost):

@@ -105,7 +105,7 @@ class Batcher:
         # What copy=False hands out: always the same objects.
         self._shared_obs = self._obs.build(self._leaf_values(self.segment.slot_arrays(0)[0]))
 
-    def _short_path(self) -> _core.StepPath | None:
+    def _short_path(self) -> _core.StepPath | _core.RemotePath | None:
         actions = self.actions
         return self.pool.short_path(
             self.slots, self._reader, actions.exact, actions.ints, self._leases

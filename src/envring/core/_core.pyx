@@ -10,7 +10,8 @@ from libc.errno cimport EINTR, ETIMEDOUT, errno
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
-from cpython.buffer cimport PyBuffer_FillInfo
+from cpython.buffer cimport (
+    PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer)
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.list cimport PyList_GET_ITEM
@@ -163,6 +164,16 @@ cdef extern from "<poll.h>" nogil:
         int fd
 
 
+cdef extern from "<sys/uio.h>" nogil:
+    cdef struct iovec:
+        void *iov_base
+        size_t iov_len
+
+cdef extern from "er_link.h" nogil:
+    int er_link_send(int, iovec *, int, int64_t)
+    int er_link_receive(int, const iovec *, int, uint64_t *, uint64_t, int64_t)
+
+
 cdef extern from "er_watch.h" nogil:
     ctypedef struct er_watch_t:
         pass
@@ -313,6 +324,7 @@ cdef class Segment:
 
 # Signals and deaths are looked for at least this often during a wait.
 cdef int64_t SLICE_NS = 50_000_000
+cdef int64_t SEND_NS = 30_000_000_000  # for a peer to read what it is sent
 
 
 include "_watch.pxi"
@@ -561,3 +573,4 @@ include "_codec.pxi"
 include "_slots.pxi"
 include "_steppath.pxi"
 include "_steploop.pxi"
+include "_wire.pxi"

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from envring._version import __version__
+from envring.core import _core
 from envring.cpus import usable_cpus
 from envring.errors import (
     EnvringError,
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("envring.serve")
 
 _SEND_SECONDS = 30.0  # for a caller to read its answer
+_BOOKS_SECONDS = 0.5  # between two looks at what the short way has done
+_OTHER, _STARTED = 1, 2  # what HostPath.serve returns
 _MOST_ENVS = 1 << 16  # of one session
 
 
@@ -50,13 +53,15 @@ class Connection:
         self.busy_since: float | None = None
         self.number = 0
         self._entry: Entry | None = None
+        self._path: _core.HostPath | None = None
+        self._batches = 0  # of the short way that are booked
 
     def run(self) -> None:
         """Serves until the caller is gone, or the session is over."""
         link = self.link
         try:
             self._shake_hands()
-            while self._serve(link.receive()):
+            while self._serve_steps() and self._serve(link.receive()):
                 pass
         except HostRefused as error:
             self.host.sessions.counts["refused"] += 1
@@ -135,6 +140,8 @@ class Connection:
             elif kind == frames.ATTACH:
                 self._session().attach(codec.loads(frame.body))
                 self._answer(frames.ATTACHED, True)
+                if self.link.is_plain:
+                    self._path = self._session().short_path(self.link.fileno())
             elif kind == frames.OPEN:
                 self._open(codec.loads(frame.body))
             elif kind == frames.CLOSE:
@@ -149,16 +156,49 @@ class Connection:
             raise
         finally:
             self.busy_since = None
+            if self._entry is not None:
+                self._entry.since = time.monotonic()
         return True
 
+    def _serve_steps(self) -> bool:
+        """Answers steps on the short way until something else comes; True."""
+        path, entry, link = self._path, self._entry, self.link
+        if path is None or entry is None or entry.session is None or not link.is_between_frames:
+            return True
+        while True:
+            what = path.serve(_BOOKS_SECONDS)
+            self._count(path, entry)
+            if what == _OTHER:
+                link.unread(path.taken())
+                return True
+            if what == _STARTED:
+                self.number = path.number
+                self.busy_since = time.monotonic()
+                self._answer_batch(entry, path.number, Session.finish_step)
+                self.busy_since = None
+
+    def _count(self, path: _core.HostPath, entry: Entry) -> None:
+        """Books the steps that the short way has made."""
+        batches, self._batches = path.batches - self._batches, path.batches
+        if batches and entry.session is not None:
+            entry.session.steps += batches * entry.num_envs
+            entry.stepped, entry.since = True, time.monotonic()
+            self.host.latency.add_all(*path.take_latencies())
+
     def _batch(self, run: Callable[..., tuple[int, list[Any]]], frame: Frame) -> None:
-        session, entry = self._session(), self._entry
+        self._session()
+        entry = self._entry
         assert entry is not None
         entry.stepped = entry.stepped or run is Session.step
+        self._answer_batch(entry, frame.head.number, run, frame.body)
+
+    def _answer_batch(
+        self, entry: Entry, number: int, run: Callable[..., tuple[int, list[Any]]], *body_in: bytes
+    ) -> None:
         began = time.monotonic()
         entry.busy = True
         try:
-            flags, body = run(session, frame.body, self._check)
+            flags, body = run(entry.session, *body_in, self._check)
         finally:
             entry.since = now = time.monotonic()
             entry.busy = False
@@ -167,7 +207,7 @@ class Connection:
             frames.RESULT,
             body,
             flags=flags,
-            number=frame.head.number,
+            number=number,
             deadline=now + _SEND_SECONDS,
         )
 

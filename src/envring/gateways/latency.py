@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 
 BOUNDS = (1e-4, 2.5e-4, 1e-3, 2.5e-3, 1e-2, 2.5e-2, 0.1, 0.25, 1.0, 2.5, 10.0)  # seconds
 
@@ -15,6 +16,12 @@ class Latency:
         """Begins empty."""
         self.counts = [0] * (len(BOUNDS) + 1)
         self.total = 0.0
+
+    def add_all(self, seconds: float, counts: Sequence[int]) -> None:
+        """Counts several, by bucket."""
+        self.total += seconds
+        for bucket, count in enumerate(counts):
+            self.counts[bucket] += count
 
     def add(self, seconds: float) -> None:
         """Counts one answer."""

@@ -17,7 +17,9 @@ from envring._foreign.envring_worker.data import actions as codes
 from envring._foreign.envring_worker.data.infos import ODD
 from envring.batch import messages
 from envring.batch.templates import TemplateBook, rebuild
+from envring.core import _core
 from envring.errors import WireError
+from envring.gateways.latency import BOUNDS
 from envring.gateways.plans import check_plans, spec_of
 from envring.gateways.requests import (
     check_count,
@@ -30,10 +32,11 @@ from envring.gateways.requests import (
 )
 from envring.gateways.runtimes import Runtime
 from envring.launchers.sources import EnvSource
-from envring.pool.mirror import ActionRows, Mirror
+from envring.pool.mirror import STEP_KINDS, ActionRows, Mirror
 from envring.pool.opening import open_pool
 from envring.pool.protocol import Pool
 from envring.pool.reply import Reply
+from envring.pool.worker_pool import WorkerPool
 from envring.transport import codec, frames
 from envring.transport.segment import MappedSegment, create
 
@@ -114,6 +117,8 @@ class Session:
         self._book = TemplateBook(self.num_envs, self.segment.info_area, self.segment.back_infos)
         self._known: dict[Any, int] = {}  # template ids by signature
         self._plans = plans
+        # dynamic observations, and actions that are messages, go the long way
+        self._plain = None not in obs.leaves and action is not None
         self._forget_templates()
 
     def _forget_templates(self) -> None:
@@ -153,6 +158,22 @@ class Session:
         if self._mirror is None:
             raise WireError("a batch came before the session was attached")
         return views
+
+    def short_path(self, fd: int) -> _core.HostPath | None:
+        """The short way through steps that come over a connection; see `finish_step`."""
+        pool, mirror = self.pool, self._mirror
+        if mirror is None or not isinstance(pool, WorkerPool) or pool.relayed or not self._plain:
+            return None
+        assert pool.port is not None
+        actions = self._actions.views(codes.SLAB)
+        ints = sum(view.nbytes for view in actions) == 8 * self.num_envs
+        rows = _core.FrameParts(mirror.arrays(0))
+        parts = _core.FrameParts(actions)
+        return _core.HostPath(pool.port, fd, STEP_KINDS, parts, rows, ints, BOUNDS)
+
+    def finish_step(self, still_there: Callable[[], None]) -> tuple[int, list[Any]]:
+        """Goes on with a step that was started on the short way; see `step`."""
+        return self._result(still_there, arrays=True)
 
     def message(self, body: bytes, still_there: Callable[[], None]) -> tuple[int, list[Any]]:
         """Runs a MESSAGE; returns flags and body of the result.

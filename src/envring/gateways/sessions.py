@@ -144,7 +144,7 @@ class Sessions:
     def built(self, entry: Entry, session: Session) -> None:
         """The envs of a session are there."""
         with self._lock:
-            entry.session = session
+            entry.session, entry.since = session, time.monotonic()
             self.counts["opened"] += 1
 
     def let_go(self, entry: Entry, link: Link) -> None:

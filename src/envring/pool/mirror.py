@@ -15,8 +15,10 @@ import numpy as np
 from envring._foreign.envring_worker.data import actions as codes
 from envring._foreign.envring_worker.data.obs import leaves
 from envring.errors import WireError
+from envring.transport import frames
 from envring.transport.segment import MappedSegment
 
+STEP_KINDS = (frames.STEP, frames.RESULT, frames.ARRAYS)  # what the short ways need to know
 _SLAB_MARK = 1  # of a row in the final slab
 _CELL_BYTES = {"f": 8, "i": 8, "b": 1}  # of info columns of Python's own types
 
@@ -51,6 +53,7 @@ class Mirror:
         self._segment = segment
         self._rows = rows
         self._count = rows.stop - rows.start
+        self._flags = 0  # of the result that was unpacked last
         self._slots: dict[int, list[memoryview]] = {}
         self._columns: dict[int, list[Any]] = {}  # arrays (envs, bytes), by template id
         self.template_ids = segment.template_ids[rows]
@@ -74,6 +77,23 @@ class Mirror:
             for at, nbytes in columns(entries)
         ]
 
+    def unpack(self, flags: int, data: memoryview) -> memoryview:
+        """Stores infos and final observations of a result; returns the bytes after them.
+
+        Raises:
+            WireError: they are malformed.
+        """
+        if flags & frames.INFOS:
+            data = self._unpack_infos(data)
+        elif self._flags & frames.INFOS:
+            self.template_ids[...] = 0
+        if flags & frames.FINALS:
+            data = self._unpack_finals(data)
+        elif self._flags & frames.FINALS:
+            self.final_marks[...] = 0
+        self._flags = flags
+        return data
+
     # -- infos ------------------------------------------------------------------------------
 
     def pack_infos(self, template_ids: Any) -> list[Any]:
@@ -84,7 +104,7 @@ class Mirror:
             found += [column[chosen].tobytes() for column in self._columns.get(own, ())]
         return found
 
-    def unpack_infos(self, data: memoryview) -> memoryview:
+    def _unpack_infos(self, data: memoryview) -> memoryview:
         """Stores what `pack_infos` made; returns the bytes after it.
 
         Raises:
@@ -106,7 +126,7 @@ class Mirror:
         chosen = self.final_marks == _SLAB_MARK
         return [self.final_marks.tobytes(), *(array[chosen].tobytes() for array in self._finals)]
 
-    def unpack_finals(self, data: memoryview) -> memoryview:
+    def _unpack_finals(self, data: memoryview) -> memoryview:
         """Stores what `pack_finals` made; returns the bytes after it.
 
         Raises:

@@ -77,7 +77,7 @@ class Pool(Protocol):
         actions: _core.ActionSlab | None,
         ints: _core.IntSlab | None,
         leases: bool,
-    ) -> _core.StepPath | None:
+    ) -> _core.StepPath | _core.RemotePath | None:
         """The short way through a step, or None if this pool has none."""
 
     def start_step(self, slot: int, action: int) -> None:

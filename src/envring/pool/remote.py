@@ -14,6 +14,7 @@ from dataclasses import asdict
 from typing import Any
 
 from envring._foreign.envring_worker.data import actions as codes
+from envring.core import _core
 from envring.errors import (
     CodecError,
     EnvringError,
@@ -24,11 +25,11 @@ from envring.errors import (
     format_env_ids,
 )
 from envring.launchers.sources import EnvSource
+from envring.pool.conversation import Conversation
 from envring.pool.dialling import Dialled
 from envring.pool.ending import CLOSE_SECONDS
-from envring.pool.mirror import ActionRows, Mirror
+from envring.pool.mirror import STEP_KINDS, ActionRows, Mirror
 from envring.pool.remote_data import check_description, numbered
-from envring.pool.remote_errors import rebuild
 from envring.pool.reply import Reply, check_part
 from envring.transport import codec, frames
 from envring.transport.frames import Frame, Head, Link, LinkClosed
@@ -76,18 +77,16 @@ class RemotePool:
         self.any_info = False
         self.is_new = True
         self._env_ids = env_ids
-        self._heartbeat = dialled.heartbeat
-        self._most: int = dialled.welcome["max_frame"]
+        self._host = Conversation(dialled, env_ids, self._place)
         self._number = 0  # of the batch under way, or of the last one
-        self._waited = True  # whether its answer is here
-        self._slot = -1  # that its rows go to, -1 if it has none
-        self._sent = 0.0
+        self._waited, self._slot = True, -1  # whether its answer is here; where its rows go
         self._result: Frame | None = None
         self._actions: bytes | None = None  # that a message brought
         self._mirror: Mirror | None = None
+        self._path: _core.RemotePath | None = None
         self._dead: EnvringError | None = None
-        self._had_infos = self._had_finals = False
         self._link: Link | None = dialled.link
+        self._who = format_env_ids(env_ids)
         try:
             self._open(sources, workers)
         except BaseException:
@@ -95,10 +94,6 @@ class RemotePool:
             raise
 
     # -- opening ----------------------------------------------------------------------------
-
-    @property
-    def _who(self) -> str:
-        return format_env_ids(self._env_ids)
 
     def _open(self, sources: Sequence[EnvSource], workers: int | None) -> None:
         timeout = self.options.start_timeout
@@ -112,7 +107,7 @@ class RemotePool:
             "workers": workers,
             "limits": asdict(self.options.limits),
             "start_timeout": timeout,
-            "heartbeat": self._heartbeat,
+            "heartbeat": self._host.heartbeat,
         }
         self._send(frames.OPEN, [codec.dumps(asked)])
 
@@ -152,24 +147,65 @@ class RemotePool:
 
     def _answer(self, kind: int) -> Any:
         """What the host says to a request that is not a batch."""
-        while True:
-            frame = self._receive(self._deadline)
-            if frame is None:
-                raise self._end(
-                    WorkerTimeout(
-                        f"{self._who} on {self.address} were not ready within "
-                        f"{self.options.start_timeout:g} seconds. Raise start_timeout, or see what "
-                        "the constructors of these envs wait for.",
-                        self._env_ids,
-                    )
+        try:
+            return self._host.answer(kind, self._deadline)
+        except EnvringError as error:
+            raise self._end(error) from error.__cause__
+        except TimeoutError:
+            raise self._end(
+                WorkerTimeout(
+                    f"{self._who} on {self.address} were not ready within "
+                    f"{self.options.start_timeout:g} seconds. Raise start_timeout, or see what the "
+                    "constructors of these envs wait for.",
+                    self._env_ids,
                 )
-            if frame.head.kind == kind:
-                return codec.loads(frame.body)
-            if frame.head.kind != frames.ALIVE:
-                raise self._end(WireError(f"{self.address} answered by something else"))
+            ) from None
 
-    def short_path(self, *_: Any) -> None:
-        """None: rows come over a socket."""
+    def short_path(
+        self,
+        slots: _core.SlotPool,
+        reader: _core.BatchReader,
+        actions: _core.ActionSlab | None,
+        ints: _core.IntSlab | None,
+        leases: bool,
+    ) -> _core.RemotePath | None:
+        """The short way through a step; none with TLS, or where actions are messages."""
+        mirror, link = self._mirror, self._link
+        assert mirror is not None
+        assert link is not None
+        if not link.is_plain or (actions is None and ints is None):
+            return None
+        views = self._action_rows.views(codes.SLAB)
+        if sum(view.nbytes for view in views) != 8 * self.num_envs:
+            ints = None
+        self._path = _core.RemotePath(
+            link.fileno(),
+            STEP_KINDS,
+            _core.FrameParts(views),
+            mirror.arrays,
+            slots,
+            reader,
+            actions,
+            ints,
+            leases,
+        )
+        self._path.number = self._number
+        return self._path
+
+    def _leave_path(self) -> None:
+        """Goes on with a step that was started on the short way."""
+        path, link = self._path, self._link
+        if path is None:
+            return
+        self._number = path.number
+        if path.pending:
+            assert link is not None
+            self._slot, self._waited, self._result = path.slot, False, None
+            self._host.sent = path.sent_ns * 1e-9
+            link.unread(path.taken())
+        elif path.complete:
+            path.taken()
+            self._result = None
 
     # -- batches ----------------------------------------------------------------------------
 
@@ -194,7 +230,10 @@ class RemotePool:
         self._begin(frames.MESSAGE, [data], slot)
 
     def _begin(self, kind: int, body: Sequence[Any], slot: int) -> None:
+        self._leave_path()
         self._number += 1
+        if self._path is not None:
+            self._path.number = self._number
         self._slot, self._waited, self._result = slot, False, None
         self._send(kind, body, self._number)
 
@@ -249,6 +288,7 @@ class RemotePool:
             WorkerTimeout: workers there took longer than they may.
         """
         self.raise_if_dead()
+        self._leave_path()
         while not self._waited:
             frame = self._receive(deadline)
             if frame is None:
@@ -256,7 +296,7 @@ class RemotePool:
             if frame.head.kind == frames.RESULT and frame.head.number == self._number:
                 self._result, self._waited = frame, True
             elif frame.head.kind != frames.ALIVE:
-                raise self._end(WireError(f"{self.address} sent what was not asked for"))
+                raise self._end(self._host.unexpected())
         return True
 
     def drain(self) -> None:
@@ -264,11 +304,12 @@ class RemotePool:
 
     def collect(self) -> Reply | None:
         """What the complete batch has beyond arrays, or None."""
+        self._leave_path()
         mirror, result = self._mirror, self._result
         assert mirror is not None
         self._result = None
-        if result is None:
-            return None
+        if result is None:  # a step on the short way
+            return self._unpack(mirror, frames.ARRAYS, memoryview(b""))
         flags, data = result.head.flags, memoryview(result.body)
         try:
             return self._unpack(mirror, flags, data)
@@ -282,15 +323,7 @@ class RemotePool:
 
     def _unpack(self, mirror: Mirror, flags: int, data: memoryview) -> Reply | None:
         self.any_info = bool(flags & frames.INFOS)
-        if self.any_info:
-            data = mirror.unpack_infos(data)
-        elif self._had_infos:
-            mirror.template_ids[...] = 0
-        if flags & frames.FINALS:
-            data = mirror.unpack_finals(data)
-        elif self._had_finals:
-            mirror.final_marks[...] = 0
-        self._had_infos, self._had_finals = self.any_info, bool(flags & frames.FINALS)
+        data = mirror.unpack(flags, data)
         if not flags & frames.REPLY:
             if data:
                 raise WireError(f"{len(data)} bytes are left over")
@@ -303,61 +336,34 @@ class RemotePool:
     # -- the connection ---------------------------------------------------------------------
 
     def _send(self, kind: int, body: Sequence[Any], number: int = 0) -> None:
-        link = self._link
-        assert link is not None
-        if sum(len(part) for part in body) > self._most:
-            raise UnsendableError(
-                f"A message to {self.address} is longer than the {self._most} bytes it takes. "
-                "Nothing was sent."
-            )
-        self._sent = now = time.monotonic()
         try:
-            link.send(kind, body, number=number, deadline=now + self._heartbeat)
-        except LinkClosed as error:
-            raise self._lost(error) from None
+            self._host.send(kind, body, number)
+        except HostLost as error:
+            raise self._end(error) from None
 
     def _receive(self, deadline: float | None) -> Frame | None:
         """The next frame, None when time was up; raises what the host reports."""
-        link = self._link
-        assert link is not None
-        while True:
-            silent = max(link.heard, self._sent) + self._heartbeat
-            until = silent if deadline is None else min(silent, deadline)
-            try:
-                frame = link.receive(until, self._place)
-            except TimeoutError:
-                now = time.monotonic()
-                if now >= max(link.heard, self._sent) + self._heartbeat:
-                    why = f"it was silent for {self._heartbeat:g} seconds"
-                    raise self._lost(why) from None
-                if deadline is not None and now >= deadline:
-                    return None
-                continue
-            except LinkClosed as error:
-                raise self._lost(error) from None
-            except WireError as error:
-                raise self._end(error) from None
-            if frame.head.kind != frames.ERROR:
-                return frame
-            raise self._end(rebuild(frame.body, self._env_ids, str(self.address)))
+        try:
+            return self._host.receive(deadline)
+        except EnvringError as error:
+            raise self._end(error) from error.__cause__
 
     def _place(self, head: Head) -> Sequence[Any]:
         """Where the rows of a batch go."""
         if head.kind != frames.RESULT or not head.flags & frames.ARRAYS:
             return ()
         if head.number != self._number or self._slot < 0 or self._mirror is None or self._waited:
-            raise WireError(f"{self.address} sent a batch that was not asked for")
+            raise self._host.unexpected()
         return self._mirror.arrays(self._slot)
 
     # -- the end ----------------------------------------------------------------------------
-
-    def _lost(self, why: object) -> EnvringError:
-        return self._end(HostLost(tuple(self._env_ids), str(self.address), str(why)))
 
     def _end(self, error: EnvringError) -> EnvringError:
         """Makes every later call raise the error."""
         if self._dead is None:
             self._dead = error
+        if self._path is not None:
+            self._path.block()
         if self._link is not None:
             self._link.close()
         return error

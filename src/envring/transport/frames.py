@@ -117,6 +117,26 @@ class Link:
         self._body = bytearray()
         self.closed = False
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether what is sent is what travels: not so with TLS."""
+        return self._tls is None
+
+    @property
+    def is_between_frames(self) -> bool:
+        """Whether nothing of a frame was received and not yet handed out."""
+        return self._head is None and self._at == self._end
+
+    def unread(self, data: bytes) -> None:
+        """Takes bytes back that somebody else has read from the socket, between two frames."""
+        assert self.is_between_frames
+        if len(data) > len(self._buffer):
+            self._buffer = bytearray(len(data))
+            self._window = memoryview(self._buffer)
+        self._window[: len(data)] = data
+        self._at, self._end = 0, len(data)
+        self.heard = time.monotonic()
+
     def fileno(self) -> int:
         """The socket's descriptor."""
         return self._fd

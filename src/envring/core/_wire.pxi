@@ -1,0 +1,310 @@
+# SPDX-License-Identifier: MIT
+# Batches over our wire, where nothing is out of the ordinary. Part of _core.pyx.
+#
+# transport/frames.py is the reference for the bytes; docs/wire.md describes them.
+
+DEF HEAD = 24  # bytes of a frame's head
+DEF PREFIX = 28  # of the head of a STEP and its code
+
+
+cdef class FrameParts:
+    """Buffers that are the body of a frame, with room for its head before them.
+
+    Args:
+        buffers: contiguous writable buffers of bytes.
+    """
+
+    cdef iovec *parts
+    cdef iovec *sent  # a copy, which sending uses up
+    cdef int count
+    cdef uint64_t body
+    cdef unsigned char prefix[PREFIX]
+    cdef Py_buffer *held
+    cdef int num_held
+
+    def __cinit__(self, buffers):
+        cdef int i
+        self.count = len(buffers) + 1
+        self.parts = <iovec *>calloc(self.count, sizeof(iovec))
+        self.sent = <iovec *>calloc(self.count, sizeof(iovec))
+        self.held = <Py_buffer *>calloc(self.count, sizeof(Py_buffer))
+        if not (self.parts and self.sent and self.held):
+            raise MemoryError()
+        self.parts[0].iov_base = &self.prefix[0]
+        for i, buffer in enumerate(buffers, 1):
+            PyObject_GetBuffer(buffer, &self.held[self.num_held], PyBUF_WRITABLE)
+            self.parts[i].iov_base = self.held[self.num_held].buf
+            self.parts[i].iov_len = self.held[self.num_held].len
+            self.body += self.parts[i].iov_len
+            self.num_held += 1
+
+    def __dealloc__(self):
+        for i in range(self.num_held):
+            PyBuffer_Release(&self.held[i])
+        free(self.held)
+        free(self.parts)
+        free(self.sent)
+
+    cdef void begin(self, uint32_t prefix, uint32_t kind, uint32_t flags, uint64_t number):
+        """Writes the head of a frame whose body begins with `prefix - HEAD` bytes of its own."""
+        cdef uint64_t *words = <uint64_t *>&self.prefix[0]
+        words[0] = self.body + prefix - HEAD
+        words[1] = kind | flags << 8
+        words[2] = number
+        self.parts[0].iov_len = prefix
+
+    cdef void set_code(self, uint32_t code):
+        memcpy(&self.prefix[HEAD], &code, 4)
+
+    cdef int send(self, int fd, int64_t deadline) nogil:
+        memcpy(self.sent, self.parts, self.count * sizeof(iovec))
+        return er_link_send(fd, self.sent, self.count, deadline)
+
+    cdef bytes gathered(self, uint64_t count):
+        """The first bytes, head included, as they came."""
+        cdef bytes out = PyBytes_FromStringAndSize(NULL, count)
+        cdef char *to = PyBytes_AS_STRING(out)
+        cdef uint64_t size
+        for i in range(self.count):
+            size = min(self.parts[i].iov_len, count)
+            memcpy(to, self.parts[i].iov_base, size)
+            to += size
+            count -= size
+        return out
+
+
+cdef class RemotePath:
+    """The short way through a step whose envs are on a host; as StepPath.
+
+    Args:
+        fd: the connection, which does not block.
+        kinds: numbers of STEP and RESULT frames, and the flag of a RESULT that has only arrays.
+        actions: the rows of the action slab that the host needs.
+        rows: returns the buffers that a slot's rows are received into.
+        slots, reader, slab, leases: as in StepPath.
+        ints: the same; None also where such a list has not as many bytes as the actions.
+    """
+
+    cdef int fd
+    cdef uint32_t step, result, arrays
+    cdef FrameParts actions, receiving
+    cdef dict row_parts
+    cdef object rows
+    cdef SlotPool slots
+    cdef BatchReader reader
+    cdef ActionSlab slab
+    cdef IntSlab ints
+    cdef bint leases, blocked
+    cdef uint64_t got
+    cdef readonly bint pending, complete
+    cdef readonly uint32_t slot
+    cdef readonly int64_t sent_ns
+    cdef public uint64_t number
+
+    def __init__(self, int fd, kinds, FrameParts actions not None, rows, SlotPool slots not None,
+                 BatchReader reader not None, ActionSlab slab, IntSlab ints, bint leases):
+        self.fd = fd
+        self.step, self.result, self.arrays = kinds
+        self.actions = actions
+        self.rows = rows
+        self.row_parts = {}
+        self.slots = slots
+        self.reader = reader
+        self.slab = slab
+        self.ints = ints
+        self.leases = leases
+
+    def block(self):
+        """Has `start` refer to the long way from now on."""
+        self.blocked = True
+
+    def start(self, actions):
+        """Starts a step and returns its slot, or -1 for the long way."""
+        cdef uint32_t code = ER_ACTIONS_SLAB
+        cdef int r
+        if self.blocked or self.pending or self.complete:
+            return -1
+        if type(actions) is list and self.ints is not None and self.ints.put(actions):
+            code = ER_ACTIONS_INTS
+        elif self.slab is None or not self.slab.put(actions):
+            return -1
+        self.slot = self.slots.take() if self.leases else 0
+        self.receiving = self.row_parts.get(self.slot)
+        if self.receiving is None:
+            self.receiving = self.row_parts[self.slot] = FrameParts(self.rows(self.slot))
+        self.number += 1
+        self.got = 0
+        self.actions.begin(PREFIX, self.step, 0, self.number)
+        self.actions.set_code(code)
+        self.pending = True
+        self.sent_ns = er_park_now()
+        with nogil:
+            r = self.actions.send(self.fd, self.sent_ns + SEND_NS)
+        if r < 0:  # the long way says why
+            self.pending = False
+            self.blocked = True
+            self.slots.give_back(self.slot)
+            return -1
+        return self.slot
+
+    def wait(self):
+        """Waits for the answer, at most some 50 ms: 0 when it is there, 2 for the long way."""
+        cdef FrameParts rows = self.receiving
+        cdef uint64_t *head = <uint64_t *>&rows.prefix[0]
+        cdef int64_t until = er_park_now() + SLICE_NS
+        cdef uint64_t enough = HEAD
+        cdef int r
+        if not self.pending:
+            return 0 if self.complete else 2
+        rows.parts[0].iov_len = HEAD
+        while True:
+            with nogil:
+                r = er_link_receive(self.fd, rows.parts, rows.count, &self.got, enough, until)
+            if r == -EINTR:
+                PyErr_CheckSignals()
+                return 2
+            if r < 0:
+                return 2  # the long way finds out what it is
+            if enough > HEAD or self.got == HEAD + rows.body:
+                break
+            if (head[0] != rows.body or head[1] != (self.result | self.arrays << 8)
+                    or head[2] != self.number):
+                return 2
+            enough = HEAD + rows.body
+        if (head[0] != rows.body or head[1] != (self.result | self.arrays << 8)
+                or head[2] != self.number):
+            return 2
+        self.pending = False
+        self.complete = True
+        return 0
+
+    def taken(self):
+        """Bytes that came and belong to the long way, which goes on with them."""
+        found = self.receiving.gathered(self.got) if self.pending else b""
+        self.pending = self.complete = False
+        return found
+
+    def take(self, uint32_t slot):
+        """(rewards, terminations, truncations) of a complete batch, or None for the long way."""
+        if not self.complete:
+            return None
+        self.complete = False
+        return self.reader.outcomes(slot)
+
+
+cdef class HostPath:
+    """The short way of a host through its callers' steps.
+
+    Args:
+        port: the port of the session's workers.
+        fd: the connection, which does not block.
+        kinds: as in RemotePath.
+        actions: the action slab's rows.
+        rows: the rows of slot 0.
+        ints: whether lists of ints have as many bytes as batches of the space's dtype.
+        bounds: of the histogram of latencies, seconds.
+
+    Attributes:
+        batches: steps so far.
+        number: of the step that was read last.
+    """
+
+    cdef CallerPort port
+    cdef int fd
+    cdef uint32_t step, result, arrays
+    cdef FrameParts actions, rows
+    cdef bint ints
+    cdef uint64_t got
+    cdef int64_t *bounds
+    cdef uint64_t *counts
+    cdef int buckets
+    cdef int64_t spent_ns
+    cdef readonly uint64_t batches, number
+
+    def __cinit__(self, CallerPort port not None, int fd, kinds, FrameParts actions not None,
+                  FrameParts rows not None, bint ints, bounds):
+        self.port = port
+        self.fd = fd
+        self.step, self.result, self.arrays = kinds
+        self.actions = actions
+        self.rows = rows
+        self.ints = ints
+        self.buckets = len(bounds)
+        self.bounds = <int64_t *>calloc(self.buckets + 1, sizeof(int64_t))
+        self.counts = <uint64_t *>calloc(self.buckets + 1, sizeof(uint64_t))
+        if not (self.bounds and self.counts):
+            raise MemoryError()
+        for i, bound in enumerate(bounds):
+            self.bounds[i] = <int64_t>(bound * 1e9)
+
+    def __dealloc__(self):
+        free(self.bounds)
+        free(self.counts)
+
+    def serve(self, double seconds):
+        """Answers steps for some seconds.
+
+        Returns 0 when the time was up, 1 if something else than a step has come or the connection
+        ended (see `taken`), 2 if a step was started that is not complete or has more than arrays.
+        """
+        cdef int64_t end = er_park_now() + <int64_t>(seconds * 1e9)
+        cdef int64_t began
+        cdef uint64_t *head = <uint64_t *>&self.actions.prefix[0]
+        cdef uint32_t code
+        cdef uint64_t whole = PREFIX + self.actions.body
+        cdef int r, b
+        self.actions.parts[0].iov_len = PREFIX
+        while True:
+            with nogil:
+                r = er_link_receive(self.fd, self.actions.parts, self.actions.count, &self.got,
+                                    HEAD, end)
+                if r == 0 and head[0] == whole - HEAD and head[1] == self.step:
+                    r = er_link_receive(self.fd, self.actions.parts, self.actions.count,
+                                        &self.got, whole, end)
+                elif r == 0:
+                    r = 1
+            if r == -ETIMEDOUT:
+                return 0
+            if r == -EINTR:
+                PyErr_CheckSignals()
+                continue
+            memcpy(&code, &self.actions.prefix[HEAD], 4)
+            if r or (code != ER_ACTIONS_SLAB and not (self.ints and code == ER_ACTIONS_INTS)):
+                return 1
+            self.got = 0
+            self.number = head[2]
+            self.batches += 1
+            began = er_park_now()
+            self.port.uncollected = True
+            self.port.start_step(0, code)
+            if self.port.wait(began + SLICE_NS) != 0 or self.port.attention():
+                return 2
+            self.port.uncollected = False
+            self.spent_ns += er_park_now() - began
+            b = 0
+            while b < self.buckets and er_park_now() - began > self.bounds[b]:
+                b += 1
+            self.counts[b] += 1
+            self.rows.begin(HEAD, self.result, self.arrays, self.number)
+            with nogil:
+                r = self.rows.send(self.fd, er_park_now() + SEND_NS)
+            if r < 0:
+                return 1
+            if began > end:
+                return 0
+
+    def taken(self):
+        """Bytes that came and belong to the long way, which goes on with them."""
+        cdef uint64_t got = self.got
+        self.got = 0
+        self.actions.parts[0].iov_len = PREFIX
+        return self.actions.gathered(got)
+
+    def take_latencies(self):
+        """(seconds, counts by bucket) since the last call."""
+        found = [self.counts[b] for b in range(self.buckets + 1)]
+        seconds = self.spent_ns * 1e-9
+        self.spent_ns = 0
+        for b in range(self.buckets + 1):
+            self.counts[b] = 0
+        return seconds, found

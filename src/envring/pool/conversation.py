@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: MIT
+"""Requests to a host and its answers, in time or with the reason why not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from envring.errors import EnvringError, HostLost, UnsendableError, WireError
+from envring.pool.dialling import Dialled
+from envring.pool.remote_errors import rebuild
+from envring.transport import codec, frames
+from envring.transport.frames import Frame, Head, LinkClosed
+
+
+class Conversation:
+    """What is said over one connection. What it raises is the end of it, but for UnsendableError.
+
+    Attributes:
+        link: the connection.
+        sent: time.monotonic() of the last request.
+        heartbeat: seconds of silence after which the host is given up.
+    """
+
+    def __init__(
+        self, dialled: Dialled, env_ids: range, place: Callable[[Head], Sequence[Any]]
+    ) -> None:
+        """Takes the connection over; `place` says where the rows of a batch go."""
+        self.link = dialled.link
+        self.heartbeat = dialled.heartbeat
+        self.sent = 0.0
+        self._most: int = dialled.welcome["max_frame"]
+        self._host = str(dialled.address)
+        self._env_ids = env_ids
+        self._place = place
+
+    def send(self, kind: int, body: Sequence[Any], number: int = 0) -> None:
+        """Sends a request.
+
+        Raises:
+            UnsendableError: it is too long; nothing was sent.
+            HostLost: the host is gone, or does not read.
+        """
+        if sum(len(part) for part in body) > self._most:
+            raise UnsendableError(
+                f"A message to {self._host} is longer than the {self._most} bytes it takes. "
+                "Nothing was sent."
+            )
+        self.sent = now = time.monotonic()
+        try:
+            self.link.send(kind, body, number=number, deadline=now + self.heartbeat)
+        except LinkClosed as error:
+            raise self._lost(error) from None
+
+    def receive(self, deadline: float | None) -> Frame | None:
+        """The next frame, or None when time was up.
+
+        Raises:
+            HostLost: the host is gone, or silent.
+            WireError: what it sent is not a frame.
+            EnvringError: what the host reports.
+        """
+        while True:
+            silent = max(self.link.heard, self.sent) + self.heartbeat
+            until = silent if deadline is None else min(silent, deadline)
+            try:
+                frame = self.link.receive(until, self._place)
+            except TimeoutError:
+                now = time.monotonic()
+                if now >= max(self.link.heard, self.sent) + self.heartbeat:
+                    why = f"it was silent for {self.heartbeat:g} seconds"
+                    raise self._lost(why) from None
+                if deadline is not None and now >= deadline:
+                    return None
+                continue
+            except LinkClosed as error:
+                raise self._lost(error) from None
+            if frame.head.kind != frames.ERROR:
+                return frame
+            raise rebuild(frame.body, self._env_ids, self._host)
+
+    def answer(self, kind: int, deadline: float | None) -> Any:
+        """What the host says, by a frame of that kind, to a request that is not a batch.
+
+        Raises:
+            TimeoutError: time was up.
+            EnvringError: as `receive`; or the host said something else.
+        """
+        while True:
+            frame = self.receive(deadline)
+            if frame is None:
+                raise TimeoutError
+            if frame.head.kind == kind:
+                return codec.loads(frame.body)
+            if frame.head.kind != frames.ALIVE:
+                raise self.unexpected()
+
+    def _lost(self, why: object) -> EnvringError:
+        return HostLost(tuple(self._env_ids), self._host, str(why))
+
+    def unexpected(self) -> WireError:
+        """The error for a frame that was not asked for."""
+        return WireError(f"{self._host} sent what was not asked for")
