@@ -17,7 +17,7 @@ from typing import NamedTuple
 MARK = "ENVRING_TEST_PROCESS"
 SHM = "/dev/shm"
 OUR_FDS = re.compile(r"/memfd:|socket:|pipe:|pidfd:|anon_inode:\[pidfd\]")
-OUR_MAPPINGS = re.compile(r"/memfd:\S+")
+OUR_MAPPINGS = re.compile(rb"/memfd:\S+")
 
 
 def _standing_processes() -> set[int]:
@@ -44,26 +44,26 @@ class _Process(NamedTuple):
     text: str
 
 
-def _all_processes() -> dict[int, _Process]:
-    table = {}
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
-        try:
-            fd = os.open(f"/proc/{name}/stat", os.O_RDONLY | os.O_CLOEXEC)
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it ended meanwhile
-        try:
-            text = os.read(fd, 4096).decode("utf-8", "replace")
-        except ProcessLookupError:
-            continue
-        finally:
-            os.close(fd)
-        end = text.rindex(")") + 1
-        fields = text[end + 1 :].split(maxsplit=20)
-        described = f"process {name} {text[text.index('(') : end]} state {fields[0]}"
-        table[int(name)] = _Process(int(fields[1]), int(fields[3]), int(fields[19]), described)
-    return table
+def _pids() -> set[int]:
+    return {int(name) for name in os.listdir("/proc") if name.isdigit()}
+
+
+def _process(pid: int) -> _Process | None:
+    """What the kernel tells of a process; None: it has ended meanwhile."""
+    try:
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    try:
+        text = os.read(fd, 4096).decode("utf-8", "replace")
+    except ProcessLookupError:
+        return None
+    finally:
+        os.close(fd)
+    end = text.rindex(")") + 1
+    fields = text[end + 1 :].split(maxsplit=20)
+    described = f"process {pid} {text[text.index('(') : end]} state {fields[0]}"
+    return _Process(int(fields[1]), int(fields[3]), int(fields[19]), described)
 
 
 def _is_marked(pid: int) -> bool:
@@ -75,31 +75,41 @@ def _is_marked(pid: int) -> bool:
         return False  # it ended meanwhile, or is another user's
 
 
-def _ours(table: dict[int, _Process]) -> set[int]:
-    """Living and unreaped processes below this one, and orphans that descend from it.
+def _ours(pids: set[int]) -> dict[int, str]:
+    """Those of `pids` that are below this process, or orphans that descend from it, with words.
 
-    An orphan is known by its session or, in a session of its own, by its environment.
+    They live or are not reaped yet. An orphan is known by its session or, in a session of its
+    own, by its environment.
     """
-    own, session = os.getpid(), os.getsid(0)
-    mates = {pid for pid, process in table.items() if process.session == session}
-    # in a container the process that adopts orphans may itself be of this session
-    found = {pid for pid in mates if pid != session and table[pid].parent not in mates - {1}}
-    layer = {own}
-    while layer:
-        layer = {pid for pid, process in table.items() if process.parent in layer} - found
-        found |= layer
-    later = {pid for pid, process in table.items() if process.begun >= table[own].begun} - found
-    layer = {pid for pid in later if pid != own and _is_marked(pid)}
-    while layer:
-        found |= layer
-        layer = {pid for pid, process in table.items() if process.parent in layer} - found
-    return found - {own}
+    own = os.getpid()
+    session, begun = os.getsid(0), _process(own).begun
+    table: dict[int, _Process | None] = {}
+    known: dict[int, bool] = {own: False, 0: False}
 
+    def look(pid: int) -> _Process | None:
+        if pid not in table:
+            table[pid] = _process(pid)
+        return table[pid]
 
-def _processes() -> dict[int, str]:
-    """Ours; multiprocessing's own servants are not counted, what they have started is."""
-    table = _all_processes()
-    return {pid: table[pid].text for pid in _ours(table) - _standing_processes()}
+    def descends(pid: int) -> bool:
+        if pid not in known:
+            process = look(pid)
+            known[pid] = process is not None and (
+                process.parent == own
+                or descends(process.parent)
+                or (process.begun >= begun and _is_marked(pid))
+            )
+        return known[pid]
+
+    def is_orphan(pid: int) -> bool:
+        process = look(pid)
+        if process is None or process.session != session or pid in (session, own):
+            return False
+        # in a container the process that adopts orphans may itself be of this session
+        parent = look(process.parent)
+        return process.parent == 1 or parent is None or parent.session != session
+
+    return {pid: table[pid].text for pid in pids if descends(pid) or is_orphan(pid)}
 
 
 def _fds() -> Counter[str]:
@@ -115,8 +125,8 @@ def _fds() -> Counter[str]:
 
 
 def _mappings() -> Counter[str]:
-    with open("/proc/self/maps", encoding="utf-8") as file:
-        return Counter(match.group() for line in file if (match := OUR_MAPPINGS.search(line)))
+    with open("/proc/self/maps", "rb") as file:
+        return Counter(name.decode() for name in OUR_MAPPINGS.findall(file.read()))
 
 
 def _files(pid: int) -> set[str]:
@@ -140,18 +150,18 @@ def _names() -> set[str]:
         return set()
     if not found:
         return found
-    table = _all_processes()
-    ours = _ours(table) | {os.getpid()}
-    used = {pid: _files(pid) & found for pid in table}
+    pids = _pids()
+    ours = set(_ours(pids)) | {os.getpid()}
+    used = {pid: _files(pid) & found for pid in pids}
     theirs = set().union(*(paths for pid, paths in used.items() if pid not in ours))
     return found - theirs | set().union(*(used[pid] for pid in ours if pid in used))
 
 
 @dataclass(frozen=True)
 class Books:
-    """A count of everything that has to be given back."""
+    """A count of everything that has to be given back, and of all processes there are."""
 
-    processes: dict[int, str]
+    pids: set[int]
     fds: Counter[str]
     mappings: Counter[str]
     names: set[str]
@@ -160,11 +170,12 @@ class Books:
     @classmethod
     def now(cls) -> Books:
         """Counts."""
-        return cls(_processes(), _fds(), _mappings(), _names(), set(threading.enumerate()))
+        return cls(_pids(), _fds(), _mappings(), _names(), set(threading.enumerate()))
 
     def _compare(self) -> list[str]:
         now = Books.now()
-        left = [text for pid, text in now.processes.items() if pid not in self.processes]
+        # multiprocessing's own servants are not counted, what they have started is
+        left = list(_ours(now.pids - self.pids - _standing_processes()).values())
         left += [f"{n} x descriptor of {name}" for name, n in (now.fds - self.fds).items()]
         left += [f"{n} x mapping of {name}" for name, n in (now.mappings - self.mappings).items()]
         left += sorted(now.names - self.names)
