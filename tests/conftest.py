@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What every test gets: a quiet display, repeatable hypothesis, and balanced books at the end."""
 
+import gc
 import os
 import signal
 
@@ -9,6 +10,9 @@ os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# before numpy is imported: BLAS threads sleep at once instead of spinning for 2**26 cycles first,
+# in each of the thousands of processes that are started or forked
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
 
 import hypothesis
 import pytest
@@ -28,6 +32,13 @@ hypothesis.settings.register_profile("search", deadline=None, print_blob=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish():
+    """Spares the collector, here and in forks, what lives until the end: items and modules."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)
