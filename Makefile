@@ -23,6 +23,9 @@ help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@printf '\n  %s\n' 'PYTHON=python3.12 picks the interpreter of .venv, ARGS="..." is passed on by run, test and bench*.'
 
+# hundreds of processes import the package in its tests: each would compile it anew
+unexport PYTHONDONTWRITEBYTECODE
+
 # -- environment ---------------------------------------------------------------------------------
 
 $(VENV)/.made:
