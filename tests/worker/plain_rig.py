@@ -237,9 +237,16 @@ def stored(envs, slot, templates):
         rows.append((row, outcome, template_id, infos, mark, final if mark == 1 else None))
     reply = envs.take_reply() or {}
     failures = [failure[:2] + failure[3:4] for failure in reply.pop("failures", [])]
-    rest = dict((name, repr(sorted_items(value))) for name, value in reply.items())
-    return rows, failures, rest, envs.pending.tolist(), [repr(obs) for obs in envs.last_obs]
+    return rows, failures, bits(reply), envs.pending.tolist(), bits(envs.last_obs)
 
 
-def sorted_items(value):
-    return sorted(value.items(), key=repr) if isinstance(value, dict) else value
+def bits(value):
+    """All that tells a value from others, for a comparison: numpy takes long to write arrays."""
+    if isinstance(value, dict):
+        items = [(repr(key), bits(each)) for key, each in value.items()]
+        return type(value), sorted(items, key=lambda item: item[0])
+    if isinstance(value, (list, tuple)):
+        return type(value), [bits(each) for each in value]
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        return type(value), value.dtype.str, value.shape, value.tobytes()
+    return type(value), repr(value)
