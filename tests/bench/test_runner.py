@@ -34,7 +34,7 @@ def test_the_rest_goes_on_without_a_failing_peer(envs, env, failure):
         rounds=2,
         slice_seconds=0.05,
         deadline=time.monotonic() + 30,
-        grace=2.0,
+        grace=6.0,  # this machine may be busy
         advanced=lambda: turns.append(1),
     )
     assert list(found.failures) == ["async"]
