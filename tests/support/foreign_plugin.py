@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from envring import _foreign
 from support.foreign_prefixes import (
     MATRIX,
     RECIPES,
@@ -58,6 +60,21 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         with capture.global_and_fixture_disabled():
             print("building virtual environments, once:", ", ".join(missing), file=sys.stderr)
         session.config.stash[_FAILED] = build_all(missing)
+    _compile_worker_package({RECIPES[name].version for name in wanted})
+
+
+def _compile_worker_package(versions: set[str]) -> None:
+    """Leaves the worker package's bytecode for these interpreters beside it, where they look.
+
+    Workers write none, so each of the thousands that tests start would compile it anew. That they
+    start without is seen with copies of the package and with Python 2.7, which is left out: it
+    would go on importing the bytecode of modules that are deleted.
+    """
+    folder = str(Path(_foreign.__file__).with_name("envring_worker"))
+    for version in versions - {"2.7", "pypy"}:
+        if python := interpreter(version):
+            argv = [python, "-E", "-s", "-m", "compileall", "-q", folder]
+            subprocess.run(argv, check=False, timeout=50)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
