@@ -117,7 +117,8 @@ def bystander(wheel, tmp_path_factory):
     folder = tmp_path_factory.mktemp("bystander")
     run(sys.executable, "-m", "venv", folder / "venv", cwd=folder)
     python = folder / "venv/bin/python"
-    run(python, "-m", "pip", "install", "--quiet", wheel, cwd=folder, **fetching(BESIDE))
+    install = (python, "-m", "pip", "install", "--quiet", "--no-compile", wheel)
+    run(*install, cwd=folder, **fetching(BESIDE))
     return python
 
 
