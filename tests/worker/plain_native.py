@@ -8,6 +8,7 @@ reference step the same envs.
 from __future__ import absolute_import, division, print_function
 
 import gc
+import os
 import random
 import sys
 
@@ -17,6 +18,10 @@ from envring_worker.loop import EnvSlice
 from plain_checks import main
 from plain_odd import LEAF, PLANS, Informed, RandomEnv, Steady, Trouble
 from plain_rig import ACTIONS, Learner, OldSlice, attached, compiled, open_library, stored
+
+# Between the oldest and the newest interpreters a third of the random envs does: they are to meet
+# what differs there, every plan and mode once, and the loop's own logic is the same in each.
+ALL = "ENVRING_SOME_STEPS" not in os.environ
 
 
 def same_steps(library, seed, plan, mode, oddness, five, kind, steps=40):
@@ -58,15 +63,15 @@ def same_steps(library, seed, plan, mode, oddness, five, kind, steps=40):
 def random_steps():
     library = open_library()
     for number, plan in enumerate(PLANS):
-        for mode in range(3):
+        for mode in range(3) if ALL else [number % 3]:
             same_steps(library, number, plan, mode, 0.05, True, EnvSlice)
-    for seed in range(12):
+    for seed in range(12 if ALL else 4):
         same_steps(library, 100 + seed, PLANS[seed % len(PLANS)], seed % 3, 0.3, True, EnvSlice)
 
 
 def steps_of_old_envs():
     library = open_library()
-    for seed in range(33):
+    for seed in range(33 if ALL else 11):
         plan = PLANS[seed % len(PLANS)]
         same_steps(library, seed, plan, seed % 3, (seed % 4) / 10.0, False, OldSlice)
 
