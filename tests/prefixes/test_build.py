@@ -333,10 +333,9 @@ def test_the_marker_names_no_secret(solving):
 STARTS = """
 import json, os, sys
 from envring.launchers.base import Needs
-from envring.launchers.micromamba import Micromamba
 
 spec, prefix = sys.argv[1:]
-done, touched = [], []
+done, touched, known = [], [], set(sys.modules)
 
 def watch(event, args):
     if event.split(".")[0] in ("subprocess", "socket") or event in (
@@ -347,8 +346,10 @@ def watch(event, args):
         touched.append(str(args[0]))
 
 sys.addaudithook(watch)
+from envring.launchers.micromamba import Micromamba
 Micromamba(spec).prepare(Needs())
-solvers = [name for name in sys.modules if name.split(".")[0] in ("rattler", "ssl", "http")]
+roots = {name.partition(".")[0] for name in set(sys.modules) - known}
+solvers = sorted(roots & {"rattler", "ssl", "http", "urllib"})
 print(json.dumps({"done": done, "touched": touched, "solvers": solvers}))
 """
 
