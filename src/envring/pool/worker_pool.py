@@ -24,6 +24,7 @@ from envring.transport.forked import own
 from envring.transport.polling import readable
 from envring.transport.segment import MappedSegment, SegmentFile
 from envring.workers import starting
+from envring.workers.descriptors import fill_standard
 from envring.workers.handle import WorkerHandle
 from envring.workers.lifeline import Lifeline
 from envring.workers.options import Placement, PoolOptions
@@ -80,6 +81,7 @@ class WorkerPool:
         self.any_info = False
         self.workers: list[WorkerHandle] = []
         self._relays: dict[int, Relay] = {}
+        fill_standard()
         lifeline = Lifeline()
         self.segment_file = SegmentFile(named=starting.needs_name(placements))
         own(self.segment_file)

@@ -29,3 +29,13 @@ def make_room(num_workers: int) -> None:
             "num_workers=..."
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+def fill_standard() -> None:
+    """Opens /dev/null as each of stdin, stdout and stderr that is closed.
+
+    Otherwise the next descriptors would get these numbers, and a worker replaces what has them.
+    """
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(fd, True)
+    os.close(fd)

@@ -7,6 +7,7 @@ costs the worker its early watch, nothing else.
 
 import contextlib
 import ctypes
+import multiprocessing
 import os
 import signal
 import threading
@@ -40,6 +41,8 @@ def let_go_of_fork_server() -> None:
         server._forkserver_alive_fd = server._forkserver_address = None  # envs may start their own
 
 
+# tells `local.py` that this process imports its caller's main module, until it is told what to run
+multiprocessing.current_process().imports_for_envring = True  # type: ignore[attr-defined]
 with contextlib.suppress(Exception):
     arm()
 with contextlib.suppress(Exception):

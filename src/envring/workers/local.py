@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import popen_forkserver, util
 from pathlib import Path
@@ -21,6 +22,8 @@ from envring.workers.handle import WorkerHandle
 from envring.workers.lifeline import GRACE, LIBRARY, Lifeline
 from envring.workers.options import WorkerOptions
 from envring.workers.stderr import StderrPipe
+
+REIMPORTED = 113  # exit code of a worker whose caller's main module starts workers when imported
 
 
 class _Name(str):
@@ -90,6 +93,9 @@ def start(
     Raises:
         EnvFnError: env_fns cannot be sent to the worker.
     """
+    forks = context.get_start_method() == "fork"
+    if not forks:
+        _leave_if_reimported()
     ours, theirs = Channel.pair()
     own(ours)
     errors = StderrPipe()
@@ -99,7 +105,6 @@ def start(
         os.dup(fd) for fd in (errors.read_end, errors.write_end, errors.tail_fd, lifeline.read_end)
     ]
     copies = list(fds)
-    forks = context.get_start_method() == "fork"
     if not forks:
         name = _Name(name)
         name.lifeline = os.dup(lifeline.read_end)
@@ -142,6 +147,19 @@ def _run_child(
     pipes: Sequence[_Fd],
 ) -> None:
     local_main.main(options, fns, sock, pipes)
+
+
+def _leave_if_reimported() -> None:
+    """Ends a worker that starts workers while it imports its caller's main module.
+
+    Multiprocessing would raise an error there: once per worker, and of many lines.
+    """
+    process = multiprocessing.current_process()
+    if getattr(process, "_inheriting", False) and hasattr(process, "imports_for_envring"):
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+        os._exit(REIMPORTED)
 
 
 def _one_descriptor(process: Any) -> int | None:

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from envring.errors import LaunchError, RemoteTraceback, WorkerTimeout, format_env_ids
+from envring.errors import EnvringError, LaunchError, RemoteTraceback, WorkerTimeout, format_env_ids
 from envring.launchers.base import Launch, Launcher
 from envring.launchers.sources import EnvSource
 from envring.transport.advice import advise_process_each
@@ -187,10 +188,10 @@ def _expect(
             message = worker.channel.receive(0.0)
     except ChannelClosed:
         worker.wait_until_dead(1.0)
-        raise worker.death() from None
+        raise _death(worker) from None
     except TimeoutError:
         if worker.is_dead():
-            raise worker.death() from None
+            raise _death(worker) from None
         raise WorkerTimeout(
             f"The worker of {format_env_ids(worker.env_ids)} was not ready within {timeout:g} "
             "seconds. Raise start_timeout, or see what the constructors of these envs wait for.",
@@ -210,3 +211,15 @@ def _expect(
     if message[0] != name:
         raise LaunchError(f"a worker sent {message[0]!r} where {name!r} was expected")
     return message
+
+
+def _death(worker: WorkerHandle) -> EnvringError:
+    """Why a worker ended before it had built its envs."""
+    died = worker.death()
+    if worker.foreign or died.exitcode != local.REIMPORTED:
+        return died
+    script = getattr(sys.modules["__main__"], "__file__", "the main module")
+    return LaunchError(
+        f"{script} starts workers when it is imported, and workers that are not forked import it. "
+        "Put what it does under `if __name__ == '__main__':`, or pass context='fork'."
+    )
