@@ -18,6 +18,7 @@ from envring.transport.segment import MappedSegment, SegmentFile, attachment
 from envring.workers import blas, foreign, local
 from envring.workers.descriptors import make_room
 from envring.workers.foreign import ForeignWorker
+from envring.workers.forking import warn_of_hazards
 from envring.workers.handle import WorkerHandle
 from envring.workers.lifeline import Lifeline
 from envring.workers.options import Placement, PoolOptions, WorkerOptions
@@ -82,6 +83,8 @@ def start_workers(
     """
     make_room(len(placements))
     launches = _prepare(env_fns, placements, options, segment_file)
+    if None in launches and options.context.get_start_method() == "fork":
+        warn_of_hazards(options.blas_threads)
     with blas.limited(options.blas_threads):
         for w, (placement, launch) in enumerate(zip(placements, launches, strict=True)):
             cpus, number = options.cpus, placement.number
