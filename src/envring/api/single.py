@@ -15,6 +15,7 @@ from gymnasium.spaces import Dict, Tuple
 
 from envring._foreign.envring_worker.loop import DISABLED
 from envring.api.guard import Guarded
+from envring.api.known_ids import KnownIds
 from envring.batch.batcher import Batcher
 from envring.batch.opening import open_batcher
 from envring.errors import ActionError, EnvFnError, EnvringError
@@ -124,6 +125,7 @@ class RingEnv(Guarded, Env[Any, Any]):
             limits=Limits(step_timeout, reset_timeout, call_timeout),
             on_unsendable=on_unsendable,
             remotes=remotes,
+            prelude=KnownIds(),
         )
         self._batcher, spaces, description = open_batcher(
             pool, "same", name, copy=True, slots=None, add_info=self._keep_info

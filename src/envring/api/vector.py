@@ -17,6 +17,7 @@ from gymnasium.vector.async_vector_env import AsyncState
 
 from envring._foreign.envring_worker import loop
 from envring.api.calls import AsyncCalls
+from envring.api.known_ids import KnownIds
 from envring.batch.opening import open_batcher
 from envring.batch.spaces import check_observation_mode
 from envring.errors import EmptyVectorError, EnvFnError, EnvringError
@@ -191,6 +192,7 @@ class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
             limits=Limits(step_timeout, reset_timeout, call_timeout),
             on_unsendable=on_unsendable,
             remotes=remotes,
+            prelude=KnownIds(),
         )
         overridden = type(self)._add_info is not VectorEnv._add_info
         self._batcher, spaces, description = open_batcher(

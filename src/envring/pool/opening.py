@@ -43,11 +43,13 @@ def open_pool(
     limits: Limits,
     on_unsendable: str,
     remotes: int | str | None = None,
+    prelude: Any = None,
 ) -> Pool:
     """Starts workers and waits until they have built their envs.
 
     `name` is that of the processes, before their number; `autoreset_mode` is NEXT_STEP, SAME_STEP
-    or DISABLED of the worker package's loop. RingVectorEnv says what the other arguments mean.
+    or DISABLED of the worker package's loop. `prelude` is pickled with env_fns and unpickled before
+    them, in workers that are not forked. RingVectorEnv says what the other arguments mean.
 
     Raises:
         ValueError: an argument has a value that it cannot have.
@@ -86,6 +88,7 @@ def open_pool(
             start_timeout=start_timeout,
             limits=limits,
             on_unsendable=on_unsendable,
+            prelude=prelude,
         )
         if not placements and not hosts:
             return InlinePool(env_fns, options)

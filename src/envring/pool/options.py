@@ -67,6 +67,7 @@ def pool_options(
     start_timeout: float | None,
     limits: Limits,
     on_unsendable: str,
+    prelude: Any,
 ) -> PoolOptions:
     """Checks the arguments (see RingVectorEnv) and fills in defaults.
 
@@ -98,4 +99,5 @@ def pool_options(
         start_timeout=start_timeout,
         limits=limits,
         on_unsendable=on_unsendable,
+        prelude=prelude,
     )

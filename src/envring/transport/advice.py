@@ -20,8 +20,8 @@ _ADVICE = (  # class, part of its text, what to do
     (
         "NameNotFound",
         "",
-        "Is this id registered in a script or notebook? Workers that are not forked do not run "
-        "that. Pass the id to envring.make_vec, or register it in a module that env_fns import.",
+        "A worker knows the ids that its caller has registered, if their specs can be pickled. Of "
+        "others pass the id to envring.make_vec, or register it in a module that env_fns import.",
     ),
 )
 

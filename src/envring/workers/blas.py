@@ -38,29 +38,34 @@ _CALLS = (  # getter, setter
 @contextlib.contextmanager
 def limited(count: int | None) -> Iterator[None]:
     """While this lasts, loaded BLAS and OpenMP libraries use `count` threads; None: as they are."""
-    restore: list[tuple[Callable[..., Any], int]] = []
-    if count is not None:
-        # MKL inside of libtorch waits for threads that a forked worker does not have.
-        torch = sys.modules.get("torch")
-        set_threads = getattr(torch, "set_num_threads", None)
-        if torch is not None and set_threads is not None and torch.get_num_threads() != count:
-            restore.append((set_threads, torch.get_num_threads()))
-            set_threads(count)
-        for path in _loaded():
-            try:
-                library = ctypes.CDLL(path)
-            except OSError:
-                continue
-            for getter, setter in _CALLS:
-                get, set_ = getattr(library, getter, None), getattr(library, setter, None)
-                if get is not None and set_ is not None and get() != count:
-                    restore.append((_with_int(set_), get()))
-                    set_(ctypes.c_int(count))
+    restore = [] if count is None else limit(count)
     try:
         yield
     finally:
         for restored, before in reversed(restore):
             restored(before)
+
+
+def limit(count: int) -> list[tuple[Callable[[int], Any], int]]:
+    """Has loaded BLAS and OpenMP libraries use `count` threads; returns what sets them back."""
+    restore: list[tuple[Callable[[int], Any], int]] = []
+    # MKL inside of libtorch waits for threads that a forked worker does not have.
+    torch = sys.modules.get("torch")
+    set_threads = getattr(torch, "set_num_threads", None)
+    if torch is not None and set_threads is not None and torch.get_num_threads() != count:
+        restore.append((set_threads, torch.get_num_threads()))
+        set_threads(count)
+    for path in _loaded():
+        try:
+            library = ctypes.CDLL(path)
+        except OSError:
+            continue
+        for getter, setter in _CALLS:
+            get, set_ = getattr(library, getter, None), getattr(library, setter, None)
+            if get is not None and set_ is not None and get() != count:
+                restore.append((_with_int(set_), get()))
+                set_(ctypes.c_int(count))
+    return restore
 
 
 def _with_int(function: Any) -> Callable[[int], None]:

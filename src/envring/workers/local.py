@@ -21,6 +21,7 @@ from envring.workers import local_main
 from envring.workers.handle import WorkerHandle
 from envring.workers.lifeline import GRACE, LIBRARY, Lifeline
 from envring.workers.options import WorkerOptions
+from envring.workers.preload import environment, start_fork_server
 from envring.workers.stderr import StderrPipe
 
 REIMPORTED = 113  # exit code of a worker whose caller's main module starts workers when imported
@@ -79,6 +80,7 @@ def start(
     options: WorkerOptions,
     env_fns: Sequence[Callable[[], Any]],
     lifeline: Lifeline,
+    prelude: Any = None,
 ) -> WorkerHandle:
     """Starts one worker.
 
@@ -89,11 +91,13 @@ def start(
         options: how it is to run.
         env_fns: functions that build its envs.
         lifeline: the pipe that tells it when this process ends.
+        prelude: what is pickled with env_fns, and unpickled before them.
 
     Raises:
         EnvFnError: env_fns cannot be sent to the worker.
     """
-    forks = context.get_start_method() == "fork"
+    method = context.get_start_method()
+    forks = method == "fork"
     if not forks:
         _leave_if_reimported()
     ours, theirs = Channel.pair()
@@ -110,15 +114,20 @@ def start(
         name.lifeline = os.dup(lifeline.read_end)
         copies.append(name.lifeline)
     env_ids = range(options.first_env, options.first_env + len(env_fns))
+    fns = local_main.CloudpickledFns(env_fns, prelude)
     process = context.Process(
         target=_run_child,
         name=name,
-        args=(options, local_main.CloudpickledFns(env_fns), theirs, [_Fd(fd) for fd in fds]),
+        args=(options, fns, theirs, [_Fd(fd) for fd in fds]),
         daemon=daemon,
     )
     try:
         with _without_mpi_variables(), _without_interrupts(forks):
-            process.start()
+            if method == "forkserver":
+                start_fork_server(options.environ)
+            # a spawned process loads libraries before it reads its options
+            with environment(options.environ if method == "spawn" else {}):
+                process.start()
     except Exception as error:
         ours.close()
         errors.close()
@@ -128,7 +137,7 @@ def start(
         ):
             raise EnvFnError(
                 f"The env_fns of {format_env_ids(env_ids)} cannot be sent to a worker process "
-                f"started by {context.get_start_method()}: {error}. Build what does not pickle "
+                f"started by {method}: {error}. Build what does not pickle "
                 "inside the function, or use context='fork'."
             ) from error
         raise

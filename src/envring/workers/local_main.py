@@ -26,6 +26,7 @@ from envring.transport import segment
 from envring.transport.channel import Channel, ChannelClosed
 from envring.transport.pickling import add_sources, dumps, dumps_by_value
 from envring.workers import stderr
+from envring.workers.blas import limit
 from envring.workers.lifeline import GRACE
 from envring.workers.options import WorkerOptions
 from envring.workers.seeding import seed_generators
@@ -34,19 +35,20 @@ from envring.workers.seeding import seed_generators
 class CloudpickledFns:
     """Env functions that cross to another process as cloudpickle, if they have to cross at all."""
 
-    def __init__(self, env_fns: Sequence[Callable[[], Any]]) -> None:
-        """Keeps the functions."""
+    def __init__(self, env_fns: Sequence[Callable[[], Any]], prelude: Any = None) -> None:
+        """Keeps the functions, and what is to be unpickled before they are."""
         self.env_fns = list(env_fns)
+        self.prelude = prelude
 
     def __getstate__(self) -> tuple[bytes, dict[str, list[str]]]:
         """Called under forkserver and spawn only."""
-        return dumps_by_value(self.env_fns)
+        return dumps_by_value((self.prelude, self.env_fns))
 
     def __setstate__(self, state: tuple[bytes, dict[str, list[str]]]) -> None:
         """The other side."""
         data, sources = state
         add_sources(sources)
-        self.env_fns = pickle.loads(data)
+        self.prelude, self.env_fns = pickle.loads(data)
 
 
 def describe(envs: Sequence[Any]) -> dict[str, Any]:
@@ -160,6 +162,8 @@ def _prepare(options: WorkerOptions) -> None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
+    if options.blas_threads is not None:
+        limit(options.blas_threads)  # nothing to do, but for a fork server that was there before
     if options.cpu is not None:
         os.sched_setaffinity(0, {options.cpu})
     seed_generators(options.seeds)

@@ -45,6 +45,7 @@ class PoolOptions:
         start_timeout: seconds until workers must be ready, or None.
         limits: seconds that a batch may take.
         on_unsendable: what becomes of objects that cannot be sent from another interpreter.
+        prelude: is pickled with env_fns and unpickled before them, in workers that are not forked.
     """
 
     context: Any
@@ -61,6 +62,7 @@ class PoolOptions:
     start_timeout: float | None
     limits: Limits
     on_unsendable: str
+    prelude: Any
 
 
 @dataclass
@@ -73,6 +75,7 @@ class WorkerOptions:
         autoreset_mode: 0 next step, 1 same step, 2 disabled.
         environ: environment variables to set; None removes one.
         cpu: the CPU to run on, or None for any.
+        blas_threads: as in PoolOptions.
         seeds: for the global generators, of `random` and of `numpy.random`.
         compiled: whether to use the compiled step loop.
         spin: seconds to spin, None for the default.
@@ -84,6 +87,7 @@ class WorkerOptions:
     autoreset_mode: int
     environ: Mapping[str, str | None]
     cpu: int | None
+    blas_threads: int | None
     seeds: tuple[int, int]
     compiled: bool
     spin: float

@@ -95,6 +95,7 @@ def start_workers(
                 autoreset_mode=options.autoreset_mode,
                 environ=options.environ,
                 cpu=None if cpus is None else cpus[number % len(cpus)],
+                blas_threads=options.blas_threads,
                 seeds=next_seeds(),
                 compiled=options.compiled,
                 spin=options.spin,
@@ -110,6 +111,7 @@ def start_workers(
                     worker_options,
                     [env_fns[env_id] for env_id in placement.env_ids],
                     lifeline,
+                    options.prelude,
                 )
                 if launch is None
                 else foreign.start(
