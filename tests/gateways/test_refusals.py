@@ -200,6 +200,22 @@ class TestMalformedRequests:
         assert got == frames.ERROR
         link.close()
 
+    @pytest.mark.parametrize("code", [0, 1])  # the second goes the long way
+    def test_two_requests_at_once(self, host, no_sessions_left, code):
+        link = connect(host.url)
+        ask(link, frames.HELLO, {"client_id": "c"})
+        ask(link, frames.OPEN, {"sources": [{"env": "CartPole-v1"}]})
+        plans = {"obs": ("leaf", 0, "<f4", (4,)), "action": ("leaf", 0, "<i8", ())}
+        ask(link, frames.ATTACH, plans)
+        link.send(frames.MESSAGE, [codec.dumps(("reset", [1], None, None, False))], number=1)
+        assert link.receive(time.monotonic() + 20).head.kind == frames.RESULT
+        body = [code.to_bytes(4, "little"), codec.dumps([0]) if code else bytes(8)]
+        step = frames._HEAD.pack(sum(map(len, body)), frames.STEP, 0, 0, 0, 2) + b"".join(body)
+        link._sock.sendall(2 * step)
+        kinds = [link.receive(time.monotonic() + 20).head.kind for _ in range(2)]
+        assert kinds == [frames.RESULT, frames.ERROR]
+        link.close()
+
     @pytest.mark.parametrize(
         "data",
         [b"GET / HTTP/1.1\r\n\r\n", b"ENVR", b"\0" * 64, b"ENVR\1\0\1\0" + b"\xff" * 24],

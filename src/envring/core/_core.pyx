@@ -169,6 +169,12 @@ cdef extern from "<sys/uio.h>" nogil:
         void *iov_base
         size_t iov_len
 
+cdef extern from "<sys/socket.h>" nogil:
+    enum:
+        MSG_PEEK
+        MSG_DONTWAIT
+    ssize_t recv(int, void *, size_t, int)
+
 cdef extern from "er_link.h" nogil:
     int er_link_send(int, iovec *, int, int64_t)
     int er_link_receive(int, const iovec *, int, uint64_t *, uint64_t, int64_t)

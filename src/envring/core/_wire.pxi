@@ -207,6 +207,7 @@ cdef class HostPath:
     Attributes:
         batches: steps so far.
         number: of the step that was read last.
+        early: whether something came before that was answered.
     """
 
     cdef CallerPort port
@@ -220,6 +221,7 @@ cdef class HostPath:
     cdef int buckets
     cdef int64_t spent_ns
     cdef readonly uint64_t batches, number
+    cdef readonly bint early
 
     def __cinit__(self, CallerPort port not None, int fd, kinds, FrameParts actions not None,
                   FrameParts rows not None, bint ints, bounds):
@@ -253,6 +255,7 @@ cdef class HostPath:
         cdef uint32_t code
         cdef uint64_t whole = PREFIX + self.actions.body
         cdef int r, b
+        cdef char byte
         self.actions.parts[0].iov_len = PREFIX
         while True:
             with nogil:
@@ -287,8 +290,9 @@ cdef class HostPath:
             self.counts[b] += 1
             self.rows.begin(HEAD, self.result, self.arrays, self.number)
             with nogil:
+                self.early = recv(self.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0
                 r = self.rows.send(self.fd, er_park_now() + SEND_NS)
-            if r < 0:
+            if r < 0 or self.early:
                 return 1
             if began > end:
                 return 0

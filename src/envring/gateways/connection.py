@@ -55,6 +55,7 @@ class Connection:
         self._entry: Entry | None = None
         self._path: _core.HostPath | None = None
         self._batches = 0  # of the short way that are booked
+        self._early = False  # whether a request came before the last one was answered
 
     def run(self) -> None:
         """Serves until the caller is gone, or the session is over."""
@@ -127,7 +128,10 @@ class Connection:
 
     def _serve(self, frame: Frame) -> bool:
         """Answers a request; whether there may be another one."""
-        kind = frame.head.kind
+        kind, early = frame.head.kind, self._early
+        self._early = False
+        if early and kind not in (frames.CLOSE, frames.TELL):
+            raise WireError("two requests at once: each has to be answered before the next")
         self.number = frame.head.number
         self.busy_since = time.monotonic()
         try:
@@ -169,6 +173,7 @@ class Connection:
             what = path.serve(_BOOKS_SECONDS)
             self._count(path, entry)
             if what == _OTHER:
+                self._early = path.early
                 link.unread(path.taken())
                 return True
             if what == _STARTED:
@@ -203,6 +208,7 @@ class Connection:
             entry.since = now = time.monotonic()
             entry.busy = False
         self.host.latency.add(now - began)
+        self._early = self.link.has_more()
         self.link.send(
             frames.RESULT,
             body,

@@ -342,6 +342,17 @@ class Link:
         with self._sending:
             self._send_all([memoryview(_GREETING.pack(_MAGIC, *versions))], deadline)
 
+    def has_more(self) -> bool:
+        """Whether bytes have come that nobody has read."""
+        if not self.is_between_frames:
+            return True
+        if isinstance(self._sock, ssl.SSLSocket):
+            return self._sock.pending() > 0
+        try:
+            return bool(self._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        except OSError:
+            return False
+
     def has_hung_up(self) -> bool:
         """Whether the peer is known to be gone."""
         poll = select.poll()
