@@ -184,8 +184,8 @@ def test_a_pause_between_two_recordings_counts_for_nobody(envs):
     with recorder:
         recorder.step(ZEROS)
     pause = -time.monotonic()
-    for _ in range(10):
-        envs.step(ZEROS)
+    envs.step(ZEROS)
+    time.sleep(0.1)  # beside which the parts of two steps are nothing, however busy the machine
     pause += time.monotonic()
     with recorder:
         recorder.step(ZEROS)
@@ -193,7 +193,8 @@ def test_a_pause_between_two_recordings_counts_for_nobody(envs):
     assert latest.since[1] - latest.returned[0] > pause * 1e9
     assert latest.since[1] == latest.called[1]
     whole = (latest.returned[1] - latest.since[0]) * 1e-9
-    assert sum(recorder.parts().values()) < whole - pause
+    # a part that comes out negative counts as nothing, so their sum may exceed the steps' time
+    assert sum(recorder.parts().values()) < whole - pause / 2
 
 
 def test_a_step_that_raises_is_not_recorded():
