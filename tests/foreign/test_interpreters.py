@@ -19,9 +19,16 @@ from envring.testing.conformance_base import quiet, same_results
 from envring.workers import foreign
 from foreign.home import Home, both, in_order, plain, running
 from foreign.plain_envs import ACCENTED
-from support.foreign_prefixes import VERSIONS
+from support.foreign_prefixes import ENDS, VERSIONS
 
 MODES = ["NextStep", "SameStep", "Disabled"]
+PLACES = ["reset", "step", "echo", "render"]
+DEATHS = [  # how, the signal, the exit code
+    ("SIGKILL", signal.SIGKILL, None),
+    ("SIGSEGV", signal.SIGSEGV, None),
+    ("os._exit", None, 7),
+    ("sys.exit", None, 7),
+]
 # (class, style of infos, ending)
 ENVS = [
     ("Plain", "steady", "terminated"),
@@ -33,7 +40,21 @@ ENVS = [
 ]
 SOON = 1.0
 
-pytestmark = pytest.mark.parametrize("version", VERSIONS)
+everywhere = pytest.mark.parametrize("version", VERSIONS)
+
+
+def at_ends(names: str, values: list[Any], between: Any) -> pytest.MarkDecorator:
+    """Each of `values` in the oldest and newest interpreters and ours, `between` in the others.
+
+    What they vary is the worker package's and our own doing, the same code in each interpreter.
+    """
+    found = [
+        pytest.param(version, *(value if isinstance(value, tuple) else (value,)))
+        for version in VERSIONS
+        for value in values
+        if version in ENDS or value is between
+    ]
+    return pytest.mark.parametrize(("version", *names.split()), found)
 
 
 @pytest.fixture
@@ -46,7 +67,7 @@ def three(name: str = "Plain", **kwargs: Any) -> list[Any]:
     return [plain(name, index=index, **kwargs) for index in range(3)]
 
 
-@pytest.mark.parametrize("mode", MODES)
+@at_ends("mode", MODES, between=MODES[1])
 def test_values(version, mode, there):
     """Observations, rewards, flags, infos, final observations, over several episodes."""
     sources = [
@@ -70,6 +91,7 @@ def test_values(version, mode, there):
             ended = expected[2] | expected[3]
 
 
+@everywhere
 def test_values_without_the_library(version, there, monkeypatch):
     """Where libenvring does not load, commands travel over the channel, and all is the same."""
     monkeypatch.setattr(foreign, "LIBRARY", Path("/nowhere/libenvring.so"))
@@ -88,6 +110,7 @@ def same(actual: Any, expected: Any, where: str, version: str) -> None:
     same_results(actual, expected, where)
 
 
+@everywhere
 def test_calls_and_attributes(version, there):
     arguments = {"a": [1, 2.5, None, "text", ACCENTED, b"\0\xff"], "big": -(2**90), "t": (1, (2,))}
     with running(three(render_mode="rgb_array", infos="objects"), there, num_workers=2) as envs:
@@ -114,6 +137,7 @@ def test_calls_and_attributes(version, there):
         assert envs.render_mode == "rgb_array"
 
 
+@everywhere
 def test_single_env(version, there):
     """A plain env: values as from a worker at home, attributes, frames, nothing after close()."""
     kwargs = {"index": 2, "lengths": [2], "infos": "steady", "render_mode": "rgb_array"}
@@ -144,6 +168,7 @@ def assert_same(actual: Any, expected: Any, version: str) -> None:
     assert_same_batch(actual, expected)
 
 
+@everywhere
 def test_split_calls(version, there):
     with running(three(), there, num_workers=2) as envs:
         envs.reset_async(seed=3)
@@ -155,7 +180,7 @@ def test_split_calls(version, there):
         assert envs.call_wait(timeout=30) == tuple((index, [1], {}) for index in range(3))
 
 
-@pytest.mark.parametrize("place", ["reset", "step", "echo", "render"])
+@at_ends("place", PLACES, between=PLACES[1])
 def test_exceptions(version, place, there):
     """They arrive as text with the remote traceback; the envs live on."""
     sources = three(render_mode="rgb_array")
@@ -180,15 +205,7 @@ def test_exceptions(version, place, there):
             assert_same_batch(envs.step([1, 1, 1])[1], np.array([1.125, 2.125, 3.125]))
 
 
-@pytest.mark.parametrize(
-    ("how", "number", "code"),
-    [
-        ("SIGKILL", signal.SIGKILL, None),
-        ("SIGSEGV", signal.SIGSEGV, None),
-        ("os._exit", None, 7),
-        ("sys.exit", None, 7),
-    ],
-)
+@at_ends("how number code", DEATHS, between=DEATHS[3])
 def test_death(version, how, number, code, there):
     """It is told at once, with the last words, by every later call too."""
     sources = three()
@@ -212,6 +229,7 @@ def test_death(version, how, number, code, there):
         assert time.monotonic() - start < 5
 
 
+@everywhere
 def test_what_cannot_cross(version, there):
     """It is named, and nothing else suffers."""
     sources = three()
@@ -229,6 +247,7 @@ def test_what_cannot_cross(version, there):
         envs.step([1, 1, 1])
 
 
+@everywhere
 def test_prints_and_close(version, there, tmp_path, capfd):
     """What envs print goes to stderr; envs are closed, once."""
     diary = tmp_path / "diary"
@@ -244,6 +263,7 @@ def test_prints_and_close(version, there, tmp_path, capfd):
         assert err.count(f"written in {place}") == 3
 
 
+@everywhere
 def test_world_of_the_worker(version, there, monkeypatch):
     """Nothing of the caller's Python leaks in, and worker_env does."""
     monkeypatch.setenv("PYTHONPATH", "/nowhere/of/the/caller")
@@ -259,6 +279,7 @@ def test_world_of_the_worker(version, there, monkeypatch):
         assert "nowhere" not in (envs.call("variable", "VIRTUAL_ENV")[0] or "")
 
 
+@everywhere
 def test_timeout_of_a_hanging_env(version, there):
     sources = three()
     sources[0] = plain(lengths=[99], faults={"step": "stop"})
@@ -273,6 +294,7 @@ def test_timeout_of_a_hanging_env(version, there):
         assert time.monotonic() - start < 5
 
 
+@everywhere
 def test_dropped_vector_env(version, there):
     """Without close() the garbage collector ends the workers: the books are checked afterwards."""
     envs = RingVectorEnv(three()[:2], launcher=there, num_workers=2)

@@ -65,6 +65,9 @@ NUMPY = {
     "pypy": "numpy==1.26.4",
 }
 VERSIONS = tuple(NUMPY)
+# the oldest of both kinds, ours, the newest and the other implementation: what does not depend on
+# the interpreter varies in these alone
+ENDS = {"2.7", "3.6", "3.11", "3.13", "3.14", "pypy"}
 
 MATRIX = {
     # time limits that do not say that they ended an episode

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from support.foreign_prefixes import VERSIONS
+from support.foreign_prefixes import ENDS, VERSIONS
 from worker.interpreters import FOREIGN, functions, run_check
 
 FLAGS = ("-s", "-B", "-W", "ignore")  # numpy warns of odd observations
@@ -16,8 +16,6 @@ GROUPS = {
     "leaks": ("plain_native.py", [c for c in functions("plain_native.py") if "leave" in c]),
     "port": ("plain_port.py", functions("plain_port.py")),
 }
-# the oldest, the newest and our own: the random steps of all the others are fewer
-ENDS = {"2.7", "3.6", "3.11", "3.13", "3.14"}
 WITHOUT_LOOP = [
     "commands_and_replies",
     "waiting_lets_other_threads_run",
@@ -47,5 +45,6 @@ def test_native(version, group, check, foreign_python):
     if version == "pypy":
         names = WITHOUT_LOOP
     arguments = FOREIGN / "libenvring.so", *names
+    # random steps are fewer between them
     some = {} if version in ENDS else {"ENVRING_SOME_STEPS": "1"}
     run_check(foreign_python(version), script, check, *arguments, flags=FLAGS, seconds=50, **some)
