@@ -72,6 +72,7 @@ if __name__ == "__main__":
 def run(*command, cwd, timeout=240, **environment):
     """Runs a command outside the tree with nothing of ours in its environment."""
     variables = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "ENVRING"))}
+    variables["PIP_NO_COMPILE"] = "1"  # of what is installed here little is imported, once
     done = subprocess.run(
         [str(part) for part in command],
         cwd=cwd,
@@ -117,8 +118,7 @@ def bystander(wheel, tmp_path_factory):
     folder = tmp_path_factory.mktemp("bystander")
     run(sys.executable, "-m", "venv", folder / "venv", cwd=folder)
     python = folder / "venv/bin/python"
-    install = (python, "-m", "pip", "install", "--quiet", "--no-compile", wheel)
-    run(*install, cwd=folder, **fetching(BESIDE))
+    run(python, "-m", "pip", "install", "--quiet", wheel, cwd=folder, **fetching(BESIDE))
     return python
 
 
