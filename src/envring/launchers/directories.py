@@ -67,9 +67,9 @@ def launcher_of(
         image = f"env_portal_{directory.name}".lower()
         raise SourceError(
             f"The env directory '{directory}' has no {SPEC_FILES[0]}, but a {IMAGE_FILE}: it runs "
-            f"in a container. Build the image:\n"
+            f"in a container. Build the image, which needs NumPy, and name it:\n"
             f"  docker build -f '{directory / IMAGE_FILE}' -t {image} '{directory}'\n"
-            f'and name it: launcher="docker:{image}"'
+            f'  envring.make("dir:{directory}", launcher="docker:{image}")'
         )
     if not specs:
         raise _lacks(directory, SPEC_FILES[0])
