@@ -39,9 +39,9 @@ def start_fork_server(environ: Mapping[str, str | None]) -> None:
         environ: environment variables of the workers.
     """
     server: Any = forkserver._forkserver
-    names = list(server._preload_modules)
-    if __name__ not in names:
-        server.set_forkserver_preload([*names, __name__])
+    # the caller's main module may be one that must not be imported: each worker tells its caller
+    names = [name for name in server._preload_modules if name not in ("__main__", __name__)]
+    server.set_forkserver_preload([*names, __name__])
     changes = {name: environ[name] for name in VARIABLES if name in environ}
     before = json.dumps({name: os.environ.get(name) for name in changes})
     with environment({**changes, _BEFORE: before}):
