@@ -7,6 +7,7 @@ import socket
 import time
 
 import gymnasium as gym
+import numpy as np
 import pytest
 
 import envring
@@ -154,6 +155,7 @@ class TestMalformedRequests:
             (frames.OPEN, {"sources": [1]}),
             (frames.OPEN, {"sources": [{"env": ["CartPole-v1"]}]}),
             (frames.OPEN, {"sources": [{"env": "CartPole-v1"}], "autoreset_mode": 7}),
+            (frames.OPEN, {"sources": [{"env": "CartPole-v1"}], "autoreset_mode": np.ones(2)}),
             (frames.OPEN, {"sources": [{"env": "CartPole-v1"}], "limits": 3}),
             (frames.OPEN, {"sources": [{"env": "CartPole-v1"}], "workers": -1}),
             (frames.RESULT, {}),
@@ -176,10 +178,12 @@ class TestMalformedRequests:
             (frames.MESSAGE, ("reset", ["x"], None, None, False)),
             (frames.MESSAGE, ("call", "__reduce__", (), {})),
             (frames.MESSAGE, ("set_attr", "x", [1, 2])),
-            (frames.TELL, ("templates", [(1, [("f", "x")])])),
-            (frames.TELL, ("templates", [(1, [("n", "x", 0, "<U9")])])),
-            (frames.TELL, ("templates", [(1, [("a", "x", 0, "<f8", (-1,))])])),
-            (frames.TELL, ("templates", [(70000, [])])),
+            (frames.TEMPLATES, [(1, [("f", "x", 0)])]),
+            (frames.TEMPLATES, [(1, [("n", "x", "<U9")])]),
+            (frames.TEMPLATES, [(1, [("a", "x", "<f8", (-1,))])]),
+            (frames.TEMPLATES, None),
+            (frames.TEMPLATES, [(70000, [])]),
+            (frames.TEMPLATES, [(1, []), (1, [("f", "x")])]),
             (frames.OPEN, {"sources": [{"env": "CartPole-v1"}]}),
             (frames.ATTACH, {"obs": ("leaf", 0, "<f4", (5,)), "action": None}),
             (frames.STEP, b"too short"),
@@ -192,7 +196,7 @@ class TestMalformedRequests:
         assert opened == frames.OPENED
         plans = {"obs": ("leaf", 0, "<f4", (4,)), "action": ("leaf", 0, "<i8", ())}
         assert ask(link, frames.ATTACH, plans)[0] == frames.ATTACHED
-        if kind == frames.TELL:  # is not answered
+        if kind == frames.TEMPLATES:  # is not answered
             link.send(kind, [codec.dumps(value)])
             got = link.receive(time.monotonic() + 20).head.kind
         else:

@@ -54,6 +54,7 @@ class Connection:
         self.number = 0
         self._entry: Entry | None = None
         self._path: _core.HostPath | None = None
+        self._has_looked = False  # for it
         self._batches = 0  # of the short way that are booked
         self._early = False  # whether a request came before the last one was answered
 
@@ -86,7 +87,7 @@ class Connection:
         try:
             deadline = time.monotonic() + 1.0
             body = [remote_errors.describe(error)]
-            self.link.send(frames.ERROR, body, flags=frames.FATAL, deadline=deadline)
+            self.link.send(frames.ERROR, body, deadline=deadline)
         except LinkClosed:
             pass
 
@@ -95,7 +96,7 @@ class Connection:
         deadline = time.monotonic() + options.handshake_timeout
         lowest, highest = link.receive_greeting(deadline)
         link.send_greeting(deadline)
-        if not lowest <= frames.VERSION <= highest:
+        if frames.common_version(lowest, highest) is None:
             raise HostRefused(
                 f"The caller speaks versions {lowest} to {highest} of the wire, this host speaks "
                 f"{frames.LOWEST} to {frames.VERSION}.",
@@ -115,7 +116,6 @@ class Connection:
         free = None if sessions.slots is None else max(sessions.slots - sessions.used(), 0)
         welcome = {
             "server": f"envring {__version__}",
-            "version": frames.VERSION,
             "max_frame": options.max_frame,
             "free": free,
             "slots": sessions.slots,
@@ -130,7 +130,7 @@ class Connection:
         """Answers a request; whether there may be another one."""
         kind, early = frame.head.kind, self._early
         self._early = False
-        if early and kind not in (frames.CLOSE, frames.TELL):
+        if early and kind not in (frames.CLOSE, frames.TEMPLATES):
             raise WireError("two requests at once: each has to be answered before the next")
         self.number = frame.head.number
         self.busy_since = time.monotonic()
@@ -139,13 +139,11 @@ class Connection:
                 self._batch(Session.step, frame)
             elif kind == frames.MESSAGE:
                 self._batch(Session.message, frame)
-            elif kind == frames.TELL:
-                self._session().tell(frame.body)
+            elif kind == frames.TEMPLATES:
+                self._session().add_templates(codec.loads(frame.body))
             elif kind == frames.ATTACH:
                 self._session().attach(codec.loads(frame.body))
                 self._answer(frames.ATTACHED, True)
-                if self.link.is_plain:
-                    self._path = self._session().short_path(self.link.fileno())
             elif kind == frames.OPEN:
                 self._open(codec.loads(frame.body))
             elif kind == frames.CLOSE:
@@ -191,9 +189,11 @@ class Connection:
             self.host.latency.add_all(*path.take_latencies())
 
     def _batch(self, run: Callable[..., tuple[int, list[Any]]], frame: Frame) -> None:
-        self._session()
-        entry = self._entry
+        session, entry = self._session(), self._entry
         assert entry is not None
+        if not self._has_looked and self.link.is_plain:
+            self._path = session.short_path(self.link.fileno())  # after this batch
+        self._has_looked = True
         entry.stepped = entry.stepped or run is Session.step
         self._answer_batch(entry, frame.head.number, run, frame.body)
 
@@ -271,8 +271,10 @@ class Connection:
             self._entry = entry
             if entry.num_envs != len(sources):
                 raise HostRefused(f"The session has {entry.num_envs} envs.", "busy")
+            self._session().resume()
         session = self._session()
-        self._answer(frames.OPENED, {"new": is_new, "description": session.description})
+        opened = {"new": is_new, "description": session.description, "plans": session.plans}
+        self._answer(frames.OPENED, opened)
 
     # -- the end ----------------------------------------------------------------------------
 

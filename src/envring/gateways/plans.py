@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -49,11 +50,11 @@ class Plan:
     @staticmethod
     def shape(value: Any) -> tuple[int, ...]:
         """A shape as it is written in plans; refuses everything else."""
-        if not isinstance(value, tuple) or len(value) > 16:
+        if not isinstance(value, (tuple, list)) or len(value) > 16:
             raise WireError("a shape is a tuple")
         if not all(type(size) is int and 0 <= size <= MAX_SLOT_BYTES for size in value):
             raise WireError("a shape has sizes that are impossible")
-        return value
+        return tuple(value)
 
 
 def check_plans(plans: Any) -> tuple[Plan, Plan | None]:
@@ -93,11 +94,46 @@ def _node(tree: Any, leaves: list[Any], depth: int) -> tuple[Any, ...]:
             return "tuple", [_node(child, leaves, depth + 1) for child in children]
         case ("leaf", int() as index, dtype, shape) if index == len(leaves):
             leaves.append((Plan.dtype(dtype), Plan.shape(shape)))
-            return "leaf", index, dtype, shape
+            return "leaf", index, *leaves[index]
         case ("dynamic", int() as index) if index == len(leaves):
             leaves.append(None)
             return "dynamic", index
     raise WireError("a plan is malformed")
+
+
+def plans_of(description: Mapping[str, Any]) -> dict[str, Any]:
+    """The plans that follow from the spaces of the first env: for callers that bring none.
+
+    Raises:
+        WireError: a worker described spaces that are impossible.
+    """
+    found: dict[str, Any] = {}
+    for name in ("observation", "action"):
+        kinds, which = description[f"{name}_spaces"]
+        found[name] = _check(_plan_of(kinds[which[0]], count()))
+    action = found["action"]
+    return {
+        "obs": found["observation"].tree,
+        "action": None if None in action.leaves else action.tree,
+    }
+
+
+def _plan_of(space: Any, numbers: Iterator[int]) -> tuple[Any, ...]:
+    """The plan of a space as workers describe it (see envring_worker/envs/spaces.py)."""
+    match space:
+        case ("dict", list() as items):
+            return "dict", [(key, _plan_of(child, numbers)) for key, child in items]
+        case ("tuple", list() as children):
+            return "tuple", [_plan_of(child, numbers) for child in children]
+        case ("box", _, _, dtype, shape):
+            return "leaf", next(numbers), dtype, shape
+        case ("discrete", _, _, dtype):
+            return "leaf", next(numbers), dtype, ()
+        case ("multi_binary", shape):
+            return "leaf", next(numbers), "|i1", shape
+        case ("multi_discrete", np.ndarray() as sizes, _, dtype):
+            return "leaf", next(numbers), dtype, sizes.shape
+    return "dynamic", next(numbers)
 
 
 def _offsets(leaves: Sequence[Any], num_envs: int) -> tuple[list[Any], int]:

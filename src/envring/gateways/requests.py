@@ -11,17 +11,18 @@ from envring.cpus import usable_cpus
 from envring.errors import CodecError, HostRefused, WireError
 from envring.gateways.plans import Plan
 from envring.gateways.runtimes import Runtime
+from envring.pool.remote_data import AUTORESET_MODES
 from envring.pool.reply import Reply
 from envring.transport import codec
 from envring.workers.limits import Limits
 
-_AUTORESET_MODES = (0, 1, 2)
-
 
 def pool_arguments(runtime: Runtime, asked: Mapping[str, Any]) -> dict[str, Any]:
     """What a caller may decide of its workers."""
-    mode, unsendable = asked.get("autoreset_mode", 0), asked.get("on_unsendable", "raise")
-    if mode not in _AUTORESET_MODES or unsendable not in ("raise", "drop", "repr"):
+    mode = asked.get("autoreset_mode", AUTORESET_MODES[0])
+    unsendable = asked.get("on_unsendable", "raise")
+    known = isinstance(mode, str) and isinstance(unsendable, str)
+    if not known or mode not in AUTORESET_MODES or unsendable not in ("raise", "drop", "repr"):
         raise HostRefused("The autoreset mode or on_unsendable does not exist.", "message")
     start, limits = asked.get("start_timeout"), asked.get("limits") or {}
     if not isinstance(limits, dict):
@@ -30,7 +31,7 @@ def pool_arguments(runtime: Runtime, asked: Mapping[str, Any]) -> dict[str, Any]
         if seconds is not None and not (type(seconds) in (int, float) and seconds > 0):
             raise HostRefused("A timeout is None or seconds > 0.", "message")
     return {
-        "autoreset_mode": mode,
+        "autoreset_mode": AUTORESET_MODES.index(mode),
         "start_timeout": start,
         "on_unsendable": unsendable,
         "limits": Limits(
@@ -75,62 +76,64 @@ def merged(descriptions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         if name not in ("foreign", "native", "why_not_native")
     }
     for name in ("observation_spaces", "action_spaces"):
-        kinds: list[Any] = []
+        kinds: dict[bytes, Any] = {}  # spaces by their bytes: workers have the same ones
         which: list[int] = []
         for each in descriptions:
-            which += [len(kinds) + kind for kind in each[name][1]]
-            kinds += each[name][0]
-        merged[name] = (kinds, which)
+            spaces = [codec.dumps(space) for space in each[name][0]]
+            kinds |= zip(spaces, each[name][0], strict=True)
+            numbers = {space: number for number, space in enumerate(kinds)}
+            which += [numbers[spaces[kind]] for kind in each[name][1]]
+        merged[name] = (list(kinds.values()), which)
     return merged
 
 
 def plain(reply: Reply, num_envs: int) -> dict[str, Any]:
-    """A reply as a worker in another interpreter would send it."""
-    results = None
-    if reply.results:
-        results = [reply.results.get(env_id) for env_id in range(num_envs)]
-    return {
+    """A reply as it is sent to a caller: what it has, and nothing else."""
+    told = {
         "failures": [
-            (env_id, kind, None, text, trace) for env_id, kind, _, text, trace in reply.failures
+            (env_id, kind, text, trace) for env_id, kind, _, text, trace in reply.failures
         ],
         "dynamic": reply.dynamic,
-        "finals": {env_id: codec.dumps(obs) for env_id, obs in reply.finals.items()},
+        "finals": reply.finals,
         "objects": reply.objects,
-        "odd": reply.odd,
-        "results": results,
+        "infos": reply.odd,
+        "results": [reply.results.get(env_id) for env_id in range(num_envs)]
+        if reply.results
+        else None,
     }
+    return {name: value for name, value in told.items() if value}
 
 
-def signature(entries: Sequence[Any]) -> tuple[Any, ...]:
-    """The signature that a caller's template has, without its offsets.
+def signature(parts: Sequence[Any]) -> tuple[Any, ...]:
+    """A caller's template, checked.
 
     Raises:
         WireError: it is not one.
     """
     room = [MAX_ENTRIES]
     try:
-        return _level(entries, 0, room)
+        return _level(parts, 0, room)
     except (TypeError, ValueError, CodecError) as error:
         raise WireError(f"a template is malformed: {error}") from None
 
 
-def _level(entries: Sequence[Any], depth: int, room: list[int]) -> tuple[Any, ...]:
-    room[0] -= len(entries)
+def _level(parts: Sequence[Any], depth: int, room: list[int]) -> tuple[Any, ...]:
+    room[0] -= len(parts)
     if depth > MAX_DEPTH or room[0] < 0:
         raise ValueError("too large")
-    parts: list[Any] = []
-    for code, key, *rest in entries:
+    checked: list[Any] = []
+    for code, key, *rest in parts:
         if not isinstance(key, str):
             raise ValueError("a key is text")
         if code == "d":
             (nested,) = rest
-            parts.append(("d", key, _level(nested, depth + 1, room)))
-        elif (code in ("o", "F") and not rest) or (code in ("f", "i", "b") and len(rest) == 1):
-            parts.append((code, key))
-        elif code == "n" and len(rest) == 2:
-            parts.append((code, key, Plan.dtype(rest[1])))
-        elif code == "a" and len(rest) == 3:
-            parts.append((code, key, Plan.dtype(rest[1]), Plan.shape(rest[2])))
+            checked.append((code, key, _level(nested, depth + 1, room)))
+        elif code in ("o", "F", "f", "i", "b") and not rest:
+            checked.append((code, key))
+        elif code == "n" and len(rest) == 1:
+            checked.append((code, key, Plan.dtype(rest[0])))
+        elif code == "a" and len(rest) == 2:
+            checked.append((code, key, Plan.dtype(rest[0]), Plan.shape(rest[1])))
         else:
-            raise ValueError(f"entry {code!r}")
-    return tuple(parts)
+            raise ValueError(f"part {code!r}")
+    return tuple(checked)

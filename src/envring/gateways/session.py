@@ -20,7 +20,7 @@ from envring.batch.templates import TemplateBook, rebuild
 from envring.core import _core
 from envring.errors import WireError
 from envring.gateways.latency import BOUNDS
-from envring.gateways.plans import check_plans, spec_of
+from envring.gateways.plans import check_plans, plans_of, spec_of
 from envring.gateways.requests import (
     check_count,
     check_name,
@@ -55,6 +55,7 @@ class Session:
     Attributes:
         num_envs: number of envs.
         description: what they are; see `describe` in the worker package.
+        plans: of observations and actions, "obs" and "action".
         steps: env steps so far.
     """
 
@@ -73,7 +74,6 @@ class Session:
         self.steps = 0
         self._unsettled = False
         self._mirror: Mirror | None = None
-        self._plans: Mapping[str, Any] | None = None
         self.pool: Pool = open_pool(
             list(sources),
             name="Worker<Session>",
@@ -90,6 +90,7 @@ class Session:
         )
         try:
             self.description = merged(self.pool.descriptions)
+            self.plans = plans_of(self.description)
         except BaseException:
             self.pool.abandon()
             raise
@@ -101,30 +102,39 @@ class Session:
             WireError: they are not plans, or others than before.
         """
         obs, action = check_plans(plans)
-        if self._plans is not None:
-            if plans != self._plans:
-                raise WireError("the session has other spaces than the caller that comes back")
-            self._forget_templates()
+        trees = {"obs": obs.tree, "action": action.tree if action else None}
+        if self._mirror is not None:
+            if trees != self.plans:
+                raise WireError("the session has other plans, and envs that use them")
             return
         spec = spec_of(obs, action, self.num_envs, self.pool.num_rings)
         self.segment: MappedSegment = create(spec, self.pool.segment_file)
-        self.pool.attach(self.segment, {"obs": obs.tree, "action": action.tree if action else None})
+        self.pool.attach(self.segment, trees)
         rows = slice(0, self.num_envs)
         self._mirror = Mirror(self.segment, rows)
-        self._actions = ActionRows(
-            action.tree if action else None, self.segment.action_slab, self.num_envs, rows
-        )
+        self._actions = ActionRows(trees["action"], self.segment.action_slab, self.num_envs, rows)
         self._book = TemplateBook(self.num_envs, self.segment.info_area, self.segment.back_infos)
         self._known: dict[Any, int] = {}  # template ids by signature
-        self._plans = plans
+        self.plans = trees
         # dynamic observations, and actions that are messages, go the long way
         self._plain = None not in obs.leaves and action is not None
         self._forget_templates()
 
-    def _forget_templates(self) -> None:
+    def _attached(self) -> Mirror:
+        """The rows of the envs. A caller that brings no plans has those of the host."""
+        if self._mirror is None:
+            self.attach(self.plans)
+        assert self._mirror is not None
+        return self._mirror
+
+    def resume(self) -> None:
         """A caller that comes back numbers templates anew."""
+        if self._mirror is not None:
+            self._forget_templates()
+
+    def _forget_templates(self) -> None:
         self._theirs = np.full(1 << 16, _UNKNOWN, np.uint16)  # the caller's ids by ours
-        self._theirs[0], self._theirs[ODD] = 0, ODD
+        self._theirs[0] = self._theirs[ODD] = 0
 
     # -- batches ----------------------------------------------------------------------------
 
@@ -135,6 +145,7 @@ class Session:
             WireError: the frame is malformed.
             WorkerDied: a worker ended.
         """
+        self._attached()
         code, data = int.from_bytes(body[:4], "little"), memoryview(body)[4:]
         if code == codes.MESSAGE:
             actions = codec.loads(bytes(data))
@@ -143,7 +154,7 @@ class Session:
             self._settle(still_there)
             self.pool.send_actions(actions)
         else:
-            views = self._ready(self._actions.views(code)) if self._mirror else self._ready([])
+            views = self._actions.views(code)
             if sum(len(view) for view in views) != len(data):
                 raise WireError(f"a step has {len(data)} bytes of actions")
             self._settle(still_there)
@@ -154,15 +165,10 @@ class Session:
         self.steps += self.num_envs
         return self._result(still_there, arrays=True)
 
-    def _ready(self, views: list[Any]) -> list[Any]:
-        if self._mirror is None:
-            raise WireError("a batch came before the session was attached")
-        return views
-
     def short_path(self, fd: int) -> _core.HostPath | None:
         """The short way through steps that come over a connection; see `finish_step`."""
-        pool, mirror = self.pool, self._mirror
-        if mirror is None or not isinstance(pool, WorkerPool) or pool.relayed or not self._plain:
+        pool, mirror = self.pool, self._attached()
+        if not isinstance(pool, WorkerPool) or pool.relayed or not self._plain:
             return None
         assert pool.port is not None
         actions = self._actions.views(codes.SLAB)
@@ -182,7 +188,7 @@ class Session:
             WireError: it is none of those that exist.
             WorkerDied: a worker ended.
         """
-        self._ready([])
+        self._attached()
         message = codec.loads(body)
         each = self._messages(message)
         self._settle(still_there)
@@ -202,9 +208,9 @@ class Session:
                 if mask is not None and np.shape(mask) != (n,):
                     raise WireError(f"expected a mask of {n} envs")
                 return messages.reset(spans, 0, seeds, options, mask, per_env)
-            case ("call", str() as name, tuple() as args, dict() as kwargs, *marks):
+            case ("call", str() as name, list() | tuple() as args, dict() as kwargs, *marks):
                 check_name(name)
-                return messages.call(spans, name, args, kwargs, self._chosen(marks))
+                return messages.call(spans, name, tuple(args), kwargs, self._chosen(marks))
             case ("set_attr", str() as name, list() | tuple() as values, *marks):
                 check_name(name)
                 check_count(values, n)
@@ -224,24 +230,23 @@ class Session:
         check_count(flags, self.num_envs)
         return [env_id for env_id, flag in enumerate(flags) if flag]
 
-    def tell(self, body: bytes) -> None:
+    def add_templates(self, templates: Any) -> None:
         """New templates of the caller.
 
         Raises:
             WireError: they are malformed.
         """
-        self._ready([])
-        match codec.loads(body):
-            case ("templates", list() as templates):
-                pass
-            case _:
-                raise WireError("a TELL holds templates")
+        mirror = self._attached()
+        if not isinstance(templates, list):
+            raise WireError("expected a list of templates")
         for template in templates:
             match template:
-                case (int() as theirs, list() as entries) if 0 < theirs < _UNKNOWN:
-                    signed = signature(entries)
+                case (int() as theirs, list() | tuple() as parts) if 0 < theirs < _UNKNOWN:
+                    signed = signature(parts)
                 case _:
-                    raise WireError("a template is an id and entries")
+                    raise WireError("a template is an id and its keys")
+            if theirs in self._theirs:
+                raise WireError(f"there is a template {theirs} already")
             own = self._known.get(signed)
             if own is None:
                 made = self._book.admit(signed)
@@ -249,8 +254,7 @@ class Session:
                     continue  # no room: such infos travel whole
                 own, entries = made
                 self._known[signed] = own
-                assert self._mirror is not None
-                self._mirror.add_template(own, entries)
+                mirror.add_template(own, entries)
                 self.pool.tell([("templates", [made])] * len(self.pool.spans))
             self._theirs[own] = theirs
 
@@ -270,8 +274,7 @@ class Session:
         self._wait(still_there)
         reply = self.pool.collect()
         self._unsettled = False
-        mirror = self._mirror
-        assert mirror is not None
+        mirror = self._attached()
         flags = 0
         body: list[Any] = []
         if arrays:
@@ -284,9 +287,10 @@ class Session:
                 reply = reply or Reply()
                 for env_id in unknown:
                     reply.odd[env_id] = self._info(env_id, reply)
-                ids[unknown] = mirror.template_ids[unknown] = ODD
-            flags |= frames.INFOS
-            body += mirror.pack_infos(ids)
+                ids[unknown], mirror.template_ids[unknown] = 0, ODD
+            if ids.any():
+                flags |= frames.COLUMNS
+                body += mirror.pack_infos(ids)
         if arrays and mirror.final_marks.any():
             flags |= frames.FINALS
             body += mirror.pack_finals()
@@ -307,7 +311,7 @@ class Session:
     def close(self, timeout: float | None = None) -> None:
         """Closes the envs and ends their workers."""
         self.pool.close(timeout, terminate=False)
-        if self._plans is not None:
+        if self._mirror is not None:
             self.segment.close_fd()
 
     def abandon(self) -> None:

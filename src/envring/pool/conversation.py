@@ -30,7 +30,7 @@ class Conversation:
         self.link = dialled.link
         self.heartbeat = dialled.heartbeat
         self.sent = 0.0
-        self._most: int = dialled.welcome["max_frame"]
+        self._most: int = min(dialled.welcome["max_frame"], frames.MAX_FRAME)
         self._host = str(dialled.address)
         self._env_ids = env_ids
         self._place = place

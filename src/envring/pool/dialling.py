@@ -91,7 +91,7 @@ def _greet(link: Link, address: Address) -> dict[str, Any]:
     try:
         link.send_greeting(deadline)
         lowest, highest = link.receive_greeting(deadline)
-        if not lowest <= frames.VERSION <= highest:
+        if frames.common_version(lowest, highest) is None:
             raise HostRefused(
                 f"{address} speaks versions {lowest} to {highest} of the wire, this envring speaks "
                 f"{frames.LOWEST} to {frames.VERSION}. Install the same release at both ends.",
@@ -100,7 +100,6 @@ def _greet(link: Link, address: Address) -> dict[str, Any]:
         hello = {
             "key": key,
             "client_id": address.options.get("session") or secrets.token_hex(8),
-            "version": frames.VERSION,
         }
         link.send(frames.HELLO, [codec.dumps(hello)], deadline=deadline)
         frame = link.receive(deadline)

@@ -7,12 +7,13 @@ Rows of fixed size are sent out of one segment and received into another, withou
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from envring._foreign.envring_worker.data import actions as codes
+from envring._foreign.envring_worker.data.infos import ODD
 from envring._foreign.envring_worker.data.obs import leaves
 from envring.errors import WireError
 from envring.transport import frames
@@ -53,7 +54,7 @@ class Mirror:
         self._segment = segment
         self._rows = rows
         self._count = rows.stop - rows.start
-        self._flags = 0  # of the result that was unpacked last
+        self._has_ids = self._has_finals = False
         self._slots: dict[int, list[memoryview]] = {}
         self._columns: dict[int, list[Any]] = {}  # arrays (envs, bytes), by template id
         self.template_ids = segment.template_ids[rows]
@@ -83,24 +84,35 @@ class Mirror:
         Raises:
             WireError: they are malformed.
         """
-        if flags & frames.INFOS:
+        if flags & frames.COLUMNS:
             data = self._unpack_infos(data)
-        elif self._flags & frames.INFOS:
+        elif self._has_ids:
             self.template_ids[...] = 0
         if flags & frames.FINALS:
             data = self._unpack_finals(data)
-        elif self._flags & frames.FINALS:
+        elif self._has_finals:
             self.final_marks[...] = 0
-        self._flags = flags
+        self._has_ids, self._has_finals = bool(flags & frames.COLUMNS), bool(flags & frames.FINALS)
         return data
+
+    def set_odd(self, env_ids: Iterable[int]) -> None:
+        """Notes that infos of the result that was unpacked last came in full."""
+        for env_id in env_ids:
+            self._segment.template_ids[env_id] = ODD
+            self._has_ids = True
 
     # -- infos ------------------------------------------------------------------------------
 
     def pack_infos(self, template_ids: Any) -> list[Any]:
-        """Template ids and the cells of their columns. `template_ids`: as the peer numbers them."""
+        """Template ids and the cells of their columns, in the order of the ids.
+
+        Args:
+            template_ids: the ids as the peer numbers them.
+        """
         found = [template_ids.astype("<u2").tobytes()]
-        for own in np.unique(self.template_ids).tolist():
-            chosen = self.template_ids == own
+        for theirs in np.unique(template_ids).tolist():
+            chosen = template_ids == theirs
+            own = int(self.template_ids[chosen][0])
             found += [column[chosen].tobytes() for column in self._columns.get(own, ())]
         return found
 

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from typing import Any
 
 from envring._foreign.envring_worker.data import actions as codes
+from envring._foreign.envring_worker.data.infos import template_signature
 from envring.core import _core
 from envring.errors import (
     CodecError,
@@ -29,8 +30,8 @@ from envring.pool.conversation import Conversation
 from envring.pool.dialling import Dialled
 from envring.pool.ending import CLOSE_SECONDS
 from envring.pool.mirror import STEP_KINDS, ActionRows, Mirror
-from envring.pool.remote_data import check_description, numbered
-from envring.pool.reply import Reply, check_part
+from envring.pool.remote_data import AUTORESET_MODES, check_description, read_reply
+from envring.pool.reply import Reply
 from envring.transport import codec, frames
 from envring.transport.frames import Frame, Head, Link, LinkClosed
 from envring.transport.segment import MappedSegment
@@ -101,7 +102,7 @@ class RemotePool:
         asked = {
             "runtime": self.address.options.get("runtime"),
             "sources": [source.request() for source in sources],
-            "autoreset_mode": self.options.autoreset_mode,
+            "autoreset_mode": AUTORESET_MODES[self.options.autoreset_mode],
             "compiled": self.options.compiled,
             "on_unsendable": self.options.on_unsendable,
             "workers": workers,
@@ -248,7 +249,7 @@ class RemotePool:
         if name == "actions":  # they go with the step
             self._actions = data
         else:
-            self._send(frames.TELL, [data])
+            self._send(frames.TEMPLATES, [data])
 
     def encode(self, messages: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Encodes before anything is sent, so that what cannot travel changes nothing.
@@ -259,13 +260,15 @@ class RemotePool:
         (message,) = messages
         name, *arguments = message
         slot = -1
+        sent: Any = arguments[0] if name == "actions" else message
         if name == "reset":
             slot, *arguments = arguments
+            sent = (name, *arguments)
         elif name == "templates":
             assert self._mirror is not None
             for template in arguments[0]:
                 self._mirror.add_template(*template)
-        sent = arguments[0] if name == "actions" else (name, *arguments)
+            sent = [(number, template_signature(entries)) for number, entries in arguments[0]]
         try:
             data = codec.dumps(sent)
         except UnsendableError as error:
@@ -322,15 +325,14 @@ class RemotePool:
             ) from error
 
     def _unpack(self, mirror: Mirror, flags: int, data: memoryview) -> Reply | None:
-        self.any_info = bool(flags & frames.INFOS)
         data = mirror.unpack(flags, data)
-        if not flags & frames.REPLY:
-            if data:
-                raise WireError(f"{len(data)} bytes are left over")
-            return None
-        part = check_part(codec.loads(bytes(data)), range(self.num_envs), self._num_leaves)
-        reply = Reply()
-        reply.add(self._env_ids.start, numbered(part, self._env_ids.start), codec.loads)
+        reply = None
+        if flags & frames.REPLY:
+            reply = read_reply(codec.loads(bytes(data)), self._env_ids, self._num_leaves)
+            mirror.set_odd(reply.odd)
+        elif data:
+            raise WireError(f"{len(data)} bytes are left over")
+        self.any_info = bool(flags & frames.COLUMNS or (reply is not None and reply.odd))
         return reply
 
     # -- the connection ---------------------------------------------------------------------

@@ -6,7 +6,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from envring.errors import WireError
+from envring.errors import CodecError, WireError
+from envring.pool.reply import Reply
+
+AUTORESET_MODES = ("NextStep", "SameStep", "Disabled")
+
+_MEMBERS = {"failures", "dynamic", "finals", "objects", "infos", "results"}
 
 
 def check_description(description: Mapping[str, Any], num_envs: int) -> None:
@@ -20,17 +25,61 @@ def check_description(description: Mapping[str, Any], num_envs: int) -> None:
         raise WireError(f"a host did not say which {name} its envs have")
 
 
-def numbered(part: dict[str, Any], first: int) -> dict[str, Any]:
-    """A reply with the ids that envs have here."""
-    if not first:
-        return part
+def read_reply(told: Any, env_ids: range, num_leaves: int) -> Reply:
+    """What a batch has beyond arrays.
 
-    def moved(values: dict[int, Any]) -> dict[int, Any]:
-        return {first + env_id: value for env_id, value in values.items()}
+    Args:
+        told: what came; its envs are counted from 0.
+        env_ids: ids here of the envs of the session.
+        num_leaves: leaves of an observation.
 
-    return {
-        **part,
-        "failures": [(first + env_id, *rest) for env_id, *rest in part["failures"]],
-        "dynamic": {leaf: moved(values) for leaf, values in part["dynamic"].items()},
-        **{name: moved(part[name]) for name in ("finals", "objects", "odd")},
-    }
+    Raises:
+        CodecError: it is not a reply.
+    """
+    if not isinstance(told, dict) or not told.keys() <= _MEMBERS:
+        raise _malformed()
+    reply = Reply()
+    failures = told.get("failures", [])
+    if not isinstance(failures, list):
+        raise _malformed()
+    for row in failures:
+        match row:
+            case (int() as env_id, str() as kind, str() as text, str() as trace):
+                reply.failures.append((_here(env_id, env_ids), kind, None, text, trace))
+            case _:
+                raise _malformed()
+    for leaf, values in _dict(told.get("dynamic", {})).items():
+        if type(leaf) is not int or not 0 <= leaf < num_leaves:
+            raise _malformed()
+        reply.dynamic[leaf] = _by_env(values, env_ids)
+    reply.finals = _by_env(told.get("finals", {}), env_ids)
+    reply.objects = _by_env(told.get("objects", {}), env_ids)
+    if not all(isinstance(values, list) for values in reply.objects.values()):
+        raise _malformed()
+    reply.odd = _by_env(told.get("infos", {}), env_ids)
+    if "results" in told:
+        results = told["results"]
+        if not isinstance(results, list) or len(results) != len(env_ids):
+            raise _malformed()
+        reply.results = dict(zip(env_ids, results, strict=True))
+    return reply
+
+
+def _by_env(values: Any, env_ids: range) -> dict[int, Any]:
+    return {_here(env_id, env_ids): value for env_id, value in _dict(values).items()}
+
+
+def _here(env_id: Any, env_ids: range) -> int:
+    if type(env_id) is not int or not 0 <= env_id < len(env_ids):
+        raise _malformed()
+    return env_ids[env_id]
+
+
+def _dict(values: Any) -> dict[Any, Any]:
+    if not isinstance(values, dict):
+        raise _malformed()
+    return values
+
+
+def _malformed() -> CodecError:
+    return CodecError("what arrived is not a reply")

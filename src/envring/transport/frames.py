@@ -26,14 +26,13 @@ HELLO, WELCOME = 1, 2
 OPEN, OPENED = 3, 4
 ATTACH, ATTACHED = 5, 6
 STEP, MESSAGE, RESULT = 7, 8, 9
-TELL = 10
+TEMPLATES = 10
 ALIVE = 11
 ERROR = 12
 CLOSE, CLOSED = 13, 14
 
 # flags of a RESULT: which sections its body has, in this order
-ARRAYS, INFOS, FINALS, REPLY = 1, 2, 4, 8
-FATAL = 1  # flag of an ERROR: the session is over
+ARRAYS, COLUMNS, FINALS, REPLY = 1, 2, 4, 8
 AT_ONCE = 1  # flag of a CLOSE: nobody waits for the envs to close
 
 MAX_HANDSHAKE = 1 << 16  # bytes of a frame before the peer has shown its key
@@ -46,6 +45,12 @@ _BUFFER = 1 << 16
 _MOST_VECTORS = 512  # buffers of one system call; Linux takes 1024
 
 Views = Sequence[Any]  # of memoryviews of bytes
+
+
+def common_version(lowest: int, highest: int) -> int | None:
+    """The version of the wire to speak with a peer that speaks these, None if there is none."""
+    found = min(highest, VERSION)
+    return found if found >= max(lowest, LOWEST) else None
 
 
 class LinkClosed(ConnectionError):
@@ -156,8 +161,11 @@ class Link:
 
         Raises:
             LinkClosed: the peer is gone, or took none of it until the deadline.
+            WireError: it is longer than a frame may be; nothing was sent.
         """
         length = sum(len(part) for part in body)
+        if length > MAX_FRAME:
+            raise WireError(f"{length} bytes are more than the {MAX_FRAME} of a frame")
         head = _HEAD.pack(length, kind, flags, 0, 0, number)
         with self._sending:
             self._send_all([memoryview(head), *(memoryview(part) for part in body)], deadline)
