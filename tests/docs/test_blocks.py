@@ -3,20 +3,26 @@
 say what they need."""
 
 import os
+import re
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from docs import pages
+from envring.cli.serve import serve
+from envring.gateways.runtimes import load
 from envring.prefixes import spec
 from support import local_channel
+from support.hosts import running
 
 OLD = "gym-0.21"
 # what a block may need, and the test puts there
 PREFIX = f"~/venvs/{OLD}"
 CHANNEL = "the tests' conda channel"
+HOST = "a host"
 # what no test can put there: such a block is only compiled
 UNREACHABLE = {"conda-forge", "a Portal-Env directory"}
 SECONDS = 50
@@ -72,7 +78,7 @@ def test_every_need_is_known():
         for block in pages.blocks(page, "python", "sh")
         for need in block.needs
     }
-    assert needs <= {PREFIX, CHANNEL, *UNREACHABLE}
+    assert needs <= {PREFIX, CHANNEL, HOST, *UNREACHABLE}
 
 
 @pytest.mark.parametrize("old", [OLD])
@@ -83,8 +89,13 @@ def test_python_blocks_run(page, old, matrix_prefix, tmp_path):
         (tmp_path / "venvs").mkdir()
         (tmp_path / "venvs" / OLD).symlink_to(matrix_prefix(old))
     path = tmp_path / f"{page.stem}.py"
-    path.write_text(script(page), encoding="utf-8")
-    run(sys.executable, "-W", "error", "-c", RUN, path, cwd=tmp_path, home=tmp_path)
+    text = script(page)
+    with running("CartPole-v1") if HOST in needed else nullcontext() as host:
+        if host is not None:
+            assert "tcp://127.0.0.1:7777" in text
+            text = text.replace("tcp://127.0.0.1:7777", host.url)
+        path.write_text(text, encoding="utf-8")
+        run(sys.executable, "-W", "error", "-c", RUN, path, cwd=tmp_path, home=tmp_path)
 
 
 @pytest.mark.parametrize("block", params("yaml"))
@@ -94,6 +105,23 @@ def test_specs_can_be_read(block, tmp_path):
     found = spec.load(path)
     assert found.dependencies
     assert found.pip
+
+
+def test_configs_of_hosts_can_be_read(tmp_path):
+    (block,) = pages.blocks(pages.ROOT / "docs" / "remote.md", "toml")
+    path = tmp_path / "serve.toml"
+    path.write_text(block.text, encoding="utf-8")
+    found = {runtime.name: runtime for runtime in load(path)}
+    assert list(found) == ["classic", "old", "mine"]
+    assert found["mine"].kwargs == {"difficulty": 3}
+
+
+def test_options_of_hosts_exist():
+    text = (pages.ROOT / "docs" / "remote.md").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if re.match(r"envring serve |\| `--", line)]
+    options = {option for line in lines for option in re.findall(r"--[a-z][a-z-]+", line)}
+    known = {option for each in serve.params for option in each.opts}
+    assert {"--listen", "--grace"} <= options <= known
 
 
 @pytest.mark.parametrize("block", params("sh"))
