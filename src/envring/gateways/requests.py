@@ -131,7 +131,9 @@ def _level(parts: Sequence[Any], depth: int, room: list[int]) -> tuple[Any, ...]
         elif code in ("o", "F", "f", "i", "b") and not rest:
             checked.append((code, key))
         elif code == "n" and len(rest) == 1:
-            checked.append((code, key, Plan.dtype(rest[0])))
+            if Plan.dtype(rest[0])[1] == "b":
+                raise ValueError("a numpy bool has no column")
+            checked.append((code, key, rest[0]))
         elif code == "a" and len(rest) == 2:
             checked.append((code, key, Plan.dtype(rest[0]), Plan.shape(rest[1])))
         else:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -95,6 +96,15 @@ class Conversation:
                 return codec.loads(frame.body)
             if frame.head.kind != frames.ALIVE:
                 raise self.unexpected()
+
+    def close(self, deadline: float, at_once: bool) -> None:
+        """Ends the session; waits until its envs are closed, unless that is to happen at once."""
+        with contextlib.suppress(LinkClosed, TimeoutError, WireError):
+            flags = frames.AT_ONCE if at_once else 0
+            self.link.send(frames.CLOSE, flags=flags, deadline=deadline)
+            # frames of a batch under way may come first
+            while not at_once and self.link.receive(deadline).head.kind != frames.CLOSED:
+                pass
 
     def _lost(self, why: object) -> EnvringError:
         return HostLost(tuple(self._env_ids), self._host, str(why))

@@ -7,7 +7,6 @@ answer; the rows of the answer are read straight into the segment.
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -33,7 +32,7 @@ from envring.pool.mirror import STEP_KINDS, ActionRows, Mirror
 from envring.pool.remote_data import AUTORESET_MODES, check_description, read_reply
 from envring.pool.reply import Reply
 from envring.transport import codec, frames
-from envring.transport.frames import Frame, Head, Link, LinkClosed
+from envring.transport.frames import Frame, Head, Link
 from envring.transport.segment import MappedSegment
 from envring.workers.options import PoolOptions
 
@@ -383,12 +382,7 @@ class RemotePool:
         deadline = time.monotonic() + (CLOSE_SECONDS if timeout is None else timeout)
         try:
             if self._dead is None:
-                with contextlib.suppress(LinkClosed, TimeoutError, WireError):
-                    flags = frames.AT_ONCE if terminate else 0
-                    link.send(frames.CLOSE, flags=flags, deadline=deadline)
-                    # frames of a batch under way may come first
-                    while not terminate and link.receive(deadline).head.kind != frames.CLOSED:
-                        pass
+                self._host.close(deadline, terminate)
         finally:
             link.close()
 
