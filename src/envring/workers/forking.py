@@ -56,11 +56,14 @@ def running_threads() -> list[str]:
     """Names of the Python threads that run, other than this one and those of this package."""
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     running = []
-    for ident, frame in sys._current_frames().items():
+    frames = sys._current_frames()
+    # this function's own frame would hold itself, and with it the vector env that is being made
+    del frames[threading.get_ident()]
+    for ident, frame in frames.items():
         name = names.get(ident, f"thread {ident}")
         module = str(frame.f_globals.get("__name__")).partition(".")[0]
         waits = frame.f_code.co_name in _WAITS if module == "threading" else module in _WAITING
-        if not waits and ident != threading.get_ident() and not name.startswith("envring-"):
+        if not waits and not name.startswith("envring-"):
             running.append(repr(name))
     return sorted(running)
 
