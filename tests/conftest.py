@@ -3,6 +3,7 @@
 
 import gc
 import os
+import re
 import signal
 
 # before pygame, matplotlib or a worker can be started
@@ -30,6 +31,18 @@ hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, prin
 hypothesis.settings.register_profile("search", deadline=None, print_blob=True)
 # random search on request: HYPOTHESIS_PROFILE=search make test
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+# Each kind of info and of space, through workers in another interpreter or on a host: what they add
+# to the local ones is how values travel, which tests/worker, test_infos, test_interpreters show.
+LONG = re.compile("Test(Remote|Foreign)[A-Za-z]+::test_(infos|observation_space|action_space)_")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if LONG.search(item.nodeid):
+            item.add_marker(pytest.mark.long)
+
 
 FAILED = pytest.StashKey[bool]()
 
