@@ -14,6 +14,8 @@ from envring.pool.remote_errors import rebuild
 from envring.transport import codec, frames
 from envring.transport.frames import Frame, Head, LinkClosed
 
+_MOST_LAST_FRAMES = 16
+
 
 class Conversation:
     """What is said over one connection. What it raises is the end of it, but for UnsendableError.
@@ -48,11 +50,22 @@ class Conversation:
                 f"A message to {self._host} is longer than the {self._most} bytes it takes. "
                 "Nothing was sent."
             )
-        self.sent = now = time.monotonic()
         try:
-            self.link.send(kind, body, number=number, deadline=now + self.heartbeat)
+            deadline = time.monotonic() + self.heartbeat
+            self.link.send(kind, body, number=number, deadline=deadline)
         except LinkClosed as error:
-            raise self._lost(error) from None
+            raise self._last_words(error) from None
+        self.sent = time.monotonic()
+
+    def _last_words(self, error: LinkClosed) -> EnvringError:
+        """What the host said before it went away, if it did."""
+        try:
+            for _ in range(_MOST_LAST_FRAMES):
+                if self.receive(time.monotonic()) is None:
+                    break
+        except EnvringError as told:
+            return told
+        return self._lost(error)
 
     def receive(self, deadline: float | None) -> Frame | None:
         """The next frame, or None when time was up.

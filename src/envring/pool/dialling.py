@@ -12,7 +12,7 @@ from typing import Any
 from envring.errors import AddressError, CodecError, HostRefused, LaunchError, WireError
 from envring.pool.remote_errors import rebuild
 from envring.transport import codec, frames
-from envring.transport.addresses import Address, connect
+from envring.transport.addresses import Address, connect, not_trusted
 from envring.transport.forked import own
 from envring.transport.frames import Link, LinkClosed
 
@@ -107,11 +107,16 @@ def _greet(link: Link, address: Address) -> dict[str, Any]:
             raise rebuild(frame.body, range(0), str(address))
         welcome: Any = codec.loads(frame.body) if frame.head.kind == frames.WELCOME else None
         match welcome:
-            case {"max_frame": int(), "workers": int(), "free": int() | None}:
+            case {"max_frame": int() as most, "workers": int(), "free": free} if most > 0 and (
+                free is None or (type(free) is int and free >= 0)
+            ):
                 pass
             case _:
                 raise WireError(f"{address} did not introduce itself")
     except (LinkClosed, TimeoutError, WireError, CodecError) as error:
+        if isinstance(error, LinkClosed) and error.refusal is not None:
+            # TLS 1.3 refuses after the handshake
+            raise not_trusted(address, error.refusal) from None
         reason = str(error) or "it said nothing"
         raise LaunchError(
             f"{address} was reached but does not answer as an env host: {reason}."

@@ -128,17 +128,14 @@ def connect(address: Address, deadline: float | None, stop: Callable[[], None]) 
         TimeoutError: nobody answered; the text says why the last attempt failed.
     """
     pause = _FIRST_PAUSE
+    tls = client_context(address) if address.scheme == "tls" else None
     while True:
         left = 10.0 if deadline is None else min(10.0, deadline - time.monotonic())
         try:
-            return Link(_connect_once(address, max(left, 0.05)), str(address))
-        except ssl.SSLError as error:
-            raise AddressError(
-                f"{address} was reached, but not trusted: {_tls_reason(error)}. Give ca=FILE, the "
-                "certificate of the authority that signed the host's, and cert=FILE&certkey=FILE "
-                "if the host asks for one of yours."
-            ) from None
+            return Link(_connect_once(address, max(left, 0.05), tls), str(address))
         except OSError as error:
+            if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
+                raise not_trusted(address, error) from None
             if deadline is not None and time.monotonic() + pause >= deadline:
                 raise TimeoutError(error.strerror or str(error)) from None
         stop()
@@ -146,7 +143,27 @@ def connect(address: Address, deadline: float | None, stop: Callable[[], None]) 
         pause = min(2 * pause, _LONGEST_PAUSE)
 
 
-def _connect_once(address: Address, seconds: float) -> socket.socket:
+def not_trusted(address: Address, error: ssl.SSLError) -> AddressError:
+    """The error of a host that was reached, and a certificate did not do, or it has no TLS."""
+    reason = getattr(error, "verify_message", "") or error.reason or str(error)
+    if "WRONG_VERSION" in reason or "RECORD_LAYER" in reason:
+        return AddressError(
+            f"{address} was reached, but does not speak TLS ({reason}). Is it tcp://?"
+        )
+    reason = reason.rstrip(".")
+    if "ALERT" not in reason:
+        return AddressError(
+            f"{address} was reached, but is not trusted: {reason}. Give ca=FILE, the certificate "
+            "of the authority that signed the host's, and name=NAME if that is for another name."
+        )
+    shown = "was refused" if "cert" in address.options else "is missing"
+    return AddressError(
+        f"{address} was reached, but refused us: {reason}. A certificate of ours {shown}: give "
+        "cert=FILE&certkey=FILE, signed by the authority that the host trusts."
+    )
+
+
+def _connect_once(address: Address, seconds: float, tls: ssl.SSLContext | None) -> socket.socket:
     if address.scheme == "unix":
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         sock.settimeout(seconds)
@@ -159,9 +176,9 @@ def _connect_once(address: Address, seconds: float) -> socket.socket:
     sock = socket.create_connection((address.host, address.port), seconds)
     try:
         no_delay(sock)
-        if address.scheme == "tls":
+        if tls is not None:
             name = address.options.get("name", address.host)
-            return client_context(address).wrap_socket(sock, server_hostname=name)
+            return tls.wrap_socket(sock, server_hostname=name)
     except BaseException:
         sock.close()
         raise
@@ -195,7 +212,3 @@ def client_context(address: Address) -> ssl.SSLContext:
 
 def _expand(path: str | None) -> str | None:
     return None if path is None else os.path.expanduser(path)
-
-
-def _tls_reason(error: ssl.SSLError) -> str:
-    return getattr(error, "verify_message", "") or error.reason or str(error)

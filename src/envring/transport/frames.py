@@ -7,10 +7,7 @@ straight out of them, with one system call for each where the kernel has it all.
 
 from __future__ import annotations
 
-import contextlib
-import select
 import socket
-import ssl
 import struct
 import threading
 import time
@@ -18,6 +15,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from envring.errors import WireError
+from envring.transport.stream import LinkClosed, Stream
+
+__all__ = ["Frame", "Head", "Link", "LinkClosed"]
 
 VERSION = 1  # of the wire; what a release can speak is LOWEST to VERSION
 LOWEST = 1
@@ -40,9 +40,10 @@ MAX_FRAME = 1 << 30
 
 _GREETING = struct.Struct("<4sHH")
 _MAGIC = b"ENVR"
+_TLS_BEGINS = (b"\x15\x03", b"\x16\x03")  # an alert, a handshake
 _HEAD = struct.Struct("<QBBHIQ")  # length of the body, kind, flags, 0, 0, number
 _BUFFER = 1 << 16
-_MOST_VECTORS = 512  # buffers of one system call; Linux takes 1024
+_PIECE = 1 << 20  # bytes of a body that memory is taken for before they come
 
 Views = Sequence[Any]  # of memoryviews of bytes
 
@@ -53,47 +54,30 @@ def common_version(lowest: int, highest: int) -> int | None:
     return found if found >= max(lowest, LOWEST) else None
 
 
-class LinkClosed(ConnectionError):
-    """The peer's process ended, or it closed the connection, or the network did."""
-
-
 class Head(NamedTuple):
-    """The head of a frame.
+    """The head of a frame."""
 
-    Attributes:
-        kind: HELLO, WELCOME, ...
-        flags: by kind.
-        number: of the batch that it belongs to.
-        length: bytes of the body.
-    """
-
-    kind: int
-    flags: int
-    number: int
-    length: int
+    kind: int  # HELLO, WELCOME, ...
+    flags: int  # by kind
+    number: int  # of the batch that it belongs to
+    length: int  # bytes of the body
 
 
 class Frame(NamedTuple):
-    """A frame that was received.
-
-    Attributes:
-        head: its head.
-        body: what of its body was not read into arrays.
-    """
+    """A frame that was received."""
 
     head: Head
-    body: bytes
+    body: bytes  # what of it was not read into arrays
 
 
 def _no_place(head: Head) -> Views:
     return ()
 
 
-class Link:
+class Link(Stream):
     """A connection that carries frames. One thread reads it; several may send.
 
     Attributes:
-        heard: time.monotonic() when the last bytes came.
         max_frame: bytes of a body that are accepted.
 
     Args:
@@ -103,48 +87,36 @@ class Link:
 
     def __init__(self, sock: socket.socket, peer: str) -> None:
         """Takes the socket over."""
-        sock.setblocking(False)
+        super().__init__(sock)
         self.peer = peer
         self.max_frame = MAX_HANDSHAKE
-        self.heard = time.monotonic()
-        self._sock = sock
-        # OpenSSL's state is one for both directions
-        self._tls = threading.Lock() if isinstance(sock, ssl.SSLSocket) else None
         self._sending = threading.Lock()
-        self._poll = select.poll()
-        self._fd = sock.fileno()
-        self._poll.register(self._fd, select.POLLIN)
         self._buffer = bytearray(_BUFFER)
         self._window = memoryview(self._buffer)
         self._at = self._end = 0  # bytes of the buffer that were received and not yet used
         self._head: Head | None = None
         self._missing: list[memoryview] = []  # parts of the body that have not come
-        self._body = bytearray()
-        self.closed = False
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether what is sent is what travels: not so with TLS."""
-        return self._tls is None
+        self._body: list[bytearray] = []
+        self._rest = 0  # bytes of the body that no memory was taken for yet
+        self._unsent: list[memoryview] = []  # of a frame that comes before every other one
+        self._torn = False  # whether a frame was begun that nobody will end
 
     @property
     def is_between_frames(self) -> bool:
-        """Whether nothing of a frame was received and not yet handed out."""
-        return self._head is None and self._at == self._end
+        """Whether nothing of a frame is left that was received or is to be sent."""
+        received = self._head is None and self._at == self._end
+        return received and not self._unsent and not self._torn
 
     def unread(self, data: bytes) -> None:
         """Takes bytes back that somebody else has read from the socket, between two frames."""
-        assert self.is_between_frames
+        assert self._head is None
+        assert self._at == self._end
         if len(data) > len(self._buffer):
             self._buffer = bytearray(len(data))
             self._window = memoryview(self._buffer)
         self._window[: len(data)] = data
         self._at, self._end = 0, len(data)
         self.heard = time.monotonic()
-
-    def fileno(self) -> int:
-        """The socket's descriptor."""
-        return self._fd
 
     # -- sending ----------------------------------------------------------------------------
 
@@ -159,8 +131,16 @@ class Link:
     ) -> None:
         """Sends a frame whose body is these buffers, one after the other.
 
+        Args:
+            kind: of the frame.
+            body: the buffers, which must not change meanwhile.
+            flags: by kind.
+            number: of the batch.
+            deadline: time.monotonic() at which to give up if the peer took nothing; the time that
+                was left begins anew whenever it took something.
+
         Raises:
-            LinkClosed: the peer is gone, or took none of it until the deadline.
+            LinkClosed: the peer is gone, or reads nothing.
             WireError: it is longer than a frame may be; nothing was sent.
         """
         length = sum(len(part) for part in body)
@@ -168,54 +148,34 @@ class Link:
             raise WireError(f"{length} bytes are more than the {MAX_FRAME} of a frame")
         head = _HEAD.pack(length, kind, flags, 0, 0, number)
         with self._sending:
-            self._send_all([memoryview(head), *(memoryview(part) for part in body)], deadline)
+            self._send_views([memoryview(head), *(memoryview(part) for part in body)], deadline)
 
     def send_if_free(self, kind: int, number: int) -> bool:
-        """Sends a frame without a body if nothing else is being sent; whether it was."""
+        """Sends a frame without a body, without waiting, unless another one is being sent.
+
+        Returns:
+            Whether the peer got all of it. What it did not take goes before the next frame.
+
+        Raises:
+            LinkClosed: the peer is gone.
+        """
         if not self._sending.acquire(blocking=False):
             return False
         try:
-            self._send_all([memoryview(_HEAD.pack(0, kind, 0, 0, 0, number))], time.monotonic())
+            if not self._unsent:
+                self._unsent = [memoryview(_HEAD.pack(0, kind, 0, 0, 0, number))]
+            return self.send_now(self._unsent)
         finally:
             self._sending.release()
-        return True
 
-    def _send_all(self, views: list[memoryview], deadline: float | None) -> None:
-        views = [view for view in views if view.nbytes]
-        while views:
-            try:
-                sent = self._send_some(views)
-            except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
-                self._wait(select.POLLOUT, deadline)
-                continue
-            except (OSError, ValueError) as error:
-                raise LinkClosed(_reason(error)) from error
-            while views and sent >= views[0].nbytes:
-                sent -= views.pop(0).nbytes
-            if sent:
-                views[0] = views[0][sent:]
-
-    def _send_some(self, views: list[memoryview]) -> int:
-        if self._tls is None:
-            return self._sock.sendmsg(views[:_MOST_VECTORS])
-        # a record of TLS has 16 KiB: small parts are joined
-        part = b"".join(views) if sum(v.nbytes for v in views) <= _BUFFER else views[0]
-        with self._tls:
-            return self._sock.send(part)
-
-    def _wait(self, event: int, deadline: float | None) -> None:
-        poll = self._poll
-        if event != select.POLLIN:
-            poll = select.poll()
-            poll.register(self._fd, event)
-        if deadline is None:
-            poll.poll()
-            return
-        left = deadline - time.monotonic()
-        if left <= 0 or not poll.poll(left * 1000):
-            if event == select.POLLIN:
-                raise TimeoutError
-            raise LinkClosed("it does not read what it is sent")
+    def _send_views(self, views: list[memoryview], deadline: float | None) -> None:
+        if self._torn:
+            raise LinkClosed("what was sent before was not sent to its end")
+        views = [*self._unsent, *(view for view in views if view.nbytes)]
+        self._unsent = []
+        self._torn = True  # until all is sent, whatever interrupts this
+        self.send_all(views, deadline)
+        self._torn = False
 
     # -- receiving --------------------------------------------------------------------------
 
@@ -239,16 +199,18 @@ class Link:
                 break
             self._fill(deadline)
         missing = self._missing
-        while missing:
+        while missing or self._rest:
+            if not missing:
+                self._take_memory()
             if self._at < self._end:
                 self._take(missing)
             elif missing[0].nbytes >= _BUFFER or len(missing) > 1:
                 self._read_into(missing, deadline)
             else:
                 self._fill(deadline)
-        head, body = self._head, bytes(self._body)
+        head, body = self._head, b"".join(self._body)
         assert head is not None
-        self._head, self._body = None, bytearray()
+        self._head, self._body = None, []
         return Frame(head, body)
 
     def _begin(self, place: Callable[[Head], Views]) -> None:
@@ -265,8 +227,17 @@ class Link:
         if rest < 0:
             raise WireError(f"{self.peer} sent a batch that is too short: {length} bytes")
         self._at += _HEAD.size
-        self._head, self._body = head, bytearray(rest)
-        self._missing = [view for view in (*views, memoryview(self._body)) if view.nbytes]
+        self._head, self._body, self._rest = head, [], rest
+        self._missing = [view for view in views if view.nbytes]
+        self._take_memory()
+
+    def _take_memory(self) -> None:
+        """Makes room for more of the body: at most as much as has come of it, and a piece."""
+        count = min(self._rest, max(_PIECE, sum(map(len, self._body))))
+        if count:
+            self._rest -= count
+            self._body.append(bytearray(count))
+            self._missing.append(memoryview(self._body[-1]))
 
     def _take(self, missing: list[memoryview]) -> None:
         """Moves bytes that are in the buffer to where they belong."""
@@ -281,13 +252,7 @@ class Link:
 
     def _read_into(self, missing: list[memoryview], deadline: float | None) -> None:
         """Reads straight to where it belongs; what belongs to the next frame stays outside."""
-
-        def read() -> int:
-            if self._tls is not None:
-                return self._sock.recv_into(missing[0])
-            return self._sock.recvmsg_into(missing[:_MOST_VECTORS])[0]
-
-        count = self._read(read, deadline)
+        count = self.read_into(missing, deadline)
         while count:
             view = missing[0]
             if count < view.nbytes:
@@ -303,29 +268,7 @@ class Link:
         elif self._at:
             self._window[: self._end - self._at] = bytes(self._window[self._at : self._end])
             self._at, self._end = 0, self._end - self._at
-        window = self._window[self._end :]
-        self._end += self._read(lambda: self._sock.recv_into(window), deadline)
-
-    def _read(self, read: Callable[[], int], deadline: float | None) -> int:
-        while True:
-            try:
-                if self._tls is None:
-                    count = read()
-                else:
-                    with self._tls:
-                        count = read()
-            except (BlockingIOError, ssl.SSLWantReadError):
-                self._wait(select.POLLIN, deadline)
-                continue
-            except ssl.SSLWantWriteError:
-                self._wait(select.POLLOUT, deadline)
-                continue
-            except (OSError, ValueError) as error:
-                raise LinkClosed(_reason(error)) from error
-            if not count:
-                raise LinkClosed("it closed the connection")
-            self.heard = time.monotonic()
-            return count
+        self._end += self.read_into([self._window[self._end :]], deadline)
 
     def receive_greeting(self, deadline: float) -> tuple[int, int]:
         """(lowest, highest) version of the wire that the peer speaks: the first bytes of all.
@@ -341,42 +284,17 @@ class Link:
                 break
         magic, lowest, highest = _GREETING.unpack_from(self._buffer, self._at)
         if magic != _MAGIC:
-            raise WireError(f"{self.peer} does not speak envring's wire")
+            speaks_tls = self._buffer[:2] in _TLS_BEGINS
+            hint = ": it speaks TLS, tls://, to a port that does not, or the reverse"
+            raise WireError(f"{self.peer} does not speak envring's wire{hint * speaks_tls}")
         self._at += _GREETING.size
         return lowest, highest
 
     def send_greeting(self, deadline: float, versions: tuple[int, int] = (LOWEST, VERSION)) -> None:
         """Sends the versions of the wire that are spoken here."""
         with self._sending:
-            self._send_all([memoryview(_GREETING.pack(_MAGIC, *versions))], deadline)
+            self._send_views([memoryview(_GREETING.pack(_MAGIC, *versions))], deadline)
 
     def has_more(self) -> bool:
-        """Whether bytes have come that nobody has read."""
-        if not self.is_between_frames:
-            return True
-        if isinstance(self._sock, ssl.SSLSocket):
-            return self._sock.pending() > 0
-        try:
-            return bool(self._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
-        except OSError:
-            return False
-
-    def has_hung_up(self) -> bool:
-        """Whether the peer is known to be gone."""
-        poll = select.poll()
-        poll.register(self._fd, select.POLLRDHUP)
-        return self.closed or bool(poll.poll(0))
-
-    def shut_down(self) -> None:
-        """Ends the connection, from any thread: who reads it gets LinkClosed."""
-        with contextlib.suppress(OSError):  # it is not connected any longer
-            self._sock.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        """Closes the socket."""
-        self.closed = True
-        self._sock.close()
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+        """Whether bytes have come that nobody has handed out."""
+        return self._head is not None or self._at < self._end or self.can_read()

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: MIT
+"""Bytes to and from a stream socket, with TLS or without."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import ssl
+import threading
+import time
+
+_MOST_VECTORS = 512  # buffers of one system call; Linux takes 1024
+_JOINED = 1 << 16  # bytes of small parts that become one record of TLS
+_PIECE = 1 << 18  # bytes given to OpenSSL at once: it tells of progress only when all are sent
+
+
+class LinkClosed(ConnectionError):
+    """The peer's process ended, or it closed the connection, or the network did.
+
+    Attributes:
+        refusal: what TLS said of it, or None.
+    """
+
+    refusal: ssl.SSLError | None = None
+
+
+class Stream:
+    """A connected socket that does not block. One thread reads it, one at a time writes.
+
+    Attributes:
+        heard: time.monotonic() when the last bytes came.
+        closed: whether `close` was called.
+
+    Args:
+        sock: a stream socket, or one of ssl's after its handshake; taken over.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        """Takes the socket over."""
+        sock.setblocking(False)
+        self.heard = time.monotonic()
+        self.closed = False
+        self._sock = sock
+        # OpenSSL's state is one for both directions
+        self._tls = threading.Lock() if isinstance(sock, ssl.SSLSocket) else None
+        self._fd = sock.fileno()
+        self._poll = select.poll()
+        self._poll.register(self._fd, select.POLLIN)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether what is sent is what travels: not so with TLS."""
+        return self._tls is None
+
+    def fileno(self) -> int:
+        """The socket's descriptor."""
+        return self._fd
+
+    # -- sending ----------------------------------------------------------------------------
+
+    def send_all(self, views: list[memoryview], deadline: float | None) -> None:
+        """Sends buffers, none of them empty, one after the other.
+
+        Args:
+            views: the buffers, which must not change meanwhile; they are removed from the list.
+            deadline: time.monotonic() at which to give up if the peer took nothing; the time that
+                was left begins anew whenever it took something.
+
+        Raises:
+            LinkClosed: the peer is gone, or reads nothing.
+        """
+        patience = None if deadline is None else deadline - time.monotonic()
+        left = sum(view.nbytes for view in views)
+        while not self.send_now(views):
+            before, left = left, sum(view.nbytes for view in views)
+            if patience is not None and left < before:
+                deadline = time.monotonic() + patience
+            if not self._wait(select.POLLOUT, deadline):
+                raise LinkClosed("it does not read what it is sent")
+
+    def send_now(self, views: list[memoryview]) -> bool:
+        """Sends, and removes, what the peer takes at once; whether that is all.
+
+        Raises:
+            LinkClosed: the peer is gone.
+        """
+        while views:
+            try:
+                sent = self._send_some(views)
+            except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+                return False
+            except (OSError, ValueError) as error:
+                raise self._closed_by_send(error) from None
+            while views and sent >= views[0].nbytes:
+                sent -= views.pop(0).nbytes
+            if sent:
+                views[0] = views[0][sent:]
+        return True
+
+    def _send_some(self, views: list[memoryview]) -> int:
+        if self._tls is None:
+            return self._sock.sendmsg(views[:_MOST_VECTORS])
+        # after SSLWantWriteError OpenSSL has taken the bytes, and wants the same ones again: from
+        # the same views the same piece is made
+        small = views[0].nbytes < _JOINED and sum(v.nbytes for v in views) <= _JOINED
+        piece = b"".join(views) if small else views[0][:_PIECE]
+        with self._tls:
+            return self._sock.send(piece)
+
+    def _closed_by_send(self, error: Exception) -> LinkClosed:
+        """What to raise for an error of a send: the peer may have said why it went away."""
+        closed = _closed_by(error)
+        if self._tls is None or closed.refusal is not None:
+            return closed
+        try:
+            with self._tls:
+                self._sock.recv_into(bytearray(1))
+        except (OSError, ValueError) as told:
+            if _closed_by(told).refusal is not None:
+                return _closed_by(told)
+        return closed
+
+    # -- receiving --------------------------------------------------------------------------
+
+    def read_into(self, views: list[memoryview], deadline: float | None) -> int:
+        """Reads what there is, one byte at least, into buffers one after the other.
+
+        Raises:
+            LinkClosed: the peer is gone.
+            TimeoutError: nothing came in time.
+        """
+        while True:
+            event = select.POLLIN
+            try:
+                count = self._read(views)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                pass
+            except ssl.SSLWantWriteError:
+                event = select.POLLOUT
+            except (OSError, ValueError) as error:
+                raise _closed_by(error) from error
+            else:
+                if not count:
+                    raise LinkClosed("it closed the connection")
+                self.heard = time.monotonic()
+                return count
+            if not self._wait(event, deadline):
+                raise TimeoutError
+
+    def can_read(self) -> bool:
+        """Whether bytes have come that nobody has read; with TLS, of a record that was begun."""
+        try:
+            if isinstance(self._sock, ssl.SSLSocket):
+                return self._sock.pending() > 0
+            return bool(self._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        except OSError:
+            return False
+
+    def _read(self, views: list[memoryview]) -> int:
+        if self._tls is not None:
+            with self._tls:
+                return self._sock.recv_into(views[0])
+        if len(views) == 1:
+            return self._sock.recv_into(views[0])
+        return self._sock.recvmsg_into(views[:_MOST_VECTORS])[0]
+
+    def _wait(self, event: int, deadline: float | None) -> bool:
+        """Waits until something can be read or written; False if time was up."""
+        poll = self._poll
+        if event != select.POLLIN:
+            poll = select.poll()
+            poll.register(self._fd, event)
+        if deadline is None:
+            return bool(poll.poll())
+        left = deadline - time.monotonic()
+        return left > 0 and bool(poll.poll(left * 1000))
+
+    # -- the end ----------------------------------------------------------------------------
+
+    def has_hung_up(self) -> bool:
+        """Whether the peer is known to be gone."""
+        poll = select.poll()
+        poll.register(self._fd, select.POLLRDHUP)
+        return self.closed or bool(poll.poll(0))
+
+    def shut_down(self) -> None:
+        """Ends the connection, from any thread: who reads it gets LinkClosed."""
+        with contextlib.suppress(OSError):  # it is not connected any longer
+            # not SSLSocket.shutdown: who reads would take what is there still for plain bytes
+            socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Closes the socket."""
+        self.closed = True
+        self._sock.close()
+
+
+def _closed_by(error: Exception) -> LinkClosed:
+    closed = LinkClosed(getattr(error, "strerror", None) or str(error) or type(error).__name__)
+    if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
+        closed.refusal = error
+    return closed
