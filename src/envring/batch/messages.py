@@ -54,4 +54,5 @@ def set_attr(
 
 
 def _marks(first: int, end: int, chosen: Sequence[int]) -> list[bool]:
-    return [env_id in chosen for env_id in range(first, end)]
+    wanted = set(chosen)
+    return [env_id in wanted for env_id in range(first, end)]

@@ -81,7 +81,19 @@ def build_space(data: Any) -> Space[Any]:
     Raises:
         SpaceDataError: the data does not describe a space.
     """
+    if _elements(data) > MAX_ELEMENTS:
+        _refuse(f"arrays of more than {MAX_ELEMENTS} elements together", "spaces")
     return _build(data, 0)
+
+
+def _elements(data: Any) -> int:
+    """Elements of the arrays that spaces need, though their description is short."""
+    match data:
+        case ("box", _, _, _, tuple() as shape) | ("multi_binary", tuple() as shape):
+            return math.prod(size for size in shape if type(size) is int and size > 0)
+        case tuple() | list():
+            return sum(map(_elements, data))
+    return 0
 
 
 def restore_value(space: Space[Any], value: Any) -> Any:

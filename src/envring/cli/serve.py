@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from envring.cli.certificates import cert
 from envring.errors import AddressError
 from envring.gateways.host import Host
 from envring.gateways.serving import serve as start
@@ -21,7 +22,22 @@ from envring.transport.addresses import read_key
 LISTEN = "tcp://127.0.0.1:7777"
 
 
-@click.command()
+class _Serve(click.Command):
+    """`envring serve cert ...` makes certificates; everything else serves."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        if args[:1] == ["cert"]:
+            return cert.make_context(f"{info_name} cert", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+
+@click.command(cls=_Serve)
 @click.argument("env", required=False)
 @click.option("--listen", multiple=True, metavar="URL", help=f"Where to listen; {LISTEN}.")
 @click.option("--num-envs", type=click.IntRange(1), help="The most envs at a time, of all callers.")
@@ -37,7 +53,10 @@ LISTEN = "tcp://127.0.0.1:7777"
 @click.option("--first-step-timeout", type=float, help="The same before its first step.")
 @click.option("--drain", type=float, default=30.0, help="Seconds for sessions after SIGTERM.")
 @click.option("--max-sessions", type=click.IntRange(1), default=256, help="At a time.")
-@click.option("--ready-fd", type=int, help="Descriptor that gets the addresses, one a line.")
+@click.option("--max-connections", type=click.IntRange(1), default=256, help="Of one address.")
+@click.option("--max-frame", type=click.IntRange(1 << 16), default=1 << 26, help="In bytes.")
+@click.option("--metrics", metavar="PORT|URL", help="Answer /healthz and /metrics there.")
+@click.option("--ready-fd", type=int, help="Gets the addresses, one a line; last --metrics.")
 @click.option("--ready-file", type=click.Path(), help="File that gets them.")
 @click.option("-q", "--quiet", is_flag=True, help="Print and log only what went wrong.")
 def serve(
@@ -53,7 +72,8 @@ def serve(
     """Serves ENV, an id such as CartPole-v1, or what --config lists, to other processes.
 
     ENV may also be module:callable, file.py:attr, dir:PATH or recipe:NAME. Only this machine can
-    reach it, unless --listen says tls://, or tcp:// with --insecure.
+    reach it, unless --listen says tls://, or tcp:// with --insecure. `envring serve cert` makes
+    certificates for tls://.
     """
     logging.basicConfig(
         level=logging.WARNING if quiet else logging.INFO, format="%(asctime)s %(message)s"
@@ -76,6 +96,8 @@ def _announce(host: Host, env: str | None, with_key: bool) -> None:
         click.echo(f'remotes="{url}{ask}"')
     name = env or "ENV_ID"
     click.echo(f'envring.make_vec("{name}", num_envs=8, remotes="{host.url}{ask}")')
+    if host.metrics is not None:
+        click.echo(f"{host.metrics.url}/metrics and /healthz")
     if host.url.startswith("tcp://127."):
         port = host.url.rpartition(":")[2]
         click.echo(f"From elsewhere: ssh -L {port}:127.0.0.1:{port} {os.uname().nodename}")
@@ -83,15 +105,16 @@ def _announce(host: Host, env: str | None, with_key: bool) -> None:
 
 def _tell(host: Host, fd: int | None, path: str | None) -> None:
     """Tells scripts that the host listens."""
-    text = "".join(f"{url}\n" for url in host.urls)
+    urls = host.urls if host.metrics is None else [*host.urls, host.metrics.url]
+    text = "".join(f"{url}\n" for url in urls)
     try:
-        if fd is not None:
-            with open(fd, "w") as file:
-                file.write(text)
         if path is not None:
             with open(f"{path}.part", "w") as file:
                 file.write(text)
             os.replace(f"{path}.part", path)  # whoever waits for it finds all of it
+        if fd is not None:
+            with open(fd, "w") as file:
+                file.write(text)
     except OSError as error:
         raise AddressError(f"--ready: {error}") from None
 

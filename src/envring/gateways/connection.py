@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from envring._version import __version__
@@ -13,6 +15,7 @@ from envring.core import _core
 from envring.cpus import usable_cpus
 from envring.errors import (
     EnvringError,
+    HostLost,
     HostRefused,
     WireError,
     WorkerDied,
@@ -29,9 +32,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("envring.serve")
 
 _SEND_SECONDS = 30.0  # for a caller to read its answer
-_BOOKS_SECONDS = 0.5  # between two looks at what the short way has done
+_OPEN_SECONDS = 300.0  # for a caller to ask for envs: it may wait for other hosts meanwhile
+_LOOK_SECONDS = 0.5  # between two looks at what the short way has done, and whether to go on
 _OTHER, _STARTED = 1, 2  # what HostPath.serve returns
 _MOST_ENVS = 1 << 16  # of one session
+_MAX_OPEN = 1 << 24  # bytes of a frame before there is a session
 
 
 class Connection:
@@ -43,6 +48,7 @@ class Connection:
         busy_since: time.monotonic() when the request under way or the last sign of life began, or
             None.
         number: of the batch under way.
+        is_welcome: whether the caller has shown its key.
     """
 
     def __init__(self, host: Host, link: Link) -> None:
@@ -50,8 +56,10 @@ class Connection:
         self.host = host
         self.link = link
         self.beat = 0.0
+        self._living = threading.Lock()
         self.busy_since: float | None = None
         self.number = 0
+        self.is_welcome = False
         self._entry: Entry | None = None
         self._path: _core.HostPath | None = None
         self._has_looked = False  # for it
@@ -63,13 +71,19 @@ class Connection:
         link = self.link
         try:
             self._shake_hands()
-            while self._serve_steps() and self._serve(link.receive()):
+            self.is_welcome = True
+            while self._serve_steps() and self._serve(self._next()):
                 pass
         except HostRefused as error:
             self.host.sessions.counts["refused"] += 1
             log.warning("%s was refused: %s", link.peer, str(error))
             self._report(error)
+        except HostLost as error:
+            log.info("the session of %s ended: %s", link.peer, error.why)
+            self._report(error)
+            self._end(Session.abandon)
         except EnvringError as error:
+            self.host.sessions.counts["deaths"] += isinstance(error, WorkerDied)
             log.warning("the session of %s ended: %s", link.peer, str(error))
             self._report(error)
             self._end(Session.abandon)
@@ -105,13 +119,16 @@ class Connection:
         frame = link.receive(deadline)
         hello: Any = codec.loads(frame.body) if frame.head.kind == frames.HELLO else None
         match hello:
-            case {"client_id": str() as client_id} if 0 < len(client_id) <= 128:
+            case {"client_id": str() as client_id} if (
+                0 < len(client_id) <= 128 and client_id.isprintable()  # it is logged
+            ):
                 self.client_id = client_id
             case _:
                 raise WireError("expected a HELLO with a client_id")
         if not options.admits(hello.get("key")):
             raise HostRefused("The key is missing or wrong.", "key")
-        link.max_frame = options.max_frame
+        self._owner = options.digest(hello.get("key"))
+        link.max_frame = min(options.max_frame, _MAX_OPEN)
         sessions = self.host.sessions
         free = None if sessions.slots is None else max(sessions.slots - sessions.used(), 0)
         welcome = {
@@ -125,6 +142,29 @@ class Connection:
         link.send(frames.WELCOME, [codec.dumps(welcome)], deadline=deadline)
 
     # -- requests ---------------------------------------------------------------------------
+
+    def _next(self) -> Frame:
+        """The next request."""
+        patience = time.monotonic() + _OPEN_SECONDS
+        while True:
+            try:
+                return self.link.receive(time.monotonic() + _LOOK_SECONDS)
+            except TimeoutError:
+                self._raise_if_over()
+                if self._entry is None and time.monotonic() > patience:
+                    raise
+
+    def _raise_if_over(self) -> None:
+        """Ends the session if the host has said so.
+
+        Raises:
+            HostLost: it has; the text says why.
+        """
+        why = self._entry.over if self._entry is not None else None
+        if self.host.sessions.over:
+            why = "the host was ended"
+        if why is not None:
+            raise HostLost((), "", why)
 
     def _serve(self, frame: Frame) -> bool:
         """Answers a request; whether there may be another one."""
@@ -153,11 +193,8 @@ class Connection:
                 return False
             else:
                 raise WireError(f"a caller does not send frames of kind {kind}")
-        except WorkerDied:
-            self.host.sessions.counts["deaths"] += 1
-            raise
         finally:
-            self.busy_since = None
+            self._rest()
             if self._entry is not None:
                 self._entry.since = time.monotonic()
         return True
@@ -168,8 +205,9 @@ class Connection:
         if path is None or entry is None or entry.session is None or not link.is_between_frames:
             return True
         while True:
-            what = path.serve(_BOOKS_SECONDS)
+            what = path.serve(_LOOK_SECONDS)
             self._count(path, entry)
+            self._raise_if_over()
             if what == _OTHER:
                 self._early = path.early
                 link.unread(path.taken())
@@ -178,7 +216,22 @@ class Connection:
                 self.number = path.number
                 self.busy_since = time.monotonic()
                 self._answer_batch(entry, path.number, Session.finish_step)
-                self.busy_since = None
+                self._rest()
+                if not link.is_between_frames:  # a sign of life is sent in part
+                    return True
+
+    def _rest(self) -> None:
+        """No request is under way: no sign of life may be sent any longer."""
+        with self._living:
+            self.busy_since = None
+
+    def show_life(self, now: float) -> None:
+        """Sends a sign of life if a request is under way and takes long; for another thread."""
+        with self._living:
+            if self.beat and self.busy_since is not None and now - self.busy_since >= self.beat:
+                self.busy_since = now
+                with suppress(LinkClosed):
+                    self.link.send_if_free(frames.ALIVE, self.number)
 
     def _count(self, path: _core.HostPath, entry: Entry) -> None:
         """Books the steps that the short way has made."""
@@ -186,7 +239,7 @@ class Connection:
         if batches and entry.session is not None:
             entry.session.steps += batches * entry.num_envs
             entry.stepped, entry.since = True, time.monotonic()
-            self.host.latency.add_all(*path.take_latencies())
+            self.host.latencies["envring"].add_all(*path.take_latencies())
 
     def _batch(self, run: Callable[..., tuple[int, list[Any]]], frame: Frame) -> None:
         session, entry = self._session(), self._entry
@@ -207,7 +260,7 @@ class Connection:
         finally:
             entry.since = now = time.monotonic()
             entry.busy = False
-        self.host.latency.add(now - began)
+        self.host.latencies["envring"].add(now - began)
         self._early = self.link.has_more()
         self.link.send(
             frames.RESULT,
@@ -219,6 +272,7 @@ class Connection:
 
     def _check(self) -> None:
         """Ends a wait for envs whose caller is gone, and the session if it said so before."""
+        self._raise_if_over()
         if not self.link.has_hung_up():
             return
         now = time.monotonic()
@@ -250,14 +304,17 @@ class Connection:
         if type(beat) in (int, float) and beat > 0:
             self.beat = beat / 3
         sessions = self.host.sessions
-        entry = sessions.claim(self.client_id, self.link)
+        wish = codec.dumps((asked.get("runtime"), sources))
+        entry = sessions.claim(self.client_id, self._owner, wish, self.link)
         is_new = entry is None
         if entry is None:
             runtime = self.host.runtimes.find(
                 asked.get("runtime"), [source.get("env") for source in sources]
             )
             wanted = [runtime.source(source) for source in sources]
-            entry = sessions.reserve(self.client_id, runtime, len(wanted), self.link)
+            entry = sessions.reserve(
+                self.client_id, self._owner, wish, runtime, len(wanted), self.link
+            )
             self._entry = entry
             sessions.built(entry, Session(runtime, wanted, asked))
             log.info(
@@ -269,9 +326,8 @@ class Connection:
             )
         else:
             self._entry = entry
-            if entry.num_envs != len(sources):
-                raise HostRefused(f"The session has {entry.num_envs} envs.", "busy")
             self._session().resume()
+        self.link.max_frame = self.host.options.max_frame
         session = self._session()
         opened = {"new": is_new, "description": session.description, "plans": session.plans}
         self._answer(frames.OPENED, opened)

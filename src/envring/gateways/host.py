@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from envring.errors import AddressError
 from envring.gateways.connection import Connection
@@ -23,14 +23,19 @@ from envring.gateways.latency import Latency
 from envring.gateways.options import HostOptions
 from envring.gateways.runtimes import Runtimes
 from envring.gateways.sessions import Sessions
-from envring.transport import frames
 from envring.transport.addresses import Address, no_delay
-from envring.transport.frames import Link, LinkClosed
+from envring.transport.frames import Link
+
+if TYPE_CHECKING:
+    from envring.gateways.metrics import Metrics
 
 log = logging.getLogger("envring.serve")
 
 _TICK = 0.1  # seconds between two looks at the connections
 _BACKLOG = 128
+_ALERT = b"\x15\x03\x01\x00\x02\x02\x46"  # of TLS, for callers that speak something else
+_LAST_SECONDS = 2.0  # for connections to tell their callers that the host ends
+_MOST_CONNECTIONS = 4096  # of all peers together
 
 
 class Host:
@@ -41,6 +46,8 @@ class Host:
         runtimes: what it serves.
         options: its limits.
         sessions: who is there.
+        latencies: how long batches took, by wire.
+        metrics: what answers for Prometheus, or None.
     """
 
     def __init__(
@@ -66,15 +73,18 @@ class Host:
         self.runtimes = runtimes
         self.options = options
         self.sessions = Sessions(options, slots)
-        self.latency = Latency()
+        self.latencies = {"envring": Latency()}  # by wire
+        self.metrics: Metrics | None = None  # closed with the host
         self._tls = tls
         self._lock = threading.Lock()
         self._connections: dict[Connection, threading.Thread] = {}
+        self._shaking: set[ssl.SSLSocket] = set()
         self._peers: Counter[str] = Counter()
         self._listeners: list[tuple[Address, socket.socket]] = []
-        self._ended = threading.Event()
         self._closing = threading.Event()
         self._hurried = threading.Event()
+        self._ended = threading.Event()
+        self._ending = threading.Lock()
         try:
             for address in listen:
                 self._listeners.append(_bind(address, options, tls))
@@ -108,16 +118,23 @@ class Host:
                 time.sleep(_TICK)  # too many descriptors: others may end
                 continue
             name = str(peer[0]) if isinstance(peer, tuple) else "unix"
+            shown = f"{name}:{peer[1]}" if isinstance(peer, tuple) else str(address)
             with self._lock:
                 self._peers[name] += 1
-                crowded = self._peers[name] > self.options.max_connections
-            if crowded:
-                log.warning("%s has too many connections", name)
-                connected.close()
-                self._forget(name)
-            else:
-                shown = f"{name}:{peer[1]}" if isinstance(peer, tuple) else str(address)
-                self._start(self._greet, address, connected, name, shown)
+                crowded = (
+                    self._peers[name] > self.options.max_connections
+                    or self._peers.total() > _MOST_CONNECTIONS
+                )
+            try:
+                if not crowded:
+                    self._start(self._greet, address, connected, name, shown)
+                    continue
+            except RuntimeError:  # this process can have no more threads
+                pass
+            log.warning("%s was refused: there are too many connections", shown)
+            self.sessions.counts["refused"] += 1
+            connected.close()
+            self._forget(name)
 
     def _forget(self, name: str) -> None:
         with self._lock:
@@ -131,14 +148,28 @@ class Host:
                 no_delay(sock)
             if address.scheme == "tls":
                 assert self._tls is not None
-                sock.settimeout(self.options.handshake_timeout)
-                sock = self._tls.wrap_socket(sock, server_side=True)
+                sock = self._tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+                self._shake_hands(sock)
             self.serve(Link(sock, shown))
-        except (OSError, ssl.SSLError) as error:
-            log.info("%s is gone: %s", shown, str(error))
+        except OSError as error:
+            log.warning("%s was refused: %s", shown, str(error))
+            self.sessions.counts["refused"] += 1
             sock.close()
         finally:
             self._forget(name)
+
+    def _shake_hands(self, sock: ssl.SSLSocket) -> None:
+        with self._lock:
+            self._shaking.add(sock)
+        try:
+            sock.settimeout(self.options.handshake_timeout)
+            sock.do_handshake()
+        except ssl.SSLError as error:
+            _let_it_read(sock, _ALERT if error.reason == "WRONG_VERSION_NUMBER" else b"")
+            raise
+        finally:
+            with self._lock:
+                self._shaking.remove(sock)
 
     def serve(self, link: Link) -> None:
         """Serves one connection in this thread, until it ends."""
@@ -153,25 +184,27 @@ class Host:
 
     def _tick(self) -> None:
         """Sends signs of life for requests that take long, and ends sessions that are over."""
-        while not self._ended.wait(_TICK):
+        while not self._ended.wait(_TICK):  # sessions end while a host drains, too
             now = time.monotonic()
-            self._beat(now)
             try:
+                self._beat(now)
                 self.sessions.expire(now)
             except Exception:
-                log.exception("a session could not be ended")
+                log.exception("sessions could not be looked after")
 
     def _beat(self, now: float) -> None:
         for connection in self._living():
-            began = connection.busy_since
-            if connection.beat and began is not None and now - began >= connection.beat:
-                connection.busy_since = now
-                with contextlib.suppress(LinkClosed):
-                    connection.link.send_if_free(frames.ALIVE, connection.number)
+            connection.show_life(now)
 
     def _living(self) -> list[Connection]:
         with self._lock:
             return list(self._connections)
+
+    @property
+    def num_connections(self) -> int:
+        """Connections of now, those included that only shake hands."""
+        with self._lock:
+            return self._peers.total()
 
     # -- the end ----------------------------------------------------------------------------
 
@@ -185,6 +218,13 @@ class Host:
         Args:
             drain: seconds for running sessions to end by themselves.
         """
+        if drain <= 0:
+            self._hurried.set()
+        with self._ending:
+            if not self._ended.is_set():
+                self._close(drain)
+
+    def _close(self, drain: float) -> None:
         self._closing.set()
         self.sessions.closing = True
         self._stop_listening()
@@ -192,16 +232,27 @@ class Host:
         while len(self.sessions) and time.monotonic() < deadline:
             if self._hurried.wait(0.05):  # polling, bounded by the deadline
                 break
-        for connection in self._living():
-            connection.link.shut_down()
+        self.sessions.over = True  # connections see that, and tell their callers
         with self._lock:
-            threads = list(self._connections.values())
-        for thread in threads:
-            if thread is not threading.current_thread():
-                thread.join(5.0)
-        self._ended.set()
+            connections = dict(self._connections)
+            for shaking in self._shaking:
+                with contextlib.suppress(OSError):
+                    socket.socket.shutdown(shaking, socket.SHUT_RDWR)
+        for connection in connections:
+            if not connection.is_welcome:
+                connection.link.shut_down()
+        for seconds in (_LAST_SECONDS, 5.0):
+            deadline = time.monotonic() + seconds
+            for thread in connections.values():
+                if thread is not threading.current_thread():
+                    thread.join(max(deadline - time.monotonic(), 0.0))
+            for connection in self._living():
+                connection.link.shut_down()
         for entry in self.sessions.all():
             self.sessions.end(entry)
+        if self.metrics is not None:
+            self.metrics.close()
+        self._ended.set()
 
     def end_now(self) -> None:
         """Has a `close` that gives sessions time go on at once."""
@@ -223,6 +274,17 @@ class Host:
     def __exit__(self, *_: object) -> None:
         """Closes the host."""
         self.close()
+
+
+def _let_it_read(sock: ssl.SSLSocket, last: bytes) -> None:
+    """Reads what a refused caller still sends: if it were reset, it might not see why."""
+    with contextlib.suppress(OSError):
+        socket.socket.send(sock, last)
+        socket.socket.shutdown(sock, socket.SHUT_WR)
+        sock.settimeout(0.5)
+        for _ in range(16):
+            if not socket.socket.recv(sock, 1 << 16):
+                break
 
 
 def _bind(

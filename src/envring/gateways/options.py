@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from envring.transport.frames import MAX_FRAME
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,7 @@ class HostOptions:
         drain: seconds that running sessions get when the host is to end.
         max_sessions: the most sessions at a time.
         max_connections: the most connections of one peer at a time.
-        max_frame: bytes of a frame that is accepted.
+        max_frame: bytes of a frame that is accepted; while one is decoded, others wait.
         handshake_timeout: seconds for a peer to show its key.
         insecure: whether addresses other than this machine's may be served without TLS.
     """
@@ -34,7 +33,7 @@ class HostOptions:
     drain: float = 30.0
     max_sessions: int = 256
     max_connections: int = 256
-    max_frame: int = MAX_FRAME
+    max_frame: int = 1 << 26
     handshake_timeout: float = 10.0
     insecure: bool = False
 
@@ -42,6 +41,13 @@ class HostOptions:
         """Whether a caller that shows this may come in. Takes as long for every wrong key."""
         if not self.keys:
             return True
-        shown = key.encode("utf-8", "surrogateescape") if isinstance(key, str) else b""
-        fits = [hmac.compare_digest(shown, each.encode()) for each in self.keys]
+        fits = [hmac.compare_digest(_bytes(key), _bytes(each)) for each in self.keys]
         return any(fits)
+
+    def digest(self, key: object) -> bytes:
+        """Tells callers apart by their keys; the same for all where no key is needed."""
+        return hashlib.sha256(_bytes(key)).digest() if self.keys else b""
+
+
+def _bytes(key: object) -> bytes:
+    return key.encode("utf-8", "surrogatepass") if isinstance(key, str) else b""

@@ -17,6 +17,7 @@ from envring.transport.segment import COMMAND_RING_BYTES, REPLY_RING_BYTES, Segm
 
 MAX_SLOT_BYTES = 1 << 30
 _MAX_LEAVES = 4096
+_SPARE_BYTES = 1 << 12  # that a caller's plan may have beyond what ours has
 _MAX_DEPTH = 40
 _MAX_ITEM = 16  # bytes of the widest number that an action may come as
 _INFO_BYTES_PER_ENV = 1 << 16
@@ -69,6 +70,19 @@ def check_plans(plans: Any) -> tuple[Plan, Plan | None]:
     if action is not None and None in action.leaves:
         raise WireError("actions without a fixed size are messages")
     return _check(plans["obs"]), action
+
+
+def check_sizes(plans: tuple[Plan, Plan | None], own: tuple[Plan, Plan | None]) -> None:
+    """Refuses a caller's plans that take much more memory than those of the host.
+
+    Raises:
+        WireError: they do.
+    """
+    for asked, known in zip(plans, own, strict=True):
+        needed = 0 if asked is None else _offsets(asked.leaves, 1)[1]
+        most = 0 if known is None else _offsets(known.leaves, 1)[1]
+        if needed > 2 * most + _SPARE_BYTES:
+            raise WireError("plans are larger than the spaces of the envs")
 
 
 def _check(tree: Any) -> Plan:

@@ -16,6 +16,9 @@ from envring.pool.reply import Reply
 from envring.transport import codec
 from envring.workers.limits import Limits
 
+_LONGEST_START = 3600.0  # seconds for envs to be built
+_MOST_WORKERS = 1024  # processes of a session
+
 
 def pool_arguments(runtime: Runtime, asked: Mapping[str, Any]) -> dict[str, Any]:
     """What a caller may decide of its workers."""
@@ -28,11 +31,11 @@ def pool_arguments(runtime: Runtime, asked: Mapping[str, Any]) -> dict[str, Any]
     if not isinstance(limits, dict):
         raise HostRefused("limits is a dict.", "message")
     for seconds in (start, *limits.values()):
-        if seconds is not None and not (type(seconds) in (int, float) and seconds > 0):
+        if seconds is not None and not (type(seconds) in (int, float) and 0 < seconds < 1e9):
             raise HostRefused("A timeout is None or seconds > 0.", "message")
     return {
         "autoreset_mode": AUTORESET_MODES.index(mode),
-        "start_timeout": start,
+        "start_timeout": _least(start, _LONGEST_START),  # a caller that is gone is not seen before
         "on_unsendable": unsendable,
         "limits": Limits(
             _least(limits.get("step"), runtime.step_timeout),
@@ -44,12 +47,12 @@ def pool_arguments(runtime: Runtime, asked: Mapping[str, Any]) -> dict[str, Any]
 
 def number_of_workers(runtime: Runtime, asked: Mapping[str, Any]) -> int:
     """The most worker processes of a session."""
-    wanted = asked.get("workers")
+    wanted, most = asked.get("workers"), runtime.workers or _MOST_WORKERS
     if wanted is None:
         return runtime.workers or usable_cpus()
     if type(wanted) is not int or wanted < 1:
         raise HostRefused("workers is a number of processes.", "message")
-    return wanted if runtime.workers is None else min(wanted, runtime.workers)
+    return min(wanted, most)
 
 
 def _least(*seconds: float | None) -> float | None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import os
+import re
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from envring.launchers.registry import resolve
 from envring.launchers.sources import EnvSource
 
 _DIRECTORIES = ("dir:", "recipe:")
+_PARTS = re.compile(r"([:/\\])")  # of an env's name, and what is between them
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,8 @@ class Runtime:
     Attributes:
         name: of the runtime.
         envs: ids or patterns ("MountainCar*") of envs; the first that is not a pattern is what a
-            caller gets who names none. A pattern matches names with a colon or a slash ("mod:Id",
-            "file.py:attr", "dir:PATH") only if it has one itself.
+            caller gets who names none. The signs of a pattern match no colon and no slash: "*"
+            is every registered id without these, no "mod:Id", "file.py:attr" or "dir:PATH".
         launcher: of its workers; None for the host's own interpreter.
         kwargs: keyword arguments of every env; a caller cannot change these.
         allow_kwargs: whether a caller may give further ones.
@@ -74,6 +76,8 @@ class Runtime:
         args, kwargs = asked.get("args") or [], asked.get("kwargs") or {}
         if not isinstance(args, list) or not isinstance(kwargs, dict):
             raise HostRefused("The arguments of an env are a list and a dict.", "env")
+        if not all(isinstance(each, str) for each in kwargs):
+            raise HostRefused("The names of an env's arguments are text.", "env")
         if (args or kwargs) and not self.allow_kwargs:
             raise HostRefused(f"The runtime {self.name!r} takes no arguments of its envs.", "env")
         fixed = sorted(self.kwargs.keys() & kwargs.keys())
@@ -102,9 +106,14 @@ def _is_pattern(text: str) -> bool:
 
 
 def _matches(env: str, pattern: str) -> bool:
-    if any(sign in env and sign not in pattern for sign in ":/\\"):
-        return False
-    return env == pattern or fnmatch.fnmatchcase(env, pattern)
+    """Whether a name fits: part by part, and no part leads out of a directory."""
+    if env == pattern:
+        return True
+    asked, known = _PARTS.split(env), _PARTS.split(pattern)
+    return len(asked) == len(known) and all(
+        one == other or (one not in ("", ".", "..") and fnmatch.fnmatchcase(one, other))
+        for one, other in zip(asked, known, strict=True)
+    )
 
 
 class Runtimes:
@@ -195,6 +204,8 @@ def _runtime(path: str, name: str, table: Any) -> Runtime:
         _check_value(f"{where}.{key}", table[key], _KEYS[key])
         if key in ("slots", "workers") and table[key] < 1:
             raise SpecError(f"{where}.{key}: must be at least 1.")
+        if key in ("step_timeout", "reset_timeout") and not table[key] > 0:
+            raise SpecError(f"{where}.{key}: must be more than 0.")
     if not table.get("envs"):
         raise SpecError(f'{where}.envs: name at least one env, or a pattern: envs = ["*"].')
     options = {key: value for key, value in table.items() if key not in ("launcher", "spec")}

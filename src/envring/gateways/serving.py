@@ -31,6 +31,7 @@ def serve(
     cert: str | os.PathLike[str] | None = None,
     certkey: str | os.PathLike[str] | None = None,
     client_ca: str | os.PathLike[str] | None = None,
+    metrics: str | int | None = None,
     **options: Any,
 ) -> Host:
     """Serves envs to other processes and machines.
@@ -48,6 +49,8 @@ def serve(
         cert: certificate for tls://.
         certkey: its key, if it is not in the same file.
         client_ca: certificate of the authority that must have signed those of the callers.
+        metrics: port of this machine, or "http://HOST:PORT", that answers /healthz, and /metrics
+            for Prometheus.
         **options: fields of HostOptions: keys, grace, idle_timeout, insecure, ...
 
     Returns:
@@ -80,12 +83,22 @@ def serve(
         if address.options:
             raise AddressError(f"{address}: an address to listen on has no options.")
     tls = None if cert is None else _server_context(cert, certkey, client_ca)
-    return Host(Runtimes(served), addresses, HostOptions(**options), num_envs, tls)
+    host = Host(Runtimes(served), addresses, HostOptions(**options), num_envs, tls)
+    if metrics is not None:
+        from envring.gateways.metrics import Metrics  # the servers of HTTP take time to import
+
+        try:
+            host.metrics = Metrics(host, metrics)
+        except BaseException:
+            host.close()
+            raise
+    return host
 
 
 def _server_context(cert: Any, certkey: Any, client_ca: Any) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION
     try:
         context.load_cert_chain(cert, certkey)
         if client_ca is not None:

@@ -20,7 +20,7 @@ from envring.batch.templates import TemplateBook, rebuild
 from envring.core import _core
 from envring.errors import WireError
 from envring.gateways.latency import BOUNDS
-from envring.gateways.plans import check_plans, plans_of, spec_of
+from envring.gateways.plans import check_plans, check_sizes, plans_of, spec_of
 from envring.gateways.requests import (
     check_count,
     check_name,
@@ -101,12 +101,13 @@ class Session:
         Raises:
             WireError: they are not plans, or others than before.
         """
-        obs, action = check_plans(plans)
+        obs, action = checked = check_plans(plans)
         trees = {"obs": obs.tree, "action": action.tree if action else None}
         if self._mirror is not None:
             if trees != self.plans:
                 raise WireError("the session has other plans, and envs that use them")
             return
+        check_sizes(checked, check_plans(self.plans))
         spec = spec_of(obs, action, self.num_envs, self.pool.num_rings)
         self.segment: MappedSegment = create(spec, self.pool.segment_file)
         self.pool.attach(self.segment, trees)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hmac
 import logging
 import threading
 import time
@@ -25,6 +26,8 @@ class Entry:
 
     Attributes:
         client_id: names it.
+        owner: of the key that was shown, a digest.
+        asked: what its caller asked for, as bytes: who comes back must ask for the same.
         runtime: what it runs.
         num_envs: slots that it takes.
         session: its envs; None while they are built.
@@ -32,10 +35,13 @@ class Entry:
         since: time.monotonic() when it was let go, or last used.
         stepped: whether it was ever stepped.
         busy: whether a batch is under way.
-        over: whether it is being ended; nobody may come back for it.
+        over: why it is to be ended, or None; nobody may come back for it.
+        ended: set when it has ended.
     """
 
     client_id: str
+    owner: bytes
+    asked: bytes
     runtime: Runtime
     num_envs: int
     session: Session | None = None
@@ -43,13 +49,17 @@ class Entry:
     since: float = field(default_factory=time.monotonic)
     stepped: bool = False
     busy: bool = False
-    over: bool = False
+    over: str | None = None
+    ending: bool = False
+    ended: threading.Event = field(default_factory=threading.Event)
 
 
 class Sessions:
     """All sessions of a host.
 
     Attributes:
+        closing: whether there are to be no new ones.
+        over: whether those that are there are to end.
         counts: what happened so far, by name, for metrics.
     """
 
@@ -57,7 +67,7 @@ class Sessions:
         """Begins without any. `slots`: of the whole host, or None."""
         self.options = options
         self.slots = slots
-        self.closing = False
+        self.closing = self.over = False
         self.counts = {"opened": 0, "resumed": 0, "deaths": 0, "expired": 0, "refused": 0}
         self._lock = threading.Lock()
         self._entries: dict[str, Entry] = {}
@@ -90,34 +100,49 @@ class Sessions:
 
     # -- from the beginning to the end --------------------------------------------------------
 
-    def claim(self, client_id: str, link: Link) -> Entry | None:
+    def claim(self, client_id: str, owner: bytes, asked: bytes, link: Link) -> Entry | None:
         """The session of that name for a caller that comes back; None if there is none.
 
         Raises:
-            HostRefused: another connection holds it.
+            HostRefused: another connection holds it, or it is another caller's or has other envs.
         """
         with self._lock:
             entry = self._entries.get(client_id)
             if entry is None:
                 return None
             held = entry.link is not None and not entry.link.has_hung_up()
-            if entry.session is None or entry.over or entry.busy or held:
+            theirs = not hmac.compare_digest(entry.owner, owner)
+            if entry.session is None or entry.over is not None or entry.busy or held or theirs:
+                raise _in_use(client_id)
+            if entry.asked != asked:
                 raise HostRefused(
-                    f"The session {client_id!r:.60} is in use by another connection.", "busy"
+                    f"The session {client_id!r:.60} has other envs than it is asked for, "
+                    f"{entry.num_envs} of them.",
+                    "busy",
                 )
             entry.link = link
             self.counts["resumed"] += 1
             return entry
 
-    def reserve(self, client_id: str, runtime: Runtime, num_envs: int, link: Link) -> Entry:
+    def reserve(
+        self,
+        client_id: str,
+        owner: bytes,
+        asked: bytes,
+        runtime: Runtime,
+        num_envs: int,
+        link: Link,
+    ) -> Entry:
         """Takes the slots of a session that is about to be built.
 
         Raises:
-            HostRefused: there are not enough, or the host is closing.
+            HostRefused: there are not enough, or the host is closing, or somebody else was first.
         """
         with self._lock:
+            if client_id in self._entries:
+                raise _in_use(client_id)
             self._check_room(runtime, num_envs)
-            entry = Entry(client_id, runtime, num_envs, link=link)
+            entry = Entry(client_id, owner, asked, runtime, num_envs, link=link)
             self._entries[client_id] = entry
             return entry
 
@@ -154,7 +179,13 @@ class Sessions:
                 entry.link, entry.since = None, time.monotonic()
 
     def end(self, entry: Entry, close: Callable[[Session], Any] = Session.abandon) -> None:
-        """Ends a session, whose name and slots are free afterwards."""
+        """Ends a session, whose name and slots are free afterwards. Others wait who end it, too."""
+        with self._lock:
+            first, entry.ending = not entry.ending, True
+            entry.over = entry.over or "it was closed"
+        if not first:
+            entry.ended.wait()
+            return
         try:
             if entry.session is not None:
                 close(entry.session)
@@ -164,22 +195,25 @@ class Sessions:
                     del self._entries[entry.client_id]
                     if entry.session is not None:
                         self._past_steps += entry.session.steps
+            entry.ended.set()
 
     def expire(self, now: float) -> None:
         """Ends sessions whose time is over."""
-        over: list[tuple[Entry, str]] = []
+        over: list[Entry] = []
         with self._lock:
             for entry in self._entries.values():
-                why = None if entry.over or entry.busy else self._why_over(entry, now)
-                if why is not None:
-                    entry.over = True
-                    over.append((entry, why))
+                if entry.over is None and not entry.busy:
+                    entry.over = self._why_over(entry, now)
+                    if entry.over is not None:
+                        over.append(entry)
             self.counts["expired"] += len(over)
-        for entry, why in over:
-            log.info("session %s ended: %s", entry.client_id, why)
-            if entry.link is not None:
-                entry.link.shut_down()
-            self.end(entry)
+        for entry in over:
+            log.info("session %s ended: %s", entry.client_id, entry.over)
+            if entry.link is None:  # else its connection ends it, and tells the caller
+                # not here: a worker may take its time, and others wait for signs of life
+                threading.Thread(
+                    target=self.end, args=(entry,), name="envring-host", daemon=True
+                ).start()
 
     def _why_over(self, entry: Entry, now: float) -> str | None:
         options, idle = self.options, now - entry.since
@@ -196,6 +230,10 @@ class Sessions:
         """The sessions of now."""
         with self._lock:
             return list(self._entries.values())
+
+
+def _in_use(client_id: str) -> HostRefused:
+    return HostRefused(f"The session {client_id!r:.60} is in use by another connection.", "busy")
 
 
 def _is_over(seconds: float, limit: float | None) -> bool:

@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from envring import errors
-from envring.errors import EnvringError, HostRefused, RemoteTraceback, WorkerDied, WorkerTimeout
+from envring.errors import (
+    EnvringError,
+    HostLost,
+    HostRefused,
+    RemoteTraceback,
+    WorkerDied,
+    WorkerTimeout,
+)
 from envring.transport import codec
 
 _PLAIN = (
@@ -37,6 +44,8 @@ def describe(error: BaseException) -> bytes:
         told |= {"env_ids": error.env_ids, "text": error.args[0], "stack": error.stack}
     elif isinstance(error, HostRefused):
         told["reason"] = error.reason
+    if isinstance(error, HostLost):
+        told = {"type": "HostLost", "text": error.why}
     if isinstance(error.__cause__, RemoteTraceback):
         told["trace"] = str(error.__cause__.args[0])
     return codec.dumps(told)
@@ -64,6 +73,8 @@ def _rebuild(told: dict[str, Any], env_ids: Sequence[int], host: str) -> Envring
     name, text = told["type"], str(told["text"])
     if name == "HostRefused":
         return HostRefused(f"{host}: {text}", str(told["reason"]))
+    if name == "HostLost":
+        return HostLost(tuple(env_ids), host, text)
     if name in ("WorkerDied", "WorkerTimeout"):
         which = tuple(env_ids[env_id] for env_id in told["env_ids"])
         if name == "WorkerTimeout":
