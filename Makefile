@@ -17,7 +17,7 @@ WORKER := src/envring/_foreign
 # newer than 2.7 or 3.6, and used only where they are
 GUARDED := time.thread_time inspect.signature importlib.util.find_spec
 
-.PHONY: help run lock test test-newest test-oldest test-long test-containers check python types layers native worker spelling format ctest sanitize model soak attacks fuzz bench bench-compare bench-baseline bench-full bench-peers wheel clean distclean
+.PHONY: help run lock test test-newest test-oldest test-long test-containers check python types layers native worker spelling format ctest sanitize model soak attacks fuzz kills bench bench-compare bench-baseline bench-full bench-peers wheel clean distclean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -166,8 +166,15 @@ attacks: $(VENV)/.dev ## RUNS (3000) attacks of envs on all the memory that they
 
 SECONDS ?= 60
 
-fuzz: $(VENV)/.dev ## SECONDS (60) of mutated messages for the decoder of what workers send
+fuzz: $(VENV)/.dev ## SECONDS (60) of mutated messages for the decoder of what workers send, and as much for hosts and callers
 	ENVRING_FUZZ=$(SECONDS) $(BIN)/python -m pytest -o faulthandler_timeout=0 -s tests/unit/test_codec_fuzz.py $(ARGS)
+	HYPOTHESIS_PROFILE=search ENVRING_FUZZ=$(SECONDS) $(BIN)/python -m pytest -o faulthandler_timeout=0 \
+	  tests/gateways/test_hostile.py tests/gateways/test_hostile_hosts.py $(ARGS)
+
+KILLS ?= 100
+
+kills: $(VENV)/.dev ## hosts, their workers and their callers, killed KILLS (100) times each at random moments
+	ENVRING_KILLS=$(KILLS) $(BIN)/python -m pytest -o faulthandler_timeout=0 tests/gateways/test_kills.py $(ARGS)
 
 # -- measure -------------------------------------------------------------------------------------
 

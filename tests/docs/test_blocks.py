@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from docs import pages
+from envring.cli.certificates import cert
 from envring.cli.serve import serve
 from envring.gateways.runtimes import load
 from envring.prefixes import spec
@@ -120,7 +121,7 @@ def test_options_of_hosts_exist():
     text = (pages.ROOT / "docs" / "remote.md").read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if re.match(r"envring serve |\| `--", line)]
     options = {option for line in lines for option in re.findall(r"--[a-z][a-z-]+", line)}
-    known = {option for each in serve.params for option in each.opts}
+    known = {option for each in (*serve.params, *cert.params) for option in each.opts}
     assert {"--listen", "--grace"} <= options <= known
 
 

@@ -210,3 +210,9 @@ def test_values_of_another_shape_stay_for_others_to_refuse(value):
     net = spaces.Graph(spaces.Discrete(2), None)
     for space in (spaces.Tuple([net]), spaces.OneOf([net, net]), spaces.Discrete(3)):
         assert restore_value(space, value) is value
+
+
+def test_many_large_arrays_that_few_bytes_describe():
+    box = ("box", LOW, HIGH, "<f4", (1 << 27,))
+    with pytest.raises(SpaceDataError, match="together"):
+        build_space(("dict", [("a", ("tuple", [box, box])), ("b", box)]))
