@@ -7,7 +7,6 @@ import pytest
 
 from envring.testing import deadline
 
-
 # what `make fuzz` and `make kills` ask for takes longer
 _SECONDS = 50 if os.environ.keys().isdisjoint({"ENVRING_FUZZ", "ENVRING_KILLS"}) else 1000
 

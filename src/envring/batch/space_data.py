@@ -88,8 +88,8 @@ def build_space(data: Any) -> Space[Any]:
 
 def _elements(data: Any) -> int:
     """Elements of the arrays that spaces need, though their description is short."""
-    match data:
-        case ("box", _, _, _, tuple() as shape) | ("multi_binary", tuple() as shape):
+    match data:  # an array in the place of the kind must not be compared with text
+        case (str() as kind, *_, tuple() as shape) if kind in ("box", "multi_binary"):
             return math.prod(size for size in shape if type(size) is int and size > 0)
         case tuple() | list():
             return sum(map(_elements, data))

@@ -202,7 +202,7 @@ class Connection:
     def _serve_steps(self) -> bool:
         """Answers steps on the short way until something else comes; True."""
         path, entry, link = self._path, self._entry, self.link
-        if path is None or entry is None or entry.session is None or not link.is_between_frames:
+        if path is None or entry is None or entry.session is None or self._is_in_a_frame():
             return True
         while True:
             what = path.serve(_LOOK_SECONDS)
@@ -217,8 +217,11 @@ class Connection:
                 self.busy_since = time.monotonic()
                 self._answer_batch(entry, path.number, Session.finish_step)
                 self._rest()
-                if not link.is_between_frames:  # a sign of life is sent in part
+                if self._is_in_a_frame():  # a sign of life is sent in part
                     return True
+
+    def _is_in_a_frame(self) -> bool:
+        return not self.link.is_between_frames
 
     def _rest(self) -> None:
         """No request is under way: no sign of life may be sent any longer."""
