@@ -47,6 +47,7 @@ from envring.errors import (
 from envring.launchers.base import Launch, Launcher, Needs, Sandbox
 from envring.launchers.prefix import Prefix, Python
 from envring.launchers.sources import EnvSource
+from envring.pool.remotes import ENGINES as _ENGINES
 from envring.transport.segment import SegmentMemoryError
 
 if _TYPE_CHECKING:
@@ -127,5 +128,12 @@ def __getattr__(name: str) -> _Any:
     return value
 
 
+def _start_on_ray(text: str, envs: _Any, timeout: float | None) -> _Any:
+    from envring.cluster.remotes import start
+
+    return start(text, envs, timeout)
+
+
+_ENGINES["ray"] = _start_on_ray
 register_all()
 del register_all

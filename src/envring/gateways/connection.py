@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from envring._version import __version__
 from envring.core import _core
-from envring.cpus import usable_cpus
 from envring.errors import (
     EnvringError,
     HostLost,
@@ -136,7 +135,7 @@ class Connection:
             "max_frame": options.max_frame,
             "free": free,
             "slots": sessions.slots,
-            "workers": usable_cpus(),
+            "workers": self.host.runtimes.workers,
             "runtimes": [runtime.name for runtime in self.host.runtimes],
         }
         link.send(frames.WELCOME, [codec.dumps(welcome)], deadline=deadline)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from envring.cpus import usable_cpus
 from envring.errors import HostRefused, LauncherError, SourceError, SpecError
 from envring.launchers.base import Launcher
 from envring.launchers.prefix import Python
@@ -135,6 +136,11 @@ class Runtimes:
     def __iter__(self) -> Iterator[Runtime]:
         """Iterates over the runtimes."""
         return iter(self._by_name.values())
+
+    @property
+    def workers(self) -> int:
+        """The most worker processes that a session can have."""
+        return max(runtime.workers or usable_cpus() for runtime in self)
 
     def find(self, name: object, envs: Sequence[object]) -> Runtime:
         """The runtime that a caller means: by its name, else the one that serves all of the envs.

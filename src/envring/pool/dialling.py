@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,12 +30,14 @@ class Dialled:
         welcome: what the host says of itself: `free` and `slots` (None: no limit), `workers`,
             `max_frame`, `runtimes`.
         heartbeat: seconds of silence after which it is given up.
+        release: to be called when the host is not needed any longer, for whoever started it.
     """
 
     address: Address
     link: Link
     welcome: dict[str, Any]
     heartbeat: float
+    release: Callable[[], None] = lambda: None
 
 
 def dial(addresses: Sequence[Address], timeout: float | None) -> list[Dialled]:

@@ -17,7 +17,7 @@ from envring.pool.options import choose_workers, pool_options
 from envring.pool.placement import choose_launchers, place
 from envring.pool.protocol import Pool
 from envring.pool.remote import RemotePool
-from envring.pool.remotes import read, spread
+from envring.pool.remotes import read, spread, start_hosts
 from envring.pool.worker_pool import WorkerPool
 from envring.workers.limits import Limits
 from envring.workers.options import Placement, PoolOptions
@@ -108,7 +108,13 @@ def _reach(
     if remotes is None:
         return [], len(env_fns)
     where = read(remotes)
-    dialled = dial(where.addresses, timeout)
+    names = dict.fromkeys(fn.request()["env"] for fn in env_fns if isinstance(fn, EnvSource))
+    started = start_hosts(where.engines, list(names), timeout)
+    for _, release in started:
+        stack.callback(release)
+    dialled = dial([*where.addresses, *(address for address, _ in started)], timeout)
+    for each, (_, release) in zip(reversed(dialled), reversed(started), strict=False):
+        each.release = release
     for each in dialled:
         stack.callback(each.link.close)
     at, *counts = spread(len(env_fns), where.local, dialled)
@@ -118,6 +124,7 @@ def _reach(
             hosts.append((each, range(at, at + count)))
         else:
             each.link.close()
+            each.release()
         at += count
     for env_id, fn in enumerate(env_fns[local:], local):
         if not isinstance(fn, EnvSource):

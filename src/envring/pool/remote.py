@@ -86,6 +86,7 @@ class RemotePool:
         self._path: _core.RemotePath | None = None
         self._dead: EnvringError | None = None
         self._link: Link | None = dialled.link
+        self._release = dialled.release
         self._who = format_env_ids(env_ids)
         try:
             self._open(sources, workers)
@@ -385,6 +386,7 @@ class RemotePool:
                 self._host.close(deadline, terminate)
         finally:
             link.close()
+            self._release()
 
     def abandon(self) -> None:
         """Ends the session of a pool that nobody closed."""

@@ -3,12 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from envring.errors import HostRefused, LauncherError
 from envring.pool.dialling import Dialled
 from envring.transport.addresses import Address, parse
+
+# a host that was started, and what to call when it is not needed any longer
+Started = tuple[Address, Callable[[], None]]
+# scheme of an engine -> what starts hosts for a caller, of which it is told what it wrote, the
+# names of its envs, and the seconds that it waits
+ENGINES: dict[str, Callable[[str, Sequence[str], float | None], list[Started]]] = {}
 
 
 @dataclass(frozen=True)
@@ -18,10 +24,12 @@ class Remotes:
     Attributes:
         local: number of local workers.
         addresses: of hosts.
+        engines: what is to start hosts, as the caller wrote it.
     """
 
     local: int
     addresses: tuple[Address, ...]
+    engines: tuple[str, ...] = ()
 
 
 def read(remotes: object) -> Remotes:
@@ -35,16 +43,37 @@ def read(remotes: object) -> Remotes:
             "remotes is a number of local workers or addresses of hosts, "
             f"'tcp://HOST:PORT,...', not {remotes!r:.100}."
         )
-    local, addresses = 0, []
+    local, addresses, engines = 0, [], []
     for part in str(remotes).split(","):
         text = part.strip()
         if text.isdecimal():
             local += int(text)
+        elif text.partition("://")[0] in ENGINES:
+            engines.append(text)
         elif text:
             addresses.append(parse(text))
-    if local == 0 and not addresses:
+    if local == 0 and not addresses and not engines:
         raise LauncherError("remotes names no worker and no host.")
-    return Remotes(local, tuple(addresses))
+    return Remotes(local, tuple(addresses), tuple(engines))
+
+
+def start_hosts(
+    engines: Sequence[str], envs: Sequence[str], timeout: float | None
+) -> list[Started]:
+    """Has engines start hosts for envs of those names.
+
+    Raises:
+        LaunchError: one of them cannot; the type says why.
+    """
+    found: list[Started] = []
+    try:
+        for text in engines:
+            found += ENGINES[text.partition("://")[0]](text, envs, timeout)
+    except BaseException:
+        for _, release in found:
+            release()
+        raise
+    return found
 
 
 def spread(num_envs: int, local: int, hosts: Sequence[Dialled]) -> list[int]:

@@ -34,6 +34,7 @@ class Address:
         port: TCP port; 0 for unix.
         path: of a unix socket.
         options: what stood behind the question mark. `key` is never shown.
+        secret: the key itself, of a host that was started for this caller. It is never shown.
     """
 
     scheme: str
@@ -41,6 +42,7 @@ class Address:
     port: int = 0
     path: str = ""
     options: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+    secret: str | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
         """Returns the address without its options."""
@@ -56,7 +58,7 @@ class Address:
         Raises:
             AddressError: there is no such file or variable.
         """
-        return read_key(self.options["key"]) if "key" in self.options else None
+        return read_key(self.options["key"]) if "key" in self.options else self.secret
 
 
 def parse(text: str) -> Address:
