@@ -15,6 +15,7 @@ from envring.errors import EnvringError
 # commands whose modules are imported only when they are used or help is shown
 _LAZY = {
     "bench": "envring.bench.command",
+    "cluster": "envring.cli.cluster",
     "portal": "envring.cli.portal",
     "serve": "envring.cli.serve",
     "tune": "envring.bench.command",
