@@ -18,6 +18,7 @@ WORKER := src/envring/_foreign
 GUARDED := time.thread_time inspect.signature importlib.util.find_spec
 
 .PHONY: help run lock test test-newest test-oldest test-long test-containers check python types layers native worker spelling format ctest sanitize model soak attacks fuzz kills bench bench-compare bench-baseline bench-full bench-peers wheel clean distclean
+.PHONY: help run lock test test-newest test-oldest test-long test-containers test-cluster check python types layers native worker spelling format ctest sanitize model soak attacks fuzz bench bench-compare bench-baseline bench-full bench-peers wheel clean distclean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -110,6 +111,10 @@ test-containers: $(VENV)/.dev ## workers in containers, with podman and docker, 
 	@command -v podman >/dev/null || command -v docker >/dev/null || { \
 	  echo "error: there is neither podman nor docker (Debian: apt-get install podman runc catatonit)" >&2; exit 1; }
 	ENVRING_CONTAINERS=1 $(BIN)/python -m pytest tests/containers $(ARGS)
+
+test-cluster: $(VENV)/.dev ## hosts on two Ray nodes of this machine; installs Ray into .venv
+	$(BIN)/python -c 'import ray' 2>/dev/null || $(PIP) install --no-build-isolation --editable '.[ray]'
+	ENVRING_CLUSTER=1 $(BIN)/python -m pytest -n 0 tests/cluster $(ARGS)
 
 check: python types layers native worker spelling ## formatting, lint, types, import layers, spelling (-k: go on after a failure)
 
