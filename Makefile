@@ -114,7 +114,7 @@ test-containers: $(VENV)/.dev ## workers in containers, with podman and docker, 
 
 test-cluster: $(VENV)/.dev ## hosts on two Ray nodes of this machine; installs Ray into .venv
 	$(BIN)/python -c 'import ray' 2>/dev/null || $(PIP) install --no-build-isolation --editable '.[ray]'
-	ENVRING_CLUSTER=1 $(BIN)/python -m pytest -n 0 tests/cluster $(ARGS)
+	ENVRING_CLUSTER=1 $(BIN)/python -m pytest -n 0 -o faulthandler_timeout=300 tests/cluster $(ARGS)
 
 check: python types layers native worker spelling ## formatting, lint, types, import layers, spelling (-k: go on after a failure)
 

@@ -20,7 +20,6 @@ if "ENVRING_CLUSTER" not in os.environ:
 ray = pytest.importorskip("ray", reason="HOSTS ON RAY ARE NOT TRIED: there is no package ray")
 
 from envring.cluster.ray_engine import RayEngine  # noqa: E402
-from support.ray_nodes import RayNodes  # noqa: E402
 
 pytestmark = [
     pytest.mark.leaves("Ray's driver keeps threads, sockets and memory"),
@@ -30,15 +29,14 @@ CARTPOLE = [Runtime("default", ("CartPole-v1",))]
 
 
 @pytest.fixture(scope="module")
-def cluster():
-    found = RayNodes()
+def cluster(nodes):
+    """The nodes, with this process as a driver."""
     try:
-        ray.init(found.address, log_to_driver=False, namespace="a user's")
+        ray.init(nodes.address, log_to_driver=False, namespace="a user's")
         wait_until(lambda: ray.cluster_resources().get("CPU") == 4, 30, "both nodes are there")
-        yield found
+        yield nodes
     finally:
         ray.shutdown()
-        found.end()
 
 
 @pytest.fixture

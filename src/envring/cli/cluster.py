@@ -64,7 +64,7 @@ def _connected(engine: str, address: str) -> Iterator[Engine]:
 @click.option("--slots", type=click.IntRange(1), help="The most envs at a time of each host.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Of the first host; then the next.")
 @click.option("--key", metavar="WHERE", help="file:PATH or env:NAME; a file of its own.")
-@click.option("--wait", type=float, default=0.0, help="Seconds for room, where a cluster grows.")
+@click.option("--wait", type=float, default=0.0, help="Seconds to wait for room.")
 @click.option("--timeout", type=float, default=120.0, help="Seconds for the hosts to be up.")
 def start(
     engine: str,

@@ -71,7 +71,11 @@ class Engine(Protocol):
         """Names of the servers that were started and not stopped."""
 
     def ask(self, name: str, method: str, seconds: float) -> Any:
-        """What a method of a server's `NodeServer` returns; None if it is not up in time."""
+        """What a method of a server's `NodeServer` returns; None if it is not up in time.
+
+        Raises:
+            LaunchError: it cannot run there; the text says why.
+        """
 
     def stop(self, name: str) -> None:
         """Stops a server for good. It is gone afterwards; one that was gone is not an error."""

@@ -52,7 +52,7 @@ def start(
     Args:
         engine: the cluster.
         plan: what to start.
-        wait: seconds for room, where a cluster grows by itself.
+        wait: seconds for room, if there is none now.
         timeout: seconds for the servers to be up, None for no limit.
 
     Returns:

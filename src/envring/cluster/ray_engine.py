@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import threading
@@ -11,7 +12,7 @@ from typing import Any
 
 from envring.cluster.engine import Node, Order
 from envring.cluster.node_server import NodeServer
-from envring.errors import LauncherError
+from envring.errors import LauncherError, LaunchError
 
 _NAMESPACE = "envring"
 _CLOSE_SECONDS = 3.0  # for the sessions of a server that is stopped
@@ -91,7 +92,11 @@ class RayEngine:
         return [each["name"] for each in found if each["namespace"] == _NAMESPACE]
 
     def ask(self, name: str, method: str, seconds: float) -> Any:
-        """Calls a method of an actor."""
+        """Calls a method of an actor.
+
+        Raises:
+            LaunchError: the actor cannot run there.
+        """
         deadline = time.monotonic() + seconds
         while True:
             try:
@@ -106,14 +111,15 @@ class RayEngine:
                 if time.monotonic() >= deadline:
                     return None
                 time.sleep(_POLL)
-            except self._ray.exceptions.RayActorError:
-                return None
+            except self._ray.exceptions.RayError as error:
+                raise LaunchError(f"The server {name} cannot run: {error}") from None
 
     def stop(self, name: str) -> None:
         """Closes a server's sessions, then kills its actor."""
         if not self._ray.is_initialized():
             return  # at the end of this process
-        self.ask(name, "close", _CLOSE_SECONDS)
+        with contextlib.suppress(LaunchError):
+            self.ask(name, "close", _CLOSE_SECONDS)
         self._handles.pop(name, None)
         deadline = time.monotonic() + _GONE_SECONDS
         while time.monotonic() < deadline:
