@@ -58,6 +58,7 @@ class LocalEngine:
 def engine(monkeypatch):
     made = LocalEngine(2.0, 2.0)
     monkeypatch.setattr(remotes, "connect", lambda name, address: made)
+    monkeypatch.setattr(groups, "_SETTLE_SECONDS", 0.0)
     yield made
     made.close()
 
@@ -107,6 +108,13 @@ def test_no_room_says_what_is_used_and_starts_nothing(engine):
         groups.start(engine, groups.Plan("other", CARTPOLE, 2))
     assert caught.value.reason == "full"
     assert len(engine.servers) == 3
+
+
+def test_room_is_waited_for(engine, monkeypatch):
+    first = groups.Plan("g", CARTPOLE, 4)
+    groups.start(engine, first)
+    monkeypatch.setattr(groups.time, "sleep", lambda seconds: engine.stop("g/0"))
+    assert len(groups.start(engine, groups.Plan("other", CARTPOLE, 1), wait=20.0)) == 1
 
 
 def test_every_server_wants_the_same_key_and_nothing_shows_it(engine):

@@ -96,6 +96,23 @@ def test_envs_are_spread_over_nodes_equal_local_ones_and_leave_nothing(cluster, 
     wait_until(lambda: not cluster.env_workers(), 10, "no worker is left")
 
 
+def test_local_workers_and_a_cluster(engine):
+    local = envring.make_vec("CartPole-v1", 4, num_workers=0)
+    expected = trajectory(local)
+    local.close()
+    envs = envring.make_vec("CartPole-v1", 4, remotes="1,ray://auto?n=1&cpus=1")
+    assert envs.num_workers == 1
+    assert_equal(trajectory(envs), expected)
+    envs.close()
+    assert engine.names() == []
+
+
+def test_a_full_cluster_is_free_again_when_envs_are_closed(engine):
+    for _ in range(2):
+        envs = envring.make_vec("CartPole-v1", 2, remotes="ray://auto?n=2&cpus=2")
+        envs.close()
+
+
 def test_one_env_on_a_cluster(engine):
     env = envring.make("CartPole-v1", remotes="ray://auto?n=1")
     observation, _ = env.reset(seed=1)

@@ -132,7 +132,8 @@ class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
                 to such workers.
             remotes: hosts to run the envs on, "tcp://HOST:PORT,..." (see `envring serve`), a number
                 of local workers, or both: "4,tcp://HOST:PORT". Envs are spread by the numbers of
-                workers and free slots. The env_fns are then `EnvSource`s. Behind a question mark:
+                workers and free slots. "ray://auto?n=4&cpus=8" starts hosts on a Ray cluster.
+                The env_fns are then `EnvSource`s. Behind a question mark of an address:
                 key=file:PATH or key=env:NAME, runtime=NAME, session=NAME (which the host keeps for
                 a while if the connection is lost), heartbeat=SECONDS of silence after which the
                 host is given up (10), and for tls:// ca=, cert=, certkey=, name=.

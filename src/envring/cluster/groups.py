@@ -16,6 +16,7 @@ from envring.transport.addresses import Address, parse
 
 START_SECONDS = 600.0  # for servers to be up, where nobody says otherwise
 _PORTS = range(20000, 32000)  # of servers; below those that connections take
+_SETTLE_SECONDS = 3.0  # for an engine to notice what was given back a moment ago
 _PAUSE = 0.2  # seconds between two looks at what the engine has
 
 
@@ -86,13 +87,15 @@ def _find_room(engine: Engine, plan: Plan, wait: float) -> list[Node]:
     Raises:
         HostRefused: there are not enough.
     """
-    deadline = time.monotonic() + wait
+    deadline = time.monotonic() + max(wait, _SETTLE_SECONDS)
     while True:
         nodes = engine.nodes()
         found = spread(nodes, plan.count, plan.cpus)
         if found:
             return found
-        if time.monotonic() >= deadline:
+        empty = [replace(node, free=node.cpus) for node in nodes]
+        hopeless = not wait and not spread(empty, plan.count, plan.cpus)
+        if hopeless or time.monotonic() >= deadline:
             raise HostRefused(_no_room(nodes, plan), "full")
         time.sleep(_PAUSE)
 
