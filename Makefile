@@ -17,8 +17,7 @@ WORKER := src/envring/_foreign
 # newer than 2.7 or 3.6, and used only where they are
 GUARDED := time.thread_time inspect.signature importlib.util.find_spec
 
-.PHONY: help run lock test test-newest test-oldest test-long test-containers check python types layers native worker spelling format ctest sanitize model soak attacks fuzz kills bench bench-compare bench-baseline bench-full bench-peers wheel clean distclean
-.PHONY: help run lock test test-newest test-oldest test-long test-containers test-cluster check python types layers native worker spelling format ctest sanitize model soak attacks fuzz bench bench-compare bench-baseline bench-full bench-peers wheel clean distclean
+.PHONY: help run lock test test-newest test-oldest test-long test-containers test-cluster check python types layers native worker spelling format ctest sanitize model soak attacks fuzz kills bench bench-compare bench-baseline bench-full bench-peers wheel clean distclean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
