@@ -156,6 +156,18 @@ class TestCallersAgainstHosts:
                 link.send(frames.MESSAGE, [codec.dumps(MESSAGES[0])], number=1)
             assert outcome(link) in (frames.ATTACHED, frames.RESULT, frames.ERROR)
 
+    @pytest.mark.parametrize("named", [np.zeros(2), [np.zeros(0)], {}])
+    def test_arrays_where_a_name_belongs(self, host, named):
+        """They cannot be compared with a name."""
+        for kind, value in (
+            (frames.ATTACH, {**PLANS, "obs": (named, [])}),
+            (frames.MESSAGE, (named,)),
+        ):
+            with contextlib.closing(greeted(host)) as link:
+                assert ask(link, frames.OPEN, OPEN)[0] == frames.OPENED
+                link.send(kind, [codec.dumps(value)], number=1)
+                assert outcome(link) == frames.ERROR
+
     @pytest.mark.parametrize("which", ["obs", "action"])
     def test_plans_that_are_larger_than_the_spaces(self, host, which):
         """A caller does not decide how much memory a session takes."""

@@ -199,7 +199,8 @@ class Session:
     def _messages(self, message: Any) -> list[messages.Message]:
         """A caller's message, checked and divided among the workers."""
         spans, n = self.pool.spans, self.num_envs
-        match message:
+        named = isinstance(message, (tuple, list)) and message and isinstance(message[0], str)
+        match message if named else None:
             case ("reset", list() | tuple() as seeds, options, mask, bool() as per_env):
                 check_count(seeds, n)
                 if not all(seed is None or isinstance(seed, (int, np.integer)) for seed in seeds):
