@@ -96,7 +96,7 @@ cdef class RemotePath:
     cdef IntSlab ints
     cdef bint leases, blocked
     cdef uint64_t got
-    cdef readonly bint pending, complete
+    cdef readonly bint pending, complete, torn
     cdef readonly uint32_t slot
     cdef readonly int64_t sent_ns
     cdef public uint64_t number
@@ -142,7 +142,7 @@ cdef class RemotePath:
             r = self.actions.send(self.fd, self.sent_ns + SEND_NS)
         if r < 0:  # the long way says why
             self.pending = False
-            self.blocked = True
+            self.blocked = self.torn = True
             self.slots.give_back(self.slot)
             return -1
         return self.slot

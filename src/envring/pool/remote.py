@@ -199,7 +199,9 @@ class RemotePool:
         if path is None:
             return
         self._number = path.number
-        if path.pending:
+        if path.torn and link is not None:
+            link.shut_down()  # a part of a frame may have been sent: nothing can follow it
+        elif path.pending:
             assert link is not None
             self._slot, self._waited, self._result = path.slot, False, None
             self._host.sent = path.sent_ns * 1e-9
