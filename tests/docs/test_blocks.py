@@ -25,7 +25,13 @@ PREFIX = f"~/venvs/{OLD}"
 CHANNEL = "the tests' conda channel"
 HOST = "a host"
 # what no test can put there: such a block is only compiled
-UNREACHABLE = {"conda-forge", "a Portal-Env directory", "a Ray cluster"}
+UNREACHABLE = {
+    "conda-forge",
+    "a Portal-Env directory",
+    "a Ray cluster",
+    "an ssh host",
+    "hosts that dial in",
+}
 SECONDS = 50
 # not `python PAGE.py`: processes that do not fork would run the page once more
 RUN = "import sys; exec(compile(open(sys.argv[1]).read(), sys.argv[1], 'exec'))"

@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,10 +17,15 @@ import click
 from envring.cli.certificates import cert
 from envring.errors import AddressError
 from envring.gateways.host import Host
+from envring.gateways.runtimes import OpenRuntime
 from envring.gateways.serving import serve as start
+from envring.gateways.stdio import take_stdio
+from envring.launchers.registry import resolve
 from envring.transport.addresses import read_key
+from envring.transport.frames import Link
 
 LISTEN = "tcp://127.0.0.1:7777"
+_GREETING_SECONDS = 3600.0  # for a caller over ssh, which may start other hosts first
 
 
 class _Serve(click.Command):
@@ -40,6 +46,7 @@ class _Serve(click.Command):
 @click.command(cls=_Serve)
 @click.argument("env", required=False)
 @click.option("--listen", multiple=True, metavar="URL", help=f"Where to listen; {LISTEN}.")
+@click.option("--connect", multiple=True, metavar="URL", help="Dial a caller that waits for hosts.")
 @click.option("--num-envs", type=click.IntRange(1), help="The most envs at a time, of all callers.")
 @click.option("--launcher", help="Interpreter of the workers, such as prefix:PATH.")
 @click.option("--config", type=click.Path(dir_okay=False), help="A serve.toml with runtimes.")
@@ -55,6 +62,7 @@ class _Serve(click.Command):
 @click.option("--max-sessions", type=click.IntRange(1), default=256, help="At a time.")
 @click.option("--max-connections", type=click.IntRange(1), default=256, help="Of one address.")
 @click.option("--max-frame", type=click.IntRange(1 << 16), default=1 << 26, help="In bytes.")
+@click.option("--stdio", is_flag=True, help="Serve the one caller that stdin and stdout lead to.")
 @click.option("--metrics", metavar="PORT|URL", help="Answer /healthz and /metrics there.")
 @click.option("--ready-fd", type=int, help="Gets the addresses, one a line; last --metrics.")
 @click.option("--ready-file", type=click.Path(), help="File that gets them.")
@@ -62,8 +70,10 @@ class _Serve(click.Command):
 def serve(
     env: str | None,
     listen: Sequence[str],
+    connect: Sequence[str],
     keys: Sequence[str],
     drain: float,
+    stdio: bool,
     ready_fd: int | None,
     ready_file: str | None,
     quiet: bool,
@@ -72,17 +82,27 @@ def serve(
     """Serves ENV, an id such as CartPole-v1, or what --config lists, to other processes.
 
     ENV may also be module:callable, file.py:attr, dir:PATH or recipe:NAME. Only this machine can
-    reach it, unless --listen says tls://, or tcp:// with --insecure. `envring serve cert` makes
+    reach it, unless --listen says tls://, or tcp:// with --insecure. With --stdio, which ssh://
+    uses, the caller may have any env unless ENV or --config says which. `envring serve cert` makes
     certificates for tls://.
     """
+    if stdio and (listen or connect or ready_fd is not None or ready_file):
+        raise click.UsageError(
+            "--stdio listens nowhere: leave out --listen, --connect and --ready."
+        )
+    if stdio and sys.stdin.isatty():
+        raise click.UsageError("--stdio is for programs: stdin is a terminal.")
     logging.basicConfig(
         level=logging.WARNING if quiet else logging.INFO, format="%(asctime)s %(message)s"
     )
+    options["keys"] = [read_key(key) for key in keys]
+    if stdio:
+        _serve_stdio(env, options)
+        return
     if env is None and options["config"] is None:
         raise click.UsageError("Name an ENV or give --config.")
-    host = start(
-        env, listen=listen or LISTEN, keys=[read_key(key) for key in keys], drain=drain, **options
-    )
+    listen = listen or (() if connect else (LISTEN,))
+    host = start(env, listen=listen, connect=connect, drain=drain, **options)
     with _closing_on_signals(host, drain):
         if not quiet:
             _announce(host, env, bool(keys))
@@ -90,10 +110,22 @@ def serve(
         host.wait()
 
 
+def _serve_stdio(env: str | None, options: dict[str, Any]) -> None:
+    with take_stdio() as sock:
+        if env is None and options["config"] is None:
+            where = resolve(options.pop("launcher"))
+            options["runtimes"] = [OpenRuntime("default", ("*",), where)]
+        host = start(env, listen=(), handshake_timeout=_GREETING_SECONDS, **options)
+        with _closing_on_signals(host, 0.0):
+            host.serve(Link(sock, "the caller"))
+
+
 def _announce(host: Host, env: str | None, with_key: bool) -> None:
     ask = "?key=file:PATH" if with_key else ""
     for url in host.urls:
         click.echo(f'remotes="{url}{ask}"')
+    if not host.urls:
+        return
     name = env or "ENV_ID"
     click.echo(f'envring.make_vec("{name}", num_envs=8, remotes="{host.url}{ask}")')
     if host.metrics is not None:

@@ -59,18 +59,27 @@ class Connection:
         self.busy_since: float | None = None
         self.number = 0
         self.is_welcome = False
+        self._was_dialled = False
         self._entry: Entry | None = None
         self._path: _core.HostPath | None = None
         self._has_looked = False  # for it
         self._batches = 0  # of the short way that are booked
         self._early = False  # whether a request came before the last one was answered
 
-    def run(self) -> None:
-        """Serves until the caller is gone, or the session is over."""
+    def run(self, greeted: bool = False) -> None:
+        """Serves until the caller is gone, or the session is over.
+
+        Args:
+            greeted: whether both ends know each other's versions.
+        """
         link = self.link
         try:
-            self._shake_hands()
+            deadline = time.monotonic() + self.host.options.handshake_timeout
+            if not greeted:
+                self._exchange_versions(deadline)
+            self._admit(deadline)
             self.is_welcome = True
+            self._was_dialled = greeted
             while self._serve_steps() and self._serve(self._next()):
                 pass
         except HostRefused as error:
@@ -104,17 +113,18 @@ class Connection:
         except LinkClosed:
             pass
 
-    def _shake_hands(self) -> None:
-        link, options = self.link, self.host.options
-        deadline = time.monotonic() + options.handshake_timeout
-        lowest, highest = link.receive_greeting(deadline)
-        link.send_greeting(deadline)
+    def _exchange_versions(self, deadline: float) -> None:
+        lowest, highest = self.link.receive_greeting(deadline)
+        self.link.send_greeting(deadline)
         if frames.common_version(lowest, highest) is None:
             raise HostRefused(
                 f"The caller speaks versions {lowest} to {highest} of the wire, this host speaks "
                 f"{frames.LOWEST} to {frames.VERSION}.",
                 "version",
             )
+
+    def _admit(self, deadline: float) -> None:
+        link, options = self.link, self.host.options
         frame = link.receive(deadline)
         hello: Any = codec.loads(frame.body) if frame.head.kind == frames.HELLO else None
         match hello:
@@ -144,13 +154,15 @@ class Connection:
 
     def _next(self) -> Frame:
         """The next request."""
-        patience = time.monotonic() + _OPEN_SECONDS
+        patience = time.monotonic() + max(_OPEN_SECONDS, self.host.options.handshake_timeout)
         while True:
             try:
                 return self.link.receive(time.monotonic() + _LOOK_SECONDS)
             except TimeoutError:
                 self._raise_if_over()
-                if self._entry is None and time.monotonic() > patience:
+                # who waits for several hosts may have to wait for long
+                is_late = time.monotonic() > patience and not self._was_dialled
+                if self._entry is None and is_late:
                     raise
 
     def _raise_if_over(self) -> None:

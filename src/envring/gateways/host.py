@@ -4,27 +4,26 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import logging
 import os
 import socket
 import ssl
-import stat
 import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from envring.errors import AddressError
 from envring.gateways.connection import Connection
+from envring.gateways.dialling_out import keep_dialling
 from envring.gateways.latency import Latency
 from envring.gateways.options import HostOptions
 from envring.gateways.runtimes import Runtimes
 from envring.gateways.sessions import Sessions
 from envring.transport.addresses import Address, no_delay
 from envring.transport.frames import Link
+from envring.transport.listening import bind
 
 if TYPE_CHECKING:
     from envring.gateways.metrics import Metrics
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("envring.serve")
 
 _TICK = 0.1  # seconds between two looks at the connections
-_BACKLOG = 128
 _ALERT = b"\x15\x03\x01\x00\x02\x02\x46"  # of TLS, for callers that speak something else
 _LAST_SECONDS = 2.0  # for connections to tell their callers that the host ends
 _MOST_CONNECTIONS = 4096  # of all peers together
@@ -48,6 +46,7 @@ class Host:
         sessions: who is there.
         latencies: how long batches took, by wire.
         metrics: what answers for Prometheus, or None.
+        closing: set when the host is to end.
     """
 
     def __init__(
@@ -57,8 +56,9 @@ class Host:
         options: HostOptions,
         slots: int | None = None,
         tls: ssl.SSLContext | None = None,
+        connect: Sequence[Address] = (),
     ) -> None:
-        """Begins to listen.
+        """Begins to listen, and to dial out.
 
         Args:
             runtimes: what to serve.
@@ -66,6 +66,7 @@ class Host:
             options: limits.
             slots: the most envs at a time, None for no limit.
             tls: for addresses that begin with tls://.
+            connect: callers that wait for hosts; see `keep_dialling`.
 
         Raises:
             AddressError: an address is in use, or not allowed.
@@ -81,25 +82,41 @@ class Host:
         self._shaking: set[ssl.SSLSocket] = set()
         self._peers: Counter[str] = Counter()
         self._listeners: list[tuple[Address, socket.socket]] = []
-        self._closing = threading.Event()
+        self.closing = threading.Event()
         self._hurried = threading.Event()
         self._ended = threading.Event()
         self._ending = threading.Lock()
         try:
             for address in listen:
-                self._listeners.append(_bind(address, options, tls))
+                self._listeners.append(self._bind(address))
         except BaseException:
             self._stop_listening()
             raise
         self.urls = [str(address) for address, _ in self._listeners]
         for address, sock in self._listeners:
             self._start(self._accept, address, sock)
+        for address in connect:
+            self._start(keep_dialling, self, address)
         self._start(self._tick)
 
     @property
     def url(self) -> str:
         """The first of `urls`."""
         return self.urls[0]
+
+    def _bind(self, address: Address) -> tuple[Address, socket.socket]:
+        tls = self._tls if address.scheme == "tls" else None
+        if address.scheme == "tls" and tls is None:
+            raise AddressError(
+                f"{address} needs a certificate: --cert FILE --certkey FILE. `envring serve cert` "
+                "makes them for a local network."
+            )
+        return bind(
+            address,
+            tls,
+            self.options.insecure,
+            "Use tls://, or ssh://, or give --insecure if the network is yours alone.",
+        )
 
     def _start(self, run: Any, *args: Any) -> threading.Thread:
         thread = threading.Thread(target=run, args=args, name="envring-host", daemon=True)
@@ -109,11 +126,11 @@ class Host:
     # -- connections ------------------------------------------------------------------------
 
     def _accept(self, address: Address, sock: socket.socket) -> None:
-        while not self._closing.is_set():
+        while not self.closing.is_set():
             try:
                 connected, peer = sock.accept()
             except OSError:
-                if self._closing.is_set():
+                if self.closing.is_set():
                     return
                 time.sleep(_TICK)  # too many descriptors: others may end
                 continue
@@ -171,16 +188,22 @@ class Host:
             with self._lock:
                 self._shaking.remove(sock)
 
-    def serve(self, link: Link) -> None:
-        """Serves one connection in this thread, until it ends."""
+    def serve(self, link: Link, greeted: bool = False) -> bool:
+        """Serves one connection in this thread, until it ends; whether its caller was let in.
+
+        Args:
+            link: the connection.
+            greeted: whether both ends know each other's versions.
+        """
         connection = Connection(self, link)
         with self._lock:
             self._connections[connection] = threading.current_thread()
         try:
-            connection.run()
+            connection.run(greeted)
         finally:
             with self._lock:
                 del self._connections[connection]
+        return connection.is_welcome
 
     def _tick(self) -> None:
         """Sends signs of life for requests that take long, and ends sessions that are over."""
@@ -225,7 +248,7 @@ class Host:
                 self._close(drain)
 
     def _close(self, drain: float) -> None:
-        self._closing.set()
+        self.closing.set()
         self.sessions.closing = True
         self._stop_listening()
         deadline = time.monotonic() + drain
@@ -285,67 +308,3 @@ def _let_it_read(sock: ssl.SSLSocket, last: bytes) -> None:
         for _ in range(16):
             if not socket.socket.recv(sock, 1 << 16):
                 break
-
-
-def _bind(
-    address: Address, options: HostOptions, tls: ssl.SSLContext | None
-) -> tuple[Address, socket.socket]:
-    """A socket that listens, and its address with the port that it got.
-
-    Raises:
-        AddressError: it is in use, or not allowed.
-    """
-    if address.scheme == "tls" and tls is None:
-        raise AddressError(
-            f"{address} needs a certificate: --cert FILE --certkey FILE. `envring serve cert` "
-            "makes them for a local network."
-        )
-    if address.scheme == "unix":
-        return address, _bind_unix(address)
-    try:
-        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise AddressError(f"{address} cannot be served: {error.strerror}.") from None
-    family, kind, _, _, where = found[0]
-    public = not ipaddress.ip_address(where[0]).is_loopback
-    if public and address.scheme == "tcp" and not options.insecure:
-        raise AddressError(
-            f"{address} can be reached by others, who could read and change what is sent. Use "
-            "tls://, or ssh://, or give --insecure if the network is yours alone."
-        )
-    sock = socket.socket(family, kind)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(where)
-        sock.listen(_BACKLOG)
-    except OSError as error:
-        sock.close()
-        raise AddressError(f"{address} cannot be served: {error.strerror}.") from None
-    return replace(address, port=sock.getsockname()[1]), sock
-
-
-def _bind_unix(address: Address) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        with contextlib.suppress(FileNotFoundError):
-            if stat.S_ISSOCK(os.stat(address.path).st_mode) and not _answers(address.path):
-                os.unlink(address.path)  # of a host that was killed
-        mask = os.umask(0o177)
-        try:
-            sock.bind(address.path)
-        finally:
-            os.umask(mask)
-        sock.listen(_BACKLOG)
-    except OSError as error:
-        sock.close()
-        raise AddressError(f"{address} cannot be served: {error.strerror or error}.") from None
-    return sock
-
-
-def _answers(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(path)
-        except OSError:
-            return False
-    return True

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from envring.transport.addresses import is_known, key_bytes
 
 
 @dataclass(frozen=True)
@@ -39,15 +40,8 @@ class HostOptions:
 
     def admits(self, key: object) -> bool:
         """Whether a caller that shows this may come in. Takes as long for every wrong key."""
-        if not self.keys:
-            return True
-        fits = [hmac.compare_digest(_bytes(key), _bytes(each)) for each in self.keys]
-        return any(fits)
+        return is_known(key, self.keys)
 
     def digest(self, key: object) -> bytes:
         """Tells callers apart by their keys; the same for all where no key is needed."""
-        return hashlib.sha256(_bytes(key)).digest() if self.keys else b""
-
-
-def _bytes(key: object) -> bytes:
-    return key.encode("utf-8", "surrogatepass") if isinstance(key, str) else b""
+        return hashlib.sha256(key_bytes(key)).digest() if self.keys else b""

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import ssl
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,8 @@ from envring.gateways.options import HostOptions
 from envring.gateways.runtimes import Runtime, Runtimes, load
 from envring.launchers.base import Launcher
 from envring.launchers.registry import resolve
-from envring.transport.addresses import parse
+from envring.transport.addresses import Address, parse
+from envring.transport.listening import server_context
 
 LISTEN = "tcp://127.0.0.1:0"
 
@@ -28,6 +28,7 @@ def serve(
     kwargs: Mapping[str, Any] | None = None,
     config: str | os.PathLike[str] | None = None,
     runtimes: Sequence[Runtime] = (),
+    connect: str | Sequence[str] = (),
     cert: str | os.PathLike[str] | None = None,
     certkey: str | os.PathLike[str] | None = None,
     client_ca: str | os.PathLike[str] | None = None,
@@ -46,6 +47,8 @@ def serve(
         kwargs: keyword arguments of every env.
         config: a serve.toml with further runtimes.
         runtimes: further runtimes.
+        connect: callers that wait for hosts, "tcp://HOST:PORT" or "tls://...", of which this host
+            dials each again and again. They are shown the first of the keys, or key=.
         cert: certificate for tls://.
         certkey: its key, if it is not in the same file.
         client_ca: certificate of the authority that must have signed those of the callers.
@@ -78,12 +81,13 @@ def serve(
         served.append(Runtime("default", names, where, dict(kwargs or {})))
     if config is not None:
         served += load(config)
-    addresses = [parse(each) for each in ([listen] if isinstance(listen, str) else listen)]
+    addresses = _parsed(listen, ("tcp", "tls", "unix"), "to listen on")
     for address in addresses:
         if address.options:
             raise AddressError(f"{address}: an address to listen on has no options.")
-    tls = None if cert is None else _server_context(cert, certkey, client_ca)
-    host = Host(Runtimes(served), addresses, HostOptions(**options), num_envs, tls)
+    callers = _parsed(connect, ("tcp", "tls"), "to dial")
+    tls = None if cert is None else server_context(cert, certkey, client_ca)
+    host = Host(Runtimes(served), addresses, HostOptions(**options), num_envs, tls, callers)
     if metrics is not None:
         from envring.gateways.metrics import Metrics  # the servers of HTTP take time to import
 
@@ -95,15 +99,10 @@ def serve(
     return host
 
 
-def _server_context(cert: Any, certkey: Any, client_ca: Any) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_RENEGOTIATION
-    try:
-        context.load_cert_chain(cert, certkey)
-        if client_ca is not None:
-            context.load_verify_locations(client_ca)
-            context.verify_mode = ssl.CERT_REQUIRED
-    except (OSError, ssl.SSLError) as error:
-        raise AddressError(f"The certificates of this host cannot be read: {error}.") from None
-    return context
+def _parsed(given: str | Sequence[str], schemes: Sequence[str], what: str) -> list[Address]:
+    found = [parse(each) for each in ([given] if isinstance(given, str) else given)]
+    for address in found:
+        if address.scheme not in schemes:
+            known = ", ".join(f"{scheme}://" for scheme in schemes)
+            raise AddressError(f"{address} is not an address {what}: {known}.")
+    return found

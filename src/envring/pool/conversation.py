@@ -120,7 +120,7 @@ class Conversation:
                 pass
 
     def _lost(self, why: object) -> EnvringError:
-        return HostLost(tuple(self._env_ids), self._host, str(why))
+        return HostLost(tuple(self._env_ids), self._host, self.link.explain(str(why)))
 
     def unexpected(self) -> WireError:
         """The error for a frame that was not asked for."""

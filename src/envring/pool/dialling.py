@@ -6,10 +6,13 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 from envring.errors import AddressError, CodecError, HostRefused, LaunchError, WireError
+from envring.pool import ssh
+from envring.pool.reception import wait_for_hosts
 from envring.pool.remote_errors import rebuild
 from envring.transport import codec, frames
 from envring.transport.addresses import Address, connect, not_trusted
@@ -47,28 +50,42 @@ def dial(addresses: Sequence[Address], timeout: float | None) -> list[Dialled]:
         LaunchError: one cannot be reached, or refuses; the type says why.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
-    found: list[Dialled] = []
-    try:
-        for address in addresses:
-            heartbeat = _heartbeat(address)
-            try:
-                link = connect(address, deadline, lambda: None)
-            except TimeoutError as error:
-                raise LaunchError(
-                    f"{address} cannot be reached ({error}). Is `envring serve` running there, and "
-                    "does the address say where it listens?"
-                ) from None
-            own(link)
-            try:
-                found.append(Dialled(address, link, _greet(link, address), heartbeat))
-            except BaseException:
-                link.close()
-                raise
-    except BaseException:
-        for each in found:
-            each.link.close()
-        raise
+    heartbeats = [_heartbeat(address) for address in addresses]
+    with ExitStack() as stack:
+        links: list[Link | None] = [None] * len(addresses)
+        for i, address in enumerate(addresses):
+            if address.scheme == "ssh":  # all of them start at the same time
+                links[i] = _own(ssh.start(address), stack)
+        found = []
+        for address, link, heartbeat in zip(addresses, links, heartbeats, strict=True):
+            if address.scheme == "listen":
+                for where, guest, welcome in wait_for_hosts(address, deadline, _introduce):
+                    found.append(Dialled(where, _own(guest, stack), welcome, heartbeat))
+                continue
+            if link is None:
+                link = _own(_connect(address, deadline), stack)
+                soon = time.monotonic() + _HANDSHAKE_SECONDS
+            else:  # the host is about to be started
+                soon = float("inf") if deadline is None else deadline
+            found.append(Dialled(address, link, _greet(link, address, soon), heartbeat))
+        stack.pop_all()
     return found
+
+
+def _own(link: Link, stack: ExitStack) -> Link:
+    own(link)
+    stack.callback(link.close)
+    return link
+
+
+def _connect(address: Address, deadline: float | None) -> Link:
+    try:
+        return connect(address, deadline, lambda: None)
+    except TimeoutError as error:
+        raise LaunchError(
+            f"{address} cannot be reached ({error}). Is `envring serve` running there, and does "
+            "the address say where it listens?"
+        ) from None
 
 
 def _heartbeat(address: Address) -> float:
@@ -82,14 +99,12 @@ def _heartbeat(address: Address) -> float:
     return seconds
 
 
-def _greet(link: Link, address: Address) -> dict[str, Any]:
-    """Says who we are; returns what the host says of itself.
+def _greet(link: Link, address: Address, deadline: float) -> dict[str, Any]:
+    """Exchanges versions, and introduces us.
 
     Raises:
         LaunchError: it is not a host of ours, speaks another version, or refuses.
     """
-    deadline = time.monotonic() + _HANDSHAKE_SECONDS
-    key = address.key
     try:
         link.send_greeting(deadline)
         lowest, highest = link.receive_greeting(deadline)
@@ -99,6 +114,19 @@ def _greet(link: Link, address: Address) -> dict[str, Any]:
                 f"{frames.LOWEST} to {frames.VERSION}. Install the same release at both ends.",
                 "version",
             )
+    except (LinkClosed, TimeoutError, WireError) as error:
+        raise _no_host(link, address, error) from None
+    return _introduce(link, address, deadline)
+
+
+def _introduce(link: Link, address: Address, deadline: float) -> dict[str, Any]:
+    """Says who we are; returns what the host says of itself.
+
+    Raises:
+        LaunchError: it refuses, or is not a host of ours.
+    """
+    key = address.key
+    try:
         hello = {
             "key": key,
             "client_id": address.options.get("session") or secrets.token_hex(8),
@@ -116,13 +144,16 @@ def _greet(link: Link, address: Address) -> dict[str, Any]:
             case _:
                 raise WireError(f"{address} did not introduce itself")
     except (LinkClosed, TimeoutError, WireError, CodecError) as error:
-        if isinstance(error, LinkClosed) and error.refusal is not None:
-            # TLS 1.3 refuses after the handshake
-            raise not_trusted(address, error.refusal) from None
-        reason = str(error) or "it said nothing"
-        raise LaunchError(
-            f"{address} was reached but does not answer as an env host: {reason}."
-        ) from None
+        raise _no_host(link, address, error) from None
     link.max_frame = frames.MAX_FRAME
     found: dict[str, Any] = welcome
     return found
+
+
+def _no_host(link: Link, address: Address, error: Exception) -> LaunchError:
+    if isinstance(link, ssh.SshLink):
+        return link.failure(error)
+    if isinstance(error, LinkClosed) and error.refusal is not None:
+        return not_trusted(address, error.refusal)  # TLS 1.3 refuses after the handshake
+    reason = str(error) or "it said nothing"
+    return LaunchError(f"{address} was reached but does not answer as an env host: {reason}.")

@@ -3,36 +3,39 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from envring.errors import AddressError
 from envring.transport.frames import Link
 
-_SCHEMES = ("tcp", "tls", "unix")
 _COMMON = {"key", "runtime", "session", "heartbeat"}
 _OPTIONS = {
     "tcp": _COMMON,
     "tls": _COMMON | {"ca", "cert", "certkey", "name"},
     "unix": _COMMON,
+    "listen": {"n", "key", "runtime", "heartbeat", "insecure", "cert", "certkey", "client_ca"},
+    "ssh": {"python", "launcher", "env", "config", "runtime", "heartbeat", "ssh_config"},
 }
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0  # seconds between two attempts to connect
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where an env host listens.
+    """Where an env host listens, or how it is reached.
 
     Attributes:
-        scheme: "tcp", "tls" or "unix".
+        scheme: "tcp", "tls", "unix", "ssh", or "listen" for where to wait for hosts.
         host: name or number; "" for unix.
-        port: TCP port; 0 for unix.
+        port: TCP port; 0 for unix, and for ssh's default.
         path: of a unix socket.
+        user: of ssh; "" for its default.
         options: what stood behind the question mark. `key` is never shown.
         secret: the key itself, of a host that was started for this caller. It is never shown.
     """
@@ -41,6 +44,7 @@ class Address:
     host: str = ""
     port: int = 0
     path: str = ""
+    user: str = ""
     options: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
     secret: str | None = field(default=None, repr=False, compare=False)
 
@@ -48,8 +52,10 @@ class Address:
         """Returns the address without its options."""
         if self.scheme == "unix":
             return f"unix://{self.path}"
+        user = f"{self.user}@" if self.user else ""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}"
+        port = f":{self.port}" if self.port else ""
+        return f"{self.scheme}://{user}{host}{port}"
 
     @property
     def key(self) -> str | None:
@@ -62,7 +68,11 @@ class Address:
 
 
 def parse(text: str) -> Address:
-    """Reads an address: "tcp://HOST:PORT", "tls://HOST:PORT?ca=FILE", "unix://PATH".
+    """Reads an address.
+
+    Args:
+        text: "tcp://HOST:PORT", "tls://HOST:PORT?ca=FILE", "unix://PATH", "ssh://USER@HOST" or
+            "listen://HOST:PORT?n=HOSTS".
 
     Raises:
         AddressError: it is not one. The text never contains a key.
@@ -73,11 +83,12 @@ def parse(text: str) -> Address:
         port = parts.port
     except ValueError as error:
         raise AddressError(f"{shown!r} is not an address: {error}.") from None
-    if parts.scheme not in _SCHEMES:
-        known = ", ".join(f"{scheme}://" for scheme in _SCHEMES)
+    if parts.scheme not in _OPTIONS:
+        known = ", ".join(f"{scheme}://" for scheme in _OPTIONS)
         raise AddressError(f"{shown!r} is not an address that begins with {known}.")
-    if parts.username is not None or parts.fragment:
-        raise AddressError(f"{parts.scheme}://... takes no user and no fragment: {shown!r}.")
+    with_user = parts.username is not None and parts.scheme != "ssh"
+    if with_user or parts.password is not None or parts.fragment:
+        raise AddressError(f"{parts.scheme}://... takes no user, password or fragment.")
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     strange = sorted(options.keys() - _OPTIONS[parts.scheme])
     if strange:
@@ -88,9 +99,23 @@ def parse(text: str) -> Address:
         if not path:
             raise AddressError("unix:// needs a path: unix:///run/envring.sock")
         return Address("unix", path=os.path.abspath(os.path.expanduser(path)), options=options)
+    if parts.scheme == "ssh":
+        return _parse_ssh(parts, options, shown)
     if not parts.hostname or port is None or parts.path not in ("", "/"):
         raise AddressError(f"{shown!r} needs a host and a port: {parts.scheme}://127.0.0.1:7777.")
     return Address(parts.scheme, parts.hostname, port, options=options)
+
+
+def _parse_ssh(parts: SplitResult, options: dict[str, str], shown: str) -> Address:
+    # not parts.hostname, which is in lower case: it may be a name of ssh's configuration
+    host = parts.netloc.rpartition("@")[2]
+    host = host.partition("]")[0][1:] if host.startswith("[") else host.partition(":")[0]
+    user = unquote(parts.username or "")
+    if not host or parts.path not in ("", "/"):
+        raise AddressError(f"{shown!r} needs a host and no path: ssh://user@host:22.")
+    if host.startswith("-") or user.startswith("-"):
+        raise AddressError(f"{shown!r} would be taken for an option of ssh.")
+    return Address("ssh", host, parts.port or 0, user=user, options=options)
 
 
 def read_key(where: str) -> str:
@@ -115,6 +140,22 @@ def read_key(where: str) -> str:
     if not key or len(key.split()) > 1:
         raise AddressError(f"key=file:{name}: the file must hold one key and nothing else.")
     return key
+
+
+def is_known(key: object, keys: Sequence[str]) -> bool:
+    """Whether a key that was shown is one of those; of no keys at all, whether any will do: True.
+
+    Takes as long for every wrong key.
+    """
+    if not keys:
+        return True
+    fits = [hmac.compare_digest(key_bytes(key), key_bytes(each)) for each in keys]
+    return any(fits)
+
+
+def key_bytes(key: object) -> bytes:
+    """A key that was shown, for comparisons; b"" if it is not text."""
+    return key.encode("utf-8", "surrogatepass") if isinstance(key, str) else b""
 
 
 def connect(address: Address, deadline: float | None, stop: Callable[[], None]) -> Link:
@@ -163,6 +204,20 @@ def not_trusted(address: Address, error: ssl.SSLError) -> AddressError:
         f"{address} was reached, but refused us: {reason}. A certificate of ours {shown}: give "
         "cert=FILE&certkey=FILE, signed by the authority that the host trusts."
     )
+
+
+def connect_once(address: Address, seconds: float) -> Link:
+    """Connects to a caller that waits for hosts, without another attempt.
+
+    Raises:
+        AddressError: a certificate cannot be read, or does not match.
+        OSError: nobody answered.
+    """
+    tls = client_context(address) if address.scheme == "tls" else None
+    try:
+        return Link(_connect_once(address, seconds, tls), str(address))
+    except ssl.SSLError as error:
+        raise not_trusted(address, error) from None
 
 
 def _connect_once(address: Address, seconds: float, tls: ssl.SSLContext | None) -> socket.socket:

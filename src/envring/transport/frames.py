@@ -298,3 +298,7 @@ class Link(Stream):
     def has_more(self) -> bool:
         """Whether bytes have come that nobody has handed out."""
         return self._head is not None or self._at < self._end or self.can_read()
+
+    def explain(self, why: str) -> str:
+        """Why the connection ended, as far as it is known. `why`: what this end noticed."""
+        return why

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: MIT
+"""Sockets that listen, for env hosts and for callers that wait for them."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import socket
+import ssl
+import stat
+from dataclasses import replace
+from typing import Any
+
+from envring.errors import AddressError
+from envring.transport.addresses import Address
+
+_BACKLOG = 128
+
+
+def bind(
+    address: Address, tls: ssl.SSLContext | None, insecure: bool, advice: str
+) -> tuple[Address, socket.socket]:
+    """A socket that listens, and its address with the port that it got.
+
+    Args:
+        address: where. Port 0 takes a free one.
+        tls: of connections, or None.
+        insecure: whether others may reach it without TLS.
+        advice: what to do if they can.
+
+    Raises:
+        AddressError: the address is in use, or not allowed.
+    """
+    if address.scheme == "unix":
+        return address, _bind_unix(address)
+    try:
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise AddressError(f"{address} cannot be served: {error.strerror}.") from None
+    family, kind, _, _, where = found[0]
+    public = not ipaddress.ip_address(where[0]).is_loopback
+    if public and tls is None and not insecure:
+        raise AddressError(
+            f"{address} can be reached by others, who could read and change what is sent. {advice}"
+        )
+    sock = socket.socket(family, kind)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(where)
+        sock.listen(_BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise AddressError(f"{address} cannot be served: {error.strerror}.") from None
+    return replace(address, port=sock.getsockname()[1]), sock
+
+
+def _bind_unix(address: Address) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            if stat.S_ISSOCK(os.stat(address.path).st_mode) and not _answers(address.path):
+                os.unlink(address.path)  # of a host that was killed
+        mask = os.umask(0o177)
+        try:
+            sock.bind(address.path)
+        finally:
+            os.umask(mask)
+        sock.listen(_BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise AddressError(f"{address} cannot be served: {error.strerror or error}.") from None
+    return sock
+
+
+def _answers(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+    return True
+
+
+def server_context(cert: Any, certkey: Any = None, client_ca: Any = None) -> ssl.SSLContext:
+    """TLS for the end that listens.
+
+    Args:
+        cert: path of its certificate.
+        certkey: path of the certificate's key, if it is not in the same file.
+        client_ca: path of the certificate that must have signed those of the other ends, or None.
+
+    Raises:
+        AddressError: a file cannot be read.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    try:
+        context.load_cert_chain(cert, certkey)
+        if client_ca is not None:
+            context.load_verify_locations(client_ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+    except (OSError, ssl.SSLError) as error:
+        raise AddressError(f"The certificates of this host cannot be read: {error}.") from None
+    return context
