@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from gymnasium import logger
 
-from envring.errors import ObservationError, RemoteEnvError, RemoteTraceback
-from envring.pool.reply import Reply
+from envring.errors import HostRefused, ObservationError, RemoteEnvError, RemoteTraceback
+from envring.pool.reply import REFUSED, Reply
 from envring.transport.advice import advice
 from envring.transport.exceptions import remote_error, type_name
 
@@ -22,6 +22,8 @@ def raise_failures(reply: Reply) -> None:
                 f"The observation of env {env_id} does not fit its space: {text}. Fix the env's "
                 "observation_space, or what it returns."
             )
+        elif kind == REFUSED:
+            error = HostRefused(text, "env")
         else:
             error = remote_error(env_id, data, text, trace)
         if error is None:
@@ -31,7 +33,7 @@ def raise_failures(reply: Reply) -> None:
             what = advice(name, text)
             if what is not None:
                 error.add_note(what)
-        if error.__cause__ is None:
+        if error.__cause__ is None and trace:
             error.__cause__ = RemoteTraceback(trace)
     logger.error("Raising the last exception back to the main process.")
     assert error is not None

@@ -27,6 +27,11 @@ def reset(
     ]
 
 
+def replace(spans: Spans, sources: Sequence[Any]) -> list[Message]:
+    """Has other envs made in the place of some; an item per env, None where nothing changes."""
+    return [("replace", sources[a:b]) for a, b in spans]
+
+
 def call(
     spans: Spans,
     name: str,

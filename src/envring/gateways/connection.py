@@ -330,7 +330,7 @@ class Connection:
                 self.client_id, self._owner, wish, runtime, len(wanted), self.link
             )
             self._entry = entry
-            sessions.built(entry, Session(runtime, wanted, asked))
+            sessions.built(entry, Session(runtime, wanted, asked, self.host.runtimes))
             log.info(
                 "%s opened session %s: %d envs of %s",
                 self.link.peer,

@@ -7,8 +7,9 @@ in any caller of such workers, and sent on as plain data.
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,14 +32,17 @@ from envring.gateways.requests import (
     signature,
 )
 from envring.gateways.runtimes import Runtime
+from envring.gateways.switching import Refused, Switches
 from envring.launchers.sources import EnvSource
 from envring.pool.mirror import STEP_KINDS, ActionRows, Mirror
 from envring.pool.opening import open_pool
 from envring.pool.protocol import Pool
-from envring.pool.reply import Reply
+from envring.pool.reply import REFUSED, Reply
 from envring.pool.worker_pool import WorkerPool
 from envring.transport import codec, frames
 from envring.transport.segment import MappedSegment, create
+
+log = logging.getLogger("envring.serve")
 
 _SLICE = 0.25  # seconds between two looks whether the caller is still there
 _UNKNOWN = 0xFFFE  # of a template that the caller of now does not know
@@ -51,6 +55,7 @@ class Session:
         runtime: what they are.
         sources: the envs.
         asked: the caller's OPEN message.
+        runtimes: all that the host has.
 
     Attributes:
         num_envs: number of envs.
@@ -60,7 +65,11 @@ class Session:
     """
 
     def __init__(
-        self, runtime: Runtime, sources: Sequence[EnvSource], asked: Mapping[str, Any]
+        self,
+        runtime: Runtime,
+        sources: Sequence[EnvSource],
+        asked: Mapping[str, Any],
+        runtimes: Iterable[Runtime] = (),
     ) -> None:
         """Builds the envs.
 
@@ -72,6 +81,7 @@ class Session:
         self.runtime = runtime
         self.num_envs = len(sources)
         self.steps = 0
+        self._switches = Switches(runtime, sources, runtimes)
         self._unsettled = False
         self._mirror: Mirror | None = None
         self.pool: Pool = open_pool(
@@ -191,25 +201,50 @@ class Session:
         """
         self._attached()
         message = codec.loads(body)
+        if not isinstance(message, (tuple, list)) or not message or type(message[0]) is not str:
+            raise WireError("a message begins with its name")
+        if message[0] == "reset":
+            return self._reset(list(message[1:]), still_there)
         each = self._messages(message)
         self._settle(still_there)
         self.pool.start(each)
-        return self._result(still_there, arrays=message[0] == "reset")
+        return self._result(still_there, arrays=False)
+
+    def _reset(
+        self, arguments: list[Any], still_there: Callable[[], None]
+    ) -> tuple[int, list[Any]]:
+        spans, n = self.pool.spans, self.num_envs
+        match arguments:
+            case (list() | tuple() as seeds, options, mask, bool() as per_env):
+                pass
+            case _:
+                raise WireError("a reset has seeds, options, a mask and whether options differ")
+        check_count(seeds, n)
+        if not all(seed is None or isinstance(seed, (int, np.integer)) for seed in seeds):
+            raise WireError("a seed is an integer or None")
+        if per_env:
+            check_count(options, n)
+        if mask is not None and np.shape(mask) != (n,):
+            raise WireError(f"expected a mask of {n} envs")
+        try:
+            options, sources = self._switches.take(options, mask, per_env)
+        except Refused as error:
+            log.warning("a session of %s: %s", self.runtime.name, str(error))
+            reply = Reply([(error.env_id, REFUSED, None, str(error), "")])
+            return frames.REPLY, [codec.dumps(plain(reply, n))]
+        self._settle(still_there)
+        if sources is not None:
+            self.pool.tell(messages.replace(spans, sources))
+        self.pool.start(messages.reset(spans, 0, seeds, options, mask, per_env))
+        result = self._result(still_there, arrays=True)
+        if sources is not None:
+            self._switches.done(self._failed)
+        return result
 
     def _messages(self, message: Any) -> list[messages.Message]:
         """A caller's message, checked and divided among the workers."""
         spans, n = self.pool.spans, self.num_envs
-        named = isinstance(message, (tuple, list)) and message and isinstance(message[0], str)
-        match message if named else None:
-            case ("reset", list() | tuple() as seeds, options, mask, bool() as per_env):
-                check_count(seeds, n)
-                if not all(seed is None or isinstance(seed, (int, np.integer)) for seed in seeds):
-                    raise WireError("a seed is an integer or None")
-                if per_env:
-                    check_count(options, n)
-                if mask is not None and np.shape(mask) != (n,):
-                    raise WireError(f"expected a mask of {n} envs")
-                return messages.reset(spans, 0, seeds, options, mask, per_env)
+        match message:
             case ("call", str() as name, list() | tuple() as args, dict() as kwargs, *marks):
                 check_name(name)
                 return messages.call(spans, name, tuple(args), kwargs, self._chosen(marks))
@@ -275,6 +310,7 @@ class Session:
     def _result(self, still_there: Callable[[], None], arrays: bool) -> tuple[int, list[Any]]:
         self._wait(still_there)
         reply = self.pool.collect()
+        self._failed = set() if reply is None else {failure[0] for failure in reply.failures}
         self._unsettled = False
         mirror = self._attached()
         flags = 0

@@ -10,6 +10,8 @@ from typing import Any
 from envring.errors import CodecError
 from envring.transport.codec import as_bytes
 
+REFUSED = "refused"  # kind of a failure that is a host's, not an env's
+
 
 @dataclass
 class Reply:

@@ -25,6 +25,7 @@ from envring.transport.polling import readable
 from envring.transport.segment import MappedSegment, SegmentFile
 from envring.workers import starting
 from envring.workers.descriptors import fill_standard
+from envring.workers.foreign import ForeignWorker
 from envring.workers.handle import WorkerHandle
 from envring.workers.lifeline import Lifeline
 from envring.workers.options import Placement, PoolOptions
@@ -194,6 +195,10 @@ class WorkerPool:
         done: dict[tuple[int, int], bytes] = {}
         encoded = []
         for worker, message in zip(self.workers, messages, strict=True):
+            if message[0] == "replace":
+                assert isinstance(worker, ForeignWorker)
+                encoded.append(worker.channel.encode(("replace", worker.data_of(message[1]))))
+                continue
             key = (id(message), id(worker.channel.wire))
             if key not in done:
                 done[key] = worker.channel.encode(message)

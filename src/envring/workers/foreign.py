@@ -198,6 +198,10 @@ class ForeignWorker(WorkerHandle):
             return None
         return self.launch.map_path(path)
 
+    def data_of(self, sources: Sequence[EnvSource | None]) -> list[Any]:
+        """Sources as it is sent them, None where there is none."""
+        return [source and source.data(self.launch.map_path) for source in sources]
+
     def _failure(self, message: Sequence[Any]) -> EnvringError:
         """The error for a "failed" message: (_, env_id, kind, text, trace)."""
         try:

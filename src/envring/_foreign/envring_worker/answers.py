@@ -10,6 +10,7 @@ from __future__ import absolute_import, division, print_function
 from .commands import CommandLoop
 from .data import codec
 from .data.plain import plain
+from .envs import replacing
 from .envs.adapt import AdaptedSlice
 
 _DEPTH = 2  # of an info in a reply: it is in a dict of parts, and there in one of envs
@@ -30,11 +31,41 @@ class ForeignSlice(AdaptedSlice):
     Args:
         envs, first_env, autoreset_mode: as for EnvSlice.
         on_unsendable: what becomes of other values in infos: "raise", "drop" or "repr".
+        sources: what the envs were made from.
+        make: makes an env from a source.
     """
 
-    def __init__(self, envs, first_env, autoreset_mode, on_unsendable="raise"):
+    def __init__(
+        self, envs, first_env, autoreset_mode, on_unsendable="raise", sources=(), make=None
+    ):
         AdaptedSlice.__init__(self, envs, first_env, autoreset_mode, _dumps)
         self.on_unsendable = on_unsendable
+        self._sources = list(sources)
+        self._make = make
+
+    def replace(self, sources):
+        """Replaces envs by others with the same spaces; where that fails the old one is made anew.
+
+        Args:
+            sources: of each env what to make in its place, or None.
+        """
+        for i, source in enumerate(sources):
+            if source is None:
+                continue
+            old = self.envs[i], self._sources[i]
+            try:
+                self.envs[i] = replacing.make_alike(self._make, source, old, self.envs)
+                self._sources[i] = source
+            except BaseException:
+                self.fail(i)
+                self._make_anew(i)
+        self.rebind()
+
+    def _make_anew(self, i):
+        try:
+            self.envs[i] = self._make(self._sources[i])
+        except BaseException:
+            self.fail(i)
 
     def store_info(self, i, info, has_final=False):
         if self.on_unsendable == "drop":  # before it is written: a template needs all of its keys

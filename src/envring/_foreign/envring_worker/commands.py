@@ -135,6 +135,9 @@ class CommandLoop(object):
             self._rebind()
         elif name == "takes":
             self.envs.takes(*message[1:])
+        elif name == "replace":
+            self.envs.replace(message[1])
+            self._rebind()
         elif name == "close":
             self.envs.close()
             self._finish(seq)

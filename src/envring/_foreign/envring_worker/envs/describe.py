@@ -28,8 +28,8 @@ def describe(envs):
     """
     first = envs[0]
     return {
-        "observation_spaces": _distinct(envs, "observation_space"),
-        "action_spaces": _distinct(envs, "action_space"),
+        "observation_spaces": distinct_spaces(envs, "observation_space"),
+        "action_spaces": distinct_spaces(envs, "action_space"),
         "metadata": _sendable(first.metadata),
         "render_mode": first.render_mode if _is_sendable(first.render_mode) else None,
         "spec": _spec(first.spec),
@@ -38,7 +38,12 @@ def describe(envs):
     }
 
 
-def _distinct(envs, name):
+def distinct_spaces(envs, name):
+    """Returns (distinct data of the envs' spaces of that name, index into these per env).
+
+    Raises:
+        SourceError: a space cannot be described.
+    """
     kinds, which, seen = [], [], {}
     for i, env in enumerate(envs):
         try:

@@ -51,7 +51,12 @@ class Service(object):
         first_env = self.config["first_env"]
         envs = self._make_envs(first_env)
         self.envs = ForeignSlice(
-            envs, first_env, self.config["autoreset_mode"], self.config["on_unsendable"]
+            envs,
+            first_env,
+            self.config["autoreset_mode"],
+            self.config["on_unsendable"],
+            self.config["sources"],
+            _make_env,
         )
         try:
             description = _describe(envs, first_env)
@@ -75,9 +80,8 @@ class Service(object):
         envs = []
         slots = {}  # by the id of what is inside all wrappers
         try:
-            for source in map(_with_paths, self.config["sources"]):
-                sources.prepare([source])
-                env = sources.make_env(source)
+            for source in self.config["sources"]:
+                env = _make_env(source)
                 env_id = first_env + len(envs)
                 other = slots.setdefault(id(getattr(env.env, "unwrapped", env.env)), env_id)
                 if other != env_id:
@@ -166,6 +170,12 @@ class Service(object):
 
     def _receive(self):
         return codec.unpack(self.stream.receive())
+
+
+def _make_env(source):
+    source = _with_paths(source)
+    sources.prepare([source])
+    return sources.make_env(source)
 
 
 def _with_paths(source):
