@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import socket
 import subprocess
@@ -74,10 +75,13 @@ class TestValues:
             envs.close()
             local.close()
 
-    def test_a_number_means_local_workers(self):
+    def test_a_number_means_local_workers(self, caplog):
+        caplog.set_level(logging.INFO, "envring")
         envs = envring.make_vec("CartPole-v1", 4, remotes=2)
         assert envs.num_workers == 2
         envs.close()
+        told = [record.getMessage() for record in caplog.records]
+        assert told == ["remotes=2: as envring serve CartPole-v1 --num-envs 4"]
 
     def test_one_env(self, host):
         env, local = envring.make("CartPole-v1", remotes=host.url), gym.make("CartPole-v1")

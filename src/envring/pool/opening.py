@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import logging
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -21,6 +23,8 @@ from envring.pool.remotes import read, spread, start_hosts
 from envring.pool.worker_pool import WorkerPool
 from envring.workers.limits import Limits
 from envring.workers.options import Placement, PoolOptions
+
+log = logging.getLogger("envring")
 
 START_TIMEOUT = 600.0  # seconds until envs must be built, where nobody says otherwise
 
@@ -61,7 +65,10 @@ def open_pool(
     told = num_workers is not None or max_concurrency is not None
     there = choose_workers(len(env_fns), num_workers, max_concurrency) or None if told else None
     if remotes is not None:
-        num_workers = read(remotes).local or num_workers
+        where = read(remotes)
+        num_workers = where.local or num_workers
+        if not where.addresses:
+            log.info("remotes=%s: as %s", remotes, _as_command(env_fns, launcher))
     with ExitStack() as stack:
         hosts, local = _reach(env_fns, remotes, start_timeout, stack)
         launchers = choose_launchers(env_fns[:local], launcher)
@@ -96,6 +103,20 @@ def open_pool(
         stack.pop_all()
     pool.greet()
     return pool
+
+
+def _as_command(env_fns: Sequence[Callable[[], Any]], launcher: Launcher | str | None) -> str:
+    """The command line that serves these envs to other machines."""
+    first = env_fns[0]
+    if isinstance(first, EnvSource):
+        name = str(first.request()["env"])
+    else:  # what `make_vec` has made of an id
+        spec = next(iter(getattr(first, "args", ())), None)
+        name = getattr(spec, "id", spec if isinstance(spec, str) else "ENV")
+    words = ["envring", "serve", name, "--num-envs", str(len(env_fns))]
+    if isinstance(launcher, str):
+        words += ["--launcher", launcher]
+    return shlex.join(words)
 
 
 def _reach(
