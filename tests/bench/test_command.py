@@ -12,6 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+import envring
 from envring.bench import peers, run, start
 from envring.bench.measuring import inventory, results
 from envring.bench.measuring.results import Document
@@ -47,6 +48,7 @@ def call(*arguments):
         (["--plot", "/proc"], "'/proc' cannot be written"),
         (["null", "--matrix", "full"], "targets or a matrix, not both"),
         (["--full", "--envs", "8"], "go with targets, not with a matrix"),
+        (["--full", "--remotes", "tcp://h:1"], "go with targets, not with a matrix"),
     ],
 )
 def test_bad_arguments_are_refused(arguments, text):
@@ -115,6 +117,11 @@ def test_named_peers_are_picked_from_a_matrix():
     assert {peer for cell in found for peer in cell.peers} == {"envring", "async", "bare"}
 
 
+def test_a_server_is_a_peer_with_each_workload():
+    found = cells(targets=("null", "image"), remotes="tcp://h:1")
+    assert {cell.peers for cell in found} == {(*matrix.PEERS, "remote")}
+
+
 def test_a_budget_leaves_time_for_tables_and_pictures():
     assert run.plan(Wish(targets=("null",), seconds=30.0)).seconds == 30 - run.MARGIN_SECONDS
 
@@ -158,6 +165,15 @@ def test_the_command_measures_every_peer_and_writes_all_files(tmp_path):
     assert "RingVectorEnv" in tables.read_text()
     assert json.loads(trace.read_text())["traceEvents"]
     assert "RingVectorEnv" in result.stdout
+
+
+def test_a_server_is_measured():
+    served = ["CartPole-v1", "envring.bench.workloads.synthetic:ImageEnv"]
+    with envring.serve(served) as host:
+        targets = ["cartpole", "image", "--peers", "bare", "--breakdown"]
+        result = call("bench", *targets, *SHORT, "--remotes", host.url)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count("remote ") >= 2
 
 
 def test_a_trace_needs_one_of_our_own(tmp_path):

@@ -117,6 +117,8 @@ def _file(*names: str, help: str) -> Callable[[Any], Any]:
       "each step, as a policy would: 0,300us [0]")  # fmt: skip
 @many("--busy", each=number(0), metavar="N,...", help="numbers of other programs that compute "
       "meanwhile, as a learner or a data loader would: 0,2 [0]")  # fmt: skip
+@click.option("--remotes", metavar="URL,...", help="also measure RingVectorEnv with envs on these "
+              "hosts (see `envring serve`): a server is a peer like any other")  # fmt: skip
 @click.option("--seconds", type=click.FloatRange(min=1), help="time budget of the whole run")
 @click.option("--rounds", type=_COUNT, help="slices of each peer, if time allows")
 @click.option("--breakdown", is_flag=True, help="also measure where the time of a step goes")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -19,7 +19,7 @@ from envring.bench.measuring.results import Document
 from envring.bench.measuring.runner import ask_alone
 from envring.bench.measuring.samples import CellResult
 from envring.bench.plan import matrix
-from envring.bench.plan.cells import BARE, OURS, Cell
+from envring.bench.plan.cells import BARE, OURS, REMOTE, Cell, Contestant
 from envring.bench.plan.matrix import TURNS_SECONDS, Matrix, Planned
 from envring.bench.reporting import terminal
 
@@ -42,6 +42,7 @@ class Wish:
         workers: Numbers of workers.
         think: Seconds for which the caller computes after each step.
         busy: Numbers of other programs that compute meanwhile.
+        remotes: Hosts whose envs are measured too, or None.
         seconds: Time budget of the whole run.
         rounds: How many slices each peer gets.
         breakdown: Whether to find out where the time of a step goes.
@@ -61,6 +62,7 @@ class Wish:
     workers: tuple[int, ...] = ()
     think: tuple[float, ...] = ()
     busy: tuple[int, ...] = ()
+    remotes: str | None = None
     seconds: float | None = None
     rounds: int | None = None
     breakdown: bool = False
@@ -82,10 +84,10 @@ def plan(wish: Wish) -> Matrix:
         raise click.UsageError("name targets or a matrix, not both")
     name = wish.matrix or ("quick" if wish.quick else "default")
     found = matrix.named("default" if wish.targets else name)
-    axes = wish.envs or wish.workers or wish.think or wish.busy
+    axes = wish.envs or wish.workers or wish.think or wish.busy or wish.remotes
     if axes and not wish.targets and name != "default":
         raise click.UsageError(
-            "--envs, --workers, --think and --busy go with targets, not with a matrix"
+            "--envs, --workers, --think, --busy and --remotes go with targets, not with a matrix"
         )
     cells, seconds = found.cells, found.seconds
     rounds, slice_seconds = found.rounds, found.slice_seconds
@@ -98,6 +100,8 @@ def plan(wish: Wish) -> Matrix:
             think=wish.think or [0.0],
             busy=wish.busy or [0],
         )
+        if wish.remotes:
+            cells = tuple(_with_remotes(each, wish.remotes) for each in cells)
         if wish.quick:
             rounds, slice_seconds, seconds = 3, 0.1, 8.0
         seconds = max(seconds, needed(cells, rounds, slice_seconds))
@@ -106,6 +110,12 @@ def plan(wish: Wish) -> Matrix:
     if wish.seconds is not None:
         seconds = max(1.0, wish.seconds - MARGIN_SECONDS)
     return Matrix(name, cells, seconds, wish.rounds or rounds, slice_seconds)
+
+
+def _with_remotes(planned: Planned, remotes: str) -> Planned:
+    cell = planned.cell
+    there = Contestant(REMOTE, OURS, {"remotes": remotes})
+    return matrix.plan(replace(cell, contestants=(*cell.contestants, there)))
 
 
 def needed(planned: Sequence[Planned], rounds: int, slice_seconds: float) -> float:

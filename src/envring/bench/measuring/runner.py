@@ -15,7 +15,7 @@ from envring.bench.measuring.company import company
 from envring.bench.measuring.orphans import Guard
 from envring.bench.measuring.process import PeerFailed, PeerProcess
 from envring.bench.measuring.samples import QUIET, CellResult, Footprint, Latency, Sample
-from envring.bench.plan.cells import BARE_ALL, OURS, Cell, Contestant
+from envring.bench.plan.cells import BARE_ALL, OURS, REMOTE, Cell, Contestant
 
 GRACE_SECONDS = 8.0
 CONSTRUCT_SECONDS = 30.0
@@ -123,7 +123,11 @@ def run_cell(
         begun = time.monotonic()
         guard = stack.enter_context(Guard())
         running = _start(cell, result, stack, guard, _Patience.of(construct_seconds))
-        ours = [each.label for each in cell.contestants if each.peer.startswith(OURS)]
+        ours = [
+            each.label
+            for each in cell.contestants
+            if each.peer.startswith(OURS) and each.label != REMOTE  # no worker there has a clock
+        ]
         closing = _CLOSING_SHARE * (deadline - begun) + len(ours) * breakdown_seconds
         repeats = 0 if cell.busy else repeats  # every slice is disturbed, as asked for
         pace = _pace(len(running), rounds, slice_seconds, repeats, grace, deadline - closing)

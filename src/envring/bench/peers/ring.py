@@ -6,18 +6,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import gymnasium
+
 from envring.bench.peers.base import Adapter, Peer, VectorPeer
 from envring.bench.workloads import Workload
 from envring.cpus import usable_cpus
+from envring.launchers.sources import EnvSource
 
 
 def build(workload: Workload, num_envs: int, options: Mapping[str, Any]) -> Peer:
-    """`envring.RingVectorEnv`."""
+    """`envring.RingVectorEnv`; with the option `remotes` of envs on hosts."""
     from envring.api.vector import RingVectorEnv
 
-    return VectorPeer(
-        lambda: RingVectorEnv([workload.make] * num_envs, **options), workload, num_envs
-    )
+    env_fn: Any = workload.make if "remotes" not in options else _source(workload)
+    return VectorPeer(lambda: RingVectorEnv([env_fn] * num_envs, **options), workload, num_envs)
+
+
+def _source(workload: Workload) -> EnvSource:
+    """What to ask a host for: the id of a registered env, or "module:callable"."""
+    make = workload.make
+    function: Any = getattr(make, "func", make)
+    args: tuple[Any, ...] = getattr(make, "args", ())
+    name = f"{function.__module__}:{function.__qualname__}"
+    if function is gymnasium.make:
+        name, args = args[0], args[1:]
+    return EnvSource.elsewhere(name, args, getattr(make, "keywords", {}))
 
 
 def build_wide(workload: Workload, num_envs: int, options: Mapping[str, Any]) -> Peer:

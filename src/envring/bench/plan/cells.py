@@ -9,6 +9,7 @@ from typing import Any
 
 OURS = "envring"  # our own peer; the names of its modes begin with it
 BARE = "bare"  # the peer whose rate times the cores is the ceiling
+REMOTE = "remote"  # label of our own peer with envs on hosts
 BARE_ALL = "bare-all"  # bare loops on all cores at once: what the cores reach together
 
 
