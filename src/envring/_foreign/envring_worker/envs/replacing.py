@@ -42,8 +42,8 @@ def _inside(env):
 
 
 def _check(name, new, old):
-    datas = [codec.pack(distinct_spaces([env], name)[0][0]) for _, env in (new, old)]
-    if datas[0] != datas[1]:
+    told = [codec.pack(distinct_spaces([env], name)[0][0]) for _, env in (new, old)]
+    if told[0] != told[1]:
         texts = []
         for source, env in (new, old):
             texts.append("%s has %.200r" % (source["env"], getattr(env, name)))
