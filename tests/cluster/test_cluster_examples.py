@@ -15,6 +15,8 @@ EXAMPLES = pages.ROOT / "examples" / "cluster"
 if "ENVRING_CLUSTER" not in os.environ:
     pytest.skip("NO CLUSTER IS TRIED: that is make test-cluster", allow_module_level=True)
 
+pytestmark = pytest.mark.leaves("a cluster keeps names in /dev/shm")
+
 
 def run(name, nodes, cwd):
     done = subprocess.run(
@@ -33,7 +35,7 @@ def run(name, nodes, cwd):
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
 def test_docstring_says_how_to_run_it(path):
     docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
-    assert f"    python examples/cluster/{path.name}" in docstring
+    assert f"python examples/cluster/{path.name}" in docstring
     assert f"test_{path.stem}" in globals(), "an example without a test"
 
 

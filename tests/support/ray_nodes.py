@@ -26,6 +26,7 @@ _FAST = {
     "RAY_health_check_failure_threshold": "3",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",
     "RAY_AUTH_MODE": "disabled",
 }
 
