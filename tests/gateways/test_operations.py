@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import http.client
 import logging
+import os
+import platform
 import re
 import signal
 import socket
@@ -126,6 +129,16 @@ class TestMetrics:
 
 
 class TestEnding:
+    def test_a_signal_that_another_thread_receives(self):
+        """The system may give it to any thread; the main one has to act."""
+        with running("CartPole-v1", "--metrics", "0") as host:
+            threads = os.listdir(f"/proc/{host.process.pid}/task")
+            other = next(int(each) for each in threads if int(each) != host.process.pid)
+            number = {"x86_64": 234, "aarch64": 131}[platform.machine()]  # tgkill
+            libc = ctypes.CDLL(None, use_errno=True)
+            assert libc.syscall(number, host.process.pid, other, signal.SIGTERM) == 0
+            assert host.process.wait(20) == 0
+
     def test_sigterm_drains(self, tmp_path):
         """No new sessions; running ones end in their own time; the exit code is 0."""
         ready = tmp_path / "ready"

@@ -117,7 +117,16 @@ def _serve_stdio(env: str | None, options: dict[str, Any]) -> None:
             options["runtimes"] = [OpenRuntime("default", ("*",), where)]
         host = start(env, listen=(), handshake_timeout=_GREETING_SECONDS, **options)
         with _closing_on_signals(host, 0.0):
-            host.serve(Link(sock, "the caller"))
+            link = Link(sock, "the caller")
+            threading.Thread(target=_serve_and_close, args=(host, link), daemon=True).start()
+            host.wait()  # in the thread that signals wake
+
+
+def _serve_and_close(host: Host, link: Link) -> None:
+    try:
+        host.serve(link)
+    finally:
+        host.close()
 
 
 def _announce(host: Host, env: str | None, with_key: bool) -> None:

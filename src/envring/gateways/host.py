@@ -233,7 +233,13 @@ class Host:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Waits until the host is closed, from another thread or by a signal; whether it is."""
-        return self._ended.wait(timeout)
+        until = None if timeout is None else time.monotonic() + timeout
+        while not self._ended.is_set():
+            left = _TICK if until is None else min(_TICK, until - time.monotonic())
+            if left < 0:
+                break
+            self._ended.wait(left)  # a signal that another thread receives does not wake this one
+        return self._ended.is_set()
 
     def close(self, drain: float = 0.0) -> None:
         """Takes no new sessions, gives running ones some seconds, then ends them.
