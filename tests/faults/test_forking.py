@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -199,3 +200,21 @@ def test_torch_itself() -> None:
         pytest.skip("no torch here: a stand-in is used in tests/unit/test_blas.py")
     done = run_script(TORCH_SCRIPT)
     assert done.stdout == "2\n", done.stderr
+
+
+class Collected(CountingEnv):
+    """Says what its process's collector leaves alone."""
+
+    def frozen(self) -> int:
+        """Number of objects."""
+        return gc.get_freeze_count()
+
+
+def test_collections_in_workers_leave_the_callers_objects_alone() -> None:
+    """Each page that a collection looks at would be copied, in every worker."""
+    assert gc.is_tracked(kept := [[] for _ in range(1000)])
+    envs: Any = RingVectorEnv([Collected] * 2, num_workers=2, context="fork")
+    try:
+        assert min(envs.call("frozen")) > len(kept)
+    finally:
+        envs.close()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
 import multiprocessing
 import os
 import pickle
@@ -166,6 +167,7 @@ def _prepare(options: WorkerOptions) -> None:
         limit(options.blas_threads)  # nothing to do, but for a fork server that was there before
     if options.cpu is not None:
         os.sched_setaffinity(0, {options.cpu})
+    gc.freeze()  # a collection would copy every page of the caller's objects
     seed_generators(options.seeds)
     faulthandler.enable(file=sys.stderr, all_threads=False)
 
