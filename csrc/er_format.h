@@ -120,8 +120,9 @@ enum { ER_HINT_MOSTLY_WAITING = 1u };
 enum { ER_OP_STEP = 1u, ER_OP_MESSAGE = 2u };
 
 /* How the actions travel, by the worker's actions.py: in the slab, in the space's dtypes; or there as
- * one int64 an env, to be handed over as ints of Python. Other codes are for Python to read. */
-enum { ER_ACTIONS_SLAB = 0u, ER_ACTIONS_INTS = 1u << 30 | 'i' << 8 | 8u };
+ * one int64 an env, to be handed over as ints of Python; or not, and the envs are reset. Other codes
+ * are for Python to read. */
+enum { ER_ACTIONS_SLAB = 0u, ER_ACTIONS_RESET = 2u, ER_ACTIONS_INTS = 1u << 30 | 'i' << 8 | 8u };
 
 /* One record of a command ring. */
 typedef struct {

@@ -50,6 +50,8 @@ int er_link_send(int fd, struct iovec *parts, int count, int64_t deadline_ns) {
 int er_link_receive(int fd, const struct iovec *parts, int count, uint64_t *got, uint64_t enough,
                     int64_t deadline_ns) {
     struct iovec rest[MOST_PARTS];
+    int error = *got ? 0 : wait_for(fd, POLLIN, deadline_ns); /* the other end is at work */
+    if (error < 0) return error;
     while (*got < enough) {
         uint64_t skip = *got;
         int first = 0, n = 0;
@@ -66,7 +68,7 @@ int er_link_receive(int fd, const struct iovec *parts, int count, uint64_t *got,
             continue;
         }
         if (r == 0) return -ECONNRESET;
-        int error = -errno;
+        error = -errno;
         if (error == -EAGAIN) error = wait_for(fd, POLLIN, deadline_ns);
         if (error < 0) return error;
     }

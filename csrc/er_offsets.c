@@ -171,6 +171,7 @@ int er_struct_offsets(uint32_t *values, int room) {
         ER_OP_MESSAGE,
         ER_HINT_MOSTLY_WAITING,
         ER_ACTIONS_SLAB,
+        ER_ACTIONS_RESET,
         ER_ACTIONS_INTS,
         ER_LINE,
         ER_SERVED_COMMAND,

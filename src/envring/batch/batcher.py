@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from envring._foreign.envring_worker.data.actions import RESET
 from envring._foreign.envring_worker.loop import FINAL_NONE, FINAL_SLAB
 from envring.batch import messages
 from envring.batch.actions import ActionSender, slab_bytes
@@ -207,8 +208,13 @@ class Batcher:
     ) -> None:
         """Starts a reset; see `messages.reset`."""
         slot = self.slots.take() if self._leases else 0
+        plain = options is None and mask is None and not any(seed is not None for seed in seeds)
         try:
-            self.pool.start(messages.reset(self.pool.spans, slot, seeds, options, mask, per_env))
+            if plain:
+                self.pool.start_step(slot, RESET)
+            else:
+                spans = self.pool.spans
+                self.pool.start(messages.reset(spans, slot, seeds, options, mask, per_env))
         except BaseException:
             self.slots.give_back(slot)
             raise

@@ -49,6 +49,7 @@ cdef extern from "er_format.h":
         ER_OP_STEP
         ER_OP_MESSAGE
         ER_ACTIONS_SLAB
+        ER_ACTIONS_RESET
         ER_ACTIONS_INTS
         ER_HINT_MOSTLY_WAITING
     ctypedef struct er_report_t:

@@ -136,7 +136,7 @@ cdef class StepLoop:
     def serve(self, WorkerPort port, double timeout):
         """Runs step commands until there is something else to do.
 
-        Returns a command (op, seq, slot, action) that is not a step, a step's (seq,) whose reply is
+        Returns a command (op, seq, slot, action) that steps nothing, a step's (seq,) whose reply is
         still to be sent, or None after `timeout` seconds or sooner without any command.
         """
         cdef er_command_t *command = &port.port.command
@@ -152,7 +152,7 @@ cdef class StepLoop:
                 er_port_count_step(&port.port, &self.loop)
                 r = ER_SERVED_STEP
             if r != ER_SERVED_STEP:
-                if r < 0 or command.op != ER_OP_STEP:
+                if r < 0 or command.op != ER_OP_STEP or command.action == ER_ACTIONS_RESET:
                     return port.taken(r)
                 self.step(command.slot, command.action)
                 er_port_count_step(&port.port, &self.loop)

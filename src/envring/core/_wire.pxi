@@ -87,7 +87,7 @@ cdef class RemotePath:
 
     cdef int fd
     cdef uint32_t step, result, arrays
-    cdef FrameParts actions, receiving
+    cdef FrameParts actions, nothing, receiving
     cdef dict row_parts
     cdef object rows
     cdef SlotPool slots
@@ -106,6 +106,7 @@ cdef class RemotePath:
         self.fd = fd
         self.step, self.result, self.arrays = kinds
         self.actions = actions
+        self.nothing = FrameParts(())
         self.rows = rows
         self.row_parts = {}
         self.slots = slots
@@ -121,31 +122,44 @@ cdef class RemotePath:
     def start(self, actions):
         """Starts a step and returns its slot, or -1 for the long way."""
         cdef uint32_t code = ER_ACTIONS_SLAB
-        cdef int r
+        cdef uint32_t slot = 0
         if self.blocked or self.pending or self.complete:
             return -1
         if type(actions) is list and self.ints is not None and self.ints.put(actions):
             code = ER_ACTIONS_INTS
         elif self.slab is None or not self.slab.put(actions):
             return -1
-        self.slot = self.slots.take() if self.leases else 0
-        self.receiving = self.row_parts.get(self.slot)
+        if self.leases:
+            slot = self.slots.take()
+        if self._send(self.actions, code, slot):
+            return slot
+        self.slots.give_back(slot)
+        return -1
+
+    def start_reset(self, uint32_t slot):
+        """Starts a reset of all envs, with neither seeds nor options; False for the long way."""
+        if self.blocked or self.pending or self.complete:
+            return False
+        return self._send(self.nothing, ER_ACTIONS_RESET, slot)
+
+    cdef bint _send(self, FrameParts frame, uint32_t code, uint32_t slot):
+        cdef int r
+        self.slot = slot
+        self.receiving = self.row_parts.get(slot)
         if self.receiving is None:
-            self.receiving = self.row_parts[self.slot] = FrameParts(self.rows(self.slot))
+            self.receiving = self.row_parts[slot] = FrameParts(self.rows(slot))
         self.number += 1
         self.got = 0
-        self.actions.begin(PREFIX, self.step, 0, self.number)
-        self.actions.set_code(code)
+        frame.begin(PREFIX, self.step, 0, self.number)
+        frame.set_code(code)
         self.pending = True
         self.sent_ns = er_park_now()
         with nogil:
-            r = self.actions.send(self.fd, self.sent_ns + SEND_NS)
+            r = frame.send(self.fd, self.sent_ns + SEND_NS)
         if r < 0:  # the long way says why
             self.pending = False
             self.blocked = self.torn = True
-            self.slots.give_back(self.slot)
-            return -1
-        return self.slot
+        return r >= 0
 
     def wait(self):
         """Waits for the answer, at most some 50 ms: 0 when it is there, 2 for the long way."""
@@ -205,8 +219,10 @@ cdef class HostPath:
         bounds: of the histogram of latencies, seconds.
 
     Attributes:
-        batches: steps so far.
-        number: of the step that was read last.
+        batches: steps and resets so far.
+        resets: how many of them were resets.
+        number: of the one that was read last.
+        resetting: whether that was a reset.
         early: whether something came before that was answered.
     """
 
@@ -220,8 +236,8 @@ cdef class HostPath:
     cdef uint64_t *counts
     cdef int buckets
     cdef int64_t spent_ns
-    cdef readonly uint64_t batches, number
-    cdef readonly bint early
+    cdef readonly uint64_t batches, resets, number
+    cdef readonly bint resetting, early
 
     def __cinit__(self, CallerPort port not None, int fd, kinds, FrameParts actions not None,
                   FrameParts rows not None, bint ints, bounds):
@@ -244,16 +260,17 @@ cdef class HostPath:
         free(self.counts)
 
     def serve(self, double seconds):
-        """Answers steps for some seconds.
+        """Answers steps, and plain resets, for some seconds.
 
-        Returns 0 when the time was up, 1 if something else than a step has come or the connection
-        ended (see `taken`), 2 if a step was started that is not complete or has more than arrays.
+        Returns 0 when the time was up, 1 if something else has come or the connection ended (see
+        `taken`), 2 if a step or reset was started that is not complete or has more than arrays.
         """
         cdef int64_t end = er_park_now() + <int64_t>(seconds * 1e9)
         cdef int64_t began
         cdef uint64_t *head = <uint64_t *>&self.actions.prefix[0]
         cdef uint32_t code
         cdef uint64_t whole = PREFIX + self.actions.body
+        cdef uint64_t size
         cdef int r, b
         cdef char byte
         self.actions.parts[0].iov_len = PREFIX
@@ -261,9 +278,10 @@ cdef class HostPath:
             with nogil:
                 r = er_link_receive(self.fd, self.actions.parts, self.actions.count, &self.got,
                                     HEAD, end)
-                if r == 0 and head[0] == whole - HEAD and head[1] == self.step:
+                size = HEAD + head[0]
+                if r == 0 and head[1] == self.step and (size == whole or size == PREFIX):
                     r = er_link_receive(self.fd, self.actions.parts, self.actions.count,
-                                        &self.got, whole, end)
+                                        &self.got, size, end)
                 elif r == 0:
                     r = 1
             if r == -ETIMEDOUT:
@@ -272,11 +290,15 @@ cdef class HostPath:
                 PyErr_CheckSignals()
                 continue
             memcpy(&code, &self.actions.prefix[HEAD], 4)
-            if r or (code != ER_ACTIONS_SLAB and not (self.ints and code == ER_ACTIONS_INTS)):
+            self.resetting = code == ER_ACTIONS_RESET and size == PREFIX
+            if r or not self.resetting and (
+                    size != whole
+                    or code != ER_ACTIONS_SLAB and not (self.ints and code == ER_ACTIONS_INTS)):
                 return 1
             self.got = 0
             self.number = head[2]
             self.batches += 1
+            self.resets += self.resetting
             began = er_park_now()
             self.port.uncollected = True
             self.port.start_step(0, code)

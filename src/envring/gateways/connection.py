@@ -63,7 +63,7 @@ class Connection:
         self._entry: Entry | None = None
         self._path: _core.HostPath | None = None
         self._has_looked = False  # for it
-        self._batches = 0  # of the short way that are booked
+        self._batches = self._resets = 0  # of the short way that are booked
         self._early = False  # whether a request came before the last one was answered
 
     def run(self, greeted: bool = False) -> None:
@@ -250,9 +250,10 @@ class Connection:
     def _count(self, path: _core.HostPath, entry: Entry) -> None:
         """Books the steps that the short way has made."""
         batches, self._batches = path.batches - self._batches, path.batches
+        resets, self._resets = path.resets - self._resets, path.resets
         if batches and entry.session is not None:
-            entry.session.steps += batches * entry.num_envs
-            entry.stepped, entry.since = True, time.monotonic()
+            entry.session.steps += (batches - resets) * entry.num_envs
+            entry.since = time.monotonic()
             self.host.latencies["envring"].add_all(*path.take_latencies())
 
     def _batch(self, run: Callable[..., tuple[int, list[Any]]], frame: Frame) -> None:
@@ -261,7 +262,6 @@ class Connection:
         if not self._has_looked and self.link.is_plain:
             self._path = session.short_path(self.link.fileno())  # after this batch
         self._has_looked = True
-        entry.stepped = entry.stepped or run is Session.step
         self._answer_batch(entry, frame.head.number, run, frame.body)
 
     def _answer_batch(

@@ -84,6 +84,7 @@ class Session:
         self._switches = Switches(runtime, sources, runtimes)
         self._unsettled = False
         self._mirror: Mirror | None = None
+        self._path: _core.HostPath | None = None
         self.pool: Pool = open_pool(
             list(sources),
             name="Worker<Session>",
@@ -150,7 +151,7 @@ class Session:
     # -- batches ----------------------------------------------------------------------------
 
     def step(self, body: bytes, still_there: Callable[[], None]) -> tuple[int, list[Any]]:
-        """Runs a STEP; returns flags and body of the result.
+        """Runs a STEP, which may be a plain reset; returns flags and body of the result.
 
         Raises:
             WireError: the frame is malformed.
@@ -173,7 +174,7 @@ class Session:
                 view[:] = data[: len(view)]
                 data = data[len(view) :]
         self.pool.start_step(0, code)
-        self.steps += self.num_envs
+        self.steps += self.num_envs * (code != codes.RESET)
         return self._result(still_there, arrays=True)
 
     def short_path(self, fd: int) -> _core.HostPath | None:
@@ -186,10 +187,15 @@ class Session:
         ints = sum(view.nbytes for view in actions) == 8 * self.num_envs
         rows = _core.FrameParts(mirror.arrays(0))
         parts = _core.FrameParts(actions)
-        return _core.HostPath(pool.port, fd, STEP_KINDS, parts, rows, ints, BOUNDS)
+        self._path = _core.HostPath(pool.port, fd, STEP_KINDS, parts, rows, ints, BOUNDS)
+        return self._path
 
     def finish_step(self, still_there: Callable[[], None]) -> tuple[int, list[Any]]:
-        """Goes on with a step that was started on the short way; see `step`."""
+        """Goes on with a step or reset that was started on the short way; see `step`."""
+        assert isinstance(self.pool, WorkerPool)
+        assert self._path is not None
+        if self._path.resetting:
+            self.pool.expect("reset")
         return self._result(still_there, arrays=True)
 
     def message(self, body: bytes, still_there: Callable[[], None]) -> tuple[int, list[Any]]:

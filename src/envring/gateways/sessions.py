@@ -33,7 +33,6 @@ class Entry:
         session: its envs; None while they are built.
         link: of the caller; None while nobody holds it.
         since: time.monotonic() when it was let go, or last used.
-        stepped: whether it was ever stepped.
         busy: whether a batch is under way.
         over: why it is to be ended, or None; nobody may come back for it.
         ended: set when it has ended.
@@ -47,7 +46,6 @@ class Entry:
     session: Session | None = None
     link: Link | None = None
     since: float = field(default_factory=time.monotonic)
-    stepped: bool = False
     busy: bool = False
     over: str | None = None
     ending: bool = False
@@ -222,7 +220,7 @@ class Sessions:
         if entry.link is None:
             over = idle >= (0.0 if self.closing else options.grace)
             return "nobody came back for it" if over else None
-        if not entry.stepped and _is_over(idle, options.first_step_timeout):
+        if not entry.session.steps and _is_over(idle, options.first_step_timeout):
             return "it was never stepped"
         return "it was idle" if _is_over(idle, options.idle_timeout) else None
 

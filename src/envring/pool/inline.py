@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from envring._foreign.envring_worker.data import actions as codes
 from envring._foreign.envring_worker.loop import EnvSlice
 from envring.core import _core
 from envring.pool.reply import Reply
@@ -56,8 +57,10 @@ class InlinePool:
         """None: a step is a call."""
 
     def start_step(self, slot: int, action: int) -> None:
-        """Steps every env."""
-        if self._loop is not None:
+        """Steps every env, or resets it; see `Pool`."""
+        if action == codes.RESET:
+            self.start([("reset_plainly", slot)])
+        elif self._loop is not None:
             self._loop.step(slot, action)
         else:
             self.envs.step(slot, self.envs.actions.read(action))

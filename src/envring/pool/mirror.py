@@ -176,7 +176,7 @@ class ActionRows:
         self._rows = rows
         found = [] if plan is None else leaves(plan)
         self._leaf = found[0] if len(found) == 1 and plan[0] == "leaf" else None
-        self._views: dict[int, list[memoryview]] = {}
+        self._views: dict[int, list[memoryview]] = {codes.RESET: []}
         if plan is not None:
             self._views[codes.SLAB] = self._leaf_rows(found)
 

@@ -81,7 +81,10 @@ class Pool(Protocol):
         """The short way through a step, or None if this pool has none."""
 
     def start_step(self, slot: int, action: int) -> None:
-        """Starts a step of every env into a slot; `action` says how the actions travel."""
+        """Starts a step of every env into a slot; `action` says how the actions travel.
+
+        The code RESET in its place has every env reset, with neither seed nor options.
+        """
 
     def send_actions(self, actions: Sequence[Any]) -> None:
         """Sends a batch of actions, one per env, ahead of a step."""

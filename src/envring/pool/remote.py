@@ -213,8 +213,10 @@ class RemotePool:
     # -- batches ----------------------------------------------------------------------------
 
     def start_step(self, slot: int, action: int) -> None:
-        """Starts a step of every env; see `Pool`."""
+        """Starts a step or a reset of every env; see `Pool`."""
         self.raise_if_dead()
+        if action == codes.RESET and self._path is not None and self._path.start_reset(slot):
+            return
         if action == codes.MESSAGE:
             body: list[Any] = [self._actions or b""]
             self._actions = None
@@ -293,6 +295,8 @@ class RemotePool:
             WorkerTimeout: workers there took longer than they may.
         """
         self.raise_if_dead()
+        if self._path is not None and deadline is None and self._path.wait() == 0:
+            return True
         self._leave_path()
         while not self._waited:
             frame = self._receive(deadline)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from envring._foreign.envring_worker.data import actions as codes
 from envring.core import _core
 from envring.errors import EnvringError, WorkerTimeout, format_env_ids
 from envring.pool import ending, watching
@@ -154,9 +155,9 @@ class WorkerPool:
     # -- batches ----------------------------------------------------------------------------
 
     def start_step(self, slot: int, action: int) -> None:
-        """Starts a step of every env into a slot; `action` says how the actions travel."""
+        """Starts a step or a reset of every env; see `Pool`."""
         self.raise_if_dead()
-        self._begin("step").start_step(slot, action)
+        self._begin("reset" if action == codes.RESET else "step").start_step(slot, action)
         if self._relays:
             self._forward()
 
@@ -169,6 +170,10 @@ class WorkerPool:
         """`start`, with messages of that name that are encoded already."""
         self._begin(name)
         self._send(messages, answered=True)
+
+    def expect(self, name: str) -> None:
+        """Says what the batch under way is, if it was posted to the port itself."""
+        self._patience.begin(name)
 
     def _begin(self, name: str) -> _core.CallerPort:
         """Begins a batch: the port, with which it is to be posted next."""

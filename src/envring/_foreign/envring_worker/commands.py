@@ -5,6 +5,8 @@ from __future__ import absolute_import, division, print_function
 
 import time
 
+from .data.actions import RESET
+
 OP_STEP = 1
 OP_MESSAGE = 2
 
@@ -93,6 +95,8 @@ class CommandLoop(object):
                 continue
             if len(command) == 1:
                 going_on = self._finish(command[0])
+            elif command[0] == OP_STEP and command[3] == RESET:
+                going_on = self._reset(*command[1:3])
             elif command[0] == OP_STEP:
                 going_on = self._step(*command[1:])
             else:
@@ -114,6 +118,11 @@ class CommandLoop(object):
             self.port.hint(self.waiting_hint)
         busy = int((time.time() - start) * 1e9)
         self.port.count_batch(max(busy, 0), self.envs.num_envs)
+        return self._finish(seq)
+
+    def _reset(self, seq, slot):
+        self.envs.reset_plainly(slot)
+        self._rebind()
         return self._finish(seq)
 
     def _message(self, seq):

@@ -152,7 +152,14 @@ class EnvSlice(object):
                 self.last_obs[i] = obs
             except BaseException:
                 self.fail(i)
+        for outcomes in (self.rewards, self.terminations, self.truncations):
+            outcomes[...] = 0
+        self.publish()
         self.rebind()
+
+    def reset_plainly(self, slot):
+        """Resets every env, with neither seed nor options."""
+        self.reset(slot, [None] * self.num_envs, None, None)
 
     def _keep_obs(self, i):
         if self.last_obs[i] is not UNSET:

@@ -3,6 +3,7 @@
 
 0           in the action slab, every leaf in its space's dtype
 1           pickled, in a message that came before the command
+2           nowhere: every env is reset instead, with neither seed nor options
 otherwise   in the action slab, one leaf in another dtype: kind (a character) << 8 | itemsize;
             with PYTHON_NUMBERS the env receives Python numbers, not numpy's
 """
@@ -15,6 +16,7 @@ from .obs import leaves
 
 SLAB = 0
 MESSAGE = 1
+RESET = 2
 PYTHON_NUMBERS = 1 << 30
 PYTHON_INTS = PYTHON_NUMBERS | ord("i") << 8 | 8  #: an int64 each: compiled loops read it, too
 

@@ -6,6 +6,7 @@ from __future__ import absolute_import, division, print_function
 import numpy as np
 
 from ..commands import OP_STEP
+from ..data.actions import RESET
 from .tables import SERVED_STEP, STEP_LOOP, LoopTables
 
 
@@ -76,7 +77,7 @@ class NativeLoop(LoopTables):
     def serve(self, port, timeout):
         """Runs step commands until there is something else to do.
 
-        Returns a command (op, seq, slot, action) that is not a step, a step's (seq,) whose reply is
+        Returns a command (op, seq, slot, action) that steps nothing, a step's (seq,) whose reply is
         still to be sent, or None after `timeout` seconds or sooner without any command.
         """
         at = self._ctypes.c_void_p(port.at)
@@ -92,7 +93,7 @@ class NativeLoop(LoopTables):
                 self._count_step(at, self._at)
                 r = SERVED_STEP
             if r != SERVED_STEP:
-                if r < 0 or command.op != OP_STEP:
+                if r < 0 or command.op != OP_STEP or command.action == RESET:
                     return port.taken(r)
                 self.step(command.slot, command.action)
                 self._count_step(at, self._at)

@@ -90,7 +90,7 @@ def _known():
     values += [preorder.INFO_KINDS[kind] for kind in "fibnad"]
     values += [loop.NEXT_STEP, loop.SAME_STEP, loop.DISABLED]
     values += [commands.OP_STEP, commands.OP_MESSAGE, commands.HINT_MOSTLY_WAITING]
-    values += [actions.SLAB, actions.PYTHON_INTS, actions.ALIGNMENT]
+    values += [actions.SLAB, actions.RESET, actions.PYTHON_INTS, actions.ALIGNMENT]
     return values + [SERVED_COMMAND, SERVED_STEP]
 
 
