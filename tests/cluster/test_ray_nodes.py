@@ -76,8 +76,8 @@ def first_error(envs):
         return error
 
 
-def status(engine, name):
-    return engine.ask(name, "status", 1.0) or {}
+def status(engine, name, seconds=20.0):
+    return engine.ask(name, "status", seconds) or {}
 
 
 def test_envs_are_spread_over_nodes_equal_local_ones_and_leave_nothing(cluster, engine):
@@ -100,7 +100,10 @@ def test_local_workers_and_a_cluster(engine):
     local = envring.make_vec("CartPole-v1", 4, num_workers=0)
     expected = trajectory(local)
     local.close()
-    envs = envring.make_vec("CartPole-v1", 4, remotes="1,ray://auto?n=1&cpus=1")
+    # Ray's driver has threads: this process does not fork workers
+    envs = envring.make_vec(
+        "CartPole-v1", 4, remotes="1,ray://auto?n=1&cpus=1", context="forkserver"
+    )
     assert envs.num_workers == 1
     assert_equal(trajectory(envs), expected)
     envs.close()
@@ -133,7 +136,7 @@ def test_a_killed_host_is_lost_with_its_envs_and_started_again(engine):
     envs.close()
 
     def is_back():
-        return status(engine, "g/1").get("pid") not in (None, before[1]["pid"])
+        return status(engine, "g/1", 1.0).get("pid") not in (None, before[1]["pid"])
 
     wait_until(is_back, 30, "the killed host is started again")
     assert status(engine, "g/1")["url"] == before[1]["url"]
@@ -242,7 +245,7 @@ def test_a_killed_node_is_lost_with_its_envs_and_its_host_moves(cluster, engine)
     envs.close()
 
     def is_back():
-        return status(engine, f"g/{lost}").get("pid") in cluster.pids(0)
+        return status(engine, f"g/{lost}", 1.0).get("pid") in cluster.pids(0)
 
     wait_until(is_back, 40, "the host runs on the other node")
     envs = envring.make_vec("CartPole-v1", 4, remotes="ray://auto?name=g")
