@@ -17,7 +17,7 @@ WORKER := src/envring/_foreign
 # newer than 2.7 or 3.6, and used only where they are
 GUARDED := time.thread_time inspect.signature importlib.util.find_spec
 
-.PHONY: help run lock test test-newest test-oldest test-long test-containers test-cluster check python types layers native worker spelling format ctest sanitize model soak attacks fuzz kills bench bench-compare bench-baseline bench-full bench-peers wheel clean distclean
+.PHONY: help run lock test test-newest test-oldest test-long test-containers test-cluster check python types layers native worker spelling format ctest sanitize model soak attacks fuzz kills bench bench-compare bench-baseline bench-full bench-peers bench-remote wheel clean distclean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -196,6 +196,10 @@ bench-baseline: $(VENV)/.dev ## store this machine's ratios; leave it alone mean
 bench-full: $(VENV)/.dev ## half an hour: every installed peer in every cell, into docs/benchmarks*.md
 	$(BIN)/envring bench --full --breakdown --json docs/benchmarks.json.gz $(ARGS); status=$$?; \
 	  $(BIN)/python benchmarks/page.py docs/benchmarks.json.gz && exit $$status
+
+bench-remote: $(VENV)/.dev ## envs on other hosts, by turns with remote-gym, OpenEnv and Ray; installs Ray into .venv
+	$(BIN)/python -c 'import ray' 2>/dev/null || $(PIP) install --no-build-isolation --editable '.[ray]'
+	$(BIN)/python benchmarks/remote.py $(ARGS)
 
 # Of PufferLib only what is pure Python: its games would be downloaded and compiled for minutes.
 # Without them its setup.py misses a name, which it is given here.

@@ -7,20 +7,15 @@
     isolation_peer.py single ENV PREFIX             RingEnv
     isolation_peer.py start ENV prefix:P|micromamba:P   start, reset and close, once
 
-It says that it is ready, then answers each line on stdin, a number of seconds, with the steps that
-it made in that time. ENV is a registered id or FILE.py:FUNCTION. A reset takes time but is not a
-step.
+`answering.py` says what they answer. ENV is a registered id or FILE.py:FUNCTION. A reset takes time
+but is not a step.
 """
 
 import itertools
-import json
-import os
-import random
 import sys
 import time
 
-ACTION_BATCHES = 64
-SEED = 7
+from answering import ACTION_BATCHES, SEED, Answers, Single
 
 
 def make_here(env):
@@ -62,30 +57,6 @@ class Bare:
     def close(self):
         for each in self.envs:
             each.close()
-
-
-class Single:
-    """One env behind something, step by step."""
-
-    def __init__(self, env):
-        self.env = env
-        draw = random.Random(SEED)
-        self.actions = itertools.cycle([draw.randrange(2) for _ in range(ACTION_BATCHES)])
-        env.reset()
-        # what a user asks first; Portal-Env asks the other side each time
-        assert env.observation_space.shape == (4,), env.observation_space
-        assert env.action_space.n == 2, env.action_space
-
-    def advance(self, batches):
-        step, reset = self.env.step, self.env.reset
-        for action in itertools.islice(self.actions, batches):
-            _obs, _reward, terminated, truncated, _info = step(action)
-            if terminated or truncated:
-                reset()
-        return batches
-
-    def close(self):
-        self.env.close()
 
 
 def portal(name, port):
@@ -137,53 +108,27 @@ def single(env, prefix):
 PEERS = {"bare": Bare, "portal": portal, "ring": Ring, "single": single}
 
 
-def measure(peer, seconds):
-    """Steps for some time; the first tenth is not counted, it wakes sleeping processes."""
-    clock = time.perf_counter
-    start, batches = clock(), 0
-    while batches < 2 or clock() - start < seconds / 10:
-        peer.advance(1)
-        batches += 1
-    chunk = max(1, int(min(seconds / 50, 0.005) * batches / (clock() - start)))
-    steps, start = 0, clock()
-    while True:
-        steps += peer.advance(chunk)
-        elapsed = clock() - start
-        if elapsed >= seconds:
-            return {"steps": steps, "seconds": elapsed}
-
-
-def start_once(env, launcher):
+def start_once(answers, env, launcher):
     """Seconds from the call to the first observation, in a process that has never done it."""
     import envring
 
-    say(ready=True)
+    answers.say(ready=True)
     sys.stdin.readline()
     start = time.perf_counter()
     made = envring.make(env, launcher=launcher)
     made.reset(seed=SEED)
     seconds = time.perf_counter() - start
     made.close()
-    say(seconds=seconds)
-
-
-def say(**fields):
-    replies.write(json.dumps(fields) + "\n")
-    replies.flush()
+    answers.say(seconds=seconds)
 
 
 def main(kind, *arguments):
+    answers = Answers()
     if kind == "start":
-        start_once(*arguments)
-        return
-    peer = PEERS[kind](*arguments)
-    say(ready=True)
-    for line in sys.stdin:
-        say(**measure(peer, float(line)))
-    peer.close()
+        start_once(answers, *arguments)
+    else:
+        answers.serve(PEERS[kind](*arguments))
 
 
 if __name__ == "__main__":
-    replies = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what envs print must not mix with answers
     main(*sys.argv[1:])

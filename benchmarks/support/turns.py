@@ -11,9 +11,10 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from envring.bench.measuring import machine
 from envring.bench.measuring.samples import QUIET
@@ -67,7 +68,7 @@ class Process:
         """Signals all its processes, except those in sessions of their own."""
         os.killpg(self.process.pid, number)
 
-    def ask(self, line: str) -> dict[str, float]:
+    def ask(self, line: str) -> dict[str, Any]:
         """Sends a line and waits for the answer."""
         self.send(line)
         return self.answer(ANSWER_SECONDS)
@@ -77,7 +78,7 @@ class Process:
         self.process.stdin.write(line.encode() + b"\n")
         self.process.stdin.flush()
 
-    def answer(self, timeout: float) -> dict[str, float]:
+    def answer(self, timeout: float) -> dict[str, Any]:
         """Its next answer.
 
         Raises:
@@ -173,9 +174,14 @@ class Turn:
     asked: tuple[Process, ...]
     serving: tuple[Process, ...] = ()
 
-    def take(self, seconds: float) -> tuple[float, float]:
-        """Steps per second, and the processors that other programs held meanwhile."""
-        ours = {os.getpid()}.union(*(each.family for each in (*self.asked, *self.serving)))
+    def take(self, seconds: float, beside: Iterable[int] = ()) -> tuple[float, float]:
+        """Steps per second, and the processors that other programs held meanwhile.
+
+        Args:
+            seconds: how long to step.
+            beside: ids of processes that belong to the measurement, too.
+        """
+        ours = {os.getpid(), *beside}.union(*(each.family for each in (*self.asked, *self.serving)))
         with thawed([each for each in (*self.asked, *self.serving) if each.frozen]):
             busy, own = machine.busy_seconds(), machine.cpu_seconds(ours)
             start = time.perf_counter()
@@ -190,12 +196,12 @@ class Turn:
         return rate, max(0.0, (after - busy - own) / elapsed)
 
 
-def quietest(turn: Turn, seconds: float) -> tuple[float, float]:
-    """The least disturbed of several tries."""
-    best = turn.take(seconds)
+def quietest(turn: Turn, seconds: float, beside: Iterable[int] = ()) -> tuple[float, float]:
+    """The least disturbed of several tries; see `Turn.take`."""
+    best = turn.take(seconds, beside)
     for _ in range(REPEATS):
         if best[1] > QUIET:
-            best = min(best, turn.take(seconds), key=lambda sample: sample[1])
+            best = min(best, turn.take(seconds, beside), key=lambda sample: sample[1])
     return best
 
 

@@ -43,7 +43,7 @@ class Proxy:
         self._cut_at: int | None = None
         self._stalled = threading.Event()
         self._ended = threading.Event()
-        self._selector = selectors.DefaultSelector()
+        self._selector = selectors.SelectSelector()  # waits to the microsecond
         self._selector.register(self._server, selectors.EVENT_READ)
         self._under_way: list[tuple[float, int, socket.socket, bytes]] = []
         self._count = itertools.count()
