@@ -40,11 +40,15 @@ def test_docstring_says_how_to_run_it(path):
 
 
 def test_tune_trials(nodes, tmp_path):
-    pytest.importorskip("ray.tune", reason="TUNE IS NOT TRIED: pip install 'ray[tune]'")
+    pytest.importorskip(
+        "ray.tune", reason="TUNE IS NOT TRIED: pip install 'ray[tune]'", exc_type=ImportError
+    )
     assert "best gain: 0.5" in run("tune_trials.py", nodes, tmp_path)
 
 
 def test_rllib_ppo(nodes, tmp_path):
     pytest.importorskip("torch", reason="RLLIB IS NOT TRIED: pip install torch")
-    pytest.importorskip("ray.rllib", reason="RLLIB IS NOT TRIED: pip install 'ray[rllib]'")
+    pytest.importorskip(
+        "ray.rllib", reason="RLLIB IS NOT TRIED: pip install 'ray[rllib]'", exc_type=ImportError
+    )
     assert run("rllib_ppo.py", nodes, tmp_path).count("return: ") == 3

@@ -168,12 +168,11 @@ def run(cluster, tmp_path, *arguments):
     )
 
 
-def test_the_command_starts_shows_restarts_and_stops(cluster, engine, tmp_path):
-    asked = ("start", "-n", "2", "--runtime", "CartPole-v1", "--slots", "8")
-    done = run(cluster, tmp_path, *asked)
+def test_the_command_starts_shows_and_stops(cluster, engine, tmp_path):
+    done = run(cluster, tmp_path, "start", "-n", "2", "--runtime", "CartPole-v1", "--slots", "8")
     assert done.returncode == 0, done.stderr
     by_address, by_name = re.findall('remotes="(.*)"', done.stdout)
-    pids = [status(engine, f"envring/{number}")["pid"] for number in range(2)]
+    assert by_name == f"ray://{cluster.address}?name=envring"
 
     envs = envring.make_vec("CartPole-v1", 6, remotes=by_address)
     envs.reset(seed=1)
@@ -185,7 +184,17 @@ def test_the_command_starts_shows_restarts_and_stops(cluster, engine, tmp_path):
     assert key not in done.stdout + done.stderr + shown.stdout
     envs.close()
 
-    assert by_name == f"ray://{cluster.address}?name=envring"
+    done = run(cluster, tmp_path, "stop")
+    assert done.returncode == 0, done.stderr
+    assert engine.names() == []
+    assert not list(tmp_path.rglob("envring.key"))
+    wait_until(lambda: not cluster.env_workers(), 10, "no worker is left")
+
+
+def test_the_command_restarts_what_runs_and_says_what_is_full(cluster, engine, tmp_path):
+    groups.start(engine, groups.Plan("envring", CARTPOLE, 2, lasting=True))
+    pids = [status(engine, f"envring/{number}")["pid"] for number in range(2)]
+    asked = ("start", "-n", "2", "--runtime", "CartPole-v1")
     again = run(cluster, tmp_path, *asked)
     assert again.returncode == 0, again.stderr
     assert {status(engine, f"envring/{number}")["pid"] for number in range(2)}.isdisjoint(pids)
@@ -193,13 +202,7 @@ def test_the_command_starts_shows_restarts_and_stops(cluster, engine, tmp_path):
     full = run(cluster, tmp_path, "start", "-n", "9", "--runtime", "CartPole-v1", "--name", "b")
     assert full.returncode == 1
     assert "No resources: 9 servers need 1 CPUs each, and 2 of 4 CPUs" in full.stderr
-
-    done = run(cluster, tmp_path, "stop")
-    assert done.returncode == 0, done.stderr
-    assert engine.names() == []
-    assert not list(tmp_path.rglob("envring.key"))
-    assert run(cluster, tmp_path, "stop").returncode == 1
-    wait_until(lambda: not cluster.env_workers(), 10, "no worker is left")
+    assert run(cluster, tmp_path, "stop", "--name", "b").returncode == 1
 
 
 def test_a_process_has_one_cluster(engine):

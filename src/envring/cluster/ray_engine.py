@@ -112,7 +112,16 @@ class RayEngine:
                     return None
                 time.sleep(_POLL)
             except self._ray.exceptions.RayError as error:
-                raise LaunchError(f"The server {name} cannot run: {error}") from None
+                if not self._was_replaced(name):
+                    raise LaunchError(f"The server {name} cannot run: {error}") from None
+
+    def _was_replaced(self, name: str) -> bool:
+        """Whether another process has started a server of ours anew, under its name."""
+        try:
+            self._ray.get_actor(name, _NAMESPACE)
+        except ValueError:
+            return False
+        return self._handles.pop(name, None) is not None
 
     def stop(self, name: str) -> None:
         """Closes a server's sessions, then kills its actor."""
