@@ -179,16 +179,9 @@ class RemotePool:
         views = self._action_rows.views(codes.SLAB)
         if sum(view.nbytes for view in views) != 8 * self.num_envs:
             ints = None
+        parts = _core.FrameParts(views)
         self._path = _core.RemotePath(
-            link.fileno(),
-            STEP_KINDS,
-            _core.FrameParts(views),
-            mirror.arrays,
-            slots,
-            reader,
-            actions,
-            ints,
-            leases,
+            link.fileno(), STEP_KINDS, parts, mirror.arrays, slots, reader, actions, ints, leases
         )
         self._path.number = self._number
         return self._path
