@@ -17,7 +17,7 @@ WORKER := src/envring/_foreign
 # newer than 2.7 or 3.6, and used only where they are
 GUARDED := time.thread_time inspect.signature importlib.util.find_spec
 
-.PHONY: help run lock test test-newest test-oldest test-long test-containers test-cluster check python types layers native worker spelling format ctest sanitize model soak attacks fuzz kills bench bench-compare bench-baseline bench-full bench-peers bench-remote wheel clean distclean
+.PHONY: help run lock test test-newest test-oldest test-wide test-long test-containers test-cluster check python types layers native worker spelling format ctest sanitize model soak attacks fuzz kills bench bench-compare bench-baseline bench-full bench-peers bench-remote wheel clean distclean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,7 +78,7 @@ run: $(VENV)/.run ## build, install into .venv and compare throughput with Gymna
 # pytest-benchmark of old warns that it measures nothing where tests run side by side.
 PARALLEL ?= -n auto --benchmark-disable
 
-test: $(VENV)/.dev ## build and run every test, the wheel's included, on all CPUs
+test: $(VENV)/.dev ## build and run the tests on all CPUs
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 # Both ends of what pyproject.toml allows, in an environment made anew and installed as users do it:
@@ -89,7 +89,7 @@ define test-end
 	$(PIP) install --upgrade $(2) pip
 	$(PIP) install $(3) '.[bench,test]'
 	rm -rf build
-	ENVRING_TEST_RELEASES=$(1) $(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+	ENVRING_TEST_RELEASES=$(1) $(BIN)/python -m pytest $(PARALLEL) -m "not long" $(ARGS)
 endef
 
 test-newest: VENV = .venv-newest
@@ -102,6 +102,9 @@ test-oldest: ## every test with the oldest releases that pyproject.toml allows, 
 	  echo "error: the oldest releases are those for Python 3.11 and $(PYTHON) is $$("$(PYTHON)" -V 2>&1 | head -n 1);" \
 	       "name another: make PYTHON=python3.11 test-oldest" >&2; exit 1; }
 	$(call test-end,oldest,--constraint $(LOCK),--constraint requirements/oldest.txt --build-constraint requirements/oldest-build.txt)
+
+test-wide: $(VENV)/.dev ## the same in more places: other interpreters, envs on a host, the wheel
+	$(BIN)/python -m pytest $(PARALLEL) -m wide $(ARGS)
 
 test-long: $(VENV)/.dev ## the tests that make test leaves out for their time
 	$(BIN)/python -m pytest $(PARALLEL) -m long $(ARGS)

@@ -36,12 +36,25 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 # to the local ones is how values travel, which tests/worker, test_infos, test_interpreters show.
 LONG = re.compile("Test(Remote|Foreign)[A-Za-z]+::test_(infos|observation_space|action_space)_")
 
+# The same tests in more places: `make test` has the two oldest interpreters, this one and the newest,
+# local workers and foreign ones, the widest family of spaces, and an editable installation.
+WIDE = re.compile(
+    r"[\[-]3\.(7|8|9|10|12)[\]-]"
+    r"|^tests/wheel/"
+    r"|gateways/test_conformance\.py"
+    r"|test_bitwise\.py::test_vector_env\[gym-0\.(16|17|18|25)"
+    r"|test_equals_sync\[\w+-(floats|integers|nested|odd|big)-"
+    r"|test_no_env_disarms_the_watch\[\w+-spawn"
+)
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     for item in items:
         if LONG.search(item.nodeid):
             item.add_marker(pytest.mark.long)
+        elif WIDE.search(item.nodeid):
+            item.add_marker(pytest.mark.wide)
 
 
 FAILED = pytest.StashKey[bool]()
