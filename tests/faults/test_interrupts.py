@@ -17,7 +17,7 @@ from envring import RingEnv, RingVectorEnv
 from envring.testing import CountingEnv, GatedEnv, assert_same_batch
 from envring.testing.conformance_base import quiet
 from envring.workers.handle import WorkerHandle
-from support.processes import assert_gone, counting_fns, read_pid
+from support.processes import Caller, assert_gone, counting_fns, read_pid
 
 
 @pytest.mark.parametrize("where", ["step", "reset", "call"])
@@ -118,3 +118,31 @@ def test_ctrl_c_in_close_of_one_env(monkeypatch: pytest.MonkeyPatch) -> None:
     close_interrupted(env, monkeypatch)
     env.close()
     assert_gone(pid, 1)
+
+
+STARTING = """
+    import multiprocessing, os, signal
+    from envring import RingVectorEnv
+    from support.processes import counting_fns
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.register_at_fork({when}=lambda: os.kill(os.getpid(), signal.SIGINT))
+    try:
+        envs = RingVectorEnv(counting_fns(4), num_workers=2, context="fork")
+        envs.reset()
+        print("reset", flush=True)
+        envs.close()
+    except KeyboardInterrupt:
+        print("interrupted, left:", multiprocessing.active_children(), flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("when", "what"),
+    [("after_in_child", "reset"), ("after_in_parent", "interrupted, left: []")],
+)
+def test_ctrl_c_while_workers_are_forked(when: str, what: str) -> None:
+    """It is the caller's, and is neither lost nor the death of a worker."""
+    with Caller(STARTING.format(when=when)) as caller:
+        assert caller.line() == what
+        assert caller.finish() == (0, "", "")

@@ -122,15 +122,18 @@ def start(
         daemon=daemon,
     )
     try:
-        with _without_mpi_variables(), _without_interrupts(forks):
+        with _without_mpi_variables():
             if method == "forkserver":
                 start_fork_server(options.environ)
             # a spawned process loads libraries before it reads its options
             with environment(options.environ if method == "spawn" else {}):
                 process.start()
-    except Exception as error:
+    except BaseException as error:
         ours.close()
         errors.close()
+        if process.pid is not None:  # Ctrl-C came right after its start
+            process.kill()
+            process.join()
         if (
             isinstance(error, (AttributeError, TypeError))
             or "pickle" in type(error).__name__.lower()
@@ -195,8 +198,8 @@ def _one_descriptor(process: Any) -> int | None:
 
 
 @contextlib.contextmanager
-def _without_interrupts(forks: bool) -> Iterator[None]:
-    """Ctrl-C waits until a process is forked; the child unblocks it once it ignores it."""
+def without_interrupts(forks: bool) -> Iterator[None]:
+    """Ctrl-C waits while a worker is forked; the worker unblocks it once it ignores it."""
     if not forks:
         yield
         return

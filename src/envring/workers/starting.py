@@ -83,7 +83,8 @@ def start_workers(
     """
     make_room(len(placements))
     launches = _prepare(env_fns, placements, options, segment_file)
-    if None in launches and options.context.get_start_method() == "fork":
+    forks = options.context.get_start_method() == "fork"
+    if None in launches and forks:
         warn_of_hazards(options.blas_threads)
     with blas.limited(options.blas_threads):
         for w, (placement, launch) in enumerate(zip(placements, launches, strict=True)):
@@ -103,26 +104,27 @@ def start_workers(
                 yield_every=options.yield_every,
                 on_unsendable=options.on_unsendable,
             )
-            workers.append(
-                local.start(
-                    options.context,
-                    options.daemon,
-                    name,
-                    worker_options,
-                    [env_fns[env_id] for env_id in placement.env_ids],
-                    lifeline,
-                    options.prelude,
+            with local.without_interrupts(forks and launch is None):  # until it can be ended
+                workers.append(
+                    local.start(
+                        options.context,
+                        options.daemon,
+                        name,
+                        worker_options,
+                        [env_fns[env_id] for env_id in placement.env_ids],
+                        lifeline,
+                        options.prelude,
+                    )
+                    if launch is None
+                    else foreign.start(
+                        launch,
+                        name,
+                        worker_options,
+                        _sources(env_fns, placement),
+                        lifeline,
+                        segment_file,
+                    )
                 )
-                if launch is None
-                else foreign.start(
-                    launch,
-                    name,
-                    worker_options,
-                    _sources(env_fns, placement),
-                    lifeline,
-                    segment_file,
-                )
-            )
 
 
 def greet(workers: Sequence[WorkerHandle], timeout: float | None) -> list[dict[str, Any]]:
