@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from envring.launchers.base import Launcher
-from envring.pool.ending import CLOSE_SECONDS
+from envring.pool import ending
 from envring.pool.mirror import columns
 from envring.pool.remote import RemotePool
 from envring.pool.reply import Reply
@@ -249,7 +249,7 @@ class MixedPool:
 
     def close(self, timeout: float | None = None, terminate: bool = False) -> None:
         """Closes the envs and ends the workers; see WorkerPool."""
-        deadline = time.monotonic() + (CLOSE_SECONDS if timeout is None else timeout)
+        deadline = time.monotonic() + (ending.CLOSE_SECONDS if timeout is None else timeout)
         try:
             for part in self._parts:
                 part.pool.close(max(deadline - time.monotonic(), 0.0), terminate)

@@ -25,9 +25,9 @@ from envring.errors import (
     format_env_ids,
 )
 from envring.launchers.sources import EnvSource
+from envring.pool import ending
 from envring.pool.conversation import Conversation
 from envring.pool.dialling import Dialled
-from envring.pool.ending import CLOSE_SECONDS
 from envring.pool.mirror import STEP_KINDS, ActionRows, Mirror
 from envring.pool.remote_data import AUTORESET_MODES, check_description, read_reply
 from envring.pool.reply import Reply
@@ -379,7 +379,7 @@ class RemotePool:
         link, self._link = self._link, None
         if link is None:
             return
-        deadline = time.monotonic() + (CLOSE_SECONDS if timeout is None else timeout)
+        deadline = time.monotonic() + (ending.CLOSE_SECONDS if timeout is None else timeout)
         try:
             if self._dead is None:
                 self._host.close(deadline, terminate)

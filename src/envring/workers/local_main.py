@@ -241,7 +241,6 @@ def _serve(options: WorkerOptions, envs: EnvSlice, channel: Channel) -> None:
         dumps=dumps,
         gone=_core.lifeline_cut,
         loop=loop,
-        waiting_hint=_core.HINT_MOSTLY_WAITING,
     )
     channel.send(("attached",))
     commands.run()

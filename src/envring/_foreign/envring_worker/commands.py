@@ -70,10 +70,9 @@ class CommandLoop(object):
         dumps: turns a reply into bytes.
         gone: returns whether the caller is gone.
         loop: a compiled step loop (step, serve, rebind, add_template, count_for), or None.
-        waiting_hint: hint to raise when envs mostly wait.
     """
 
-    def __init__(self, envs, port, receive, dumps, gone, loop=None, waiting_hint=0):
+    def __init__(self, envs, port, receive, dumps, gone, loop=None):
         self.envs = envs
         self.port = port
         self.receive = receive
@@ -81,7 +80,6 @@ class CommandLoop(object):
         self.gone = gone
         self.loop = loop
         self.watch = WaitWatch()
-        self.waiting_hint = waiting_hint
         if loop is not None:
             loop.count_for(port)
 
@@ -115,7 +113,7 @@ class CommandLoop(object):
         if self.watch.over:
             self.step(slot, action)
         elif self.watch.measure(self.step, slot, action):
-            self.port.hint(self.waiting_hint)
+            self.port.hint(HINT_MOSTLY_WAITING)
         busy = int((time.time() - start) * 1e9)
         self.port.count_batch(max(busy, 0), self.envs.num_envs)
         return self._finish(seq)

@@ -6,7 +6,6 @@ from __future__ import absolute_import, division, print_function
 import sys
 
 from ..answers import ForeignCommandLoop, ForeignSlice
-from ..commands import HINT_MOSTLY_WAITING
 from ..data import codec
 from ..data.actions import ActionReader
 from ..data.infos import InfoWriter
@@ -122,15 +121,7 @@ class Service(object):
             kind, error, trace = sys.exc_info()
             text = u"the worker cannot use the shared memory: %s" % headline(kind, error)
             raise Failed(-1, u"library", text, stack(kind, error, trace))
-        return ForeignCommandLoop(
-            self.envs,
-            port,
-            self._receive,
-            codec.pack,
-            self.gone,
-            loop=loop,
-            waiting_hint=HINT_MOSTLY_WAITING,
-        )
+        return ForeignCommandLoop(self.envs, port, self._receive, codec.pack, self.gone, loop=loop)
 
     def _open(self, segment):
         """Returns (port, compiled step loop or None)."""
