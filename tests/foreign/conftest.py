@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -12,5 +13,5 @@ from envring.testing import deadline
 
 @pytest.fixture(autouse=True)
 def _in_time() -> Iterator[None]:
-    with deadline(40):
+    with deadline(400 if "ENVRING_ATTACKS" in os.environ else 40):
         yield
