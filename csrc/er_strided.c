@@ -216,6 +216,28 @@ static uint8_t *copy_shuffled(uint8_t *to, const uint8_t *from, const plan_t *p,
     }
     return to + (size_t)rest.count * element;
 }
+
+/* Whether these are the planes of an image whose pixels have three bytes. */
+static int is_planes(const plan_t *p) {
+    const axis_t *planes = p->axes;
+    return p->size == 1 && (p->num == 2 || p->num == 3) && planes->count == 3 &&
+           magnitude(planes->step) == 1 && p->axes[p->num - 1].step == 3;
+}
+
+static void copy_planes(uint8_t *to, const uint8_t *from, const plan_t *p) {
+    axis_t rows = p->num == 3 ? p->axes[1] : (axis_t){1, 0}, columns = p->axes[p->num - 1];
+    intptr_t step = p->axes[0].step, plane = rows.count * columns.count;
+    uint8_t *planes[3]; /* by the bytes' order in memory */
+    for (int k = 0; k < 3; k++) planes[k] = to + (step > 0 ? k : 2 - k) * plane;
+    if (step < 0) from -= 2;
+    for (intptr_t i = 0; i < rows.count; i++, from += rows.step) {
+        intptr_t done = er_planes(planes, from, columns.count);
+        for (int k = 0; k < 3; k++) {
+            copy_row(planes[k] + done, from + 3 * done + k, columns.count - done, 3, 1);
+            planes[k] += columns.count;
+        }
+    }
+}
 #endif
 
 /* Copies from an axis on; returns where it stopped writing. */
@@ -277,6 +299,10 @@ int er_strided_copy(uint8_t *to, const er_ndarray_t *array, uint64_t nbytes) {
     p.num = num;
     p.size = size;
 #if defined(__x86_64__)
+    if (is_planes(&p)) {
+        copy_planes(to, (const uint8_t *)array->data, &p);
+        return 1;
+    }
     plan_shuffle(&p);
 #endif
     copy_axes(to, (const uint8_t *)array->data, &p, 0);

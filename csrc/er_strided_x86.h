@@ -114,6 +114,35 @@ er_interleave(uint8_t *to, const uint8_t *from, intptr_t n, intptr_t plane, int 
     return i;
 }
 
+/* n pixels of three bytes to a plane of each byte. */
+__attribute__((target("ssse3"))) static intptr_t er_planes(uint8_t *const to[3],
+                                                           const uint8_t *from, intptr_t n) {
+    __m128i masks[3][3]; /* [plane][third of 48 bytes] */
+    intptr_t i = 0;
+    if (!er_can_shuffle()) return 0;
+    for (int plane = 0; plane < 3; plane++) {
+        uint8_t places[3][16];
+        memset(places, 0x80, sizeof places);
+        for (int pixel = 0; pixel < 16; pixel++) {
+            int at = 3 * pixel + plane;
+            places[at / 16][pixel] = (uint8_t)(at % 16);
+        }
+        for (int k = 0; k < 3; k++) memcpy(&masks[plane][k], places[k], 16);
+    }
+    for (; i + 16 <= n; i += 16, from += 48) {
+        __m128i a = _mm_loadu_si128((const __m128i *)from);
+        __m128i b = _mm_loadu_si128((const __m128i *)(from + 16));
+        __m128i c = _mm_loadu_si128((const __m128i *)(from + 32));
+        for (int plane = 0; plane < 3; plane++) {
+            __m128i ab = _mm_or_si128(_mm_shuffle_epi8(a, masks[plane][0]),
+                                      _mm_shuffle_epi8(b, masks[plane][1]));
+            __m128i all = _mm_or_si128(ab, _mm_shuffle_epi8(c, masks[plane][2]));
+            _mm_storeu_si128((__m128i *)(to[plane] + i), all);
+        }
+    }
+    return i;
+}
+
 /* Eight rows of eight bytes: `to` gets them as columns. The starts of what is read are `step` bytes
  * apart, those of what is written `width`, which may be negative. */
 static inline void er_transpose_8x8(uint8_t *to, intptr_t width, const uint8_t *from,

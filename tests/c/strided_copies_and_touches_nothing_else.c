@@ -66,6 +66,8 @@ int main(void) {
         run(2, (intptr_t[]){70 + below(9), 512}, 1 + below(4));
         run(2, (intptr_t[]){300 + below(9), 30}, 1 + below(4));
         run(3, (intptr_t[]){3 + below(2), 40, 90}, 1);
+        run(3, (intptr_t[]){40, 90, 3 + below(2)}, 1);
+        run(2, (intptr_t[]){40 + below(30), 3}, 1);
     }
     return PASS;
 }
