@@ -17,6 +17,9 @@
 #ifndef SYS_close_range
 #define SYS_close_range 436
 #endif
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
 #define MOST_FDS 65536 /* looked at where the kernel has no close_range */
 
 static er_atomic32_t cut;
@@ -70,6 +73,37 @@ int er_lifeline_watch(int fd, int64_t grace_ns) {
     }
     kill(getpid(), SIGKILL);
     _exit(1); /* the first process of a container survives its own signals */
+}
+
+static _Noreturn void guard(pid_t worker, int pidfd, int fd, int64_t grace_ns) {
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, NULL);
+    setsid(); /* who stops the worker's group does not stop this one */
+    er_keep_only((const int[]){fd, pidfd}, 2);
+    prctl(PR_SET_NAME, "envring-guard");
+    struct pollfd ends[2] = {{.fd = fd, .events = 0, .revents = 0},
+                             {.fd = pidfd, .events = POLLIN, .revents = 0}};
+    while (poll(ends, 2, -1) < 0) {
+        if (errno != EINTR) _exit(1);
+    }
+    if (!ends[1].revents) {
+        kill(worker, SIGCONT);
+        if (poll(&ends[1], 1, (int)(grace_ns / 1000000) + 500) == 0) kill(worker, SIGKILL);
+    }
+    _exit(0);
+}
+
+int er_lifeline_guard(int fd, int64_t grace_ns) {
+    pid_t self = getpid();
+    int pidfd = (int)syscall(SYS_pidfd_open, self, 0);
+    if (pidfd < 0) return -errno;
+    /* not a child of the worker's, whose env may wait for all its children */
+    long r = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, NULL, NULL, NULL, NULL);
+    if (r == 0) guard(self, pidfd, fd, grace_ns);
+    r = r < 0 ? -errno : 0;
+    close(pidfd);
+    return (int)r;
 }
 
 int er_lifeline_cut(void) { return (int)er_load_relaxed(&cut); }

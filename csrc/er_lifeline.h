@@ -9,7 +9,9 @@
  * it does not know cannot disarm it.
  *
  * A stopped process runs no thread. The kernel sends the worker SIGCONT when the thread that started
- * it ends (PR_SET_PDEATHSIG), which changes nothing for a process that runs.
+ * it ends (PR_SET_PDEATHSIG), which changes nothing for a process that runs. A worker that somebody
+ * else started than its caller, such as a sandbox or a script, has a guard for that: a process beside
+ * it that does nothing else.
  */
 #ifndef ER_LIFELINE_H
 #define ER_LIFELINE_H
@@ -23,6 +25,10 @@ int er_keep_only(const int *fds, int count);
 /* For a thread of its own: sleeps until the other end of `fd` is closed, and ends the process
  * grace_ns later. Returns only if it cannot watch: -errno. */
 int er_lifeline_watch(int fd, int64_t grace_ns);
+
+/* Starts a process that sends this one SIGCONT when the other end of `fd` is closed, and SIGKILL if
+ * it still runs half a second after its grace. The guard ends with this process. 0, or -errno. */
+int er_lifeline_guard(int fd, int64_t grace_ns);
 
 /* Whether the caller's process is gone. */
 int er_lifeline_cut(void);

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import sys
+from pathlib import Path
 
 import pytest
 
 from support.foreign_prefixes import VERSIONS
-from support.processes import Caller, assert_gone
+from support.processes import Caller, alive, assert_gone, wait_until
 
 PRELUDE = """
     import os, signal, sys
@@ -52,6 +55,46 @@ def test_killed_caller_while_an_env_hangs(version, foreign_python):
         os.kill(caller.process.pid, signal.SIGKILL)
         for pid in pids:
             assert_gone(pid, END)
+
+
+def below(pid: int) -> int:
+    """The process that was started last by those which that one started."""
+    while children := Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        pid = int(children[0])
+    return pid
+
+
+@pytest.mark.parametrize("place", ["a script", "a sandbox"])
+def test_killed_caller_of_a_stopped_worker_that_is_not_its_child(place, tmp_path):
+    """A stopped process runs no thread, and the end of its own parent is not the caller's."""
+    if place == "a sandbox" and shutil.which("bwrap") is None:
+        pytest.skip("there is no bwrap: a stopped worker in a sandbox stays unchecked")
+    wrapper = tmp_path / "python"
+    wrapper.write_text(f'#!/bin/sh\n"{sys.executable}" "$@"\nexit $?\n')
+    wrapper.chmod(0o755)
+    program = wrapper if place == "a script" else sys.executable
+    script = f"""{PRELUDE}
+    there = Python(sys.argv[1], sandbox={place == "a sandbox"})
+    envs = RingVectorEnv(sources, launcher=there, num_workers=2)
+    envs.reset()
+    print(*[process.pid for process in envs.processes], flush=True)
+    sys.stdin.readline()
+    """
+    with Caller(script, program) as caller:
+        outer = ids(caller.line())
+        workers = [below(pid) for pid in outer]
+        for pid in workers:
+            assert pid not in outer
+            os.kill(pid, signal.SIGSTOP)
+            wait_until(lambda: not alive_and_running(pid), 5, "it is stopped")  # noqa: B023
+        os.kill(caller.process.pid, signal.SIGKILL)
+        for pid in (*workers, *outer):
+            assert_gone(pid, END)
+
+
+def alive_and_running(pid: int) -> bool:
+    """Whether the process runs and is not stopped."""
+    return alive(pid) and "State:\tT" not in Path(f"/proc/{pid}/status").read_text()
 
 
 @pytest.mark.parametrize("version", ["2.7", "3.9"])

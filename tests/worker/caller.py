@@ -139,6 +139,7 @@ class Caller:
             "yield_every": 4,
             "on_unsendable": "raise",
             "cpu": None,
+            "caller": os.getpid(),
             "lifeline_fd": -1 if pipes else lifeline_read,
             "grace": 1.0,
             "stderr": stderr,

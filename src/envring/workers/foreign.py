@@ -313,6 +313,7 @@ def start(
         "adaptive": options.adaptive,
         "yield_every": options.yield_every,
         "cpu": options.cpu,
+        "caller": os.getpid(),
         "lifeline_fd": lifeline.read_end if launch.shares_fds else -1,
         "grace": GRACE,
         "stderr": stderr,

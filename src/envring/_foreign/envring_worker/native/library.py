@@ -73,6 +73,7 @@ class Library(object):
             ("er_steploop_find_actions", i32, [pointer, u32]),
             ("er_keep_only", i32, [pointer, i32]),
             ("er_lifeline_cut", i32, []),
+            ("er_lifeline_guard", i32, [i32, i64]),
             ("er_lifeline_watch", i32, [i32, i64]),
             ("er_stderr_capture", i32, [i32, i32, i32]),
         ):
@@ -121,6 +122,13 @@ class Library(object):
         """
         r = self.unlocked.er_lifeline_watch(fd, int(grace * 1e9))
         raise OSError(-r, os.strerror(-r))
+
+    def guard_lifeline(self, fd, grace):
+        """Has another process wake this one, if it is stopped, when that other end is closed.
+
+        Without such a process, where the kernel refuses it, a stopped worker stays.
+        """
+        self.unlocked.er_lifeline_guard(fd, int(grace * 1e9))
 
     def capture_stderr(self, source, target, kept_in):
         """For a thread of its own: passes bytes on to their end, and keeps the last ones."""

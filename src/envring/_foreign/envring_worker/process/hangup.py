@@ -17,12 +17,13 @@ from .apart import run_apart
 from .stream import wait_for
 
 
-def watch_caller(lifeline_fd, channel_fd, grace, library):
+def watch_caller(lifeline_fd, channel_fd, caller, grace, library):
     """Makes the process end within `grace` seconds of the caller's end.
 
     Args:
         lifeline_fd: read end of a pipe whose write end only the caller holds, or -1.
         channel_fd: where the caller's messages come from.
+        caller: the caller's process id, as the caller knows it.
         grace: seconds that the envs have to close.
         library: the native library, or None.
 
@@ -38,6 +39,8 @@ def watch_caller(lifeline_fd, channel_fd, grace, library):
         return watch.is_cut
     if lifeline_fd < 0:
         fd = os.dup(channel_fd)
+    if os.getppid() != caller:  # a sandbox, a container, a script: its end does not wake us
+        library.guard_lifeline(fd, grace)
     run_apart(library, "envring-hangup", [fd], library.watch_lifeline, fd, grace)
     return library.lifeline_cut
 

@@ -77,7 +77,8 @@ def _serve(stream, frame):
         except Exception:
             _import_numpy()  # a broken one is the better reason
             raise
-        gone = watch_caller(config["lifeline_fd"], stream.incoming, config["grace"], library)
+        lifeline, caller = config["lifeline_fd"], config["caller"]
+        gone = watch_caller(lifeline, stream.incoming, caller, config["grace"], library)
         _prepare_process(config, library)
         _import_numpy()
         with no_bytecode():
