@@ -16,6 +16,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from multiprocessing import TimeoutError as Late
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,8 @@ from foreign.test_relay import WithoutLibrary
 FILE = Path(__file__).with_name("plain_attacker.py")
 STEPS = 4
 TIMEOUT = 3.0  # seconds of a call
-MOST = 40.0  # seconds of a run, all its calls together
+MOST = 40.0  # seconds of all calls of a run together
+START = 300.0  # seconds until its workers have started, on a busy machine
 HERE = Python(sys.executable)
 OTHER = Prefix(sys.prefix)  # another launcher: its workers share nothing with those of HERE
 SANDBOX = Python(sys.executable, sandbox=True)
@@ -62,8 +65,14 @@ def attacker(seed: int, launcher: Any, kinds: list[str] | None = None) -> EnvSou
     return EnvSource(f"{FILE}:Attacker", kwargs=kwargs, launcher=launcher)
 
 
-def run(seed: int) -> str:
-    """One attack. Returns what came of it; an AssertionError means that it succeeded."""
+def run(seed: int, limit: Callable[[float], None]) -> str:
+    """One attack. Returns what came of it; an AssertionError means that it succeeded.
+
+    Args:
+        seed: says who attacks, beside whom, and how.
+        limit: gives what follows so many seconds.
+    """
+    limit(START)
     rng = random.Random(seed)
     place = rng.choice(PLACES)
     fns: list[Any] = {
@@ -79,6 +88,7 @@ def run(seed: int) -> str:
     envs = RingVectorEnv(
         fns, num_workers=workers, autoreset_mode=rng.choice(("NextStep", "Disabled"))
     )
+    limit(MOST)
     try:
         envs.reset(seed=seed)
         for step in range(1, STEPS + 1):
@@ -112,11 +122,11 @@ def main(first: int, count: int) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # of attackers that die noisily
     came: Counter[str] = Counter()
     with os.fdopen(kept, "w") as errors:
+        limit = partial(faulthandler.dump_traceback_later, exit=True, file=errors)
         for seed in range(first, first + count):
-            faulthandler.dump_traceback_later(MOST, exit=True, file=errors)
             print(f"run {seed}", file=errors, flush=True)
             try:
-                came[run(seed)] += 1
+                came[run(seed, limit)] += 1
             except BaseException as error:
                 print(f"run {seed}: {type(error).__name__}: {error}", file=errors, flush=True)
                 raise
