@@ -71,9 +71,11 @@ class Bench:
         stack: ends it.
         ray: the cluster of the row, if it has one.
         failures: why peers are not measured, by name.
+        niceness: of what Ray starts.
     """
 
     stack: ExitStack
+    niceness: int = 0
     ray: RayNodes | None = None
     failures: dict[str, str] = field(default_factory=dict)
 
@@ -96,7 +98,7 @@ class Bench:
                 raise PeerFailed("ray is not installed: pip install 'envring[ray]'")
             from support.ray_nodes import RayNodes
 
-            self.ray = RayNodes(cpus=4)
+            self.ray = RayNodes(4, self.niceness)
             self.stack.callback(self.ray.end)
         return self.ray
 
@@ -276,17 +278,17 @@ ROWS = {
 
 
 def measure(
-    row: Row, rounds: int, seconds: float, advanced: Callable[[int], None]
+    row: Row, options: argparse.Namespace, advanced: Callable[[int], None]
 ) -> tuple[Rates, dict[str, str]]:
     """The rates of a row's peers, and why one has none."""
     rates = Rates()
     with ExitStack() as stack:
-        bench = Bench(stack)
+        bench = Bench(stack, options.niceness)
         turns = row.build(bench)
         beside = set(bench.ray.pids()) if bench.ray is not None else set()
-        for number in range(rounds):
+        for number in range(options.rounds):
             for name, turn in turns.items():
-                rate, outside = quietest(turn, seconds, beside)
+                rate, outside = quietest(turn, options.seconds, beside)
                 rates.by_peer.setdefault(name, {})[number] = rate
                 rates.outside.append(outside)
             advanced(number)
@@ -315,6 +317,7 @@ def main() -> int:
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--seconds", type=float, default=SLICE_SECONDS, help="of a slice")
+    parser.add_argument("--niceness", type=int, default=0, help="of Ray's actors; its own is 15")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write every sample to this file")
     options = parser.parse_args()
     if unknown := set(options.rows) - set(ROWS):
@@ -328,7 +331,7 @@ def main() -> int:
         def advanced(number: int, name: str = name) -> None:
             print(f"\r{name}, round {number + 1} ", end="", file=sys.stderr, flush=True)
 
-        rates, failures = measure(ROWS[name], options.rounds, options.seconds, advanced)
+        rates, failures = measure(ROWS[name], options, advanced)
         verdicts = list(ROWS[name].judge(rates))
         print(file=sys.stderr)
         show(name, rates, verdicts, failures)

@@ -83,7 +83,7 @@ def proxy(answers, url, seconds):
 
     # PR_SET_TIMERSLACK: sleeps end within a microsecond, not 50
     ctypes.CDLL(None).prctl(29, ctypes.c_ulong(1000))
-    with Proxy(url, delay=float(seconds)) as made:
+    with Proxy(url, delay=float(seconds), spin=1e-4) as made:
         answers.say(ready=True, url=made.url)
         sys.stdin.read()
 

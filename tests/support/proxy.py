@@ -24,17 +24,21 @@ class Proxy:
         delay: seconds that bytes are under way in each direction.
         split: the most bytes that are passed on at once; a seed decides how many.
         seed: of what is random.
+        spin: seconds before bytes are due in which it does not sleep: a sleep may end late.
 
     Attributes:
         url: where to connect to instead of the host.
         carried: bytes so far.
     """
 
-    def __init__(self, url: str, *, delay: float = 0.0, split: int = 0, seed: int = 0) -> None:
+    def __init__(
+        self, url: str, *, delay: float = 0.0, split: int = 0, seed: int = 0, spin: float = 0.0
+    ) -> None:
         """Begins to listen."""
         name, port = url.removeprefix("tcp://").split(":")
         self._host = name, int(port)
         self._delay = delay
+        self._spin = spin
         self._split = split
         self._random = random.Random(seed)
         self._server = socket.create_server(("127.0.0.1", 0))
@@ -81,7 +85,7 @@ class Proxy:
         while not self._ended.is_set():
             wait = 0.02
             if self._under_way:
-                wait = max(0.0, min(wait, self._under_way[0][0] - time.monotonic()))
+                wait = max(0.0, min(wait, self._under_way[0][0] - self._spin - time.monotonic()))
             if self._stalled.is_set():
                 self._ended.wait(0.02)
                 continue

@@ -26,20 +26,24 @@ _FAST = {
     "RAY_health_check_failure_threshold": "3",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_worker_niceness": "0",
     "RAY_AUTH_MODE": "disabled",
 }
 
 
 class RayNodes:
-    """Two nodes with two CPUs each.
+    """Two nodes.
+
+    Args:
+        cpus: of each.
+        niceness: of what they start; Ray's own is 15.
 
     Attributes:
         address: for `ray.init`.
     """
 
-    def __init__(self, cpus: int = 2) -> None:
+    def __init__(self, cpus: int = 2, niceness: int = 0) -> None:
         """Starts them."""
+        self._niceness = str(niceness)
         self._directory = tempfile.mkdtemp(prefix="ray-")  # short: it holds names of sockets
         self._nodes: list[subprocess.Popen[bytes]] = []
         self._mark = f"{os.getpid()}-{time.monotonic_ns()}"
@@ -64,7 +68,12 @@ class RayNodes:
             self._nodes.append(
                 subprocess.Popen(
                     [Path(sys.executable).with_name("ray"), "start", *arguments, *common],
-                    env=keep | _FAST | {_NODE: f"{self._mark}-{number}"},
+                    env=keep
+                    | _FAST
+                    | {
+                        _NODE: f"{self._mark}-{number}",
+                        "RAY_worker_niceness": self._niceness,
+                    },
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
