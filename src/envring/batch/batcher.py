@@ -23,7 +23,7 @@ from envring.batch.space_data import restore_value
 from envring.batch.spaces import VectorSpaces
 from envring.core import _core
 from envring.errors import InfoError
-from envring.pool.protocol import Pool
+from envring.pool.protocol import Pool, StepParts
 from envring.pool.reply import Reply
 from envring.transport.segment import (
     COMMAND_RING_BYTES,
@@ -108,9 +108,8 @@ class Batcher:
 
     def _short_path(self) -> _core.StepPath | _core.RemotePath | None:
         actions = self.actions
-        return self.pool.short_path(
-            self.slots, self._reader, actions.exact, actions.ints, self._leases
-        )
+        parts = StepParts(self.slots, self._reader, actions.exact, actions.ints, self._leases)
+        return self.pool.short_path(parts)
 
     def _lay_out(self, obs: Layout, action: Layout, slots: int | None) -> SegmentSpec:
         n = self.num_envs

@@ -4,11 +4,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from envring.core import _core
 from envring.pool.reply import Reply
 from envring.transport.segment import MappedSegment, SegmentFile
+
+
+class StepParts(NamedTuple):
+    """What a batcher gives to the short way through a step."""
+
+    slots: _core.SlotPool
+    reader: _core.BatchReader
+    actions: _core.ActionSlab | None
+    ints: _core.IntSlab | None
+    leases: bool
 
 
 class Pool(Protocol):
@@ -70,14 +80,7 @@ class Pool(Protocol):
     def attach(self, segment: MappedSegment, plans: Mapping[str, Any]) -> None:
         """Gives every slice the segment, and the plans of observations and actions."""
 
-    def short_path(
-        self,
-        slots: _core.SlotPool,
-        reader: _core.BatchReader,
-        actions: _core.ActionSlab | None,
-        ints: _core.IntSlab | None,
-        leases: bool,
-    ) -> _core.StepPath | _core.RemotePath | None:
+    def short_path(self, parts: StepParts) -> _core.StepPath | _core.RemotePath | None:
         """The short way through a step, or None if this pool has none."""
 
     def start_step(self, slot: int, action: int) -> None:

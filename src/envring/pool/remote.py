@@ -29,6 +29,7 @@ from envring.pool import ending
 from envring.pool.conversation import Conversation
 from envring.pool.dialling import Dialled
 from envring.pool.mirror import STEP_KINDS, ActionRows, Mirror
+from envring.pool.protocol import StepParts
 from envring.pool.remote_data import AUTORESET_MODES, check_description, read_reply
 from envring.pool.reply import Reply
 from envring.transport import codec, frames
@@ -162,26 +163,18 @@ class RemotePool:
                 )
             ) from None
 
-    def short_path(
-        self,
-        slots: _core.SlotPool,
-        reader: _core.BatchReader,
-        actions: _core.ActionSlab | None,
-        ints: _core.IntSlab | None,
-        leases: bool,
-    ) -> _core.RemotePath | None:
+    def short_path(self, parts: StepParts) -> _core.RemotePath | None:
         """The short way through a step; none with TLS, or where actions are messages."""
         mirror, link = self._mirror, self._link
         assert mirror is not None
         assert link is not None
-        if not link.is_plain or (actions is None and ints is None):
+        if not link.is_plain or (parts.actions is None and parts.ints is None):
             return None
         views = self._action_rows.views(codes.SLAB)
         if sum(view.nbytes for view in views) != 8 * self.num_envs:
-            ints = None
-        parts = _core.FrameParts(views)
+            parts = parts._replace(ints=None)
         self._path = _core.RemotePath(
-            link.fileno(), STEP_KINDS, parts, mirror.arrays, slots, reader, actions, ints, leases
+            link.fileno(), STEP_KINDS, _core.FrameParts(views), mirror.arrays, *parts
         )
         self._path.number = self._number
         return self._path

@@ -18,6 +18,7 @@ from envring.core import _core
 from envring.errors import EnvringError, WorkerTimeout, format_env_ids
 from envring.pool import ending, watching
 from envring.pool.patience import Patience
+from envring.pool.protocol import StepParts
 from envring.pool.replies import Replies
 from envring.pool.reply import Reply
 from envring.transport.channel import ChannelClosed
@@ -138,18 +139,11 @@ class WorkerPool:
         """The worker processes, as `Pool` has them."""
         return [worker.process for worker in self.workers]
 
-    def short_path(
-        self,
-        slots: _core.SlotPool,
-        reader: _core.BatchReader,
-        actions: _core.ActionSlab | None,
-        ints: _core.IntSlab | None,
-        leases: bool,
-    ) -> _core.StepPath | None:
+    def short_path(self, parts: StepParts) -> _core.StepPath | None:
         """The short way through a step; none where a worker gets its commands by its channel."""
         assert self.port is not None
         if not self._relays:
-            self._path = _core.StepPath(self.port, slots, reader, actions, ints, leases)
+            self._path = _core.StepPath(self.port, *parts)
         return self._path
 
     # -- batches ----------------------------------------------------------------------------
