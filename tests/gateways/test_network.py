@@ -33,11 +33,11 @@ def _no_sessions_left(host):
 @pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
 def test_values_of_split_frames(host, mode):
     """Frames in pieces of 1 to 7 bytes, and infos, final observations and calls with them."""
+    local = envring.RingVectorEnv([EnvSource(GAME)] * 3, autoreset_mode=mode)  # before threads run
     with Proxy(host.url, split=7, seed=3) as proxy:
         envs = envring.RingVectorEnv(
             [EnvSource.elsewhere(GAME)] * 3, remotes=proxy.url, autoreset_mode=mode
         )
-        local = envring.RingVectorEnv([EnvSource(GAME)] * 3, autoreset_mode=mode)
         assert_same_batch(envs.reset(seed=3), local.reset(seed=3))
         for step in range(16):
             actions = np.array([step % 5, 1, 2])

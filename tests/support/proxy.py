@@ -14,6 +14,7 @@ import time
 from typing import Any
 
 _CHUNK = 1 << 16
+_SMALL_CHUNK = 1 << 13
 
 
 class Proxy:
@@ -22,6 +23,7 @@ class Proxy:
     Args:
         url: of the host, tcp://HOST:PORT.
         delay: seconds that bytes are under way in each direction.
+        rate: bytes per second in each direction, 0 for as many as there are.
         split: the most bytes that are passed on at once; a seed decides how many.
         seed: of what is random.
         spin: seconds before bytes are due in which it does not sleep: a sleep may end late.
@@ -32,13 +34,22 @@ class Proxy:
     """
 
     def __init__(
-        self, url: str, *, delay: float = 0.0, split: int = 0, seed: int = 0, spin: float = 0.0
+        self,
+        url: str,
+        *,
+        delay: float = 0.0,
+        rate: float = 0,
+        split: int = 0,
+        seed: int = 0,
+        spin: float = 0.0,
     ) -> None:
         """Begins to listen."""
         name, port = url.removeprefix("tcp://").split(":")
         self._host = name, int(port)
         self._delay = delay
         self._spin = spin
+        self._rate = rate
+        self._free: dict[socket.socket, float] = {}  # when a direction has carried what it has
         self._split = split
         self._random = random.Random(seed)
         self._server = socket.create_server(("127.0.0.1", 0))
@@ -56,6 +67,10 @@ class Proxy:
         self._thread.start()
 
     # -- trouble ----------------------------------------------------------------------------
+
+    def set_rate(self, rate: float) -> None:
+        """Carries so many bytes per second from now on, 0 for as many as there are."""
+        self._rate = rate
 
     def stall(self) -> None:
         """Carries nothing any longer, and closes nothing."""
@@ -112,12 +127,16 @@ class Proxy:
 
     def _read(self, sock: Any) -> None:
         try:
-            data = sock.recv(_CHUNK)
+            data = sock.recv(_CHUNK if not self._rate else _SMALL_CHUNK)
         except OSError:
             data = b""
         if not data:
             self._selector.unregister(sock)
-        arrival = time.monotonic() + self._delay
+        arrival = time.monotonic()
+        if self._rate:
+            arrival = max(arrival, self._free.get(sock, 0)) + len(data) / self._rate
+            self._free[sock] = arrival
+        arrival += self._delay
         heapq.heappush(self._under_way, (arrival, next(self._count), self._peers[sock], data))
 
     def _deliver(self, sock: socket.socket, data: bytes) -> None:

@@ -95,11 +95,14 @@ cdef class RemotePath:
     cdef ActionSlab slab
     cdef IntSlab ints
     cdef bint leases, blocked
+    cdef object came
+    cdef int64_t slow_ns
     cdef uint64_t got
     cdef readonly bint pending, complete, torn
     cdef readonly uint32_t slot
     cdef readonly int64_t sent_ns
     cdef public uint64_t number
+    cdef public bint paused  # whether `start` refers to the long way
 
     def __init__(self, int fd, kinds, FrameParts actions not None, rows, SlotPool slots not None,
                  BatchReader reader not None, ActionSlab slab, IntSlab ints, bint leases):
@@ -119,11 +122,16 @@ cdef class RemotePath:
         """Has `start` refer to the long way from now on."""
         self.blocked = True
 
+    def watch(self, int64_t slow_ns, came):
+        """Tells of bodies that are slow: `paused` becomes what `came(bytes, seconds)` returns."""
+        self.slow_ns = slow_ns
+        self.came = came
+
     def start(self, actions):
         """Starts a step and returns its slot, or -1 for the long way."""
         cdef uint32_t code = ER_ACTIONS_SLAB
         cdef uint32_t slot = 0
-        if self.blocked or self.pending or self.complete:
+        if self.paused or self.blocked or self.pending or self.complete:
             return -1
         if type(actions) is list and self.ints is not None and self.ints.put(actions):
             code = ER_ACTIONS_INTS
@@ -138,7 +146,7 @@ cdef class RemotePath:
 
     def start_reset(self, uint32_t slot):
         """Starts a reset of all envs, with neither seeds nor options; False for the long way."""
-        if self.blocked or self.pending or self.complete:
+        if self.paused or self.blocked or self.pending or self.complete:
             return False
         return self._send(self.nothing, ER_ACTIONS_RESET, slot)
 
@@ -166,7 +174,9 @@ cdef class RemotePath:
         cdef FrameParts rows = self.receiving
         cdef uint64_t *head = <uint64_t *>&rows.prefix[0]
         cdef int64_t until = er_park_now() + SLICE_NS
+        cdef int64_t began = 0
         cdef uint64_t enough = HEAD
+        cdef uint64_t late = 0
         cdef int r
         if not self.pending:
             return 0 if self.complete else 2
@@ -185,11 +195,15 @@ cdef class RemotePath:
                     or head[2] != self.number):
                 return 2
             enough = HEAD + rows.body
+            if self.slow_ns:
+                began, late = er_park_now(), enough - self.got
         if (head[0] != rows.body or head[1] != (self.result | self.arrays << 8)
                 or head[2] != self.number):
             return 2
         self.pending = False
         self.complete = True
+        if began and er_park_now() - began > self.slow_ns:
+            self.paused = self.came(late, (er_park_now() - began) * 1e-9)
         return 0
 
     def taken(self):

@@ -22,7 +22,7 @@ from envring.errors import (
 from envring.gateways.session import Session
 from envring.gateways.sessions import Entry
 from envring.pool import remote_errors
-from envring.transport import codec, frames
+from envring.transport import codec, frames, packing
 from envring.transport.frames import Frame, Link, LinkClosed
 
 if TYPE_CHECKING:
@@ -147,8 +147,10 @@ class Connection:
             "slots": sessions.slots,
             "workers": self.host.runtimes.workers,
             "runtimes": [runtime.name for runtime in self.host.runtimes],
+            "features": packing.features(),
         }
         link.send(frames.WELCOME, [codec.dumps(welcome)], deadline=deadline)
+        link.packing = packing.agreed(hello.get("features"))
 
     # -- requests ---------------------------------------------------------------------------
 
@@ -215,6 +217,8 @@ class Connection:
         path, entry, link = self._path, self._entry, self.link
         if path is None or entry is None or entry.session is None or self._is_in_a_frame():
             return True
+        if link.is_slow:
+            return True
         while True:
             what = path.serve(_LOOK_SECONDS)
             self._count(path, entry)
@@ -259,9 +263,10 @@ class Connection:
     def _batch(self, run: Callable[..., tuple[int, list[Any]]], frame: Frame) -> None:
         session, entry = self._session(), self._entry
         assert entry is not None
-        if not self._has_looked and self.link.is_plain:
-            self._path = session.short_path(self.link.fileno())  # after this batch
-        self._has_looked = True
+        if not self._has_looked and not self.link.is_of_interest(len(frame.body)):
+            self._has_looked = True
+            if self.link.is_plain:
+                self._path = session.short_path(self.link.fileno())  # after this batch
         self._answer_batch(entry, frame.head.number, run, frame.body)
 
     def _answer_batch(

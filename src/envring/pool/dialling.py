@@ -14,7 +14,7 @@ from envring.errors import AddressError, CodecError, HostRefused, LaunchError, W
 from envring.pool import ssh
 from envring.pool.reception import wait_for_hosts
 from envring.pool.remote_errors import rebuild
-from envring.transport import codec, frames
+from envring.transport import codec, frames, packing
 from envring.transport.addresses import Address, connect, not_trusted
 from envring.transport.forked import own
 from envring.transport.frames import Link, LinkClosed
@@ -130,6 +130,7 @@ def _introduce(link: Link, address: Address, deadline: float) -> dict[str, Any]:
         hello = {
             "key": key,
             "client_id": address.options.get("session") or secrets.token_hex(8),
+            "features": packing.features(),
         }
         link.send(frames.HELLO, [codec.dumps(hello)], deadline=deadline)
         frame = link.receive(deadline)
@@ -146,6 +147,7 @@ def _introduce(link: Link, address: Address, deadline: float) -> dict[str, Any]:
     except (LinkClosed, TimeoutError, WireError, CodecError) as error:
         raise _no_host(link, address, error) from None
     link.max_frame = frames.MAX_FRAME
+    link.packing = packing.agreed(welcome.get("features"))
     found: dict[str, Any] = welcome
     return found
 

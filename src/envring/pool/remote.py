@@ -176,6 +176,9 @@ class RemotePool:
         self._path = _core.RemotePath(
             link.fileno(), STEP_KINDS, _core.FrameParts(views), mirror.arrays, *parts
         )
+        if link.packing is not None:
+            slow_ns = link.packing.slow_ns(sum(view.nbytes for view in mirror.arrays(0)))
+            self._path.watch(slow_ns, link.packing.came)
         self._path.number = self._number
         return self._path
 
@@ -290,6 +293,8 @@ class RemotePool:
                 return False
             if frame.head.kind == frames.RESULT and frame.head.number == self._number:
                 self._result, self._waited = frame, True
+                if self._path is not None:
+                    self._path.paused = self._host.link.is_slow
             elif frame.head.kind != frames.ALIVE:
                 raise self._end(self._host.unexpected())
         return True

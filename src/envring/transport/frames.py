@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from envring.errors import WireError
+from envring.transport.packing import Packing
 from envring.transport.stream import LinkClosed, Stream
 
 __all__ = ["Frame", "Head", "Link", "LinkClosed"]
@@ -34,6 +35,7 @@ CLOSE, CLOSED = 13, 14
 # flags of a RESULT: which sections its body has, in this order
 ARRAYS, COLUMNS, FINALS, REPLY = 1, 2, 4, 8
 AT_ONCE = 1  # flag of a CLOSE: nobody waits for the envs to close
+PACKED = 128  # flag of any frame: its body is compressed
 
 MAX_HANDSHAKE = 1 << 16  # bytes of a frame before the peer has shown its key
 MAX_FRAME = 1 << 30
@@ -41,9 +43,10 @@ MAX_FRAME = 1 << 30
 _GREETING = struct.Struct("<4sHH")
 _MAGIC = b"ENVR"
 _TLS_BEGINS = (b"\x15\x03", b"\x16\x03")  # an alert, a handshake
-_HEAD = struct.Struct("<QBBHIQ")  # length of the body, kind, flags, 0, 0, number
+_HEAD = struct.Struct("<QBBHIQ")  # length of the body, kind, flags, 0, rate, number
 _BUFFER = 1 << 16
 _PIECE = 1 << 20  # bytes of a body that memory is taken for before they come
+_RATE = 1024  # bytes per second: the unit of a rate
 
 Views = Sequence[Any]  # of memoryviews of bytes
 
@@ -79,6 +82,7 @@ class Link(Stream):
 
     Attributes:
         max_frame: bytes of a body that are accepted.
+        packing: what becomes of long bodies, if both ends can pack them.
 
     Args:
         sock: a connected stream socket, or one of ssl's after its handshake; taken over.
@@ -90,6 +94,7 @@ class Link(Stream):
         super().__init__(sock)
         self.peer = peer
         self.max_frame = MAX_HANDSHAKE
+        self.packing: Packing | None = None
         self._sending = threading.Lock()
         self._buffer = bytearray(_BUFFER)
         self._window = memoryview(self._buffer)
@@ -98,6 +103,7 @@ class Link(Stream):
         self._missing: list[memoryview] = []  # parts of the body that have not come
         self._body: list[bytearray] = []
         self._rest = 0  # bytes of the body that no memory was taken for yet
+        self._late, self._waited = 0, 0.0  # bytes that came after the head, seconds spent on them
         self._unsent: list[memoryview] = []  # of a frame that comes before every other one
         self._torn = False  # whether a frame was begun that nobody will end
 
@@ -106,6 +112,15 @@ class Link(Stream):
         """Whether nothing of a frame is left that was received or is to be sent."""
         received = self._head is None and self._at == self._end
         return received and not self._unsent and not self._torn
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether long bodies may have to be packed."""
+        return self.packing is not None and self.packing.is_slow
+
+    def is_of_interest(self, length: int) -> bool:
+        """Whether the next bodies of that length are to be measured."""
+        return self.packing is not None and self.packing.is_of_interest(length)
 
     def unread(self, data: bytes) -> None:
         """Takes bytes back that somebody else has read from the socket, between two frames."""
@@ -146,9 +161,16 @@ class Link(Stream):
         length = sum(len(part) for part in body)
         if length > MAX_FRAME:
             raise WireError(f"{length} bytes are more than the {MAX_FRAME} of a frame")
-        head = _HEAD.pack(length, kind, flags, 0, 0, number)
         with self._sending:
+            packed = None if self.packing is None else self.packing.pack(body, length)
+            if packed is not None:
+                body, length, flags = [packed], len(packed), flags | PACKED
+            head = self._head_of(length, kind, flags, number)
             self._send_views([memoryview(head), *(memoryview(part) for part in body)], deadline)
+
+    def _head_of(self, length: int, kind: int, flags: int, number: int) -> bytes:
+        rate = 0 if self.packing is None else self.packing.rate // _RATE
+        return _HEAD.pack(length, kind, flags, 0, rate, number)
 
     def send_if_free(self, kind: int, number: int) -> bool:
         """Sends a frame without a body, without waiting, unless another one is being sent.
@@ -163,7 +185,7 @@ class Link(Stream):
             return False
         try:
             if not self._unsent:
-                self._unsent = [memoryview(_HEAD.pack(0, kind, 0, 0, 0, number))]
+                self._unsent = [memoryview(self._head_of(0, kind, 0, number))]
             return self.send_now(self._unsent)
         finally:
             self._sending.release()
@@ -198,6 +220,19 @@ class Link(Stream):
                 self._begin(place)
                 break
             self._fill(deadline)
+        began = time.monotonic()
+        try:
+            self._receive_body(deadline)
+        finally:
+            self._waited += time.monotonic() - began
+        if self.packing is not None:
+            self.packing.came(self._late, self._waited)
+        head, body = self._head, b"".join(self._body)
+        assert head is not None
+        self._head, self._body = None, []
+        return self._unpacked(head, body, place) if head.flags & PACKED else Frame(head, body)
+
+    def _receive_body(self, deadline: float | None) -> None:
         missing = self._missing
         while missing or self._rest:
             if not missing:
@@ -208,28 +243,42 @@ class Link(Stream):
                 self._read_into(missing, deadline)
             else:
                 self._fill(deadline)
-        head, body = self._head, b"".join(self._body)
-        assert head is not None
-        self._head, self._body = None, []
-        return Frame(head, body)
+
+    def _unpacked(self, head: Head, packed: bytes, place: Callable[[Head], Views]) -> Frame:
+        assert self.packing is not None
+        body = memoryview(self.packing.unpack(packed, self.max_frame))
+        head = Head(head.kind, head.flags & ~PACKED, head.number, len(body))
+        for view in self._views(head, place):
+            view[:], body = body[: view.nbytes], body[view.nbytes :]
+        return Frame(head, bytes(body))
 
     def _begin(self, place: Callable[[Head], Views]) -> None:
-        length, kind, flags, zero, other, number = _HEAD.unpack_from(self._buffer, self._at)
-        if zero or other or not HELLO <= kind <= CLOSED:
+        length, kind, flags, zero, rate, number = _HEAD.unpack_from(self._buffer, self._at)
+        is_packed = bool(flags & PACKED)
+        strange = zero or (self.packing is None and (rate or is_packed))
+        if strange or not HELLO <= kind <= CLOSED:
             raise WireError(f"{self.peer} sent bytes that are not a frame")
         if length > self.max_frame:
             raise WireError(
                 f"{self.peer} announced a frame of {length} bytes; {self.max_frame} are allowed"
             )
+        if self.packing is not None:
+            self.packing.peer_rate = rate * _RATE
         head = Head(kind, flags, number, length)
-        views = [memoryview(view) for view in place(head)]
-        rest = length - sum(view.nbytes for view in views)
-        if rest < 0:
-            raise WireError(f"{self.peer} sent a batch that is too short: {length} bytes")
+        views = [] if is_packed else self._views(head, place)
         self._at += _HEAD.size
-        self._head, self._body, self._rest = head, [], rest
+        self._head, self._body = head, []
+        self._rest = length - sum(view.nbytes for view in views)
         self._missing = [view for view in views if view.nbytes]
+        self._late, self._waited = length - (self._end - self._at), 0.0
         self._take_memory()
+
+    def _views(self, head: Head, place: Callable[[Head], Views]) -> list[memoryview]:
+        """Where the beginning of a body goes, which is no longer than the body."""
+        views = [memoryview(view) for view in place(head)]
+        if sum(view.nbytes for view in views) > head.length:
+            raise WireError(f"{self.peer} sent a batch that is too short: {head.length} bytes")
+        return views
 
     def _take_memory(self) -> None:
         """Makes room for more of the body: at most as much as has come of it, and a piece."""
