@@ -3,6 +3,8 @@
 #include "er_spread.h"
 
 #include <sched.h>
+#include <string.h>
+#include <sys/socket.h>
 
 #define BATCHES_PER_LOOK 2u
 #define LOOKS_TO_BE_SURE 2u
@@ -10,17 +12,54 @@
 #define LONGEST_PAUSE 16384u
 #define LASTING 64u
 
-/* Forbids this thread a CPU and allows it again: returns with the thread on another one. */
-static void leave(int cpu) {
+/* Allows this thread some CPUs alone, for a moment: returns with the thread on one of them. */
+static void move(const cpu_set_t *to) {
     cpu_set_t allowed;
-    cpu_set_t others;
+    cpu_set_t wanted;
     if (sched_getaffinity(0, sizeof allowed, &allowed) < 0) return;
-    others = allowed;
-    CPU_CLR(cpu, &others);
-    if (CPU_COUNT(&others) == 0) return;
-    if (sched_setaffinity(0, sizeof others, &others) == 0) {
+    CPU_AND(&wanted, &allowed, to);
+    if (CPU_COUNT(&wanted) == 0) return;
+    if (sched_setaffinity(0, sizeof wanted, &wanted) == 0) {
         sched_setaffinity(0, sizeof allowed, &allowed);
     }
+}
+
+static void leave(int cpu) {
+    cpu_set_t others;
+    memset(&others, 0xFF, sizeof others);
+    CPU_CLR(cpu, &others);
+    move(&others);
+}
+
+static void join(int cpu) {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    move(&one);
+}
+
+/* Whether it is time to look. */
+static int looks(er_pace_t *pace) {
+    if (++pace->batches < BATCHES_PER_LOOK) return 0;
+    pace->batches = 0;
+    return 1;
+}
+
+/* Whether to move, where a look has found a reason or none. */
+static int moves(er_pace_t *pace, int reason) {
+    if (!reason) {
+        pace->seen = 0;
+        /* The kernel balances its queues now and then; that is not a reason to stop moving. */
+        if (++pace->well == LASTING) pace->pause = 0;
+        return 0;
+    }
+    pace->well = 0;
+    if (++pace->seen < LOOKS_TO_BE_SURE) return 0;
+    pace->seen = 0;
+    pace->pause = pace->pause < FIRST_PAUSE ? FIRST_PAUSE : pace->pause * 2;
+    if (pace->pause > LONGEST_PAUSE) pace->pause = LONGEST_PAUSE;
+    pace->rest = pace->pause;
+    return 1;
 }
 
 static uint32_t here(void) {
@@ -59,26 +98,25 @@ static int has_company(const er_spread_t *spread, const er_segment_t *segment, u
 
 void er_spread(er_spread_t *spread, const er_segment_t *segment, uint32_t worker) {
     if (!spread->from_workers && !spread->from_caller) return;
-    if (++spread->batches < BATCHES_PER_LOOK) return;
-    spread->batches = 0;
+    if (!looks(&spread->pace)) return;
     uint32_t cpu = here();
     if (cpu == 0) return;
     tell(&er_worker(segment, worker)->place.cpu, cpu);
-    if (spread->rest) {
-        spread->rest--;
-        return;
+    if (spread->pace.rest) {
+        spread->pace.rest--;
+    } else if (moves(&spread->pace, has_company(spread, segment, worker, cpu))) {
+        leave((int)cpu - 1);
     }
-    if (!has_company(spread, segment, worker, cpu)) {
-        spread->seen = 0;
-        /* The kernel balances its queues now and then; that is not a reason to stop moving. */
-        if (++spread->alone == LASTING) spread->pause = 0;
-        return;
+}
+
+void er_follow(er_pace_t *pace, int fd) {
+    int peer = -1;
+    socklen_t size = sizeof peer;
+    if (!looks(pace)) return;
+    if (pace->rest) {
+        pace->rest--;
+    } else if (getsockopt(fd, SOL_SOCKET, SO_INCOMING_CPU, &peer, &size) == 0 && peer >= 0 &&
+               peer < CPU_SETSIZE && moves(pace, here() != (uint32_t)peer + 1)) {
+        join(peer);
     }
-    spread->alone = 0;
-    if (++spread->seen < LOOKS_TO_BE_SURE) return;
-    spread->seen = 0;
-    spread->pause = spread->pause < FIRST_PAUSE ? FIRST_PAUSE : spread->pause * 2;
-    if (spread->pause > LONGEST_PAUSE) spread->pause = LONGEST_PAUSE;
-    spread->rest = spread->pause;
-    leave((int)cpu - 1);
 }

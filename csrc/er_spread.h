@@ -10,20 +10,28 @@
  * the others were, and leaves a CPU that a worker before it holds, or the caller if there is room: it
  * forbids itself that CPU for a moment, which makes the kernel move it. Where that does not last
  * (another program holds the other CPU) it soon gives up trying.
+ *
+ * Following: the thread of a host that answers a caller on the same machine takes turns with it, so
+ * it goes to the caller's CPU, and leaves the other one to the worker.
  */
 #ifndef ER_SPREAD_H
 #define ER_SPREAD_H
 
 #include "er_segment.h"
 
+/* How often to look, and to move. */
+typedef struct {
+    uint32_t batches; /* since the last look */
+    uint32_t seen;    /* looks in a row that found a reason to move */
+    uint32_t pause;   /* looks to let pass after a move: doubles with each that did not last */
+    uint32_t well;    /* looks in a row that found none */
+    uint32_t rest;    /* looks still to let pass */
+} er_pace_t;
+
 typedef struct {
     int from_workers; /* whether there is a CPU for each worker, */
     int from_caller;  /* and one more for the caller */
-    uint32_t batches; /* since the last look */
-    uint32_t seen;    /* looks in a row that found company */
-    uint32_t pause;   /* looks to let pass after a move: doubles with each that did not last */
-    uint32_t alone;   /* looks in a row that found no company */
-    uint32_t rest;    /* looks still to let pass */
+    er_pace_t pace;
 } er_spread_t;
 
 /* Counts the CPUs that this thread may use: where they do not suffice, no worker moves. */
@@ -31,6 +39,11 @@ void er_spread_open(er_spread_t *spread, const er_segment_t *segment);
 
 /* To be called by worker `worker` after each batch. */
 void er_spread(er_spread_t *spread, const er_segment_t *segment, uint32_t worker);
+
+/* To be called after each batch by a thread that answers a peer on this machine, which waits
+ * meanwhile, over socket `fd`: has the thread go where the peer is. There a wake-up is a switch of
+ * contexts; elsewhere it may wake a halted core, or take the worker's. */
+void er_follow(er_pace_t *pace, int fd);
 
 /* To be called by the caller with each batch's number: says where it is. */
 void er_spread_caller(er_segment_t *segment, uint32_t seq);

@@ -27,9 +27,9 @@ int main(void) {
     for (int batch = 1; batch <= 4000; batch++) {
         int here = sched_getcpu();
         first->cpu = (uint32_t)here + 1; /* wherever this one goes, the other is there already */
-        uint32_t rest = spread.rest;
+        uint32_t rest = spread.pace.rest;
         er_spread(&spread, rig.segment, 1);
-        if (spread.rest > rest) {
+        if (spread.pace.rest > rest) {
             moves++;
             CHECK(batches_of_last_move == 0 || batch - batches_of_last_move > BATCHES_TO_MOVE);
             batches_of_last_move = batch;
@@ -44,7 +44,7 @@ int main(void) {
     er_spread_open(&spread, rig.segment);
     first->cpu = 0;
     for (int batch = 0; batch < 1000; batch++) er_spread(&spread, rig.segment, 1);
-    CHECK_EQ(spread.pause, 0); /* alone: nothing to leave */
+    CHECK_EQ(spread.pace.pause, 0); /* alone: nothing to leave */
     CHECK(er_worker(rig.segment, 1)->place.cpu != 0);
 
     rig_close(&rig);

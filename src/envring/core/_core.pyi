@@ -195,6 +195,7 @@ class HostPath:
         rows: FrameParts,
         ints: bool,
         bounds: Sequence[float],
+        near: bool,
     ) -> None: ...
     @property
     def batches(self) -> int: ...

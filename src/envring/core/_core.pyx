@@ -121,7 +121,10 @@ cdef extern from "er_batch.h":
 
 
 cdef extern from "er_spread.h":
+    ctypedef struct er_pace_t:
+        pass
     void er_spread_caller(er_segment_t *, uint32_t)
+    void er_follow(er_pace_t *, int)
 
 
 cdef extern from "er_steploop.h":

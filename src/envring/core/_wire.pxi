@@ -231,6 +231,7 @@ cdef class HostPath:
         rows: the rows of slot 0.
         ints: whether lists of ints have as many bytes as batches of the space's dtype.
         bounds: of the histogram of latencies, seconds.
+        near: whether the caller is on this machine, where this thread had better follow it.
 
     Attributes:
         batches: steps and resets so far.
@@ -244,7 +245,8 @@ cdef class HostPath:
     cdef int fd
     cdef uint32_t step, result, arrays
     cdef FrameParts actions, rows
-    cdef bint ints
+    cdef bint ints, near
+    cdef er_pace_t pace
     cdef uint64_t got
     cdef int64_t *bounds
     cdef uint64_t *counts
@@ -254,13 +256,14 @@ cdef class HostPath:
     cdef readonly bint resetting, early
 
     def __cinit__(self, CallerPort port not None, int fd, kinds, FrameParts actions not None,
-                  FrameParts rows not None, bint ints, bounds):
+                  FrameParts rows not None, bint ints, bounds, bint near):
         self.port = port
         self.fd = fd
         self.step, self.result, self.arrays = kinds
         self.actions = actions
         self.rows = rows
         self.ints = ints
+        self.near = near
         self.buckets = len(bounds)
         self.bounds = <int64_t *>calloc(self.buckets + 1, sizeof(int64_t))
         self.counts = <uint64_t *>calloc(self.buckets + 1, sizeof(uint64_t))
@@ -330,6 +333,8 @@ cdef class HostPath:
                 r = self.rows.send(self.fd, er_park_now() + SEND_NS)
             if r < 0 or self.early:
                 return 1
+            if self.near:
+                er_follow(&self.pace, self.fd)
             if began > end:
                 return 0
 

@@ -266,7 +266,7 @@ class Connection:
         if not self._has_looked and not self.link.is_of_interest(len(frame.body)):
             self._has_looked = True
             if self.link.is_plain:
-                self._path = session.short_path(self.link.fileno())  # after this batch
+                self._path = session.short_path(self.link)  # after this batch
         self._answer_batch(entry, frame.head.number, run, frame.body)
 
     def _answer_batch(

@@ -19,6 +19,7 @@ from envring._foreign.envring_worker.data.infos import ODD
 from envring.batch import messages
 from envring.batch.templates import TemplateBook, rebuild
 from envring.core import _core
+from envring.cpus import usable_cpus
 from envring.errors import WireError
 from envring.gateways.latency import BOUNDS
 from envring.gateways.plans import check_plans, check_sizes, plans_of, spec_of
@@ -40,6 +41,7 @@ from envring.pool.protocol import Pool
 from envring.pool.reply import REFUSED, Reply
 from envring.pool.worker_pool import WorkerPool
 from envring.transport import codec, frames
+from envring.transport.frames import Link
 from envring.transport.segment import MappedSegment, create
 
 log = logging.getLogger("envring.serve")
@@ -177,7 +179,7 @@ class Session:
         self.steps += self.num_envs * (code != codes.RESET)
         return self._result(still_there, arrays=True)
 
-    def short_path(self, fd: int) -> _core.HostPath | None:
+    def short_path(self, link: Link) -> _core.HostPath | None:
         """The short way through steps that come over a connection; see `finish_step`."""
         pool, mirror = self.pool, self._attached()
         if not isinstance(pool, WorkerPool) or pool.relayed or not self._plain:
@@ -187,7 +189,10 @@ class Session:
         ints = sum(view.nbytes for view in actions) == 8 * self.num_envs
         rows = _core.FrameParts(mirror.arrays(0))
         parts = _core.FrameParts(actions)
-        self._path = _core.HostPath(pool.port, fd, STEP_KINDS, parts, rows, ints, BOUNDS)
+        near = link.is_near and pool.num_workers < usable_cpus()
+        self._path = _core.HostPath(
+            pool.port, link.fileno(), STEP_KINDS, parts, rows, ints, BOUNDS, near
+        )
         return self._path
 
     def finish_step(self, still_there: Callable[[], None]) -> tuple[int, list[Any]]:

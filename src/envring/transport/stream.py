@@ -53,6 +53,14 @@ class Stream:
         """Whether what is sent is what travels: not so with TLS."""
         return self._tls is None
 
+    @property
+    def is_near(self) -> bool:
+        """Whether the peer is on this machine and reached by TCP."""
+        if self._sock.family == socket.AF_UNIX:
+            return False
+        ours, theirs = self._sock.getsockname(), self._sock.getpeername()
+        return bool(ours[0] == theirs[0])
+
     def fileno(self) -> int:
         """The socket's descriptor."""
         return self._fd
