@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import envring
-from envring import EnvSource, HostRefused, LaunchError
+from envring import EnvSource, HostRefused, LaunchError, UnsendableError
 from envring.gateways.runtimes import Runtime
 from envring.transport import codec, frames
 from envring.transport.frames import Link
@@ -203,6 +203,25 @@ class TestMalformedRequests:
             got, _ = ask(link, kind, value)
         assert got == frames.ERROR
         link.close()
+
+    @pytest.mark.parametrize(
+        "request_it",
+        [
+            lambda envs: envs.call("__dict__"),
+            lambda envs: envs.call("__dict__", indices=[1]),
+            lambda envs: envs.get_attr("__dict__"),
+            lambda envs: envs.set_attr("__dict__", {}),
+        ],
+    )
+    def test_names_that_lead_out_of_an_env(self, host, no_sessions_left, request_it):
+        """They are refused before anything is sent, and the session goes on."""
+        envs = envring.make_vec("CartPole-v1", 2, remotes=host.url)
+        envs.reset(seed=1)
+        with pytest.raises(UnsendableError, match=r"'__dict__'.*two underscores.*hosts refuse"):
+            request_it(envs)
+        assert envs.call("get_wrapper_attr", "gravity") == (9.8, 9.8)
+        envs.step(np.ones(2, int))
+        envs.close()
 
     @pytest.mark.parametrize("code", [0, 1])  # the second goes the long way
     def test_two_requests_at_once(self, host, no_sessions_left, code):

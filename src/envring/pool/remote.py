@@ -30,7 +30,7 @@ from envring.pool.conversation import Conversation
 from envring.pool.dialling import Dialled
 from envring.pool.mirror import STEP_KINDS, ActionRows, Mirror
 from envring.pool.protocol import StepParts
-from envring.pool.remote_data import AUTORESET_MODES, check_description, read_reply
+from envring.pool.remote_data import AUTORESET_MODES, check_asked, check_description, read_reply
 from envring.pool.reply import Reply
 from envring.transport import codec, frames
 from envring.transport.frames import Frame, Head, Link
@@ -248,7 +248,7 @@ class RemotePool:
         """Encodes before anything is sent, so that what cannot travel changes nothing.
 
         Raises:
-            UnsendableError: something is not plain data.
+            UnsendableError: something is not plain data, or a name that hosts refuse.
         """
         (message,) = messages
         name, *arguments = message
@@ -262,6 +262,8 @@ class RemotePool:
             for template in arguments[0]:
                 self._mirror.add_template(*template)
             sent = [(number, template_signature(entries)) for number, entries in arguments[0]]
+        elif name in ("call", "set_attr", "takes"):
+            check_asked(arguments[0], self.address)
         try:
             data = codec.dumps(sent)
         except UnsendableError as error:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from envring.errors import CodecError, WireError
+from envring.errors import CodecError, UnsendableError, WireError
 from envring.pool.reply import Reply
 
 AUTORESET_MODES = ("NextStep", "SameStep", "Disabled")
@@ -23,6 +23,20 @@ def check_description(description: Mapping[str, Any], num_envs: int) -> None:
             ):
                 continue
         raise WireError(f"a host did not say which {name} its envs have")
+
+
+def check_asked(name: str, host: object) -> None:
+    """Refuses names of attributes that a host refuses, before anything is sent.
+
+    Raises:
+        UnsendableError: it is such a name.
+    """
+    if name.startswith("__"):
+        raise UnsendableError(
+            f"{name!r:.100} cannot be asked of {host}; nothing was sent. Names that begin with two "
+            "underscores lead out of an env, into its class and interpreter, so hosts refuse them. "
+            "Give the env a method that does what you need."
+        )
 
 
 def read_reply(told: Any, env_ids: range, num_leaves: int) -> Reply:
