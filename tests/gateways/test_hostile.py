@@ -242,8 +242,9 @@ class TestCallersAgainstHosts:
     def test_connections_of_one_peer(self):
         with envring.serve(ENV, max_connections=3) as host:
             links = [connect(host.url) for _ in range(3)]
-            with pytest.raises(envring.LaunchError):
+            with pytest.raises(envring.HostRefused, match="too many connections") as caught:
                 envring.make_vec(ENV, 1, remotes=host.url, start_timeout=2)
+            assert caught.value.reason == "full"
             links.pop().close()
             wait_until(lambda: host.num_connections == 2, 10, "one is gone")
             envring.make_vec(ENV, 1, remotes=host.url).close()

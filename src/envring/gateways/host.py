@@ -14,15 +14,17 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from envring.errors import AddressError
+from envring.errors import AddressError, HostRefused
 from envring.gateways.connection import Connection
 from envring.gateways.dialling_out import keep_dialling
 from envring.gateways.latency import Latency
 from envring.gateways.options import HostOptions
 from envring.gateways.runtimes import Runtimes
 from envring.gateways.sessions import Sessions
+from envring.pool.remote_errors import describe
+from envring.transport import frames
 from envring.transport.addresses import Address, no_delay
-from envring.transport.frames import Link
+from envring.transport.frames import Link, LinkClosed
 from envring.transport.listening import bind
 
 if TYPE_CHECKING:
@@ -150,8 +152,8 @@ class Host:
                 pass
             log.warning("%s was refused: there are too many connections", shown)
             self.sessions.counts["refused"] += 1
-            connected.close()
             self._forget(name)
+            _turn_away(Link(connected, shown), address)
 
     def _forget(self, name: str) -> None:
         with self._lock:
@@ -303,6 +305,17 @@ class Host:
     def __exit__(self, *_: object) -> None:
         """Closes the host."""
         self.close()
+
+
+def _turn_away(link: Link, address: Address) -> None:
+    """Closes a connection that is one too many, and says so if that takes no time."""
+    error = HostRefused("This host has too many connections. Try again later.", "full")
+    now = time.monotonic()
+    with contextlib.suppress(LinkClosed):
+        if address.scheme != "tls":
+            link.send_greeting(now)
+            link.send(frames.ERROR, [describe(error)], deadline=now)
+    link.close()
 
 
 def _let_it_read(sock: ssl.SSLSocket, last: bytes) -> None:

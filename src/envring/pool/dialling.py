@@ -132,7 +132,12 @@ def _introduce(link: Link, address: Address, deadline: float) -> dict[str, Any]:
             "client_id": address.options.get("session") or secrets.token_hex(8),
             "features": packing.features(),
         }
-        link.send(frames.HELLO, [codec.dumps(hello)], deadline=deadline)
+        try:
+            link.send(frames.HELLO, [codec.dumps(hello)], deadline=deadline)
+        except LinkClosed as error:
+            if error.refusal is not None:
+                raise
+            # whoever has hung up may have said why before
         frame = link.receive(deadline)
         if frame.head.kind == frames.ERROR:
             raise rebuild(frame.body, range(0), str(address))
