@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic
 
 import cloudpickle
 import pytest
@@ -14,22 +14,22 @@ from envring import RemoteEnvError, serve
 from envring.gateways.certificates import make
 from envring.testing import AsyncVectorEnvConformance
 from foreign.test_conformance import KNOWN_DIFFERENT, LOADER
-from gateways.test_conformance import RemoteRing
+from gateways.test_conformance import Action, Observation, RemoteRing
 from support.known_failures import mark_known_failures
 from support.proxy import Proxy
 
 pytestmark = pytest.mark.long
 
 
-class TlsRing(RemoteRing):
+class TlsRing(RemoteRing[Observation, Action], Generic[Observation, Action]):
     """With a certificate of the caller's own."""
 
 
-class UnixRing(RemoteRing):
+class UnixRing(RemoteRing[Observation, Action], Generic[Observation, Action]):
     """Over a unix socket."""
 
 
-class ProxiedRing(RemoteRing):
+class ProxiedRing(RemoteRing[Observation, Action], Generic[Observation, Action]):
     """Over a network that takes a millisecond and splits what it carries."""
 
 
