@@ -273,7 +273,7 @@ class TestHosts:
                     packed.append(seconds)
                 if len(packed) == 4:
                     break
-            assert len(plain) >= 8
+            assert len(plain) >= 7  # the reset may have been the first of eight that are measured
             assert min(packed) < min(plain) / 2
             envs.close()
             local.close()
