@@ -36,7 +36,7 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 # to the local ones is how values travel, which tests/worker, test_infos, test_interpreters show.
 LONG = re.compile("Test(Remote|Foreign)[A-Za-z]+::test_(infos|observation_space|action_space)_")
 
-# The same tests in more places: `make test` has the two oldest interpreters, this one and the newest,
+# The same tests in more places. `make test` has the two oldest interpreters, this one, the newest,
 # local workers and foreign ones, the widest family of spaces, and an editable installation.
 WIDE = re.compile(
     r"[\[-]3\.(7|8|9|10|12)[\]-]"
