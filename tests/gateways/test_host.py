@@ -35,12 +35,6 @@ def host():
         yield host
 
 
-@pytest.fixture
-def no_sessions_left(host):
-    yield
-    wait_until(lambda: not len(host.sessions), 10, "sessions have ended")
-
-
 def game(**kwargs):
     return EnvSource.elsewhere(GAME, kwargs=kwargs)
 

@@ -11,7 +11,6 @@ import os
 import queue
 import socket
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -21,16 +20,12 @@ from hypothesis import strategies as st
 import envring
 from envring import EnvringError
 from envring.transport import codec, frames
-from gateways.test_refusals import ask, connect
+from support.callers import ask, connect, introduced, until
 from support.damage import damaged, damaged_bytes, examples
 from support.processes import wait_until
 
 ENV = "CartPole-v1"
 NUM_ENVS = 2
-
-
-def until(seconds=10):
-    return time.monotonic() + seconds
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +56,7 @@ TEMPLATES = [
 
 
 def greeted(host):
-    link = connect(host.url)
-    link.max_frame = frames.MAX_FRAME
-    assert ask(link, frames.HELLO, {"client_id": os.urandom(8).hex()})[0] == frames.WELCOME
-    return link
+    return introduced(host.url, os.urandom(8).hex())
 
 
 def opened(host):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -21,14 +20,12 @@ from envring import EnvringError, EnvSource
 from envring.testing.conformance_base import quiet
 from envring.transport import codec, frames
 from envring.transport.frames import Link
+from support.callers import until
 from support.damage import damaged_body, damaged_bytes, examples
+from support.processes import peak_memory
 
 ENV = "CartPole-v1"
 NUM_ENVS = 2
-
-
-def until(seconds=10):
-    return time.monotonic() + seconds
 
 
 # -- a hostile host ------------------------------------------------------------------------------
@@ -245,15 +242,9 @@ class TestHostsAgainstCallers:
 
     @pytest.mark.parametrize("length", [1 << 29, (1 << 30) + 1, (1 << 64) - 1])
     def test_memory_is_taken_as_bytes_come(self, hostile, length):
-        before = _peak()
+        before = peak_memory()
         head = frames._HEAD.pack(length, frames.OPENED, 0, 0, 0, 0)
         hostile.attack(1, lambda *_: head + bytes(1000))
         with pytest.raises(EnvringError):
             play(hostile.url)
-        assert _peak() - before < 100 << 20
-
-
-def _peak():
-    """Bytes of the most memory that this process ever had."""
-    with open("/proc/self/status") as file:
-        return next(int(line.split()[1]) << 10 for line in file if line.startswith("VmHWM"))
+        assert peak_memory() - before < 100 << 20

@@ -12,22 +12,18 @@ import envring
 from envring import EnvringError, EnvSource, HostLost
 from envring.testing import assert_same_batch
 from support.launcher_conformance import FILE
-from support.processes import wait_until
 from support.proxy import Proxy
 
 GAME = f"{FILE}:make"
+
+
+pytestmark = pytest.mark.usefixtures("no_sessions_left")
 
 
 @pytest.fixture(scope="module")
 def host():
     with envring.serve(["CartPole-v1", GAME], grace=0.3) as host:
         yield host
-
-
-@pytest.fixture(autouse=True)
-def _no_sessions_left(host):
-    yield
-    wait_until(lambda: not len(host.sessions), 20, "sessions have ended")
 
 
 @pytest.mark.parametrize("mode", ["NextStep", "SameStep"])

@@ -23,8 +23,9 @@ from envring.testing import assert_same_batch
 from envring.transport import frames, packing
 from envring.transport.frames import Link
 from envring.transport.packing import Packing
+from support.callers import until
 from support.damage import damaged_bytes, examples
-from support.processes import wait_until
+from support.processes import peak_memory
 from support.proxy import Proxy
 
 PICTURES = f"{Path(__file__).parent.parent / 'support' / 'plain_pictures.py'}:make"
@@ -45,10 +46,6 @@ def links():
     yield ours, theirs
     ours.close()
     theirs.close()
-
-
-def until(seconds=10):
-    return time.monotonic() + seconds
 
 
 def receive(link, place=lambda head: ()):
@@ -162,7 +159,7 @@ class TestHostileBodies:
     def test_a_bomb(self, links):
         """It is refused before memory is taken for it."""
         assert Packing.unpack(bomb(1 << 20), 1 << 20) == bytes(1 << 20)
-        before = _peak()
+        before = peak_memory()
         for length in ((1 << 20) + 1, 1 << 30, 1 << 40, (1 << 63) - 1):
             link, other = links
             body = bomb(min(length, 1 << 30))
@@ -170,7 +167,7 @@ class TestHostileBodies:
             link._sock.sendall(frames._HEAD.pack(len(body), frames.RESULT, 128, 0, 0, 0) + body)
             with pytest.raises(WireError, match="1048576 are allowed"):
                 receive(other)
-        assert _peak() - before < 50 << 20
+        assert peak_memory() - before < 50 << 20
 
     def test_a_body_that_is_longer_than_it_says(self):
         body = bomb(1 << 20)
@@ -215,12 +212,6 @@ class TestHostileBodies:
                     receive(theirs, lambda head: [memoryview(bytearray(head.length // 2))])
 
 
-def _peak():
-    """Bytes of the most memory that this process ever had."""
-    with open("/proc/self/status") as file:
-        return next(int(line.split()[1]) << 10 for line in file if line.startswith("VmHWM"))
-
-
 # -- hosts ---------------------------------------------------------------------------------------
 
 
@@ -228,14 +219,6 @@ def _peak():
 def host():
     with envring.serve(PICTURES, grace=0.2) as host:
         yield host
-
-
-@pytest.fixture(autouse=True)
-def _no_sessions_left(request):
-    yield
-    if "host" in request.fixturenames:
-        host = request.getfixturevalue("host")
-        wait_until(lambda: not len(host.sessions), 20, "sessions have ended")
 
 
 def pictures(remotes, **kwargs):
@@ -254,6 +237,7 @@ def actions(number):
     return found
 
 
+@pytest.mark.usefixtures("no_sessions_left")
 class TestHosts:
     def test_a_slow_link(self, host):
         """Values are those of local envs, and steps take less time than without packing."""

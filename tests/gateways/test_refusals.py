@@ -15,8 +15,8 @@ from envring import EnvSource, HostRefused, LaunchError, UnsendableError
 from envring.gateways.runtimes import Runtime
 from envring.transport import codec, frames
 from envring.transport.frames import Link
+from support.callers import ask, connect
 from support.launcher_conformance import FILE
-from support.processes import wait_until
 
 GAME = f"{FILE}:make"
 
@@ -27,29 +27,8 @@ def host():
         yield host
 
 
-@pytest.fixture
-def no_sessions_left(host):
-    yield
-    wait_until(lambda: not len(host.sessions), 10, "sessions have ended")
-
-
 def game(**kwargs):
     return EnvSource.elsewhere(GAME, kwargs=kwargs)
-
-
-def connect(url):
-    """A connection that has greeted."""
-    name, port = url.removeprefix("tcp://").split(":")
-    link = Link(socket.create_connection((name, int(port))), url)
-    link.send_greeting(time.monotonic() + 5)
-    link.receive_greeting(time.monotonic() + 5)
-    return link
-
-
-def ask(link, kind, value, **kwargs):
-    link.send(kind, [codec.dumps(value)], **kwargs)
-    frame = link.receive(time.monotonic() + 20)
-    return frame.head.kind, codec.loads(frame.body)
 
 
 class TestWhatIsRefused:

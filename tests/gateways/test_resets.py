@@ -20,17 +20,14 @@ from support.processes import wait_until
 ENV = f"{Path(support.__path__[0], 'plain_resets.py')}:Resets"
 
 
+pytestmark = pytest.mark.usefixtures("no_sessions_left")
+
+
 @pytest.fixture(scope="module")
 def host():
     runtime = Runtime("default", (ENV,), allow_kwargs=True)
     with envring.serve(runtimes=[runtime], grace=0.3) as host:
         yield host
-
-
-@pytest.fixture(autouse=True)
-def _no_sessions_left(host):
-    yield
-    wait_until(lambda: not len(host.sessions), 10, "sessions have ended")
 
 
 def make(host, num_envs=2, **options):

@@ -15,12 +15,14 @@ from envring import EnvSource, HostRefused, RemoteEnvError
 from envring.gateways.runtimes import Runtime
 from envring.testing import assert_same_batch
 from envring.testing.conformance_base import quiet
-from support.processes import wait_until
 
 FILE = Path(support.__path__[0], "plain_levels.py")
 LEVELS = tuple(f"{FILE}:{name}" for name in ("one", "two", "wide", "broken", "again"))
 ONE, TWO, WIDE, BROKEN, AGAIN = LEVELS
 THREE = f"{FILE}:three"
+
+
+pytestmark = pytest.mark.usefixtures("no_sessions_left")
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +34,6 @@ def host():
     ]
     with envring.serve(runtimes=runtimes, grace=0.3) as host:
         yield host
-
-
-@pytest.fixture(autouse=True)
-def _no_sessions_left(host):
-    yield
-    wait_until(lambda: not len(host.sessions), 10, "sessions have ended")
 
 
 @pytest.fixture

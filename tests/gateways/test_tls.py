@@ -24,6 +24,7 @@ from envring.gateways.certificates import Authority, make
 from envring.testing import assert_same_batch
 from envring.transport import frames
 from envring.transport.frames import Link, LinkClosed
+from support.callers import until
 from support.processes import wait_until
 
 LOCAL = ("localhost", "127.0.0.1")
@@ -228,10 +229,6 @@ def ends(certs):
     ends = Ends(certs)
     yield ends
     ends.close()
-
-
-def until(seconds=20):
-    return time.monotonic() + seconds
 
 
 class TestFrames:

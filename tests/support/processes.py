@@ -121,3 +121,9 @@ def assert_usable(envs: Any, t: int = 1) -> None:
     observation = envs.step(np.array([4, 5, 6]))[0]
     expected = [[i, 0, t, 4 + i] for i in range(3)]
     assert_same_batch(observation, np.array(expected, np.float32))
+
+
+def peak_memory() -> int:
+    """Bytes of the most memory that this process ever had."""
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) << 10 for line in file if line.startswith("VmHWM"))
