@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import pytest
 import envring
 from envring import AddressError, EnvSource, HostLost, HostRefused, LaunchError
 from envring.errors import InterpreterError
+from envring.pool import ssh
 from envring.testing import assert_same_batch
 from envring.transport.addresses import parse
 from support.launcher_conformance import FILE
@@ -130,8 +132,18 @@ class TestWhatIsWrong:
     def test_nobody_listens(self, sshd):
         with socket.socket() as sock:
             sock.bind(("127.0.0.1", 0))
+            url = sshd.url(f"127.0.0.1:{sock.getsockname()[1]}")
             with pytest.raises(LaunchError, match=r"(?s)cannot be reached by ssh.*refused"):
-                cart_poles(sshd, name=f"127.0.0.1:{sock.getsockname()[1]}")
+                envring.make_vec("CartPole-v1", 2, remotes=url, start_timeout=0.5)
+
+    def test_nobody_listens_yet(self, sshd, monkeypatch):
+        """It connects once more, as to any other host."""
+        start, ports = ssh.start, [1, 1, 0]
+        monkeypatch.setattr(
+            ssh, "start", lambda address: start(replace(address, port=ports.pop(0)))
+        )
+        cart_poles(sshd).close()
+        assert not ports
 
     def test_there_is_no_such_host(self, sshd):
         with pytest.raises(AddressError, match="no host of that name"):

@@ -15,7 +15,13 @@ from envring.pool import ssh
 from envring.pool.reception import wait_for_hosts
 from envring.pool.remote_errors import rebuild
 from envring.transport import codec, frames, packing
-from envring.transport.addresses import Address, connect, not_trusted
+from envring.transport.addresses import (
+    FIRST_PAUSE,
+    LONGEST_PAUSE,
+    Address,
+    connect,
+    not_trusted,
+)
 from envring.transport.forked import own
 from envring.transport.frames import Link, LinkClosed
 
@@ -64,10 +70,10 @@ def dial(addresses: Sequence[Address], timeout: float | None) -> list[Dialled]:
                 continue
             if link is None:
                 link = _own(_connect(address, deadline), stack)
-                soon = time.monotonic() + _HANDSHAKE_SECONDS
-            else:  # the host is about to be started
-                soon = float("inf") if deadline is None else deadline
-            found.append(Dialled(address, link, _greet(link, address, soon), heartbeat))
+                welcome = _greet(link, address, time.monotonic() + _HANDSHAKE_SECONDS)
+            else:
+                link, welcome = _greet_over_ssh(link, address, deadline, stack)
+            found.append(Dialled(address, link, welcome, heartbeat))
         stack.pop_all()
     return found
 
@@ -76,6 +82,24 @@ def _own(link: Link, stack: ExitStack) -> Link:
     own(link)
     stack.callback(link.close)
     return link
+
+
+def _greet_over_ssh(
+    link: Link, address: Address, deadline: float | None, stack: ExitStack
+) -> tuple[Link, dict[str, Any]]:
+    """Waits for a host to start; connects again if there was no connection."""
+    pause = FIRST_PAUSE
+    while True:
+        try:
+            return link, _greet(link, address, float("inf") if deadline is None else deadline)
+        except LaunchError:
+            may_pass = isinstance(link, ssh.SshLink) and link.may_pass
+            if not may_pass or (deadline is not None and time.monotonic() + pause >= deadline):
+                raise
+        link.close()
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
+        link = _own(ssh.start(address), stack)
 
 
 def _connect(address: Address, deadline: float | None) -> Link:

@@ -37,9 +37,19 @@ _ADDRESS_ADVICE = {
     "Bad configuration option": "Correct ssh's configuration",
 }
 
+# what ssh says of a machine that may be reached a moment later
+_MAY_PASS = (
+    *("Connection refused", "Connection reset", "timed out", "No route to host"),
+    *("Network is unreachable", "kex_exchange_identification"),
+)
+
 
 class SshLink(Link):
-    """A connection to a host that ssh runs."""
+    """A connection to a host that ssh runs.
+
+    Attributes:
+        may_pass: whether no connection came about, and another attempt may do better.
+    """
 
     def __init__(
         self,
@@ -55,6 +65,7 @@ class SshLink(Link):
         self._process = process
         self._owner = os.getpid()
         self._said = ""
+        self.may_pass = False
 
     def close(self) -> None:
         """Closes the socket, with which host and ssh end."""
@@ -108,6 +119,7 @@ class SshLink(Link):
                     return AddressError(
                         f"{self._address} cannot be reached. {advice}: {by_hand}{shown}"
                     )
+            self.may_pass = any(sign in said for sign in _MAY_PASS)
             return LaunchError(
                 f"{self._address} cannot be reached by ssh. See whether this works: "
                 f"{by_hand}{shown}"

@@ -23,7 +23,7 @@ _OPTIONS = {
     "listen": {"n", "key", "runtime", "heartbeat", "insecure", "cert", "certkey", "client_ca"},
     "ssh": {"python", "launcher", "env", "config", "runtime", "heartbeat", "ssh_config"},
 }
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0  # seconds between two attempts to connect
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0  # seconds between two attempts to connect
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def connect(address: Address, deadline: float | None, stop: Callable[[], None]) 
         AddressError: a certificate cannot be read, or does not match.
         TimeoutError: nobody answered; the text says why the last attempt failed.
     """
-    pause = _FIRST_PAUSE
+    pause = FIRST_PAUSE
     tls = client_context(address) if address.scheme == "tls" else None
     while True:
         left = 10.0 if deadline is None else min(10.0, deadline - time.monotonic())
@@ -183,7 +183,7 @@ def connect(address: Address, deadline: float | None, stop: Callable[[], None]) 
                 raise TimeoutError(error.strerror or str(error)) from None
         stop()
         time.sleep(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE)
+        pause = min(2 * pause, LONGEST_PAUSE)
 
 
 def not_trusted(address: Address, error: ssl.SSLError) -> AddressError:
