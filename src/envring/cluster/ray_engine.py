@@ -8,6 +8,7 @@ import logging
 import socket
 import threading
 import time
+from importlib import import_module
 from typing import Any
 
 from envring.cluster.engine import Node, Order
@@ -29,8 +30,7 @@ class _Actor(NodeServer):
     """A `NodeServer` that asks Ray where it is."""
 
     def __init__(self, order: Order) -> None:
-        import ray
-
+        ray: Any = import_module("ray")
         super().__init__(order, ray.util.get_node_ip_address())
 
 
@@ -58,8 +58,7 @@ class RayEngine:
 
     def nodes(self) -> list[Node]:
         """The nodes that are alive."""
-        from ray._private import state
-
+        state: Any = import_module("ray._private.state")
         free = state.available_resources_per_node()
         return [
             Node(
