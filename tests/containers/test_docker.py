@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +16,7 @@ from envring import InterpreterError, RingVectorEnv
 from envring.launchers.base import Needs
 from envring.launchers.docker import Docker
 from support.launcher_conformance import LauncherConformance, SandboxConformance, game
-from support.processes import wait_until
+from support.processes import Caller, assert_gone, wait_until
 
 if "ENVRING_CONTAINERS" not in os.environ:
     pytest.skip("NO CONTAINER IS TRIED: that is make test-containers", allow_module_level=True)
@@ -110,3 +112,31 @@ def test_variables_can_be_removed(engine, monkeypatch):
         assert envs.call("variable", "OF_THE_IMAGE") == (None,)
     finally:
         envs.close()
+
+
+STOPPED = """
+    import sys
+    from containers import engines
+    from envring import RingVectorEnv
+    from support.launcher_conformance import game
+    envs = RingVectorEnv([game()], launcher=engines.plain())
+    envs.reset()
+    print("reset", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def worker_of(caller: int, engine: str) -> int:
+    """The process in the container that this caller has started."""
+    (name,) = (n for n in engines.containers(engine) if n.startswith(f"envring-{caller}-"))
+    first = engines.run(engine, "inspect", "--format", "{{.State.Pid}}", name).strip()
+    return int(Path(f"/proc/{first}/task/{first}/children").read_text().split()[0])
+
+
+def test_killed_caller_of_a_stopped_worker(engine):
+    with Caller(STOPPED) as caller:
+        assert caller.line(40) == "reset"
+        pid = worker_of(caller.process.pid, engine)
+        os.kill(pid, signal.SIGSTOP)
+        os.kill(caller.process.pid, signal.SIGKILL)
+        assert_gone(pid, 10)
