@@ -86,6 +86,8 @@ def described_class(kind: type) -> Iterator[str]:
         elif isinstance(value, classmethod | staticmethod):
             yield f"  {name}{parameters(value.__func__)}: {type(value).__name__}"
         elif name not in fields:
+            if name == "metadata":  # vector envs of old releases write into it
+                value = {key: value[key] for key in value if key != "autoreset_mode"}
             yield f"  {name} = {value!r}"
 
 
