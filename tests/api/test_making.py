@@ -20,12 +20,13 @@ from envring.testing.conformance_base import quiet
 
 
 def test_importing_starts_nothing_and_needs_no_tools() -> None:
-    """No process, no thread, no test or plotting package."""
+    """No process, no thread, no package of an extra, nothing of hosts' that takes time."""
     script = (
         "import sys, threading, multiprocessing, envring;"
         "print(threading.active_count(), len(multiprocessing.active_children()),"
         " [m for m in ('pytest', 'hypothesis', 'matplotlib', 'rich', 'envring.testing', 'pygame',"
-        " 'torch') if m in sys.modules])"
+        " 'torch', 'ssl', 'http', 'tomllib', 'cryptography', 'zstandard', 'click', 'yaml', 'ray',"
+        " 'asyncio') if m in sys.modules])"
     )
     path = os.pathsep.join(filter(None, sys.path))
     done = subprocess.run(

@@ -125,14 +125,14 @@ class TestCertificatesOfCallers:
         assert "CERTIFICATE_REQUIRED" in text
 
     def test_none_with_an_older_tls(self, strict, certs, monkeypatch):
-        contexts = envring.transport.addresses.client_context
+        contexts = envring.transport.tls.client_context
 
         def old(address):
             context = contexts(address)
             context.maximum_version = ssl.TLSVersion.TLSv1_2
             return context
 
-        monkeypatch.setattr(envring.transport.addresses, "client_context", old)
+        monkeypatch.setattr(envring.transport.tls, "client_context", old)
         assert "A certificate of ours is missing" in refused(f"{strict.url}?ca={certs}/ca.pem")
 
     def test_one_of_another_authority(self, strict, certs):

@@ -14,7 +14,7 @@ from envring.gateways.runtimes import Runtime, Runtimes, load
 from envring.launchers.base import Launcher
 from envring.launchers.registry import resolve
 from envring.transport.addresses import Address, parse
-from envring.transport.listening import server_context
+from envring.transport.tls import server_context
 
 LISTEN = "tcp://127.0.0.1:0"
 

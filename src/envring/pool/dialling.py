@@ -15,13 +15,7 @@ from envring.pool import ssh
 from envring.pool.reception import wait_for_hosts
 from envring.pool.remote_errors import rebuild
 from envring.transport import codec, frames, packing
-from envring.transport.addresses import (
-    FIRST_PAUSE,
-    LONGEST_PAUSE,
-    Address,
-    connect,
-    not_trusted,
-)
+from envring.transport.addresses import FIRST_PAUSE, LONGEST_PAUSE, Address, connect
 from envring.transport.forked import own
 from envring.transport.frames import Link, LinkClosed
 
@@ -185,6 +179,8 @@ def _no_host(link: Link, address: Address, error: Exception) -> LaunchError:
     if isinstance(link, ssh.SshLink):
         return link.failure(error)
     if isinstance(error, LinkClosed) and error.refusal is not None:
+        from envring.transport.tls import not_trusted
+
         return not_trusted(address, error.refusal)  # TLS 1.3 refuses after the handshake
     reason = str(error) or "it said nothing"
     return LaunchError(f"{address} was reached but does not answer as an env host: {reason}.")

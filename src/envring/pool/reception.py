@@ -8,19 +8,21 @@ import logging
 import os
 import select
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from envring.errors import AddressError, EnvringError, HostRefused, LaunchError
 from envring.pool.remote_errors import describe
 from envring.transport import codec, frames
 from envring.transport.addresses import Address, is_known, no_delay
 from envring.transport.frames import Link, LinkClosed
-from envring.transport.listening import bind, server_context
+from envring.transport.listening import bind
+
+if TYPE_CHECKING:
+    import ssl
 
 log = logging.getLogger("envring")
 
@@ -148,6 +150,8 @@ def wait_for_hosts(
     most = count + _MOST_GUESTS
     tls = None
     if "cert" in options:
+        from envring.transport.tls import server_context
+
         paths = [options.get(name) for name in ("cert", "certkey", "client_ca")]
         tls = server_context(*(path and os.path.expanduser(path) for path in paths))
     address, sock = bind(

@@ -6,14 +6,17 @@ from __future__ import annotations
 import hmac
 import os
 import socket
-import ssl
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from envring.errors import AddressError
 from envring.transport.frames import Link
+
+if TYPE_CHECKING:
+    import ssl
 
 _COMMON = {"key", "runtime", "session", "heartbeat"}
 _OPTIONS = {
@@ -171,39 +174,17 @@ def connect(address: Address, deadline: float | None, stop: Callable[[], None]) 
         TimeoutError: nobody answered; the text says why the last attempt failed.
     """
     pause = FIRST_PAUSE
-    tls = client_context(address) if address.scheme == "tls" else None
+    tls = _tls_to(address)
     while True:
         left = 10.0 if deadline is None else min(10.0, deadline - time.monotonic())
         try:
-            return Link(_connect_once(address, max(left, 0.05), tls), str(address))
+            return _connect_once(address, max(left, 0.05), tls)
         except OSError as error:
-            if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
-                raise not_trusted(address, error) from None
             if deadline is not None and time.monotonic() + pause >= deadline:
                 raise TimeoutError(error.strerror or str(error)) from None
         stop()
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
-
-
-def not_trusted(address: Address, error: ssl.SSLError) -> AddressError:
-    """The error of a host that was reached, and a certificate did not do, or it has no TLS."""
-    reason = getattr(error, "verify_message", "") or error.reason or str(error)
-    if "WRONG_VERSION" in reason or "RECORD_LAYER" in reason:
-        return AddressError(
-            f"{address} was reached, but does not speak TLS ({reason}). Is it tcp://?"
-        )
-    reason = reason.rstrip(".")
-    if "ALERT" not in reason:
-        return AddressError(
-            f"{address} was reached, but is not trusted: {reason}. Give ca=FILE, the certificate "
-            "of the authority that signed the host's, and name=NAME if that is for another name."
-        )
-    shown = "was refused" if "cert" in address.options else "is missing"
-    return AddressError(
-        f"{address} was reached, but refused us: {reason}. A certificate of ours {shown}: give "
-        "cert=FILE&certkey=FILE, signed by the authority that the host trusts."
-    )
 
 
 def connect_once(address: Address, seconds: float) -> Link:
@@ -213,14 +194,30 @@ def connect_once(address: Address, seconds: float) -> Link:
         AddressError: a certificate cannot be read, or does not match.
         OSError: nobody answered.
     """
-    tls = client_context(address) if address.scheme == "tls" else None
+    return _connect_once(address, seconds, _tls_to(address))
+
+
+def _tls_to(address: Address) -> ssl.SSLContext | None:
+    if address.scheme != "tls":
+        return None
+    from envring.transport.tls import client_context
+
+    return client_context(address)
+
+
+def _connect_once(address: Address, seconds: float, tls: ssl.SSLContext | None) -> Link:
     try:
-        return Link(_connect_once(address, seconds, tls), str(address))
-    except ssl.SSLError as error:
-        raise not_trusted(address, error) from None
+        return Link(_connected(address, seconds, tls), str(address))
+    except OSError as error:
+        if tls is not None:
+            from envring.transport.tls import not_trusted, refusal_in
+
+            if (refusal := refusal_in(error)) is not None:
+                raise not_trusted(address, refusal) from None
+        raise
 
 
-def _connect_once(address: Address, seconds: float, tls: ssl.SSLContext | None) -> socket.socket:
+def _connected(address: Address, seconds: float, tls: ssl.SSLContext | None) -> socket.socket:
     if address.scheme == "unix":
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         sock.settimeout(seconds)
@@ -246,26 +243,3 @@ def no_delay(sock: socket.socket) -> None:
     """Has a TCP socket send at once, and notice a peer that is gone."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-
-
-def client_context(address: Address) -> ssl.SSLContext:
-    """What the caller's end of TLS trusts and shows.
-
-    Raises:
-        AddressError: a file cannot be read.
-    """
-    options = address.options
-    try:
-        context = ssl.create_default_context(cafile=_expand(options.get("ca")))
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if "cert" in options:
-            context.load_cert_chain(
-                os.path.expanduser(options["cert"]), _expand(options.get("certkey"))
-            )
-    except (OSError, ssl.SSLError) as error:
-        raise AddressError(f"The certificates for {address} cannot be read: {error}.") from None
-    return context
-
-
-def _expand(path: str | None) -> str | None:
-    return None if path is None else os.path.expanduser(path)

@@ -7,13 +7,15 @@ import contextlib
 import ipaddress
 import os
 import socket
-import ssl
 import stat
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from envring.errors import AddressError
 from envring.transport.addresses import Address
+
+if TYPE_CHECKING:
+    import ssl
 
 _BACKLOG = 128
 
@@ -80,27 +82,3 @@ def _answers(path: str) -> bool:
         except OSError:
             return False
     return True
-
-
-def server_context(cert: Any, certkey: Any = None, client_ca: Any = None) -> ssl.SSLContext:
-    """TLS for the end that listens.
-
-    Args:
-        cert: path of its certificate.
-        certkey: path of the certificate's key, if it is not in the same file.
-        client_ca: path of the certificate that must have signed those of the other ends, or None.
-
-    Raises:
-        AddressError: a file cannot be read.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_RENEGOTIATION
-    try:
-        context.load_cert_chain(cert, certkey)
-        if client_ca is not None:
-            context.load_verify_locations(client_ca)
-            context.verify_mode = ssl.CERT_REQUIRED
-    except (OSError, ssl.SSLError) as error:
-        raise AddressError(f"The certificates of this host cannot be read: {error}.") from None
-    return context

@@ -6,9 +6,12 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
-import ssl
 import threading
 import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import ssl
 
 _MOST_VECTORS = 512  # buffers of one system call; Linux takes 1024
 _JOINED = 1 << 16  # bytes of small parts that become one record of TLS
@@ -43,7 +46,7 @@ class Stream:
         self.closed = False
         self._sock = sock
         # OpenSSL's state is one for both directions
-        self._tls = threading.Lock() if isinstance(sock, ssl.SSLSocket) else None
+        self._tls = None if type(sock) is socket.socket else threading.Lock()
         self._fd = sock.fileno()
         self._poll = select.poll()
         self._poll.register(self._fd, select.POLLIN)
@@ -96,9 +99,11 @@ class Stream:
         while views:
             try:
                 sent = self._send_some(views)
-            except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            except BlockingIOError:
                 return False
             except (OSError, ValueError) as error:
+                if self._event_for(error):
+                    return False
                 raise self._closed_by_send(error) from None
             while views and sent >= views[0].nbytes:
                 sent -= views.pop(0).nbytes
@@ -118,16 +123,32 @@ class Stream:
 
     def _closed_by_send(self, error: Exception) -> LinkClosed:
         """What to raise for an error of a send: the peer may have said why it went away."""
-        closed = _closed_by(error)
+        closed = self._closed_by(error)
         if self._tls is None or closed.refusal is not None:
             return closed
         try:
             with self._tls:
                 self._sock.recv_into(bytearray(1))
         except (OSError, ValueError) as told:
-            if _closed_by(told).refusal is not None:
-                return _closed_by(told)
+            if self._closed_by(told).refusal is not None:
+                return self._closed_by(told)
         return closed
+
+    def _closed_by(self, error: Exception) -> LinkClosed:
+        closed = LinkClosed(getattr(error, "strerror", None) or str(error) or type(error).__name__)
+        if self._tls is not None:
+            from envring.transport import tls
+
+            closed.refusal = tls.refusal_in(error)
+        return closed
+
+    def _event_for(self, error: Exception) -> int:
+        """What TLS waits for, or 0 if the error is one."""
+        if self._tls is None:
+            return 0
+        from envring.transport import tls
+
+        return tls.event_for(error)
 
     # -- receiving --------------------------------------------------------------------------
 
@@ -142,12 +163,12 @@ class Stream:
             event = select.POLLIN
             try:
                 count = self._read(views)
-            except (BlockingIOError, ssl.SSLWantReadError):
+            except BlockingIOError:
                 pass
-            except ssl.SSLWantWriteError:
-                event = select.POLLOUT
             except (OSError, ValueError) as error:
-                raise _closed_by(error) from error
+                event = self._event_for(error)
+                if not event:
+                    raise self._closed_by(error) from error
             else:
                 if not count:
                     raise LinkClosed("it closed the connection")
@@ -159,8 +180,9 @@ class Stream:
     def can_read(self) -> bool:
         """Whether bytes have come that nobody has read; with TLS, of a record that was begun."""
         try:
-            if isinstance(self._sock, ssl.SSLSocket):
-                return self._sock.pending() > 0
+            if self._tls is not None:
+                sealed: Any = self._sock
+                return bool(sealed.pending())
             return bool(self._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
         except OSError:
             return False
@@ -202,10 +224,3 @@ class Stream:
         """Closes the socket."""
         self.closed = True
         self._sock.close()
-
-
-def _closed_by(error: Exception) -> LinkClosed:
-    closed = LinkClosed(getattr(error, "strerror", None) or str(error) or type(error).__name__)
-    if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
-        closed.refusal = error
-    return closed
