@@ -34,6 +34,9 @@
 
 #define MOST_SPIN_SECONDS 0.5
 
+/* to change a word, before it is taken for one that a hostile worker writes all the time */
+#define MOST_TRIES 1024
+
 void er_wait_open(er_wait_t *wait, double spin_seconds, int adaptive, uint32_t yield_every) {
     double seconds = spin_seconds < MOST_SPIN_SECONDS ? spin_seconds : MOST_SPIN_SECONDS;
     *wait = (er_wait_t){
@@ -50,12 +53,17 @@ uint32_t er_bell_value(er_bell_t *bell) {
 
 int er_bell_ring(er_bell_t *bell) {
     uint32_t old = er_load_relaxed(&bell->word);
-    uint32_t next;
-    do {
-        next = (old & ~WAITER) + SEQUENCE_STEP;
+    for (int i = 0; i < MOST_TRIES; i++) {
+        uint32_t next = (old & ~WAITER) + SEQUENCE_STEP;
         /* SYNC POINT: bell. Release: the payload stored before is visible with the sequence. */
-    } while (!er_cas_acq_rel(&bell->word, &old, next));
-    return (old & WAITER) ? er_unpark(&bell->word) : 0;
+        if (er_cas_acq_rel(&bell->word, &old, next)) {
+            return (old & WAITER) ? er_unpark(&bell->word) : 0;
+        }
+    }
+    /* Ringers are few: whoever writes there without end must not hold this one up. */
+    /* SYNC POINT: bell. Release: as above. */
+    er_store_release(&bell->word, (old & ~WAITER) + SEQUENCE_STEP);
+    return er_unpark(&bell->word);
 }
 
 static void learn(er_wait_t *policy, int64_t waited_ns) {
@@ -100,7 +108,9 @@ static int spin(er_bell_t *bell, uint32_t seen, er_wait_t *policy, int64_t until
 }
 
 static int sleep_on(er_bell_t *bell, uint32_t seen, int64_t deadline_ns) {
-    for (;;) {
+    for (int i = 1;; i++) {
+        /* who only moves the flag, without end, must not hold this wait up */
+        if (i % MOST_TRIES == 0 && er_park_now() >= deadline_ns) return -ETIMEDOUT;
         /* SYNC POINT: bell */
         uint32_t word = er_load_acquire(&bell->word);
         if ((word & ~WAITER) != seen) return 0;
