@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from envring._foreign.envring_worker.process import hangup
 from envring.core import _core
 from support.processes import assert_gone, wait_until
 from worker.caller import LIBRARY, Caller, source
@@ -157,3 +158,14 @@ def test_last_words(python, version, how, code):
         if how == "segfault" and version != "2.7":
             assert "Fatal Python error: Segmentation fault" in tail
             assert "plain_envs.py" in tail
+
+
+def test_watch_of_a_python_2_that_ends(monkeypatch):
+    """It empties modules before it ends, while the thread may still run: not an error to print."""
+    ours, theirs = os.pipe()
+    watch = hangup._HangupWatch(ours, 0)
+    os.close(theirs)
+    monkeypatch.setattr(hangup, "time", None)
+    watch.run()
+    os.close(ours)
+    assert watch.is_cut()

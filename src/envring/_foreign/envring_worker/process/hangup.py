@@ -57,8 +57,12 @@ class _HangupWatch(object):
         return self.cut
 
     def run(self):
-        wait_for(self.fd, 0, None)  # poll always reports hang-ups
-        self.cut = True
-        time.sleep(self.grace)
-        os.kill(os.getpid(), signal.SIGKILL)
-        os._exit(1)  # a container's first process ignores its own SIGKILL
+        try:
+            wait_for(self.fd, 0, None)  # poll always reports hang-ups
+            self.cut = True
+            time.sleep(self.grace)
+            os.kill(os.getpid(), signal.SIGKILL)
+            os._exit(1)  # a container's first process ignores its own SIGKILL
+        except Exception:
+            if time is not None:  # Python 2 empties modules when it ends, under this thread
+                raise
