@@ -37,10 +37,13 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 LONG = re.compile("Test(Remote|Foreign)[A-Za-z]+::test_(infos|observation_space|action_space)_")
 
 # The same tests in more places. `make test` has the two oldest interpreters, this one, the newest,
-# local workers and foreign ones, the widest family of spaces, and an editable installation.
+# local workers and foreign ones, the compiled step loop (test_bitwise has both), the widest
+# family of spaces, our classes and not Gymnasium's, and an editable installation.
 WIDE = re.compile(
     r"[\[-]3\.(7|8|9|10|12)[\]-]"
     r"|^tests/wheel/"
+    r"|test_ring\.py::TestReference|^tests/faults/[^[]+\[.*reference"
+    r"|conformance/test_gymnasium\.py"
     r"|gateways/test_conformance\.py"
     r"|test_bitwise\.py::test_vector_env\[gym-0\.(16|17|18|25)"
     r"|test_equals_sync\[\w+-(floats|integers|nested|odd|big)-"
