@@ -22,6 +22,7 @@ from envring.transport import codec, frames
 from envring.transport.addresses import parse
 from envring.transport.frames import Link
 from support.processes import wait_until
+from support.same_steps import assert_same_steps
 
 
 @pytest.fixture
@@ -55,12 +56,7 @@ class TestEnvs:
             assert [len(host.sessions) for host in hosts] == [1, 1]
             local = gym.make_vec("CartPole-v1", 4, vectorization_mode="sync")
             assert_same_batch(envs.reset(seed=3), local.reset(seed=3))
-            local.action_space.seed(3)
-            for _ in range(50):
-                actions = local.action_space.sample()
-                assert_same_batch(envs.step(actions), local.step(actions))
-            local.close()
-            envs.close()
+            assert_same_steps(envs, local)
 
     def test_a_host_serves_one_caller_after_the_other(self, port):
         with dialling(port) as (host,):

@@ -21,6 +21,7 @@ from envring.testing import assert_same_batch
 from envring.transport.addresses import parse
 from support.launcher_conformance import FILE
 from support.processes import Caller, wait_until
+from support.same_steps import assert_same_steps
 from support.sshd import NAME, PROGRAM, Sshd
 
 no_sshd = pytest.mark.skipif(
@@ -53,12 +54,7 @@ class TestEnvs:
         envs = cart_poles(sshd, 3)
         local = envring.make_vec("CartPole-v1", 3, vectorization_mode="sync")
         assert_same_batch(envs.reset(seed=3), local.reset(seed=3))
-        local.action_space.seed(3)
-        for _ in range(50):
-            actions = local.action_space.sample()
-            assert_same_batch(envs.step(actions), local.step(actions))
-        local.close()
-        envs.close()
+        assert_same_steps(envs, local)
 
     def test_what_an_env_prints_does_not_get_between(self, sshd, capfd):
         source = EnvSource.elsewhere(f"{FILE}:make", kwargs={"noisy": True})

@@ -15,6 +15,7 @@ from envring import EnvSource, HostRefused, RemoteEnvError
 from envring.gateways.runtimes import Runtime
 from envring.testing import assert_same_batch
 from envring.testing.conformance_base import quiet
+from support.same_steps import assert_same_steps
 
 FILE = Path(support.__path__[0], "plain_levels.py")
 LEVELS = tuple(f"{FILE}:{name}" for name in ("one", "two", "wide", "broken", "again"))
@@ -102,12 +103,7 @@ class TestSwitching:
         local = gym.make_vec("CartPole-v0", 2, vectorization_mode="sync")
         ours = envs.reset(seed=3, options={"env_id": "CartPole-v0"})
         assert_same_batch(ours, local.reset(seed=3))
-        local.action_space.seed(3)
-        for _ in range(50):
-            actions = local.action_space.sample()
-            assert_same_batch(envs.step(actions), local.step(actions))
-        local.close()
-        envs.close()
+        assert_same_steps(envs, local)
 
     def test_one_env(self, host):
         env = envring.RingEnv(EnvSource.elsewhere(ONE), remotes=host.url)
