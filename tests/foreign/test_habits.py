@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from pathlib import Path
 
 import pytest
@@ -125,3 +127,16 @@ def test_one_env_in_several_slots(version, foreign_python):
         )
     envs = RingVectorEnv([source("shared")] * 2, launcher=launcher, num_workers=2)
     envs.close()
+
+
+def test_modules_are_spared_by_the_collector_and_envs_are_not():
+    """A worker ends much quicker so; envs may have to be collected, and callers are not ours."""
+    sources = [EnvSource(f"{FILE.with_name('plain_collected.py')}:Collected")] * 2
+    before = gc.get_freeze_count()
+    envs = RingVectorEnv(sources, launcher=Python(sys.executable))
+    assert min(envs.call("spared")) > 5_000
+    assert not any(envs.call("is_spared"))
+    envs.close()
+    here = RingVectorEnv(sources, num_workers=0)
+    assert max(here.call("spared")) <= before
+    here.close()

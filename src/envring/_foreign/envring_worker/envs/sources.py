@@ -21,6 +21,7 @@ import os
 import re
 import sys
 
+from .. import collector
 from ..errors import SourceError, raised
 from .adapt import adapt
 from .portal import factory_of
@@ -59,11 +60,14 @@ def make_env(source):
     args, kwargs = tuple(source.get("args") or ()), dict(source.get("kwargs") or {})
     if source.get("portal"):
         target = factory_of(name)
+        collector.spare()
         env, render_mode = _call(target, args, kwargs, "the factory of %s" % name)
     elif _is_registered(name):
         env, render_mode = _make_registered(name, args, kwargs)
     else:
-        env, render_mode = _call(_find(name), args, kwargs, name)
+        target = _find(name)
+        collector.spare()
+        env, render_mode = _call(target, args, kwargs, name)
     _check(env, name)
     if render_mode is None and find_attribute(env, "render_mode") is None:
         render_mode = kwargs.get("render_mode")  # it took the argument, but has no attribute
@@ -181,6 +185,7 @@ def _make_registered(name, args, kwargs):
     for library in names:
         library = _import(library, name)
         libraries.append(library)
+        collector.spare()
         try:
             return _call(library.make, (env_id,) + args, kwargs, name, library.error.Error)
         except library.error.Error:

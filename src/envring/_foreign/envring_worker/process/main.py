@@ -15,6 +15,7 @@ import signal
 import struct
 import sys
 
+from .. import collector
 from ..errors import Failed
 from ..text import as_path, as_text, headline, stack
 from . import stderr
@@ -30,6 +31,7 @@ def main(incoming, outgoing):
         incoming: descriptor to read the caller's frames from.
         outgoing: descriptor to write frames to.
     """
+    collector.arm()
     stream = Stream(incoming, outgoing)
     try:
         _send(stream, u"hello", facts())
