@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 
 import envring
 from envring import EnvSource, HostLost, HostRefused, WorkerDied, WorkerTimeout
+from envring.pool.remote import RemotePool
 from envring.testing import assert_same_batch
 from envring.testing.conformance_base import quiet
 from envring.transport import codec, frames
@@ -27,6 +29,7 @@ from support.launcher_conformance import FILE
 from support.processes import wait_until
 
 GAME = f"{FILE}:make"
+SLOW = "envring.bench.workloads.synthetic:SpinEnv"
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +71,27 @@ class TestValues:
             assert envs.get_attr("gravity") == (9.8,) * 7
             envs.close()
             local.close()
+
+    def test_each_of_several_hosts_takes_the_short_way(self, monkeypatch):
+        def long_way(*_):
+            raise AssertionError("the long way")
+
+        with running(SLOW) as host, running(SLOW) as other:
+            sources = [EnvSource.elsewhere(SLOW, args=(0.02,))] * 2
+            envs = envring.RingVectorEnv(sources, remotes=f"{host.url},{other.url}")
+            envs.reset(seed=0)
+            monkeypatch.setattr(RemotePool, "_begin", long_way)
+            monkeypatch.setattr(RemotePool, "_receive", long_way)
+            actions = np.zeros(2, int)
+            for _ in range(3):
+                envs.step(actions)
+            envs.reset()
+            envs.step_async(actions)
+            with pytest.raises(multiprocessing.TimeoutError):
+                envs.step_wait(timeout=0.001)
+            envs.step(actions)
+            monkeypatch.undo()
+            envs.close()
 
     def test_a_number_means_local_workers(self, caplog):
         caplog.set_level(logging.INFO, "envring")

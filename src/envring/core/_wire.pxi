@@ -81,7 +81,8 @@ cdef class RemotePath:
         kinds: numbers of STEP and RESULT frames, and the flag of a RESULT that has only arrays.
         actions: the rows of the action slab that the host needs.
         rows: returns the buffers that a slot's rows are received into.
-        slots, reader, slab, leases: as in StepPath.
+        slots, reader, slab, leases: as in StepPath; None for envs that are a part of a batch, which
+            have `send` and `wait` alone.
         ints: the same; None also where such a list has not as many bytes as the actions.
     """
 
@@ -104,8 +105,8 @@ cdef class RemotePath:
     cdef public uint64_t number
     cdef public bint paused  # whether `start` refers to the long way
 
-    def __init__(self, int fd, kinds, FrameParts actions not None, rows, SlotPool slots not None,
-                 BatchReader reader not None, ActionSlab slab, IntSlab ints, bint leases):
+    def __init__(self, int fd, kinds, FrameParts actions not None, rows, SlotPool slots,
+                 BatchReader reader, ActionSlab slab, IntSlab ints, bint leases):
         self.fd = fd
         self.step, self.result, self.arrays = kinds
         self.actions = actions
@@ -144,11 +145,16 @@ cdef class RemotePath:
         self.slots.give_back(slot)
         return -1
 
-    def start_reset(self, uint32_t slot):
-        """Starts a reset of all envs, with neither seeds nor options; False for the long way."""
+    def send(self, uint32_t slot, uint32_t code):
+        """Starts a step with actions that are in the slab, or a plain reset.
+
+        Returns False for the long way.
+        """
         if self.paused or self.blocked or self.pending or self.complete:
             return False
-        return self._send(self.nothing, ER_ACTIONS_RESET, slot)
+        if code == ER_ACTIONS_RESET:
+            return self._send(self.nothing, code, slot)
+        return code == ER_ACTIONS_SLAB and self._send(self.actions, code, slot)
 
     cdef bint _send(self, FrameParts frame, uint32_t code, uint32_t slot):
         cdef int r
@@ -169,11 +175,18 @@ cdef class RemotePath:
             self.blocked = self.torn = True
         return r >= 0
 
-    def wait(self):
-        """Waits for the answer, at most some 50 ms: 0 when it is there, 2 for the long way."""
+    def wait(self, int64_t deadline=0):
+        """Waits for the answer, some 50 ms from the time it was asked for.
+
+        Args:
+            deadline: of `time.monotonic_ns`; 0 for none.
+
+        Returns 0 when it is there, 1 when time was up before, 2 for the long way.
+        """
         cdef FrameParts rows = self.receiving
         cdef uint64_t *head = <uint64_t *>&rows.prefix[0]
-        cdef int64_t until = er_park_now() + SLICE_NS
+        cdef int64_t patience = self.sent_ns + SLICE_NS
+        cdef int64_t until = min(patience, deadline) if deadline else patience
         cdef int64_t began = 0
         cdef uint64_t enough = HEAD
         cdef uint64_t late = 0
@@ -187,8 +200,8 @@ cdef class RemotePath:
             if r == -EINTR:
                 PyErr_CheckSignals()
                 return 2
-            if r < 0:
-                return 2  # the long way finds out what it is
+            if r < 0:  # unless time is up, the long way finds out what it is
+                return 1 if r == -ETIMEDOUT and until < patience else 2
             if enough > HEAD or self.got == HEAD + rows.body:
                 break
             if (head[0] != rows.body or head[1] != (self.result | self.arrays << 8)

@@ -167,6 +167,9 @@ class ActionRows:
         slab: uint8 array over the slab, which holds the actions of all envs.
         num_envs: number of them.
         rows: the envs whose actions travel.
+
+    Attributes:
+        are_in_slab: whether some are; else all are messages.
     """
 
     def __init__(self, plan: Any, slab: Any, num_envs: int, rows: slice) -> None:
@@ -176,6 +179,7 @@ class ActionRows:
         self._rows = rows
         found = [] if plan is None else leaves(plan)
         self._leaf = found[0] if len(found) == 1 and plan[0] == "leaf" else None
+        self.are_in_slab = plan is not None
         self._views: dict[int, list[memoryview]] = {codes.RESET: []}
         if plan is not None:
             self._views[codes.SLAB] = self._leaf_rows(found)

@@ -119,6 +119,8 @@ class MixedPool:
         for part in self._parts:
             if not part.pool.apart:
                 part.pool.attach(segment, plans)
+                if isinstance(part.pool, RemotePool):
+                    part.pool.be_part()
                 continue
             config = {
                 **segment.spec.config,

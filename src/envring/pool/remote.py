@@ -13,13 +13,11 @@ from dataclasses import asdict
 from typing import Any
 
 from envring._foreign.envring_worker.data import actions as codes
-from envring._foreign.envring_worker.data.infos import template_signature
 from envring.core import _core
 from envring.errors import (
     CodecError,
     EnvringError,
     HostLost,
-    UnsendableError,
     WireError,
     WorkerTimeout,
     format_env_ids,
@@ -30,12 +28,14 @@ from envring.pool.conversation import Conversation
 from envring.pool.dialling import Dialled
 from envring.pool.mirror import STEP_KINDS, ActionRows, Mirror
 from envring.pool.protocol import StepParts
-from envring.pool.remote_data import AUTORESET_MODES, check_asked, check_description, read_reply
+from envring.pool.remote_data import AUTORESET_MODES, check_description, encode, read_reply
 from envring.pool.reply import Reply
 from envring.transport import codec, frames
 from envring.transport.frames import Frame, Head, Link
 from envring.transport.segment import MappedSegment
 from envring.workers.options import PoolOptions
+
+_COMPLETE, _LONG_WAY = 0, 2  # what RemotePath.wait returns
 
 
 class RemotePool:
@@ -165,22 +165,33 @@ class RemotePool:
 
     def short_path(self, parts: StepParts) -> _core.RemotePath | None:
         """The short way through a step; none with TLS, or where actions are messages."""
+        assert self._link is not None
+        if not self._link.is_plain or (parts.actions is None and parts.ints is None):
+            return None
+        nbytes = sum(view.nbytes for view in self._action_rows.views(codes.SLAB))
+        if nbytes != 8 * self.num_envs:
+            parts = parts._replace(ints=None)
+        return self._make_path(*parts)
+
+    def be_part(self) -> None:
+        """Takes the short way through steps that `start_step` starts, too, as part of a batch."""
+        assert self._link is not None
+        if self._link.is_plain and self._action_rows.are_in_slab:
+            self._make_path(None, None, None, None, False)
+
+    def _make_path(self, *parts: Any) -> _core.RemotePath:
         mirror, link = self._mirror, self._link
         assert mirror is not None
         assert link is not None
-        if not link.is_plain or (parts.actions is None and parts.ints is None):
-            return None
-        views = self._action_rows.views(codes.SLAB)
-        if sum(view.nbytes for view in views) != 8 * self.num_envs:
-            parts = parts._replace(ints=None)
-        self._path = _core.RemotePath(
-            link.fileno(), STEP_KINDS, _core.FrameParts(views), mirror.arrays, *parts
+        actions = _core.FrameParts(self._action_rows.views(codes.SLAB))
+        path = self._path = _core.RemotePath(
+            link.fileno(), STEP_KINDS, actions, mirror.arrays, *parts
         )
         if link.packing is not None:
             slow_ns = link.packing.slow_ns(sum(view.nbytes for view in mirror.arrays(0)))
-            self._path.watch(slow_ns, link.packing.came)
-        self._path.number = self._number
-        return self._path
+            path.watch(slow_ns, link.packing.came)
+        path.number = self._number
+        return path
 
     def _leave_path(self) -> None:
         """Goes on with a step that was started on the short way."""
@@ -204,7 +215,7 @@ class RemotePool:
     def start_step(self, slot: int, action: int) -> None:
         """Starts a step or a reset of every env; see `Pool`."""
         self.raise_if_dead()
-        if action == codes.RESET and self._path is not None and self._path.start_reset(slot):
+        if self._path is not None and self._path.send(slot, action):
             return
         if action == codes.MESSAGE:
             body: list[Any] = [self._actions or b""]
@@ -252,26 +263,11 @@ class RemotePool:
         """
         (message,) = messages
         name, *arguments = message
-        slot = -1
-        sent: Any = arguments[0] if name == "actions" else message
-        if name == "reset":
-            slot, *arguments = arguments
-            sent = (name, *arguments)
-        elif name == "templates":
+        if name == "templates":
             assert self._mirror is not None
             for template in arguments[0]:
                 self._mirror.add_template(*template)
-            sent = [(number, template_signature(entries)) for number, entries in arguments[0]]
-        elif name in ("call", "set_attr", "takes"):
-            check_asked(arguments[0], self.address)
-        try:
-            data = codec.dumps(sent)
-        except UnsendableError as error:
-            raise UnsendableError(
-                f"An argument cannot be sent to {self.address} ({error}); nothing was sent. Give "
-                "plain data, or build such objects inside the envs."
-            ) from error
-        return [(name, slot, data)]
+        return [encode(name, arguments, self.address)]
 
     def send_actions(self, actions: Sequence[Any]) -> None:
         """Keeps a batch of actions, which goes with the next step."""
@@ -286,8 +282,10 @@ class RemotePool:
             WorkerTimeout: workers there took longer than they may.
         """
         self.raise_if_dead()
-        if self._path is not None and deadline is None and self._path.wait() == 0:
-            return True
+        if self._path is not None:
+            came = self._path.wait(0 if deadline is None else int(deadline * 1e9))
+            if came != _LONG_WAY:
+                return came == _COMPLETE
         self._leave_path()
         while not self._waited:
             frame = self._receive(deadline)

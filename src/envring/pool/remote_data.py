@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""What a host says of its envs, with the ids that they have here."""
+"""What a host is told of its envs, and what it says of them, with the ids that they have here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from envring._foreign.envring_worker.data.infos import template_signature
 from envring.errors import CodecError, UnsendableError, WireError
 from envring.pool.reply import Reply
+from envring.transport import codec
 
 AUTORESET_MODES = ("NextStep", "SameStep", "Disabled")
 
@@ -25,18 +27,33 @@ def check_description(description: Mapping[str, Any], num_envs: int) -> None:
         raise WireError(f"a host did not say which {name} its envs have")
 
 
-def check_asked(name: str, host: object) -> None:
-    """Refuses names of attributes that a host refuses, before anything is sent.
+def encode(name: str, arguments: list[Any], host: object) -> tuple[str, int, bytes]:
+    """(name, slot or -1, bytes) of a message.
 
     Raises:
-        UnsendableError: it is such a name.
+        UnsendableError: something is not plain data, or a name that hosts refuse.
     """
-    if name.startswith("__"):
+    slot = -1
+    sent: Any = (name, *arguments)
+    if name == "reset":
+        slot, sent = arguments[0], (name, *arguments[1:])
+    elif name == "actions":
+        sent = arguments[0]
+    elif name == "templates":
+        sent = [(number, template_signature(entries)) for number, entries in arguments[0]]
+    elif name in ("call", "set_attr", "takes") and arguments[0].startswith("__"):
         raise UnsendableError(
-            f"{name!r:.100} cannot be asked of {host}; nothing was sent. Names that begin with two "
-            "underscores lead out of an env, into its class and interpreter, so hosts refuse them. "
-            "Give the env a method that does what you need."
+            f"{arguments[0]!r:.100} cannot be asked of {host}; nothing was sent. Names that begin "
+            "with two underscores lead out of an env, into its class and interpreter, so hosts "
+            "refuse them. Give the env a method that does what you need."
         )
+    try:
+        return name, slot, codec.dumps(sent)
+    except UnsendableError as error:
+        raise UnsendableError(
+            f"An argument cannot be sent to {host} ({error}); nothing was sent. Give plain data, "
+            "or build such objects inside the envs."
+        ) from error
 
 
 def read_reply(told: Any, env_ids: range, num_leaves: int) -> Reply:
