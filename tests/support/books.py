@@ -41,6 +41,7 @@ class _Process(NamedTuple):
     parent: int
     session: int
     begun: int
+    is_dead: bool
     text: str
 
 
@@ -63,7 +64,8 @@ def _process(pid: int) -> _Process | None:
     end = text.rindex(")") + 1
     fields = text[end + 1 :].split(maxsplit=20)
     described = f"process {pid} {text[text.index('(') : end]} state {fields[0]}"
-    return _Process(int(fields[1]), int(fields[3]), int(fields[19]), described)
+    is_dead = fields[0] in "ZX"
+    return _Process(int(fields[1]), int(fields[3]), int(fields[19]), is_dead, described)
 
 
 def _is_marked(pid: int) -> bool:
@@ -78,8 +80,8 @@ def _is_marked(pid: int) -> bool:
 def _ours(pids: set[int]) -> dict[int, str]:
     """Those of `pids` that are below this process, or orphans that descend from it, with words.
 
-    They live or are not reaped yet. An orphan is known by its session or, in a session of its
-    own, by its environment.
+    They live, or this process or its children have not reaped them yet. An orphan is known by its
+    session or, in a session of its own, by its environment.
     """
     own = os.getpid()
     session, begun = os.getsid(0), _process(own).begun
@@ -105,6 +107,8 @@ def _ours(pids: set[int]) -> dict[int, str]:
         process = look(pid)
         if process is None or process.session != session or pid in (session, own):
             return False
+        if process.is_dead:
+            return False  # whoever adopted it is late
         # in a container the process that adopts orphans may itself be of this session
         parent = look(process.parent)
         return process.parent == 1 or parent is None or parent.session != session
@@ -186,8 +190,10 @@ class Books:
         """Descriptions of what is there and was not, after at most `within` seconds of patience."""
         left = self._compare()
         deadline = time.monotonic() + within
+        pause = 0.01
         while left and time.monotonic() < deadline:
             gc.collect()
-            time.sleep(0.01)  # polling, bounded by the deadline
+            time.sleep(pause)  # polling, bounded by the deadline
+            pause = min(2 * pause, 0.1)
             left = self._compare()
         return left
