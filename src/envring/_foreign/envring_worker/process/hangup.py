@@ -10,6 +10,7 @@ from __future__ import absolute_import, division, print_function
 
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -52,6 +53,7 @@ class _HangupWatch(object):
         self.fd = fd
         self.grace = grace
         self.cut = False
+        self.in_python2 = sys.version_info[0] == 2
 
     def is_cut(self):
         return self.cut
@@ -63,6 +65,6 @@ class _HangupWatch(object):
             time.sleep(self.grace)
             os.kill(os.getpid(), signal.SIGKILL)
             os._exit(1)  # a container's first process ignores its own SIGKILL
-        except Exception:
-            if time is not None:  # Python 2 empties modules when it ends, under this thread
+        except (AttributeError, TypeError):
+            if not self.in_python2:  # which sets all globals to None when it ends, one by one
                 raise
