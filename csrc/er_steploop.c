@@ -9,7 +9,7 @@
 /* For what runs for each env, in two loops: one by the clock, and one that pays nothing for it. */
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
-/* Calls one of the six with (i, argument). A new reference. */
+/* Calls one of the five with (i, argument). A new reference. */
 static er_object *call(er_steploop_t *loop, er_object *function, uint32_t i, er_object *argument) {
     const er_python_t *py = loop->py;
     if (!loop->called) {
@@ -27,15 +27,6 @@ static int call_back(er_steploop_t *loop, er_object *function, uint32_t i, er_ob
     if (!r) return -1;
     loop->py->decref(r);
     return 0;
-}
-
-/* The same, for one that resets the env: what the reference implementation stores of the reset
- * counts as the env's time too. */
-static int call_reset(er_steploop_t *loop, er_object *function, uint32_t i, er_object *argument) {
-    int64_t start = loop->timing ? er_park_now() : 0;
-    int r = call_back(loop, function, i, argument);
-    if (loop->timing) loop->env_ns += er_park_now() - start;
-    return r;
 }
 
 /* The action of env i, a new reference. */
@@ -136,7 +127,11 @@ static int store_five(er_steploop_t *loop, uint32_t i, er_object *result) {
     int truncated = terminated < 0 ? -1 : truth(py, items[3]);
     if (truncated < 0 || store_reward(loop, i, items[1]) < 0) return -1;
     if ((terminated || truncated) && loop->autoreset_mode == ER_SAME_STEP) {
-        if (call_reset(loop, loop->finish_ended, i, result) < 0) return -1;
+        /* what the reference implementation stores of the reset counts as the env's time, too */
+        int64_t start = loop->timing ? er_park_now() : 0;
+        int r = call_back(loop, loop->finish_ended, i, result);
+        if (loop->timing) loop->env_ns += er_park_now() - start;
+        if (r < 0) return -1;
     } else if (store_step(loop, i, items[0], items[4]) < 0) {
         return -1;
     }
@@ -183,16 +178,27 @@ ALWAYS_INLINE int store_result(er_steploop_t *loop, uint32_t i, er_object *resul
     return r;
 }
 
+/* Resets env i, with neither seed nor options. 0 or -1. */
+static int reset_env(er_steploop_t *loop, uint32_t i) {
+    const er_python_t *py = loop->py;
+    int64_t start = loop->timing ? er_park_now() : 0;
+    er_object *pair = py->call_env(loop->reset_env, (long)i, py->false_);
+    if (loop->timing) loop->env_ns += er_park_now() - start;
+    if (!pair) return -1;
+    if (loop->resetting) loop->pending[i] = 0;
+    er_object **items = er_tuple_items(py, pair);
+    int r = store_step(loop, i, items[0], items[1]);
+    py->decref(pair);
+    if (r == 0) loop->pending[i] = 0;
+    return r;
+}
+
 ALWAYS_INLINE int step_env(er_steploop_t *loop, uint32_t i, int timing) {
     const er_python_t *py = loop->py;
     loop->rewards[i] = 0.0;
     loop->terminations[i] = 0;
     loop->truncations[i] = 0;
-    if (loop->pending[i]) {
-        if (call_reset(loop, loop->reset_ended, i, py->false_) < 0) return -1;
-        loop->pending[i] = 0;
-        return 0;
-    }
+    if (loop->pending[i]) return reset_env(loop, i);
     er_object *action = next_action(loop, i);
     if (!action) return -1;
     int64_t start = timing ? er_park_now() : 0;
@@ -224,7 +230,18 @@ void er_steploop_begin(er_steploop_t *loop, uint32_t slot) {
     loop->slot = loop->slots + slot * loop->slot_bytes;
     loop->slot_number = slot;
     loop->called = 0;
+    loop->resetting = 0;
     loop->at = 0;
+}
+
+void er_steploop_begin_reset(er_steploop_t *loop, uint32_t slot) {
+    er_steploop_begin(loop, slot);
+    loop->resetting = 1;
+    loop->timing = 0;
+    size_t n = loop->num_envs;
+    memset(loop->rewards, 0, n * sizeof *loop->rewards);
+    memset(loop->terminations, 0, n);
+    memset(loop->truncations, 0, n);
 }
 
 static void end(const er_steploop_t *loop) {
@@ -254,9 +271,22 @@ static int run_untimed(er_steploop_t *loop) {
     return 0;
 }
 
+static int run_reset(er_steploop_t *loop) {
+    for (; loop->at < loop->num_envs; loop->at++) {
+        if (reset_env(loop, loop->at) < 0) return -1;
+    }
+    return 0;
+}
+
 int er_steploop_run(er_steploop_t *loop) {
-    if ((loop->timing ? run_timed(loop) : run_untimed(loop)) < 0) return -1;
+    int r = loop->resetting ? run_reset(loop) : loop->timing ? run_timed(loop) : run_untimed(loop);
+    if (r < 0) return -1;
     end(loop);
+    if (!loop->resetting) return 0;
+    loop->resetting = 0;
+    er_object *none = loop->py->call_env(loop->rebind, 0, loop->py->false_);
+    if (!none) return -1;
+    loop->py->decref(none);
     return 0;
 }
 

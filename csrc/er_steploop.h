@@ -3,9 +3,9 @@
  * The step loop: one batch over a worker's slice of envs.
  *
  * It calls the envs' pre-bound `step` methods and stores what they return, taking fast paths for
- * the exact types that nearly every env returns. All else, and everything rare (autoreset, odd
- * observations, rewards and infos), is a call into the reference implementation, which writes to
- * the same places: envring_worker/loop.py holds the semantics, this file only speed.
+ * the exact types that nearly every env returns. All else (odd observations, rewards and infos,
+ * final observations) is a call into the reference implementation, which writes to the same places:
+ * envring_worker/loop.py holds the semantics, this file only speed.
  *
  * Rewards and flags are gathered in the worker's own memory and stored once per batch, because the
  * slices of two workers share cache lines there.
@@ -44,7 +44,8 @@ typedef struct {
     double *rewards;         /* gathered */
     uint8_t *terminations;   /* gathered */
     uint8_t *truncations;    /* gathered */
-    er_object *reset_ended;  /* (i, None): NEXT_STEP's reset of env i */
+    er_object *reset_env;    /* (i, False) -> (observation, info) */
+    er_object *rebind;       /* (0, False): after a reset, which may replace methods */
     er_object *finish_ended; /* (i, result tuple): SAME_STEP's end of an episode */
     er_object *store_obs;    /* (i, obs) */
     er_object *store_info;   /* (i, info) */
@@ -56,7 +57,7 @@ typedef struct {
     er_object *truncated_key;
 
     er_object
-        *set_slot; /* (slot, False): called before the first call of a batch to any of the six */
+        *set_slot; /* (slot, False): called before the first call of a batch to any of the five */
 
     const er_obs_node_t *obs_plan; /* NULL: every observation goes through store_obs */
     er_info_template_t *templates;
@@ -77,7 +78,8 @@ typedef struct {
     /* this batch */
     uint8_t *slot;
     uint32_t slot_number; /* for set_slot */
-    int called;           /* whether any of the six was called */
+    int called;           /* whether any of the five was called */
+    int resetting;        /* whether the envs are reset, and not stepped */
     er_object *actions;   /* sequence over the slice */
     /* Or, for one int64 an env, the numbers: to be handed over as ints of Python, or as numpy's,
      * of which the cached ones are made here and the rest by `actions`. */
@@ -97,8 +99,11 @@ int er_steploop_find_actions(er_steploop_t *loop, uint32_t action);
 /* Begins a batch into a slot: its first env is next, no env has an info or a final observation. */
 void er_steploop_begin(er_steploop_t *loop, uint32_t slot);
 
-/* Steps envs from loop->at on; when all are stepped, stores rewards and flags, and how long the
- * batch took if it is timed. 0: done. -1: a Python error is set, env loop->at raised it; the caller
+/* The same, of a reset of all envs with neither seed nor options; it is not timed. */
+void er_steploop_begin_reset(er_steploop_t *loop, uint32_t slot);
+
+/* Steps or resets envs from loop->at on; when all are done, stores rewards and flags, and how long
+ * the batch took if it is timed. 0: done. -1: a Python error is set, env loop->at raised it; the caller
  * records it, adds one to loop->at and calls again. */
 int er_steploop_run(er_steploop_t *loop);
 

@@ -82,7 +82,9 @@ void er_port_count_for(er_port_t *port, er_steploop_t *loop) {
 
 void er_port_count_step(er_port_t *port, const er_steploop_t *loop) {
     int64_t now = er_park_now();
-    er_port_count(port, now - port->since, loop->num_envs);
+    if (port->command.action != ER_ACTIONS_RESET) {
+        er_port_count(port, now - port->since, loop->num_envs);
+    }
     er_stat_set(&port->end.block->stats.slow_rows, loop->slow_rows);
     port->since = now;
 }
@@ -100,10 +102,14 @@ int er_port_serve(er_port_t *port, er_steploop_t *loop, int publish, int careful
         int r = next(port, start, timeout_ns);
         loop->py->restore_thread(thread);
         if (r < 0) return r;
-        if (command->op != ER_OP_STEP || !er_steploop_find_actions(loop, command->action)) {
+        if (command->op != ER_OP_STEP) return ER_SERVED_COMMAND;
+        if (command->action == ER_ACTIONS_RESET) {
+            er_steploop_begin_reset(loop, command->slot);
+        } else if (er_steploop_find_actions(loop, command->action)) {
+            er_steploop_begin(loop, command->slot);
+        } else {
             return ER_SERVED_COMMAND;
         }
-        er_steploop_begin(loop, command->slot);
         if (er_steploop_run(loop) < 0) return -1;
         er_port_count_step(port, loop);
         if (careful || loop->called) return ER_SERVED_STEP;

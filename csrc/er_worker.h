@@ -46,7 +46,7 @@ int er_port_finish(er_port_t *port, uint32_t seq, const void *reply, uint64_t by
 /* The times that the loop takes count as this worker's from now on. */
 void er_port_count_for(er_port_t *port, er_steploop_t *loop);
 
-/* Adds a step that the loop has run, of the last command. */
+/* Adds what the loop has run for the last command, unless it was a reset. */
 void er_port_count_step(er_port_t *port, const er_steploop_t *loop);
 
 enum { ER_SERVED_COMMAND = 1, ER_SERVED_STEP = 2 };
@@ -54,9 +54,9 @@ enum { ER_SERVED_COMMAND = 1, ER_SERVED_STEP = 2 };
 /* Steps and publishes as long as Python has nothing to do. Returns
  *
  *   -errno              of the wait
- *   ER_SERVED_COMMAND   port->command is not for the loop: not a step, or with actions that Python
- *                       has to read
- *   ER_SERVED_STEP      a step is done and not yet published: Python was called on the way, or
+ *   ER_SERVED_COMMAND   port->command is not for the loop: neither a step nor a reset, or with
+ *                       actions that Python has to read
+ *   ER_SERVED_STEP      a step or reset is done and not yet published: Python was called on the way, or
  *                       `careful` asks for each
  *   -1, error set       as er_steploop_run, which is to be called for the rest of the batch, and
  *                       er_port_count_step after it

@@ -9,8 +9,8 @@
 #include "fake_python.h"
 
 static fake_t *fake_result; /* handed out once */
-static int fake_called[5];
-enum { RESET_ENDED, FINISH_ENDED, STORE_OBS, STORE_INFO, TO_RESULT };
+static int fake_called[6];
+enum { RESET_ENV, FINISH_ENDED, STORE_OBS, STORE_INFO, TO_RESULT, REBIND };
 
 static inline fake_t *fake_step_(fake_t *self, long env, fake_t *action) {
     (void)self, (void)env, (void)action;
@@ -30,9 +30,15 @@ static inline fake_t *fake_count_(int which) {
     return &fake_none;
 }
 
-static inline fake_t *fake_reset_ended_(fake_t *self, long env, fake_t *argument) {
+static inline fake_t *fake_reset_env_(fake_t *self, long env, fake_t *argument) {
     (void)self, (void)env, (void)argument;
-    return fake_count_(RESET_ENDED);
+    fake_count_(RESET_ENV);
+    return FAKE_TUPLE(fake_float(3), fake_holding(&fake_dict_type, 0, NULL));
+}
+
+static inline fake_t *fake_rebind_(fake_t *self, long zero, fake_t *argument) {
+    (void)self, (void)zero, (void)argument;
+    return fake_count_(REBIND);
 }
 
 static inline fake_t *fake_finish_ended_(fake_t *self, long env, fake_t *result) {
@@ -65,7 +71,7 @@ static inline fake_t *fake_to_result_(fake_t *self, long env, fake_t *result) {
 typedef struct {
     er_python_t python;
     er_steploop_t loop;
-    fake_t functions[7];
+    fake_t functions[8];
     er_object *steps[1];
     fake_t last_obs;
     uint8_t pending, terminated, truncated, final_mark;
@@ -77,12 +83,12 @@ typedef struct {
 
 static inline void fake_slice_open(fake_slice_t *slice, int autoreset_mode) {
     static const fake_call_t calls[] = {
-        fake_step_,       fake_reset_ended_, fake_finish_ended_, fake_store_obs_,
-        fake_store_info_, fake_to_result_,   fake_set_slot_,
+        fake_step_,       fake_reset_env_, fake_finish_ended_, fake_store_obs_,
+        fake_store_info_, fake_to_result_, fake_set_slot_,     fake_rebind_,
     };
     memset(slice, 0, sizeof *slice);
     memset(fake_called, 0, sizeof fake_called);
-    for (int i = 0; i < 7; i++) slice->functions[i] = fake_function(calls[i]);
+    for (int i = 0; i < 8; i++) slice->functions[i] = fake_function(calls[i]);
     slice->python = fake_python();
     slice->steps[0] = (er_object *)&slice->functions[0];
     slice->template_of_env = -1;
@@ -103,12 +109,13 @@ static inline void fake_slice_open(fake_slice_t *slice, int autoreset_mode) {
         .rewards = &slice->reward,
         .terminations = &slice->terminated,
         .truncations = &slice->truncated,
-        .reset_ended = (er_object *)&slice->functions[1],
+        .reset_env = (er_object *)&slice->functions[1],
         .finish_ended = (er_object *)&slice->functions[2],
         .store_obs = (er_object *)&slice->functions[3],
         .store_info = (er_object *)&slice->functions[4],
         .to_result = (er_object *)&slice->functions[5],
         .set_slot = (er_object *)&slice->functions[6],
+        .rebind = (er_object *)&slice->functions[7],
         .env_template = &slice->template_of_env,
         .actions = (er_object *)&fake_none,
     };

@@ -76,6 +76,16 @@ int main(void) {
     slice.loop.int_actions = NULL;
     CHECK_EQ(fake_slice_step(&slice, NULL), -1);
 
+    /* a reset of all */
+    slice.pending = slice.terminated = 1;
+    slice.reward = 3;
+    er_steploop_begin_reset(&slice.loop, 0);
+    CHECK_EQ(er_steploop_run(&slice.loop), 0);
+    CHECK_EQ(fake_called[RESET_ENV], 1);
+    CHECK_EQ(fake_called[STORE_OBS], 2);
+    CHECK_EQ(fake_called[REBIND], 1);
+    CHECK(!slice.pending && !slice.terminated && slice.reward == 0);
+
     fake_drop(key);
     fake_drop(inner);
     fake_slice_close(&slice);

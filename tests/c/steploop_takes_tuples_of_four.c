@@ -58,7 +58,7 @@ int main(void) {
     CHECK_EQ(fake_slice_step(&slice, four(&fake_true, limit(&fake_true))), 0);
     CHECK_EQ(slice.pending, 1);
     CHECK_EQ(fake_slice_step(&slice, NULL), 0); /* does not step */
-    CHECK_EQ(fake_called[RESET_ENDED], 1);
+    CHECK_EQ(fake_called[RESET_ENV], 1);
     CHECK_EQ(slice.pending, 0);
 
     /* where they are not allowed, to_result says so */

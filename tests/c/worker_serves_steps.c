@@ -216,6 +216,18 @@ int main(void) {
     CHECK_EQ(report->hints, 5);
     CHECK_EQ(er_load_relaxed(&stats->batches), 5);
 
+    /* a reset, which is not a step */
+    int stored_before = fake_called[STORE_OBS];
+    post(&rig, ER_OP_STEP, 0, ER_ACTIONS_RESET);
+    loop->rewards[0] = 1;
+    CHECK_EQ(serve(loop, 0, 0, 0), ER_SERVED_STEP); /* its observation is an odd one */
+    CHECK_EQ(fake_called[STORE_OBS], stored_before + 1);
+    CHECK_EQ(fake_called[REBIND], 1);
+    CHECK(*(const double *)er_slot(segment, 0) == 0);
+    CHECK_EQ(er_load_relaxed(&stats->batches), 5);
+    CHECK_EQ(er_port_finish(&port, er_port_command(&port)->seq, NULL, 0), 1);
+    CHECK_EQ(er_caller_wait(&rig.caller, generous()), 0);
+
     /* what is not for the loop */
     post(&rig, ER_OP_STEP, 1, 1234);
     CHECK_EQ(serve(loop, 0, 0, 0), ER_SERVED_COMMAND);

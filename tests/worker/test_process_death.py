@@ -164,6 +164,7 @@ def test_watch_of_a_python_2_that_ends(monkeypatch):
     """It empties modules before it ends, while the thread may still run: not an error to print."""
     ours, theirs = os.pipe()
     watch = hangup._HangupWatch(ours, 0)
+    watch.in_python2 = True
     os.close(theirs)
     monkeypatch.setattr(hangup, "time", None)
     watch.run()

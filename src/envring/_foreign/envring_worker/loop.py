@@ -109,7 +109,7 @@ class EnvSlice(object):
         self.rewards[i] = 0.0
         self.terminations[i] = self.truncations[i] = 0
         if self.pending[i]:
-            self.reset_ended(i)
+            self._store(i, *self.reset_env(i))
             self.pending[i] = 0
             return
         result = self.to_result(i, self.steps[i](actions[i]))
@@ -120,9 +120,7 @@ class EnvSlice(object):
         if ended and self.autoreset_mode == SAME_STEP:
             self.finish_ended(i, result)
         else:
-            self.store_obs(i, obs)
-            self.store_info(i, info)
-            self.last_obs[i] = obs
+            self._store(i, obs, info)
         self.rewards[i] = reward
         self.terminations[i] = terminated
         self.truncations[i] = truncated
@@ -147,9 +145,7 @@ class EnvSlice(object):
                 given = options[i] if per_env else options
                 obs, info = env.reset(seed=seeds[i], options=given)
                 self.pending[i] = 0
-                self.store_obs(i, obs)
-                self.store_info(i, info)
-                self.last_obs[i] = obs
+                self._store(i, obs, info)
             except BaseException:
                 self.fail(i)
         for outcomes in (self.rewards, self.terminations, self.truncations):
@@ -171,12 +167,10 @@ class EnvSlice(object):
 
     # -- what the compiled loop calls back into ------------------------------------------------
 
-    def reset_ended(self, i, _=None):
-        """NEXT_STEP: resets an env whose episode ended in the step before."""
+    def reset_env(self, i, _=None):
+        """Resets an env, with neither seed nor options; returns (observation, info)."""
         obs, info = self.envs[i].reset()
-        self.store_obs(i, obs)
-        self.store_info(i, info)
-        self.last_obs[i] = obs
+        return obs, info
 
     def finish_ended(self, i, result):
         """SAME_STEP: keeps the final observation and info, resets, stores what reset gives."""
@@ -206,6 +200,11 @@ class EnvSlice(object):
     def dump_final(self, obs):
         """Returns a final observation as bytes."""
         return self.dumps(obs)
+
+    def _store(self, i, obs, info):
+        self.store_obs(i, obs)
+        self.store_info(i, info)
+        self.last_obs[i] = obs
 
     def store_obs(self, i, obs):
         arrays = self.segment.slot_arrays(self.slot)[0]

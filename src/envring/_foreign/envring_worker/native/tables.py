@@ -62,14 +62,14 @@ STEP_LOOP = _struct(
     (_U64, "slot_bytes off_rewards off_terminations off_truncations"),
     (_POINTER, "final_marks template_ids info_area"),
     (_POINTER, "steps last_obs pending rewards terminations truncations"),
-    (_POINTER, "reset_ended finish_ended store_obs store_info to_result to_reward"),
+    (_POINTER, "reset_env rebind finish_ended store_obs store_info to_result to_reward"),
     (_POINTER, "truncated_key set_slot obs_plan templates"),
     (_INT, "num_templates"),
     (_POINTER, "env_template slab_actions slab_numbers slab_ints timed stats"),
     (np.dtype((_POINTER, (CACHED_ACTIONS,))), "action_cache"),
     (_POINTER, "slot"),
     (_U32, "slot_number"),
-    (_INT, "called"),
+    (_INT, "called resetting"),
     (_POINTER, "actions int_actions"),
     (_INT, "python_ints"),
     (_U32, "at"),
@@ -111,6 +111,18 @@ def _dtype(name):
     dtype = np.dtype(str(name))
     common = np.dtype(dtype.type)
     return common if common == dtype else dtype
+
+
+def _binder(envs, addresses):
+    """A function that notes where the slice's step methods are, and holds them."""
+    held = []
+
+    def bind():
+        steps = list(envs.steps)
+        addresses[:] = [id(step) for step in steps]
+        held[:] = steps  # only now may the old ones go
+
+    return bind
 
 
 class LoopTables(object):
@@ -173,7 +185,7 @@ class LoopTables(object):
         for name in ("pending", "rewards", "terminations", "truncations"):
             loop[name] = self._hold_data(getattr(envs, name))
         for name in (
-            "reset_ended",
+            "reset_env",
             "finish_ended",
             "store_obs",
             "store_info",
@@ -183,6 +195,8 @@ class LoopTables(object):
             loop[name] = self._hold(getattr(envs, name))
         if getattr(envs, "four_tuples", False):
             loop["truncated_key"] = self._hold(_intern("TimeLimit.truncated"))
+        self._bind = bind = _binder(envs, self._steps)
+        loop["rebind"] = self._hold(lambda *_: (envs.rebind(), bind()))
         loop["set_slot"] = self._hold(lambda slot, _: setattr(envs, "slot", slot))
         loop["env_template"] = self._hold_data(np.full(n, -1, np.intc))
 
@@ -205,9 +219,7 @@ class LoopTables(object):
 
     def rebind(self):
         """Takes the slice's step methods as they are now."""
-        bound = list(self._envs.steps)
-        self._steps[:] = [id(step) for step in bound]
-        self._bound = bound  # only now may the old ones go
+        self._bind()
 
     def _shape(self, cell, shape, dtype):
         """Says how large one env's value is."""
