@@ -37,19 +37,21 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 LONG = re.compile("Test(Remote|Foreign)[A-Za-z]+::test_(infos|observation_space|action_space)_")
 
 # The same tests in more places. `make test` has the oldest interpreter and this one, an old gym,
-# the newest gymnasium and retro, local workers, those of fork and forkserver, the compiled step
+# the newest gymnasium and retro, prefixes of conda and others, forked workers, the compiled step
 # loop (test_bitwise has both), the widest family of spaces, our classes and not Gymnasium's, and an
 # editable installation. What the C programs show, sanitizers show of them as well.
 WIDE = re.compile(
     r"[\[-]3\.(6|7|8|9|10|12|13)[\]-]"
     r"|^tests/(wheel|c)/"
-    r"|test_ring\.py::TestReference|^tests/faults/[^[]+\[.*(reference|spawn)"
+    r"|test_ring\.py::TestReference"
+    r"|^tests/faults/[^[]+\[.*(reference|spawn|forkserver)|test_ring_only.*(spawn|forkserver)"
     r"|test_exceptions\.py::[^[]+\[1-"
     r"|conformance/test_gymnasium\.py"
-    r"|(gateways|foreign)/test_conformance\.py"
-    r"|test_attacks\.py"
-    r"|test_(bitwise|sources_registered)\.py::[^[]+\[(gym-0\.(16|17|18|25|26)|gymnasium-(0|1\.0)|.*Break)"
-    r"|test_equals_sync\[\w+-(floats|integers|nested|odd|big)-"
+    r"|(gateways|foreign)/test_conformance\.py|test_attacks\.py"
+    r"|launchers/test_conformance\.py::[^[]+\[(python|uv|micromamba|boxed_conda|boxed_uv)[\]-]"
+    r"|test_(bitwise|sources_registered)\.py::[^[]+\[(gym-0\.(16|17|18|25|26)|gymnasium-(0|1\.0))"
+    r"|test_bitwise\.py::.*(Breakout|Hopper)"
+    r"|test_equals_sync\[(caller-|\w+-(floats|integers|nested|odd|big)-)"
 )
 
 
