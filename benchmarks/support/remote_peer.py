@@ -13,6 +13,7 @@ Peers do what `answering.py` says. A step is one call, of one env or of a vector
 `envring.make` takes, or "module:callable NUMBER":
 
     remote_peer.py ring ENV N WORKERS [REMOTES]   RingVectorEnv; workers here, or at each host
+    remote_peer.py bare ENV N                     a loop over N envs, without any vector env
     remote_peer.py single ENV REMOTES             RingEnv
     remote_peer.py ping URL REQUEST REPLY         bytes to `pong` and back
     remote_peer.py actors ADDRESS COUNT N         Ray actors, each a SyncVectorEnv of N CartPoles
@@ -154,6 +155,30 @@ def ring(env, num_envs, workers, remotes=None):
         [source] * int(num_envs), num_workers=int(workers), remotes=remotes
     )
     return Vector(envs, int(num_envs))
+
+
+class Bare:
+    """Envs in this process, stepped by a plain loop."""
+
+    def __init__(self, env, num_envs):
+        from envring import EnvSource
+
+        name, *seconds = env.split()
+        source = EnvSource(name, tuple(float(each) for each in seconds))
+        self.envs = [source() for _ in range(int(num_envs))]
+        for each in self.envs:
+            each.reset(seed=SEED)
+
+    def advance(self, batches):
+        steps = [each.step for each in self.envs]
+        for _ in range(batches):
+            for step in steps:
+                step(0)
+        return batches
+
+    def close(self):
+        for each in self.envs:
+            each.close()
 
 
 def single(env, remotes):
@@ -306,6 +331,7 @@ SERVERS = {
 }
 PEERS = {
     "ring": ring,
+    "bare": Bare,
     "single": single,
     "ping": Ping,
     "actors": Actors,
