@@ -164,12 +164,12 @@ model: ## the Spin models and their planted bugs
 ROUNDS ?= 20
 
 soak: $(VENV)/.dev ## ROUNDS (20) rounds of new random calls beside SyncVectorEnv
-	ENVRING_SOAK=$(ROUNDS) $(BIN)/python -m pytest -o faulthandler_timeout=0 tests/stateful $(ARGS)
+	ENVRING_SOAK=$(ROUNDS) $(BIN)/python -m pytest -m "not long" -o faulthandler_timeout=0 tests/stateful $(ARGS)
 
 RUNS ?= 3000
 
 attacks: $(VENV)/.dev ## RUNS (3000) attacks of envs on all the memory that they share with their caller
-	ENVRING_ATTACKS=$(RUNS) $(BIN)/python -m pytest -o faulthandler_timeout=0 tests/foreign/test_attacks.py $(ARGS)
+	ENVRING_ATTACKS=$(RUNS) $(BIN)/python -m pytest -m "not long" -o faulthandler_timeout=0 tests/foreign/test_attacks.py $(ARGS)
 
 SECONDS ?= 60
 
