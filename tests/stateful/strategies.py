@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -45,13 +46,14 @@ def boxes(draw: st.DrawFn, kinds: str = "biuf") -> Box:
     return Box(low, high, draw(st.sampled_from(SHAPES)), dtype.type)
 
 
+_HAS_DTYPE = "dtype" in inspect.signature(Discrete).parameters  # from Gymnasium 1.2 on
+
+
 @st.composite
 def discretes(draw: st.DrawFn) -> Discrete:
-    return Discrete(
-        draw(st.integers(1, 9)),
-        start=draw(st.integers(0, 9)),
-        dtype=draw(st.sampled_from([np.int64, np.int32, np.uint8])),
-    )
+    dtype = draw(st.sampled_from([np.int64, np.int32, np.uint8]))
+    given: dict[str, Any] = {"dtype": dtype} if _HAS_DTYPE else {}
+    return Discrete(draw(st.integers(1, 9)), start=draw(st.integers(0, 9)), **given)
 
 
 # 64 KiB per environment: far too much to be copied lightly.
