@@ -19,6 +19,7 @@ from envring.errors import (
     WireError,
     WorkerDied,
 )
+from envring.gateways.requests import MOST_ENVS
 from envring.gateways.session import Session
 from envring.gateways.sessions import Entry
 from envring.pool import remote_errors
@@ -34,7 +35,6 @@ _SEND_SECONDS = 30.0  # for a caller to read its answer
 _OPEN_SECONDS = 300.0  # for a caller to ask for envs: it may wait for other hosts meanwhile
 _LOOK_SECONDS = 0.5  # between two looks at what the short way has done, and whether to go on
 _OTHER, _STARTED = 1, 2  # what HostPath.serve returns
-_MOST_ENVS = 1 << 16  # of one session
 _MAX_OPEN = 1 << 24  # bytes of a frame before there is a session
 
 
@@ -301,9 +301,11 @@ class Connection:
         raise LinkClosed("it closed the session")
 
     def _session(self) -> Session:
-        if self._entry is None or self._entry.session is None:
+        session = None if self._entry is None else self._entry.session
+        if session is None:
             raise WireError("a request came before the session was opened")
-        return self._entry.session
+        assert isinstance(session, Session)
+        return session
 
     def _answer(self, kind: int, value: Any) -> None:
         deadline = time.monotonic() + _SEND_SECONDS
@@ -313,7 +315,7 @@ class Connection:
         if self._entry is not None:
             raise WireError("this connection has a session already")
         match asked:
-            case {"sources": list() as sources} if 0 < len(sources) <= _MOST_ENVS and all(
+            case {"sources": list() as sources} if 0 < len(sources) <= MOST_ENVS and all(
                 isinstance(source, dict) for source in sources
             ):
                 pass

@@ -158,7 +158,7 @@ def _lines(host: Host) -> Iterator[str]:
     ):
         yield from _one(metric, "counter", text, counts[name])
     yield from _head("batch_seconds", "histogram", "From a batch's request to its answer.")
-    for wire, latency in host.latencies.items():
+    for wire, latency in list(host.latencies.items()):  # a wire may come meanwhile
         at_most = list(accumulate(latency.counts))
         for bound, count in zip([*map(repr, BOUNDS), "+Inf"], at_most, strict=True):
             yield f'envring_batch_seconds_bucket{{wire="{wire}",le="{bound}"}} {count}'

@@ -16,6 +16,7 @@ from envring.pool.reply import Reply
 from envring.transport import codec
 from envring.workers.limits import Limits
 
+MOST_ENVS = 1 << 16  # of one session
 _LONGEST_START = 3600.0  # seconds for envs to be built
 _MOST_WORKERS = 1024  # processes of a session
 

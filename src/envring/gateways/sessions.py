@@ -9,15 +9,27 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from envring.errors import HostRefused
 from envring.gateways.options import HostOptions
 from envring.gateways.runtimes import Runtime
-from envring.gateways.session import Session
 from envring.transport.frames import Link
 
 log = logging.getLogger("envring.serve")
+
+
+class Envs(Protocol):
+    """The envs of a session.
+
+    Attributes:
+        steps: env steps so far.
+    """
+
+    steps: int
+
+    def abandon(self) -> None:
+        """Ends their processes, within about a second."""
 
 
 @dataclass(eq=False)
@@ -36,6 +48,7 @@ class Entry:
         busy: whether a batch is under way.
         over: why it is to be ended, or None; nobody may come back for it.
         ended: set when it has ended.
+        is_guest: whether its caller speaks another wire: it has no link, and nobody comes back.
     """
 
     client_id: str
@@ -43,13 +56,14 @@ class Entry:
     asked: bytes
     runtime: Runtime
     num_envs: int
-    session: Session | None = None
+    session: Envs | None = None
     link: Link | None = None
     since: float = field(default_factory=time.monotonic)
     busy: bool = False
     over: str | None = None
     ending: bool = False
     ended: threading.Event = field(default_factory=threading.Event)
+    is_guest: bool = False
 
 
 class Sessions:
@@ -108,7 +122,7 @@ class Sessions:
             entry = self._entries.get(client_id)
             if entry is None:
                 return None
-            held = entry.link is not None and not entry.link.has_hung_up()
+            held = entry.is_guest or (entry.link is not None and not entry.link.has_hung_up())
             theirs = not hmac.compare_digest(entry.owner, owner)
             if entry.session is None or entry.over is not None or entry.busy or held or theirs:
                 raise _in_use(client_id)
@@ -129,7 +143,8 @@ class Sessions:
         asked: bytes,
         runtime: Runtime,
         num_envs: int,
-        link: Link,
+        link: Link | None,
+        is_guest: bool = False,
     ) -> Entry:
         """Takes the slots of a session that is about to be built.
 
@@ -140,7 +155,7 @@ class Sessions:
             if client_id in self._entries:
                 raise _in_use(client_id)
             self._check_room(runtime, num_envs)
-            entry = Entry(client_id, owner, asked, runtime, num_envs, link=link)
+            entry = Entry(client_id, owner, asked, runtime, num_envs, link=link, is_guest=is_guest)
             self._entries[client_id] = entry
             return entry
 
@@ -164,7 +179,7 @@ class Sessions:
                     "full",
                 )
 
-    def built(self, entry: Entry, session: Session) -> None:
+    def built(self, entry: Entry, session: Envs) -> None:
         """The envs of a session are there."""
         with self._lock:
             entry.session, entry.since = session, time.monotonic()
@@ -176,7 +191,7 @@ class Sessions:
             if entry.link is link:
                 entry.link, entry.since = None, time.monotonic()
 
-    def end(self, entry: Entry, close: Callable[[Session], Any] = Session.abandon) -> None:
+    def end(self, entry: Entry, close: Callable[[Any], Any] | None = None) -> None:
         """Ends a session, whose name and slots are free afterwards. Others wait who end it, too."""
         with self._lock:
             first, entry.ending = not entry.ending, True
@@ -186,7 +201,7 @@ class Sessions:
             return
         try:
             if entry.session is not None:
-                close(entry.session)
+                (close or type(entry.session).abandon)(entry.session)
         finally:
             with self._lock:
                 if self._entries.get(entry.client_id) is entry:
@@ -217,7 +232,7 @@ class Sessions:
         options, idle = self.options, now - entry.since
         if entry.session is None:
             return None
-        if entry.link is None:
+        if entry.link is None and not entry.is_guest:
             over = idle >= (0.0 if self.closing else options.grace)
             return "nobody came back for it" if over else None
         if not entry.session.steps and _is_over(idle, options.first_step_timeout):

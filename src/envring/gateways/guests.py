@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: MIT
+"""Sessions of callers that speak another project's wire: an env of the host's, driven by calls.
+
+Such a session ends with its connection: nobody can come back for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from envring.api.single import RingEnv
+from envring.api.vector import RingVectorEnv
+from envring.errors import HostLost, HostRefused, WorkerDied
+from envring.gateways.latency import Latency
+from envring.gateways.requests import MOST_ENVS, number_of_workers
+from envring.gateways.runtimes import Runtime
+from envring.gateways.sessions import Entry
+from envring.launchers.sources import EnvSource
+
+if TYPE_CHECKING:
+    from envring.gateways.host import Host
+
+log = logging.getLogger("envring.serve")
+
+_END_SECONDS = 5.0  # for a call whose worker was killed to end
+_CLOSE_SECONDS = 5.0  # for an env to close, while its caller or the host waits
+
+T = TypeVar("T")
+
+
+class Guests:
+    """Opens sessions of a host for callers that speak another wire; threads may share it."""
+
+    def __init__(self, host: Host) -> None:
+        """Begins without any."""
+        self.host = host
+
+    def check_key(self, key: object) -> None:
+        """Refuses a key that is missing or wrong.
+
+        Raises:
+            HostRefused: it is.
+        """
+        if not self.host.options.admits(key):
+            raise self._refused(HostRefused("The key is missing or wrong.", "key"))
+
+    def open(
+        self,
+        peer: str,
+        key: object,
+        env: str | None,
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        wire: str,
+        runtime: str | None = None,
+        num_envs: int | None = None,
+        autoreset_mode: str = "NextStep",
+    ) -> Guest:
+        """Builds an env in a process of its own, and takes its slots. Blocks until it is built.
+
+        Args:
+            peer: who asks, for the log.
+            key: what the caller has shown.
+            env: the env to build; None for the first of the runtime.
+            kwargs: its keyword arguments, plain data.
+            wire: names the wire, for the log and the metrics.
+            runtime: name of the runtime, or None for the first that serves the env.
+            num_envs: None for a single env (`RingEnv`), a number for a `RingVectorEnv`.
+            autoreset_mode: of the vector env.
+
+        Raises:
+            HostRefused: the reason is "key", "runtime", "env", "full", "closing" or "message".
+            LaunchError: the env could not be built.
+            WorkerDied: its process ended meanwhile.
+            Exception: whatever the env's constructor raised.
+        """
+        self.check_key(key)
+        try:
+            if num_envs is not None and not (type(num_envs) is int and 0 < num_envs <= MOST_ENVS):
+                raise HostRefused(f"num_envs is a number from 1 to {MOST_ENVS}.", "message")
+            found = self.host.runtimes.find(runtime, [env])
+            source = found.source({"env": env, "kwargs": dict(kwargs or {})})
+            client_id = f"{wire}-{uuid.uuid4().hex}"
+            sessions = self.host.sessions
+            owner = self.host.options.digest(key)
+            entry = sessions.reserve(
+                client_id, owner, b"", found, num_envs or 1, None, is_guest=True
+            )
+        except HostRefused as error:
+            raise self._refused(error) from None
+        latency = self.host.latencies.setdefault(wire, Latency())
+        try:
+            guest = Guest(
+                self.host, entry, _build(found, source, num_envs, autoreset_mode), latency
+            )
+        except BaseException:
+            sessions.end(entry)
+            raise
+        sessions.built(entry, guest)
+        log.info("%s opened session %s: %d envs of %s", peer, client_id, num_envs or 1, found.name)
+        return guest
+
+    def _refused(self, error: HostRefused) -> HostRefused:
+        self.host.sessions.counts["refused"] += 1
+        return error
+
+
+def _build(
+    runtime: Runtime, source: EnvSource, num_envs: int | None, autoreset_mode: str
+) -> RingEnv | RingVectorEnv[Any, Any]:
+    limits: dict[str, Any] = {
+        "step_timeout": runtime.step_timeout,
+        "reset_timeout": runtime.reset_timeout,
+    }
+    if num_envs is None:
+        return RingEnv(source, **limits)
+    return RingVectorEnv(
+        [source] * num_envs,
+        num_workers=min(num_envs, number_of_workers(runtime, {})),
+        autoreset_mode=autoreset_mode,
+        **limits,
+    )
+
+
+class Guest:
+    """A session of one env or vector env. Its calls wait for each other.
+
+    Attributes:
+        env: the `RingEnv` or `RingVectorEnv`.
+        entry: of the host's sessions.
+        num_envs: number of envs, 1 for a single one.
+        steps: env steps so far.
+    """
+
+    def __init__(
+        self, host: Host, entry: Entry, env: RingEnv | RingVectorEnv[Any, Any], latency: Latency
+    ) -> None:
+        """Takes the env over."""
+        self.env = env
+        self.entry = entry
+        self.num_envs = entry.num_envs
+        self.steps = 0
+        self._sessions = host.sessions
+        self._latency = latency
+        self._lock = threading.Lock()  # one call at a time
+        assert env._batcher is not None
+        self._batcher = env._batcher
+
+    @property
+    def over(self) -> str | None:
+        """Why the session was ended, None while it goes on."""
+        return "the host was ended" if self._sessions.over else self.entry.over
+
+    def reset(self, seed: Any = None, options: dict[str, Any] | None = None) -> Any:
+        """Resets the env; see `gymnasium.Env.reset`.
+
+        Raises:
+            HostLost: the session was ended; `why` says for what.
+            WorkerDied: the env's process ended; the session is over.
+            Exception: whatever the env raised.
+        """
+        return self._run(lambda: self.env.reset(seed=seed, options=options))
+
+    def step(self, action: Any) -> Any:
+        """Steps the env; see `gymnasium.Env.step`, and `reset` for what it raises."""
+        results = self._run(lambda: self.env.step(action))
+        self.steps += self.num_envs
+        return results
+
+    def render(self) -> Any:
+        """What the env renders; see `reset` for what it raises."""
+        return self._run(self.env.render)
+
+    def _run(self, call: Callable[[], T]) -> T:
+        with self._lock:
+            self.entry.busy = True
+            began = time.monotonic()
+            try:
+                self._check()
+                results = call()
+                self._latency.add(time.monotonic() - began)
+                return results
+            except WorkerDied as error:
+                if not isinstance(error, HostLost):
+                    self._check()  # the host may have killed it
+                    self._sessions.counts["deaths"] += 1
+                    self.entry.over = "its process died"
+                raise
+            finally:
+                self.entry.since = time.monotonic()
+                self.entry.busy = False
+
+    def _check(self) -> None:
+        if self.over is not None:
+            raise HostLost((), "", self.over)
+
+    def close(self) -> None:
+        """Ends the session: its env is closed, its slots are free. A second call does nothing."""
+        self._sessions.end(self.entry, lambda _: self._close())
+
+    def _close(self) -> None:
+        with self._lock:
+            self.env.closed = True
+            self._batcher.close(_CLOSE_SECONDS)
+
+    def abandon(self) -> None:
+        """Ends the env's processes, within about a second; a call under way fails."""
+        if not self._lock.acquire(timeout=0.0):
+            for process in filter(None, self._batcher.pool.processes):
+                process.kill()
+            if not self._lock.acquire(timeout=_END_SECONDS):
+                return  # with the env, by the finalizer of its pool
+        try:
+            self.env.closed = True
+            self._batcher.abandon()
+        finally:
+            self._lock.release()
