@@ -12,7 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from envring.errors import AddressError, HostRefused
 from envring.gateways.connection import Connection
@@ -36,6 +36,19 @@ _TICK = 0.1  # seconds between two looks at the connections
 _ALERT = b"\x15\x03\x01\x00\x02\x02\x46"  # of TLS, for callers that speak something else
 _LAST_SECONDS = 2.0  # for connections to tell their callers that the host ends
 _MOST_CONNECTIONS = 4096  # of all peers together
+
+
+class Listener(Protocol):
+    """Serves callers that speak another project's wire.
+
+    Attributes:
+        url: where it listens.
+    """
+
+    url: str
+
+    def close(self) -> None:
+        """Ends its connections, and stops to listen."""
 
 
 class Host:
@@ -78,6 +91,7 @@ class Host:
         self.sessions = Sessions(options, slots)
         self.latencies = {"envring": Latency()}  # by wire
         self.metrics: Metrics | None = None  # closed with the host
+        self._others: list[Listener] = []  # of other wires
         self._tls = tls
         self._lock = threading.Lock()
         self._connections: dict[Connection, threading.Thread] = {}
@@ -100,6 +114,11 @@ class Host:
         for address in connect:
             self._start(keep_dialling, self, address)
         self._start(self._tick)
+
+    def add_listener(self, listener: Listener) -> None:
+        """Has a listener of another wire be closed with the host."""
+        self._others.append(listener)
+        self.urls.append(listener.url)
 
     @property
     def url(self) -> str:
@@ -281,6 +300,8 @@ class Host:
                 connection.link.shut_down()
         for entry in self.sessions.all():
             self.sessions.end(entry)
+        for listener in self._others:
+            listener.close()
         if self.metrics is not None:
             self.metrics.close()
         self._ended.set()

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from envring.errors import AddressError
-from envring.gateways.host import Host
+from envring.gateways.host import Host, Listener
 from envring.gateways.options import HostOptions
 from envring.gateways.runtimes import Runtime, Runtimes, load
 from envring.launchers.base import Launcher
 from envring.launchers.registry import resolve
 from envring.transport.addresses import Address, parse
-from envring.transport.tls import server_context
+from envring.transport.tls import Certificates, server_context
 
 LISTEN = "tcp://127.0.0.1:0"
 
@@ -40,7 +40,9 @@ def serve(
     Args:
         env: what to serve: an id ("CartPole-v1"), "module:callable", "file.py:attr", "dir:PATH",
             "recipe:NAME", or several of them. Nothing else can be asked for.
-        listen: addresses: "tcp://127.0.0.1:7777", "tls://0.0.0.0:7777", "unix:///run/e.sock".
+        listen: addresses: "tcp://127.0.0.1:7777", "tls://0.0.0.0:7777", "unix:///run/e.sock";
+            "grpc://127.0.0.1:7778" and "grpcs://..." for callers that speak dm_env_rpc, which needs
+            envring[grpc].
         num_envs: the most envs at a time, of all callers together; None for no limit.
         launcher: the interpreter of the workers; see RingVectorEnv. None: this one, in processes
             of their own.
@@ -81,22 +83,41 @@ def serve(
         served.append(Runtime("default", names, where, dict(kwargs or {})))
     if config is not None:
         served += load(config)
-    addresses = _parsed(listen, ("tcp", "tls", "unix"), "to listen on")
+    addresses = _parsed(listen, (*OWN, *OTHERS), "to listen on")
     for address in addresses:
         if address.options:
             raise AddressError(f"{address}: an address to listen on has no options.")
     callers = _parsed(connect, ("tcp", "tls"), "to dial")
-    tls = None if cert is None else server_context(cert, certkey, client_ca)
-    host = Host(Runtimes(served), addresses, HostOptions(**options), num_envs, tls, callers)
-    if metrics is not None:
-        from envring.gateways.metrics import Metrics  # the servers of HTTP take time to import
+    files = None if cert is None else Certificates(cert, certkey, client_ca)
+    tls = None if files is None else server_context(files.cert, files.certkey, files.client_ca)
+    own = [address for address in addresses if address.scheme in OWN]
+    host = Host(Runtimes(served), own, HostOptions(**options), num_envs, tls, callers)
+    try:
+        for address in addresses:
+            if address.scheme in OTHERS:
+                host.add_listener(OTHERS[address.scheme](host, address, files))
+        if metrics is not None:
+            from envring.gateways.metrics import Metrics  # the servers of HTTP take time to import
 
-        try:
             host.metrics = Metrics(host, metrics)
-        except BaseException:
-            host.close()
-            raise
+    except BaseException:
+        host.close()
+        raise
     return host
+
+
+def _listen_grpc(host: Host, address: Address, tls: Certificates | None) -> Listener:
+    try:
+        from envring.gateways.dm_env_rpc.listener import GrpcListener
+    except ImportError as error:
+        raise AddressError(
+            f"{address} needs {error.name}, which is not installed: pip install 'envring[grpc]'."
+        ) from None
+    return GrpcListener(host, address, tls)
+
+
+OWN = ("tcp", "tls", "unix")
+OTHERS = {"grpc": _listen_grpc, "grpcs": _listen_grpc}
 
 
 def _parsed(given: str | Sequence[str], schemes: Sequence[str], what: str) -> list[Address]:

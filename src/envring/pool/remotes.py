@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from envring.errors import HostRefused, LauncherError
+from envring.errors import AddressError, HostRefused, LauncherError
 from envring.pool.dialling import Dialled
-from envring.transport.addresses import Address, parse
+from envring.transport.addresses import OF_OTHERS, Address, parse
 
 # a host that was started, and what to call when it is not needed any longer
 Started = tuple[Address, Callable[[], None]]
@@ -52,6 +52,11 @@ def read(remotes: object) -> Remotes:
             engines.append(text)
         elif text:
             addresses.append(parse(text))
+            if addresses[-1].scheme in OF_OTHERS:
+                raise AddressError(
+                    f"{addresses[-1]} is for callers of other projects. Have the host listen on "
+                    "tcp:// or tls://, too."
+                )
     if local == 0 and not addresses and not engines:
         raise LauncherError("remotes names no worker and no host.")
     return Remotes(local, tuple(addresses), tuple(engines))

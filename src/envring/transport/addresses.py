@@ -23,9 +23,12 @@ _OPTIONS = {
     "tcp": _COMMON,
     "tls": _COMMON | {"ca", "cert", "certkey", "name"},
     "unix": _COMMON,
+    "grpc": set(),
+    "grpcs": set(),
     "listen": {"n", "key", "runtime", "heartbeat", "insecure", "cert", "certkey", "client_ca"},
     "ssh": {"python", "launcher", "env", "config", "runtime", "heartbeat", "ssh_config"},
 }
+OF_OTHERS = ("grpc", "grpcs")  # wires of other projects: only hosts have such addresses
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0  # seconds between two attempts to connect
 
 
@@ -34,7 +37,8 @@ class Address:
     """Where an env host listens, or how it is reached.
 
     Attributes:
-        scheme: "tcp", "tls", "unix", "ssh", or "listen" for where to wait for hosts.
+        scheme: "tcp", "tls", "unix", "ssh", "grpc", "grpcs", or "listen" for where to wait for
+            hosts.
         host: name or number; "" for unix.
         port: TCP port; 0 for unix, and for ssh's default.
         path: of a unix socket.

@@ -9,7 +9,7 @@ import os
 import socket
 import stat
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from envring.errors import AddressError
 from envring.transport.addresses import Address
@@ -36,16 +36,7 @@ def bind(
     """
     if address.scheme == "unix":
         return address, _bind_unix(address)
-    try:
-        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise AddressError(f"{address} cannot be served: {error.strerror}.") from None
-    family, kind, _, _, where = found[0]
-    public = not ipaddress.ip_address(where[0]).is_loopback
-    if public and tls is None and not insecure:
-        raise AddressError(
-            f"{address} can be reached by others, who could read and change what is sent. {advice}"
-        )
+    family, kind, where = find_place(address, tls is not None, insecure, advice)
     sock = socket.socket(family, kind)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -55,6 +46,27 @@ def bind(
         sock.close()
         raise AddressError(f"{address} cannot be served: {error.strerror}.") from None
     return replace(address, port=sock.getsockname()[1]), sock
+
+
+def find_place(
+    address: Address, secure: bool, insecure: bool, advice: str
+) -> tuple[socket.AddressFamily, socket.SocketKind, Any]:
+    """Where an address leads to; see `bind`.
+
+    Raises:
+        AddressError: there is no such place, or others may not reach it without TLS.
+    """
+    try:
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise AddressError(f"{address} cannot be served: {error.strerror}.") from None
+    family, kind, _, _, where = found[0]
+    public = not ipaddress.ip_address(where[0]).is_loopback
+    if public and not secure and not insecure:
+        raise AddressError(
+            f"{address} can be reached by others, who could read and change what is sent. {advice}"
+        )
+    return family, kind, where
 
 
 def _bind_unix(address: Address) -> socket.socket:

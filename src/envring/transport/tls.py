@@ -6,12 +6,39 @@ from __future__ import annotations
 import os
 import select
 import ssl
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from envring.errors import AddressError
 
 if TYPE_CHECKING:
     from envring.transport.addresses import Address
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """Files of the end that listens; see `server_context`."""
+
+    cert: Any
+    certkey: Any = None
+    client_ca: Any = None
+
+    def read(self) -> tuple[bytes, bytes, bytes | None]:
+        """The certificate, its key, and that of the authority of the other ends.
+
+        Raises:
+            AddressError: a file cannot be read.
+        """
+        authority = None if self.client_ca is None else _read(self.client_ca)
+        return _read(self.cert), _read(self.certkey or self.cert), authority
+
+
+def _read(path: Any) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise AddressError(f"The certificates of this host cannot be read: {error}.") from None
 
 
 def event_for(error: Exception) -> int:

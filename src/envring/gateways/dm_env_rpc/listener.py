@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+"""The gRPC server of dm_env_rpc."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from envring.errors import AddressError
+from envring.gateways.dm_env_rpc.service import Stream, answers
+from envring.gateways.guests import Guests
+from envring.transport.addresses import Address
+from envring.transport.listening import find_place
+from envring.transport.tls import Certificates
+
+if TYPE_CHECKING:
+    from envring.gateways.host import Host
+
+_SERVICE, _METHOD = "dm_env_rpc.v1.Environment", "Process"
+_SPARE = 8  # streams beyond the sessions: callers look at the specs before they come to stay
+_CLOSE_SECONDS = 2.0  # for streams to end
+_KEEPALIVE_MS, _KEEPALIVE_PATIENCE_MS = 30_000, 10_000  # callers whose machine is gone
+
+
+class GrpcListener:
+    """Answers dm_env_rpc at an address.
+
+    Attributes:
+        url: where.
+    """
+
+    def __init__(self, host: Host, address: Address, certificates: Certificates | None) -> None:
+        """Begins to answer.
+
+        Args:
+            host: whose envs.
+            address: "grpc://HOST:PORT" or "grpcs://..."; port 0 takes a free one.
+            certificates: for grpcs://.
+
+        Raises:
+            AddressError: the address is in use, or not allowed, or a certificate does not do.
+        """
+        options = host.options
+        secure = address.scheme == "grpcs"
+        find_place(address, secure, options.insecure, "Use grpcs://, or give --insecure.")
+        self._guests = Guests(host)
+        self._server = grpc.server(
+            _Threads(),
+            maximum_concurrent_rpcs=options.max_sessions + _SPARE,
+            options=[
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_receive_message_length", options.max_frame),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+                ("grpc.keepalive_timeout_ms", _KEEPALIVE_PATIENCE_MS),
+            ],
+        )
+        handler = grpc.stream_stream_rpc_method_handler(self._process)
+        self._server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler(_SERVICE, {_METHOD: handler}),)
+        )
+        try:
+            port = self._bind(replace(address, scheme="").__str__()[3:], secure, certificates)
+        except (RuntimeError, ValueError) as error:
+            raise AddressError(f"{address} cannot be served: {error}") from None
+        self._server.start()
+        self.url = str(replace(address, port=port))
+
+    def _bind(self, place: str, secure: bool, certificates: Certificates | None) -> int:
+        if ":" not in place.rpartition("]")[2]:
+            place += ":0"
+        if not secure:
+            return int(self._server.add_insecure_port(place))
+        if certificates is None:
+            raise ValueError("it needs a certificate: --cert FILE --certkey FILE.")
+        chain, key, authority = certificates.read()
+        credentials = grpc.ssl_server_credentials([(key, chain)], authority, authority is not None)
+        return int(self._server.add_secure_port(place, credentials))
+
+    def _process(self, requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
+        metadata = dict(context.invocation_metadata())
+        scheme, _, key = str(metadata.get("authorization", "")).partition(" ")
+        stream = Stream(
+            self._guests, str(context.peer()), key if scheme.lower() == "bearer" else None
+        )
+        if not context.add_callback(lambda: _Threads().submit(stream.close)):
+            return iter(())  # it is gone already
+        return answers(stream, requests)
+
+    def close(self) -> None:
+        """Ends all streams, and stops to listen."""
+        self._server.stop(None).wait(_CLOSE_SECONDS)
+
+
+class _Threads(Executor):
+    """A thread for each stream, since a stream lasts; their number is the server's concern."""
+
+    def submit(self, run: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Starts a thread that does not keep the process alive."""
+        future: Future[Any] = Future()
+
+        def work() -> None:
+            try:
+                future.set_result(run(*args, **kwargs))
+            except BaseException as error:
+                future.set_exception(error)
+
+        threading.Thread(target=work, name="envring-grpc", daemon=True).start()
+        return future

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: MIT
+"""A world of dm_env_rpc: one env, its specs, and where its sequence of steps stands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from envring.errors import WireError
+from envring.gateways.dm_env_rpc import tensors
+from envring.gateways.dm_env_rpc.protobuf import bytes_field, number_field
+from envring.gateways.dm_env_rpc.spaces import Leaf, Tree
+from envring.gateways.dm_env_rpc.tensors import BOOL, CODES, STRING, Spec, Tensor
+from envring.gateways.guests import Guest
+
+RUNNING, TERMINATED, INTERRUPTED = 1, 2, 3  # states
+_OBSERVATION, _REWARD, _RENDERING, _INFO, _TRUNCATED, _MORE = 1, 2, 3, 4, 5, 16  # uids
+_ACTION = 1
+_DOUBLE, _UINT8 = CODES[np.dtype("<f8")], CODES[np.dtype("uint8")]
+
+
+class World:
+    """An env that a caller of dm_env_rpc made.
+
+    Attributes:
+        guest: the env.
+        specs: its ActionObservationSpecs message.
+    """
+
+    def __init__(self, guest: Guest) -> None:
+        """Makes the specs. An env that renders is reset for that: its first frame has the shape.
+
+        Raises:
+            SpaceDataError: the wire cannot carry one of the spaces.
+            WireError: what the env renders is not a picture.
+        """
+        self.guest = guest
+        env = guest.env
+        self._actions = Tree("action", env.action_space)
+        self._observations = Tree("observation", env.observation_space)
+        self._action_uids = _uids(self._actions.leaves, _ACTION)
+        self._observation_uids = _uids(self._observations.leaves, _OBSERVATION)
+        infinite = np.array(np.inf)
+        self._specs = {uid: leaf.spec for uid, leaf in self._observation_uids.items()}
+        self._specs[_REWARD] = Spec("reward", _DOUBLE, (), -infinite, infinite)
+        self._specs[_INFO] = Spec("info", STRING)
+        self._specs[_TRUNCATED] = Spec("truncated", BOOL)
+        self._first: tuple[Any, Any] | None = None  # of a reset that was made for its frame
+        self._is_over = True  # the next step begins a sequence
+        self._reset: dict[str, Any] = {}  # arguments of the next reset
+        self._renders = env.render_mode == "rgb_array"
+        if self._renders:
+            self._first = guest.reset()
+            frame = _picture(guest.render())
+            low, high = np.zeros(frame.shape, np.uint8), np.full(frame.shape, 255, np.uint8)
+            self._specs[_RENDERING] = Spec("rendering", _UINT8, frame.shape, low, high)
+        self.specs = b"".join(
+            bytes_field(number, number_field(1, uid), bytes_field(2, spec.dumps()))
+            for number, specs in (
+                (1, {uid: leaf.spec for uid, leaf in self._action_uids.items()}),
+                (2, self._specs),
+            )
+            for uid, spec in sorted(specs.items())
+        )
+
+    def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
+        """Has the next step begin a sequence."""
+        self._is_over = True
+        self._reset = {"seed": seed, "options": options}
+        if seed is not None or options is not None:
+            self._first = None
+
+    def step(self, actions: Mapping[int, Tensor], requested: Iterable[int]) -> bytes:
+        """Steps the env, or resets it where a sequence begins; a StepResponse message.
+
+        Args:
+            actions: by uid; of those that are missing, the default is taken. A sequence's first
+                are ignored.
+            requested: uids of observations.
+
+        Raises:
+            WireError: actions or uids do not fit.
+            Exception: whatever the env raised; the next step begins a sequence.
+        """
+        wanted = set(requested)
+        unknown = sorted(wanted - self._specs.keys())
+        if unknown:
+            raise WireError(
+                f"there is no observation {unknown[0]}; there are {sorted(self._specs)}"
+            )
+        reward, terminated, truncated = 0.0, False, False
+        if self._is_over:
+            observation, info = self._begin()
+        else:
+            action = self._action(actions)
+            self._is_over = True  # if it raises
+            observation, reward, terminated, truncated, info = self.guest.step(action)
+            self._is_over = terminated or truncated
+        state = TERMINATED if terminated else INTERRUPTED if truncated else RUNNING
+        found: dict[int, bytes] = {}
+        if not wanted.isdisjoint(self._observation_uids):
+            values = self._observations.split(observation)
+            pairs = zip(self._observation_uids.items(), values, strict=True)
+            found = {uid: leaf.dumps(value) for (uid, leaf), value in pairs if uid in wanted}
+        if _REWARD in wanted:
+            found[_REWARD] = tensors.dumps(_DOUBLE, reward)
+        if _INFO in wanted:
+            found[_INFO] = tensors.dumps(STRING, [_as_json(info)])
+        if _TRUNCATED in wanted:
+            found[_TRUNCATED] = tensors.dumps(BOOL, np.array(truncated))
+        if _RENDERING in wanted:
+            found[_RENDERING] = self._rendering()
+        return number_field(1, state) + b"".join(
+            bytes_field(2, number_field(1, uid), bytes_field(2, tensor))
+            for uid, tensor in found.items()
+        )
+
+    def _begin(self) -> tuple[Any, Any]:
+        first, self._first = self._first, None
+        result = first if first is not None else self.guest.reset(**self._reset)
+        self._reset = {}
+        self._is_over = False
+        observation, info = result
+        return observation, info
+
+    def _action(self, actions: Mapping[int, Tensor]) -> Any:
+        unknown = sorted(actions.keys() - self._action_uids.keys())
+        if unknown:
+            raise WireError(
+                f"there is no action {unknown[0]}; there are {sorted(self._action_uids)}"
+            )
+        return self._actions.join(
+            [
+                leaf.loads(actions[uid]) if uid in actions else leaf.default
+                for uid, leaf in self._action_uids.items()
+            ]
+        )
+
+    def _rendering(self) -> bytes:
+        frame, spec = _picture(self.guest.render()), self._specs[_RENDERING]
+        if frame.shape != spec.shape:
+            raise WireError(
+                f"the env now renders pictures of the shape {list(frame.shape)}, before they had "
+                f"{list(spec.shape)}"
+            )
+        return tensors.dumps(_UINT8, frame, frame.shape)
+
+
+def _uids(leaves: list[Leaf], alone: int) -> dict[int, Leaf]:
+    return {alone: leaves[0]} if len(leaves) == 1 else dict(enumerate(leaves, _MORE))
+
+
+def _picture(frame: Any) -> Any:
+    array = np.asarray(frame)
+    if array.dtype != np.uint8 or not array.ndim:
+        raise WireError("the env renders something that is not an array of uint8")
+    return array
+
+
+def _as_json(info: Any) -> str:
+    return json.dumps(info, default=_plain, skipkeys=True) if info else "{}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return repr(value)

@@ -1,0 +1,349 @@
+# SPDX-License-Identifier: MIT
+"""What a caller of dm_env_rpc asks, and what it is answered; the last tests go over gRPC."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import envring
+from envring.errors import AddressError
+from envring.gateways.certificates import make
+from envring.gateways.dm_env_rpc import protobuf, tensors
+from envring.gateways.dm_env_rpc.protobuf import bytes_field, number_field
+from envring.gateways.dm_env_rpc.service import Stream
+from envring.gateways.guests import Guests
+from envring.testing.conformance_base import quiet
+from support import foreign_prefixes
+from support.foreign_prefixes import Recipe
+from support.hosts import running
+
+COUNTING = "envring.testing:CountingEnv"
+HERE = Path(__file__).parent
+CREATE, JOIN, STEP, RESET, RESET_WORLD, LEAVE, DESTROY, ERROR = 1, 2, 3, 4, 5, 6, 7, 16
+INVALID, NOT_FOUND, DENIED, PRECONDITION, UNIMPLEMENTED, KEY = 3, 5, 7, 9, 12, 16
+RUNNING, TERMINATED, INTERRUPTED = 1, 2, 3
+ALL = (1, 2, 4, 5)
+
+
+@pytest.fixture(scope="module")
+def host():
+    with envring.serve([COUNTING, "CartPole-v1"], max_sessions=4) as host:
+        yield host
+
+
+@pytest.fixture
+def caller(host, no_sessions_left):
+    caller = Caller(host)
+    yield caller
+    caller.stream.close()
+
+
+class Failed(Exception):
+    """An answer that is an error: its code and text."""
+
+
+def text_tensor(text):
+    return tensors.dumps(tensors.STRING, [text])
+
+
+def settings(number, values):
+    return b"".join(
+        bytes_field(number, bytes_field(1, name.encode()), bytes_field(2, tensor))
+        for name, tensor in values.items()
+    )
+
+
+class Caller:
+    """Asks a stream, without gRPC between."""
+
+    def __init__(self, host, key=None):
+        self.stream = Stream(Guests(host), "test", key)
+
+    def ask(self, kind, body=b""):
+        answer = self.stream.answer(bytes_field(kind, body))
+        ((number, wire, value),) = protobuf.fields(memoryview(answer))
+        found = protobuf.message(wire, value)
+        if number == ERROR:
+            code, text = (value for _, _, value in protobuf.fields(found))
+            raise Failed(code, bytes(text).decode())
+        assert number == kind
+        return found
+
+    def create(self, **values):
+        body = settings(1, {name: text_tensor(value) for name, value in values.items()})
+        ((_, kind, name),) = protobuf.fields(self.ask(CREATE, body))
+        return protobuf.text(kind, name)
+
+    def join(self, name):
+        return self.ask(JOIN, bytes_field(1, name.encode()))
+
+    def begin(self, env, **kwargs):
+        """Joins a new world."""
+        name = self.create(env=env, kwargs=json.dumps(kwargs))
+        self.join(name)
+        return name
+
+    def reset(self, **values):
+        return self.ask(RESET, settings(1, values))
+
+    def step(self, action=None, uids=ALL, **actions):
+        """State, and values by uid."""
+        if action is not None:
+            actions["1"] = tensors.dumps(5, np.array(action))
+        body = b"".join(
+            bytes_field(1, number_field(1, int(uid)), bytes_field(2, tensor))
+            for uid, tensor in actions.items()
+        ) + bytes_field(2, protobuf.pack_varints(np.array(uids)))
+        state, found = 0, {}
+        for number, _, value in protobuf.fields(self.ask(STEP, body)):
+            if number == 1:
+                state = value
+            else:
+                (_, _, uid), (_, _, tensor) = protobuf.fields(value)
+                read = tensors.loads(tensor)
+                found[uid] = read.values if read.shape else read.values[0]
+        return state, found
+
+
+def code_of(caught):
+    return caught.value.args[0]
+
+
+class TestSequences:
+    def test_an_episode_from_its_reset_to_its_end_and_beyond(self, caller):
+        caller.begin(COUNTING, lengths=[2], index=3)
+        state, found = caller.step(7)  # ignored
+        assert state == RUNNING and found[1].tolist() == [3, 0, 0, -1] and found[2] == 0.0
+        assert json.loads(found[4]) == {"round": 0} and not found[5]
+        state, found = caller.step(5)
+        assert state == RUNNING and found[1].tolist() == [3, 0, 1, 5] and found[2] == 3.125
+        state, found = caller.step(0)
+        assert state == TERMINATED and found[1].tolist() == [3, 0, 2, 0]
+        state, found = caller.step(0)  # begins the next
+        assert state == RUNNING and found[1].tolist() == [3, 1, 0, -1]
+        caller.reset()
+        assert caller.step()[1][1].tolist() == [3, 2, 0, -1]
+
+    @pytest.mark.parametrize(
+        ("ending", "expected", "truncated"),
+        [
+            ("terminated", TERMINATED, False),
+            ("truncated", INTERRUPTED, True),
+            ("both", TERMINATED, True),
+        ],
+    )
+    def test_both_ways_to_end(self, caller, ending, expected, truncated):
+        caller.begin(COUNTING, lengths=[1], ending=ending)
+        caller.step()
+        state, found = caller.step(0)
+        assert state == expected and found[5] == truncated
+
+    def test_seed_and_options(self, caller):
+        local = envring.make("CartPole-v1", launcher=envring.Python(sys.executable))
+        caller.begin("CartPole-v1")
+        for seed in (0, 1):
+            options = {"low": -0.01, "high": 0.01}
+            caller.reset(
+                seed=tensors.dumps(5, np.array(seed)), options=text_tensor(json.dumps(options))
+            )
+            expected, _ = local.reset(seed=seed, options=options)
+            np.testing.assert_array_equal(caller.step()[1][1], expected)
+        local.close()
+        for wrong in (
+            {"seed": tensors.dumps(1, np.array(0.5))},
+            {"options": text_tensor("[]")},
+            {"options": text_tensor("[" * 100_000)},
+            {"speed": text_tensor("1")},
+        ):
+            with pytest.raises(Failed) as caught:
+                caller.reset(**wrong)
+            assert code_of(caught) == INVALID
+
+    def test_frames_come_with_each_step(self, caller):
+        caller.begin(COUNTING, render_mode="rgb_array", lengths=[5], index=4)
+        first = caller.step(uids=(1, 3))[1]
+        assert first[1].tolist() == [4, 0, 0, -1]  # not of the second reset
+        assert first[3].dtype == np.uint8 and first[3].size == 18 and (first[3] == 4).all()
+        np.testing.assert_array_equal(caller.step(1, uids=(3,))[1][3], first[3])
+
+    def test_an_action_that_is_missing_is_the_default(self, caller):
+        caller.begin(COUNTING)
+        caller.step()
+        assert caller.step(uids=(1,))[1][1][3] == 0
+
+    def test_an_error_of_the_env_is_an_answer(self, caller):
+        caller.begin("CartPole-v1")
+        caller.reset(options=text_tensor('{"low": 1, "high": 0}'))
+        with quiet(), pytest.raises(Failed, match="ValueError"):
+            caller.step()
+        caller.reset()
+        assert caller.step()[0] == RUNNING
+
+
+class TestRequests:
+    def test_each_that_does_not_fit_is_an_error_and_the_stream_goes_on(self, caller):
+        for kind, body, code in [
+            (RESET, b"", PRECONDITION),
+            (STEP, b"", PRECONDITION),
+            (JOIN, bytes_field(1, b"other"), NOT_FOUND),
+            (DESTROY, bytes_field(1, b"other"), NOT_FOUND),
+            (RESET_WORLD, b"", NOT_FOUND),
+            (CREATE, settings(1, {"x": text_tensor("y")}), INVALID),
+            (CREATE, settings(1, {"env": text_tensor("os:system")}), DENIED),
+            (CREATE, settings(1, {"kwargs": text_tensor("{")}), INVALID),
+            (CREATE, settings(1, {"args": text_tensor('{"repo": "https://x"}')}), DENIED),
+            (CREATE, settings(1, {"args": text_tensor('{"entrypoint": "x.py"}')}), DENIED),
+            (15, b"", UNIMPLEMENTED),
+            (STEP, b"\xff", PRECONDITION),
+            (CREATE, b"\xff", INVALID),
+        ]:
+            with pytest.raises(Failed) as caught:
+                caller.ask(kind, body)
+            assert code_of(caught) == code, caught.value
+        name = caller.begin(COUNTING)
+        for ask in (
+            lambda: caller.join(name),
+            lambda: caller.ask(DESTROY, bytes_field(1, name.encode())),
+            lambda: caller.step(uids=(99,)),
+        ):
+            with pytest.raises(Failed):
+                ask()
+        caller.step()
+        for wrong in (
+            {"2": tensors.dumps(5, np.array(0))},
+            {"1": tensors.dumps(5, np.array(8))},
+            {"1": tensors.dumps(1, np.array(0))},
+            {"1": tensors.dumps(5, np.array([0]), (1,))},
+        ):
+            with pytest.raises(Failed) as caught:
+                caller.step(**wrong)
+            assert code_of(caught) == INVALID
+        assert caller.step(0)[0] == RUNNING
+
+    def test_several_worlds(self, caller, host):
+        first, second = caller.create(env=COUNTING), caller.create(env=COUNTING)
+        assert first != second
+        caller.join(first)
+        caller.ask(LEAVE)
+        specs = bytes(caller.join(second))
+        caller.ask(LEAVE)
+        caller.ask(LEAVE)
+        assert bytes(caller.join(first)) == specs == bytes(caller.reset()[: len(specs)])
+        caller.ask(DESTROY, bytes_field(1, second.encode()))
+        assert len(host.sessions) == 1
+
+    def test_what_remote_gym_sends(self, caller):
+        args = {"entrypoint_kwargs": {"env": COUNTING, "index": 2}}
+        name = caller.create(args=json.dumps(args))
+        caller.join(name)
+        assert caller.step()[1][1][0] == 2
+
+    def test_one_session_too_many(self, caller):
+        for _ in range(4):
+            caller.create(env=COUNTING)
+        with pytest.raises(Failed, match="sessions of this host are taken"):
+            caller.create(env=COUNTING)
+
+    def test_random_bytes(self, caller):
+        random.seed(5)
+        caller.begin(COUNTING)
+        step = bytes_field(STEP, bytes.fromhex("0a09080112052a030a0101120201021801"))
+        for _ in range(300):
+            data = bytearray(step)
+            for _ in range(random.randrange(1, 5)):
+                data[random.randrange(len(data))] = random.randrange(256)
+            assert caller.stream.answer(bytes(data))
+
+    def test_the_key(self):
+        with envring.serve(COUNTING, keys=["secret"]) as host:
+            for caller, values in [
+                (Caller(host, "secret"), {}),
+                (Caller(host), {"key": "secret"}),
+                (Caller(host), {"args": '{"key": "secret"}'}),
+            ]:
+                assert caller.create(**values)
+                caller.stream.close()
+            for caller, values in [(Caller(host), {}), (Caller(host, "secret"), {"key": "no"})]:
+                with pytest.raises(Failed) as caught:
+                    caller.create(**values)
+                assert code_of(caught) == KEY
+
+
+class TestListening:
+    def test_addresses(self):
+        with pytest.raises(AddressError, match="insecure"):
+            envring.serve(COUNTING, listen="grpc://0.0.0.0:0")
+        with pytest.raises(AddressError, match="certificate"):
+            envring.serve(COUNTING, listen="grpcs://127.0.0.1:0")
+        with pytest.raises(AddressError, match="grpc://"):
+            envring.make_vec("CartPole-v1", 1, remotes="grpc://127.0.0.1:1")
+
+    def test_it_is_not_imported_unless_it_is_asked_for(self):
+        code = "import sys, envring; envring.serve; assert 'grpc' not in sys.modules"
+        subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def python_of(name):
+    """An interpreter with a client of another project."""
+    if name == "remote-gym":
+        lines = (HERE.parents[1] / "benchmarks/peers-remote-gym.txt").read_text().splitlines()
+        packages = tuple(line for line in lines if line and not line.startswith("#"))
+    else:
+        packages = (
+            *("absl-py==2.5.1", "dm-env==1.6", "dm-env-rpc==1.1.7", "dm-tree==0.1.10"),
+            *("attrs==26.1.0", "googleapis-common-protos==1.76.0", "grpcio==1.85.3"),
+            *("immutabledict==4.3.1", "numpy==2.4.6", "protobuf==7.36.2"),
+            *("typing-extensions==4.16.0", "wrapt==2.5.2"),
+        )
+    foreign_prefixes.RECIPES[name] = Recipe("3.11", packages)
+    return str(foreign_prefixes.build(name) / "bin/python")
+
+
+def run_client(name, script, *arguments):
+    """What a script of `tests/support` prints there."""
+    script = HERE.parent / "support" / script
+    done = subprocess.run(
+        [python_of(name), str(script), *arguments], capture_output=True, text=True, timeout=45
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return done.stdout + done.stderr
+
+
+@pytest.mark.wide
+class TestClients:
+    def test_the_compliance_suite_of_deepmind(self):
+        with running("CartPole-v1", "--listen", "grpc://127.0.0.1:0") as host:
+            place = host.url.removeprefix("grpc://")
+            shown = run_client("dm-env-rpc", "dm_env_rpc_compliance.py", place)
+        assert "Ran 40 tests" in shown and "OK" in shown
+
+    @pytest.mark.parametrize("client", ["insecure", "tls", "mtls"])
+    def test_remote_gym_as_it_is(self, client, tmp_path):
+        make(tmp_path, ("localhost", "127.0.0.1"))
+        options = ["--listen", "grpc://127.0.0.1:0"]
+        files = []
+        if client != "insecure":
+            names = (tmp_path / "server.pem", tmp_path / "server.key")
+            options = ["--listen", "grpcs://127.0.0.1:0", "--cert", *names[:1], "--certkey"]
+            options = [str(each) for each in (*options, names[1])]
+            files = [str(tmp_path / "ca.pem")]
+        if client == "mtls":
+            options += ["--client-ca", str(tmp_path / "ca.pem")]
+            files += [str(tmp_path / "client.pem"), str(tmp_path / "client.key")]
+        with running(COUNTING, *options) as host:
+            port = host.url.rpartition(":")[2]
+            shown = run_client("remote-gym", "remote_gym_client.py", port, *files)
+        assert shown.split()[-1] == "done"
+
+    def test_sixteen_clients_at_once(self):
+        with running(COUNTING, "--listen", "grpc://127.0.0.1:0", "--max-sessions", "16") as host:
+            place = host.url.removeprefix("grpc://")
+            shown = run_client("dm-env-rpc", "dm_env_rpc_many.py", place, "16")
+        assert shown.split()[-1] == "16"
