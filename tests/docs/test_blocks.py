@@ -31,6 +31,7 @@ UNREACHABLE = {
     "a Ray cluster",
     "an ssh host",
     "hosts that dial in",
+    "remote-gym and a host",
 }
 SECONDS = 50
 # not `python PAGE.py`: processes that do not fork would run the page once more
