@@ -21,7 +21,7 @@ from envring.gateways.runtimes import OpenRuntime
 from envring.gateways.serving import serve as start
 from envring.gateways.stdio import take_stdio
 from envring.launchers.registry import resolve
-from envring.transport.addresses import read_key
+from envring.transport.addresses import OF_OTHERS, read_key
 from envring.transport.frames import Link
 
 LISTEN = "tcp://127.0.0.1:7777"
@@ -131,16 +131,17 @@ def _serve_and_close(host: Host, link: Link) -> None:
 
 def _announce(host: Host, env: str | None, with_key: bool) -> None:
     ask = "?key=file:PATH" if with_key else ""
+    ours = [url for url in host.urls if url.partition("://")[0] not in OF_OTHERS]
     for url in host.urls:
-        click.echo(f'remotes="{url}{ask}"')
-    if not host.urls:
-        return
-    name = env or "ENV_ID"
-    click.echo(f'envring.make_vec("{name}", num_envs=8, remotes="{host.url}{ask}")')
+        click.echo(f'remotes="{url}{ask}"' if url in ours else f"other projects' clients: {url}")
     if host.metrics is not None:
         click.echo(f"{host.metrics.url}/metrics and /healthz")
-    if host.url.startswith("tcp://127."):
-        port = host.url.rpartition(":")[2]
+    if not ours:
+        return
+    name = env or "ENV_ID"
+    click.echo(f'envring.make_vec("{name}", num_envs=8, remotes="{ours[0]}{ask}")')
+    if ours[0].startswith("tcp://127."):
+        port = ours[0].rpartition(":")[2]
         click.echo(f"From elsewhere: ssh -L {port}:127.0.0.1:{port} {os.uname().nodename}")
 
 

@@ -60,6 +60,7 @@ class Guests:
         runtime: str | None = None,
         num_envs: int | None = None,
         autoreset_mode: str = "NextStep",
+        env_fn: Callable[[], Any] | None = None,
     ) -> Guest:
         """Builds an env in a process of its own, and takes its slots. Blocks until it is built.
 
@@ -72,6 +73,7 @@ class Guests:
             runtime: name of the runtime, or None for the first that serves the env.
             num_envs: None for a single env (`RingEnv`), a number for a `RingVectorEnv`.
             autoreset_mode: of the vector env.
+            env_fn: builds the env, instead of its name: the host's own function, for a single env.
 
         Raises:
             HostRefused: the reason is "key", "runtime", "env", "full", "closing" or "message".
@@ -84,7 +86,7 @@ class Guests:
             if num_envs is not None and not (type(num_envs) is int and 0 < num_envs <= MOST_ENVS):
                 raise HostRefused(f"num_envs is a number from 1 to {MOST_ENVS}.", "message")
             found = self.host.runtimes.find(runtime, [env])
-            source = found.source({"env": env, "kwargs": dict(kwargs or {})})
+            source = env_fn or found.source({"env": env, "kwargs": dict(kwargs or {})})
             client_id = f"{wire}-{uuid.uuid4().hex}"
             sessions = self.host.sessions
             owner = self.host.options.digest(key)
@@ -111,14 +113,19 @@ class Guests:
 
 
 def _build(
-    runtime: Runtime, source: EnvSource, num_envs: int | None, autoreset_mode: str
+    runtime: Runtime,
+    source: EnvSource | Callable[[], Any],
+    num_envs: int | None,
+    autoreset_mode: str,
 ) -> RingEnv | RingVectorEnv[Any, Any]:
     limits: dict[str, Any] = {
         "step_timeout": runtime.step_timeout,
         "reset_timeout": runtime.reset_timeout,
     }
     if num_envs is None:
-        return RingEnv(source, **limits)
+        # never by a fork: this process has threads
+        context = None if isinstance(source, EnvSource) else "forkserver"
+        return RingEnv(source, context=context, **limits)
     return RingVectorEnv(
         [source] * num_envs,
         num_workers=min(num_envs, number_of_workers(runtime, {})),

@@ -120,6 +120,15 @@ class Host:
         self._others.append(listener)
         self.urls.append(listener.url)
 
+    def asgi(self) -> Any:
+        """An ASGI application of the host's envs, for a server of your own; needs `envring[web]`.
+
+        It speaks the wires that `listen="http://..."` speaks, and may be mounted below any path.
+        """
+        from envring.gateways.web.application import Application
+
+        return Application(self)
+
     @property
     def url(self) -> str:
         """The first of `urls`."""

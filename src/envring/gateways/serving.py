@@ -14,6 +14,7 @@ from envring.gateways.runtimes import Runtime, Runtimes, load
 from envring.launchers.base import Launcher
 from envring.launchers.registry import resolve
 from envring.transport.addresses import Address, parse
+from envring.transport.listening import bind
 from envring.transport.tls import Certificates, server_context
 
 LISTEN = "tcp://127.0.0.1:0"
@@ -42,7 +43,8 @@ def serve(
             "recipe:NAME", or several of them. Nothing else can be asked for.
         listen: addresses: "tcp://127.0.0.1:7777", "tls://0.0.0.0:7777", "unix:///run/e.sock";
             "grpc://127.0.0.1:7778" and "grpcs://..." for callers that speak dm_env_rpc, which needs
-            envring[grpc].
+            envring[grpc];
+            "http://127.0.0.1:8000" and "https://..." for other wires, which needs envring[web].
         num_envs: the most envs at a time, of all callers together; None for no limit.
         launcher: the interpreter of the workers; see RingVectorEnv. None: this one, in processes
             of their own.
@@ -116,8 +118,29 @@ def _listen_grpc(host: Host, address: Address, tls: Certificates | None) -> List
     return GrpcListener(host, address, tls)
 
 
+def _listen_web(host: Host, address: Address, files: Certificates | None) -> Listener:
+    try:
+        from envring.gateways.web.server import WebServer
+    except ImportError as error:
+        raise AddressError(
+            f"{address} needs {error.name}, which is not installed: pip install 'envring[web]'."
+        ) from None
+    tls = None
+    if address.scheme == "https":
+        if files is None:
+            raise AddressError(f"{address} needs a certificate: cert=FILE, certkey=FILE.")
+        tls = server_context(files.cert, files.certkey, files.client_ca)
+    advice = "Use https://, or give --insecure if the network is yours alone."
+    return WebServer(host, *bind(address, tls, host.options.insecure, advice), tls)
+
+
 OWN = ("tcp", "tls", "unix")
-OTHERS = {"grpc": _listen_grpc, "grpcs": _listen_grpc}
+OTHERS = {
+    "grpc": _listen_grpc,
+    "grpcs": _listen_grpc,
+    "http": _listen_web,
+    "https": _listen_web,
+}
 
 
 def _parsed(given: str | Sequence[str], schemes: Sequence[str], what: str) -> list[Address]:

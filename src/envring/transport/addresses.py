@@ -25,10 +25,13 @@ _OPTIONS = {
     "unix": _COMMON,
     "grpc": set(),
     "grpcs": set(),
+    "http": set(),
+    "https": set(),
     "listen": {"n", "key", "runtime", "heartbeat", "insecure", "cert", "certkey", "client_ca"},
     "ssh": {"python", "launcher", "env", "config", "runtime", "heartbeat", "ssh_config"},
 }
-OF_OTHERS = ("grpc", "grpcs")  # wires of other projects: only hosts have such addresses
+# wires of other projects: only hosts have such addresses
+OF_OTHERS = ("grpc", "grpcs", "http", "https")
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0  # seconds between two attempts to connect
 
 
@@ -37,8 +40,8 @@ class Address:
     """Where an env host listens, or how it is reached.
 
     Attributes:
-        scheme: "tcp", "tls", "unix", "ssh", "grpc", "grpcs", or "listen" for where to wait for
-            hosts.
+        scheme: "tcp", "tls", "unix", "ssh", "grpc", "grpcs", "http", "https", or "listen" for where
+            to wait for hosts.
         host: name or number; "" for unix.
         port: TCP port; 0 for unix, and for ssh's default.
         path: of a unix socket.

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: MIT
+"""Calls that block, in a thread beside the event loop: one slow env delays nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Calls:
+    """A thread that runs the calls of one session, one after the other."""
+
+    def __init__(self) -> None:
+        """Starts it; called in the event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        threading.Thread(target=_work, args=(self._queue,), name="envring-web", daemon=True).start()
+
+    def run(self, call: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+        """Runs a call after those before it."""
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._queue.put((self._loop, future, call, args))
+        return future
+
+    def finish(self, call: Callable[[], Any]) -> None:
+        """Runs a last call, and ends the thread; nobody waits for that."""
+        self._queue.put((None, None, call, ()))
+
+
+def _work(calls: queue.SimpleQueue[Any]) -> None:
+    while True:
+        loop, future, call, args = calls.get()
+        result = error = None
+        try:
+            result = call(*args)
+        except BaseException as raised:
+            error = raised
+        if loop is None:
+            return
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(_settle, future, result, error)
+        del loop, future, call, args, result, error  # while it waits for the next
+
+
+def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+    if future.cancelled():
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(result)

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: MIT
+"""Where OpenEnv's wire is: `/ws` and its requests; below `/openenv/ENV` those of another env."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from envring._version import __version__
+from envring.errors import HostRefused
+from envring.gateways.web import json_text
+from envring.gateways.web.callers import key_of, peer_of
+from envring.gateways.web.openenv import Conversation, Invalid
+
+if TYPE_CHECKING:
+    from envring.gateways.web.application import Application
+
+_BODY_SECONDS = 30.0  # for a caller to send its request
+_STATUS = {"full": 503, "closing": 503, "key": 401, "env": 404, "runtime": 404}
+
+
+def routes(application: Application) -> list[BaseRoute]:
+    """The routes."""
+    wire = OpenEnv(application)
+    found: list[BaseRoute] = []
+    for prefix in ("", "/openenv/{env:path}"):
+        found.append(WebSocketRoute(f"{prefix}/ws", wire.websocket))
+        for name, method in (
+            ("health", "GET"),
+            ("metadata", "GET"),
+            ("schema", "GET"),
+            ("state", "GET"),
+            ("reset", "POST"),
+            ("step", "POST"),
+        ):
+            endpoint = getattr(wire, name)
+            found.append(Route(f"{prefix}/{name}", endpoint, methods=[method]))
+    return found
+
+
+class OpenEnv:
+    """The wire's endpoints. Requests have no session: each that needs an env builds one."""
+
+    def __init__(self, application: Application) -> None:
+        """Keeps schemas once they are known."""
+        self._application = application
+        self._schemas: dict[str | None, dict[str, Any]] = {}
+
+    async def websocket(self, websocket: WebSocket) -> None:
+        """A session."""
+        await self._application.converse(websocket, self._conversation(websocket))
+
+    def _conversation(self, connection: Any) -> Conversation:
+        return Conversation(self._application.guests, connection.path_params.get("env"))
+
+    async def health(self, _: Request) -> Response:
+        """Whether the host takes sessions."""
+        ending = self._application.guests.host.sessions.closing
+        return reply({"status": "unhealthy" if ending else "healthy"}, 503 if ending else 200)
+
+    async def metadata(self, request: Request) -> Response:
+        """What the env is called."""
+        env = request.path_params.get("env")
+        runtime = next(iter(self._application.guests.host.runtimes))
+        name = env or runtime.default or runtime.name
+        return reply(
+            {
+                "name": name,
+                "description": f"{name}, a Gymnasium env served by envring",
+                "readme_content": None,
+                "version": __version__,
+                "author": None,
+                "documentation_url": None,
+            }
+        )
+
+    async def state(self, _: Request) -> Response:
+        """The state of an env that nobody has reset."""
+        return reply({"episode_id": None, "step_count": 0})
+
+    async def schema(self, request: Request) -> Response:
+        """Schemas made from the env's spaces."""
+        env = request.path_params.get("env")
+        if env not in self._schemas:
+            found = await self._once(request, lambda conversation: conversation.schemas())
+            if isinstance(found, Response):
+                return found
+            self._schemas[env] = found
+        return reply(self._schemas[env])
+
+    async def reset(self, request: Request) -> Response:
+        """A reset of a new env."""
+        body = await read(request)
+        if isinstance(body, Response):
+            return body
+        found = await self._once(request, lambda conversation: conversation.reset(body))
+        return found if isinstance(found, Response) else reply(found)
+
+    async def step(self, request: Request) -> Response:
+        """A step of a new env, after a reset."""
+        body = await read(request)
+        if isinstance(body, Response):
+            return body
+        action = body.get("action")
+        if not isinstance(action, dict):
+            return _invalid(Invalid("missing", ("action",), "Field required"), "body")
+
+        def step(conversation: Conversation) -> Any:
+            conversation.reset({})
+            return conversation.step(action)
+
+        found = await self._once(request, step)
+        return found if isinstance(found, Response) else reply(found)
+
+    async def _once(self, request: Request, use: Callable[[Conversation], Any]) -> Any:
+        conversation = self._conversation(request)
+
+        def call() -> Any:
+            try:
+                conversation.begin(peer_of(request.scope), key_of(request.headers))
+                return use(conversation)
+            finally:
+                conversation.close()
+
+        try:
+            return await self._application.once(call)
+        except Invalid as error:
+            return _invalid(error, "body")
+        except HostRefused as error:
+            return reply({"detail": str(error)}, _STATUS.get(error.reason, 400))
+        except Exception as error:
+            return reply({"detail": f"{type(error).__name__}: {error}"[:2000]}, 500)
+
+
+def _invalid(error: Invalid, where: str) -> Response:
+    errors = [{**each, "loc": [where, *each["loc"]]} for each in error.errors]
+    return reply({"detail": errors}, 422)
+
+
+def reply(data: Any, status: int = 200) -> Response:
+    """A response of JSON."""
+    return Response(json_text.dumps(data), status, media_type="application/json")
+
+
+async def read(request: Request) -> dict[str, Any] | Response:
+    """The object that a request holds, {} if it holds nothing; or what to answer instead."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > json_text.LONGEST:
+                    return reply({"detail": "the request is too long"}, 413)
+        found = json_text.loads(bytes(body)) if body.strip() else {}
+    except TimeoutError:
+        return reply({"detail": "the request took too long"}, 408)
+    except ValueError as error:
+        return reply({"detail": f"Invalid JSON: {str(error)[:200]}"}, 400)
+    if not isinstance(found, dict):
+        return reply({"detail": "expected an object"}, 422)
+    return found

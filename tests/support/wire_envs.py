@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""Envs that show what a wire carries; a host runs this file in its workers, as `setup`."""
+
+import time
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Dict, Discrete, Space, Text
+
+
+class Counting(gymnasium.Env):
+    """Observations say the episode, the step and the action; episodes are cut off at 3 steps."""
+
+    observation_space = Box(-1, np.inf, (4,), np.float32)
+    action_space = Discrete(2)
+    episode = t = 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.episode, self.t = self.episode + 1, 0
+        return self.seen(-1), {"round": self.episode, "seed": seed, "options": options}
+
+    def step(self, action):
+        self.t += 1
+        return self.seen(action), self.t / 8, False, self.t >= 3, {"t": self.t}
+
+    def seen(self, action):
+        return np.array([0, self.episode, self.t, action], np.float32)
+
+
+class Scalar(gymnasium.Env):
+    """Observations are the number of the step; episodes end at 3 steps."""
+
+    observation_space = Discrete(9, start=-2)
+    action_space = Box(-1, 1, (2,))
+    t = -2
+
+    def reset(self, *, seed=None, options=None):
+        self.t = -2
+        return self.t, {}
+
+    def step(self, action):
+        self.t += 1
+        return self.t, np.float32(action.sum()), self.t >= 1, False, {}
+
+
+class Failing(Counting):
+    def step(self, action):
+        raise KeyError("broken")
+
+
+class Sleepy(Counting):
+    def step(self, action):
+        time.sleep(2)
+        return super().step(action)
+
+
+class Custom(Counting):
+    observation_space = Space()
+
+
+class Strange(gymnasium.Env):
+    observation_space = Dict({"far": Box(-np.inf, np.inf, (2,)), "text": Text(9)})
+    action_space = Dict({"move": Discrete(5, start=-2), "force": Box(0, 1, (1,))})
+    seen = {"far": np.array([np.inf, -np.inf], np.float32), "text": "aé"}  # noqa: RUF012
+
+    def reset(self, *, seed=None, options=None):
+        return self.seen, {}
+
+    def step(self, action):
+        return self.seen, action["move"], False, False, {}
+
+
+class NotANumber(Counting):
+    def seen(self, action):
+        return np.array([0, np.nan, np.inf, -np.inf], np.float32)
+
+
+class Broken(Counting):
+    def __init__(self):
+        raise ValueError("it cannot be built")
+
+
+NAMES = ("Counting", "Scalar", "Failing", "Sleepy", "Custom", "Strange", "NotANumber", "Broken")
+
+for name in NAMES:
+    gymnasium.register(
+        f"{name}-v0",
+        globals()[name],
+        disable_env_checker=True,
+        order_enforce=False,
+    )
