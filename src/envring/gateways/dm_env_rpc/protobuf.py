@@ -19,6 +19,7 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
 _LONGEST_VARINT = 10  # bytes
 _MOST_FIELDS = 1 << 16  # of one message: each takes some time; arrays come as one
 _MASK = (1 << 64) - 1
+_SHORT = [bytes([value]) for value in range(0x80)]
 
 
 def fields(data: memoryview) -> Iterator[tuple[int, int, Any]]:
@@ -34,7 +35,11 @@ def fields(data: memoryview) -> Iterator[tuple[int, int, Any]]:
         room -= 1
         if room < 0:
             raise WireError(f"a message has more than {_MOST_FIELDS} fields")
-        tag, at = _varint(data, at)
+        tag = data[at]
+        if tag < 0x80:  # as most are
+            at += 1
+        else:
+            tag, at = _varint(data, at)
         number, kind = tag >> 3, tag & 7
         if not 0 < number < 1 << 29:
             raise WireError(f"a message has a field with the number {number}")
@@ -43,7 +48,10 @@ def fields(data: memoryview) -> Iterator[tuple[int, int, Any]]:
             yield number, kind, value
             continue
         if kind == BYTES:
-            length, at = _varint(data, at)
+            if at < end and data[at] < 0x80:
+                length, at = data[at], at + 1
+            else:
+                length, at = _varint(data, at)
         elif kind in (FIXED32, FIXED64):
             length = 4 if kind == FIXED32 else 8
         else:
@@ -100,8 +108,9 @@ def varints(data: memoryview) -> NDArray[np.uint64]:
     Raises:
         WireError: the last one does not end, or one is too long.
     """
-    raw = np.frombuffer(data, np.uint8)
-    if raw.size == 0 or raw.max() < 0x80:  # one byte each
+    held = bytes(data)
+    raw = np.frombuffer(held, np.uint8)
+    if held.isascii():  # one byte each
         return raw.astype(np.uint64)
     ends = np.flatnonzero(raw < 0x80)
     if not ends.size or ends[-1] != raw.size - 1:
@@ -140,6 +149,8 @@ def pack_varints(values: NDArray[Any]) -> bytes:
 
 def varint(value: int) -> bytes:
     """A number's bytes."""
+    if 0 <= value < 0x80:
+        return _SHORT[value]
     value &= _MASK
     found = bytearray()
     while value >= 0x80:

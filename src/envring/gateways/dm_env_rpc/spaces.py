@@ -37,6 +37,9 @@ class Leaf:
         """
         self.space = space
         self.spec = _spec_of(name, space)
+        self._range: tuple[int, int] | None = None  # quicker than arrays
+        if isinstance(space, spaces.Discrete):
+            self._range = int(space.start), int(space.start + space.n - 1)
         if self.spec.code == STRING:
             assert isinstance(space, spaces.Text)
             self.default: Any = space.character_list[0] * space.min_length
@@ -71,7 +74,10 @@ class Leaf:
                 )
             return found
         low, high = self.spec.low, self.spec.high
-        if low is not None and not ((found >= low) & (found <= high)).all():
+        if self._range is not None:
+            if not self._range[0] <= found <= self._range[1]:
+                raise WireError(f"{self.spec.name!r} is out of its bounds: {self.space}")
+        elif low is not None and not ((found >= low) & (found <= high)).all():
             raise WireError(f"{self.spec.name!r} is out of its bounds: {self.space!s:.200}")
         return self._from_array(found)
 

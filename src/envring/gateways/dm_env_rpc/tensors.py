@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -80,7 +81,7 @@ def _payload(code: int, values: Any) -> bytes:
     if code == STRING:
         return b"".join(bytes_field(1, each.encode()) for each in values)
     if code in _RAW:
-        return bytes_field(1, np.ascontiguousarray(values, DTYPES[code]).data.cast("B"))
+        return bytes_field(1, np.ascontiguousarray(values, DTYPES[code]).tobytes())
     return bytes_field(1, protobuf.pack_varints(np.asarray(values)))
 
 
@@ -92,17 +93,23 @@ def dumps(code: int, values: Any, shape: Sequence[int] = ()) -> bytes:
         values: an array of that type, or a list of texts.
         shape: its shape, () for a scalar.
     """
-    if code in _RAW:  # large ones are copied once
+    if code in _RAW:
         array = np.ascontiguousarray(values, DTYPES[code])
-        data = array.reshape(-1).view(np.uint8).data
-        head = b"\x0a" + protobuf.varint(len(data))
-        payload = (protobuf.varint(code << 3 | BYTES), protobuf.varint(len(head) + len(data)))
-        parts: tuple[Any, ...] = (*payload, head, data)
-    else:
-        parts = (bytes_field(code, _payload(code, values)),)
-    if shape:
-        parts += (bytes_field(_SHAPE, protobuf.pack_varints(np.asarray(shape))),)
-    return b"".join(parts)
+        head, tail = frame(code, array.nbytes, tuple(shape))
+        return b"".join((head, array.data.cast("B") if array.size else b"", tail))
+    return bytes_field(code, _payload(code, values)) + _shape_field(shape)
+
+
+@lru_cache(256)
+def frame(code: int, nbytes: int, shape: tuple[int, ...]) -> tuple[bytes, bytes]:
+    """What stands before and behind the bytes of an array that is written as it is."""
+    inner = b"\x0a" + protobuf.varint(nbytes)
+    outer = protobuf.varint(code << 3 | BYTES) + protobuf.varint(len(inner) + nbytes)
+    return outer + inner, _shape_field(shape)
+
+
+def _shape_field(shape: Sequence[int]) -> bytes:
+    return bytes_field(_SHAPE, protobuf.pack_varints(np.asarray(shape))) if shape else b""
 
 
 @dataclass(frozen=True)
@@ -132,6 +139,11 @@ class Tensor:
                 f"{spec.name!r} has the data type {NAMES.get(self.code, 'none')}, but "
                 f"{NAMES[spec.code]} is expected"
             )
+        if not self.shape == spec.shape == () or len(self.values) != 1:
+            return self._fit_shape(spec)
+        return self.values[0]
+
+    def _fit_shape(self, spec: Spec) -> Any:
         free = [place for place, length in enumerate(self.shape) if length < 0]
         fits = len(self.shape) == len(spec.shape) and all(
             length in (wanted, -1) for length, wanted in zip(self.shape, spec.shape, strict=False)

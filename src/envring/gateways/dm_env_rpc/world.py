@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from envring.errors import WireError
-from envring.gateways.dm_env_rpc import tensors
-from envring.gateways.dm_env_rpc.protobuf import bytes_field, number_field
+from envring.gateways.dm_env_rpc import protobuf, tensors
+from envring.gateways.dm_env_rpc.protobuf import BYTES, bytes_field, number_field
 from envring.gateways.dm_env_rpc.spaces import Leaf, Tree
 from envring.gateways.dm_env_rpc.tensors import BOOL, CODES, STRING, Spec, Tensor
 from envring.gateways.guests import Guest
@@ -19,6 +20,8 @@ from envring.gateways.guests import Guest
 RUNNING, TERMINATED, INTERRUPTED = 1, 2, 3  # states
 _OBSERVATION, _REWARD, _RENDERING, _INFO, _TRUNCATED, _MORE = 1, 2, 3, 4, 5, 16  # uids
 _ACTION = 1
+_NO_INFO = tensors.dumps(STRING, ["{}"])
+_FLAGS = [tensors.dumps(BOOL, np.array(flag)) for flag in (False, True)]
 _DOUBLE, _UINT8 = CODES[np.dtype("<f8")], CODES[np.dtype("uint8")]
 
 
@@ -86,8 +89,8 @@ class World:
             Exception: whatever the env raised; the next step begins a sequence.
         """
         wanted = set(requested)
-        unknown = sorted(wanted - self._specs.keys())
-        if unknown:
+        if not wanted <= self._specs.keys():
+            unknown = sorted(wanted - self._specs.keys())
             raise WireError(
                 f"there is no observation {unknown[0]}; there are {sorted(self._specs)}"
             )
@@ -108,14 +111,13 @@ class World:
         if _REWARD in wanted:
             found[_REWARD] = tensors.dumps(_DOUBLE, reward)
         if _INFO in wanted:
-            found[_INFO] = tensors.dumps(STRING, [_as_json(info)])
+            found[_INFO] = tensors.dumps(STRING, [_as_json(info)]) if info else _NO_INFO
         if _TRUNCATED in wanted:
-            found[_TRUNCATED] = tensors.dumps(BOOL, np.array(truncated))
+            found[_TRUNCATED] = _FLAGS[truncated]
         if _RENDERING in wanted:
             found[_RENDERING] = self._rendering()
         return number_field(1, state) + b"".join(
-            bytes_field(2, number_field(1, uid), bytes_field(2, tensor))
-            for uid, tensor in found.items()
+            _entry_head(uid, len(tensor)) + tensor for uid, tensor in found.items()
         )
 
     def _begin(self) -> tuple[Any, Any]:
@@ -127,8 +129,8 @@ class World:
         return observation, info
 
     def _action(self, actions: Mapping[int, Tensor]) -> Any:
-        unknown = sorted(actions.keys() - self._action_uids.keys())
-        if unknown:
+        if not actions.keys() <= self._action_uids.keys():
+            unknown = sorted(actions.keys() - self._action_uids.keys())
             raise WireError(
                 f"there is no action {unknown[0]}; there are {sorted(self._action_uids)}"
             )
@@ -149,6 +151,13 @@ class World:
         return tensors.dumps(_UINT8, frame, frame.shape)
 
 
+@lru_cache(256)
+def _entry_head(uid: int, length: int) -> bytes:
+    """What stands before a tensor of so many bytes among the observations of a StepResponse."""
+    inner = number_field(1, uid) + protobuf.varint(2 << 3 | BYTES) + protobuf.varint(length)
+    return protobuf.varint(2 << 3 | BYTES) + protobuf.varint(len(inner) + length) + inner
+
+
 def _uids(leaves: list[Leaf], alone: int) -> dict[int, Leaf]:
     return {alone: leaves[0]} if len(leaves) == 1 else dict(enumerate(leaves, _MORE))
 
@@ -161,7 +170,7 @@ def _picture(frame: Any) -> Any:
 
 
 def _as_json(info: Any) -> str:
-    return json.dumps(info, default=_plain, skipkeys=True) if info else "{}"
+    return json.dumps(info, default=_plain, skipkeys=True)
 
 
 def _plain(value: Any) -> Any:
