@@ -24,6 +24,7 @@ from envring.gateways.guests import Guests
 from envring.gateways.web.callers import is_near, key_of, peer_of
 from envring.gateways.web.calls import Calls
 from envring.gateways.web.closing import Close
+from envring.gateways.web.gym_http import GymHttp
 from envring.gateways.web.gymie import Conversation as GymieConversation
 from envring.gateways.web.gymie import Instances
 from envring.gateways.web.openenv_routes import routes as openenv
@@ -74,6 +75,7 @@ class Application:
         self._router = Router(
             [
                 *openenv(self),
+                *GymHttp(self).routes(),
                 WebSocketRoute("/gym", self._gymie),
                 Route("/gym", _no_websocket, methods=["GET"]),
                 Route("/{path:path}", _running, methods=["GET"]),

@@ -226,8 +226,7 @@ class Conversation:
         except Exception as error:
             log.info("%s: action %.100s is wrong: %s", self._peer, action, str(error)[:200])
             raise WrongAction(str(action)[:200]) from None
-        if truncated:
-            info = {**info, "TimeLimit.truncated": not terminated}  # as Gym 0.17 says it
+        info = with_time_limit(info, terminated, truncated)
         done = bool(terminated or truncated)
         process_step = overrides.get("process_step")
         if process_step is not None:
@@ -276,6 +275,11 @@ _METHODS: dict[str, Callable[..., str]] = {
     "action_space": Conversation._action_space,
     "action_sample": Conversation._action_sample,
 }
+
+
+def with_time_limit(info: dict[str, Any], terminated: Any, truncated: Any) -> dict[str, Any]:
+    """An info that says what `done` cannot, in the words of Gym 0.17."""
+    return {**info, "TimeLimit.truncated": not terminated} if truncated else info
 
 
 def _missing(env_id: Any) -> Exception:

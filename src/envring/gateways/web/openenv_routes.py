@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +13,13 @@ from starlette.websockets import WebSocket
 
 from envring._version import __version__
 from envring.errors import HostRefused
-from envring.gateways.web import json_text
 from envring.gateways.web.callers import key_of, peer_of
 from envring.gateways.web.openenv import Conversation, Invalid
+from envring.gateways.web.requests import read, reply
 
 if TYPE_CHECKING:
     from envring.gateways.web.application import Application
 
-_BODY_SECONDS = 30.0  # for a caller to send its request
 _STATUS = {"full": 503, "closing": 503, "key": 401, "env": 404, "runtime": 404}
 
 
@@ -141,27 +139,3 @@ class OpenEnv:
 def _invalid(error: Invalid, where: str) -> Response:
     errors = [{**each, "loc": [where, *each["loc"]]} for each in error.errors]
     return reply({"detail": errors}, 422)
-
-
-def reply(data: Any, status: int = 200) -> Response:
-    """A response of JSON."""
-    return Response(json_text.dumps(data), status, media_type="application/json")
-
-
-async def read(request: Request) -> dict[str, Any] | Response:
-    """The object that a request holds, {} if it holds nothing; or what to answer instead."""
-    body = bytearray()
-    try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > json_text.LONGEST:
-                    return reply({"detail": "the request is too long"}, 413)
-        found = json_text.loads(bytes(body)) if body.strip() else {}
-    except TimeoutError:
-        return reply({"detail": "the request took too long"}, 408)
-    except ValueError as error:
-        return reply({"detail": f"Invalid JSON: {str(error)[:200]}"}, 400)
-    if not isinstance(found, dict):
-        return reply({"detail": "expected an object"}, 422)
-    return found

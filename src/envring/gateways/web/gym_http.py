@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: MIT
+"""gym-http-api's wire: requests below `/v1/envs/`.
+
+Its clients have no connection that could end. An instance lives until it is closed or the host's
+`idle_timeout` is over; one that nobody has used for an hour makes room when another one is made.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Space, Tuple
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from envring.errors import HostLost, HostRefused
+from envring.gateways.guests import Guest
+from envring.gateways.web import json_text, spaces
+from envring.gateways.web.callers import key_of, peer_of
+from envring.gateways.web.gymie import with_time_limit
+from envring.gateways.web.requests import read
+
+if TYPE_CHECKING:
+    from envring.gateways.web.application import Application
+
+log = logging.getLogger("envring.serve")
+
+WIRE = "gym-http-api"
+_FAR = 1e100  # how this wire writes infinite bounds
+_IDLE_SECONDS = 3600.0
+
+
+class InvalidUsage(Exception):
+    """What the caller did wrong."""
+
+
+class Instance:
+    """An env that was asked for.
+
+    Attributes:
+        guest: its session.
+        env_id: which env it is.
+        seed: of the first reset.
+    """
+
+    def __init__(self, guest: Guest, env_id: str, seed: int | None) -> None:
+        """Takes the session over."""
+        self.guest = guest
+        self.env_id = env_id
+        self.seed = seed
+
+
+class GymHttp:
+    """The wire's endpoints."""
+
+    def __init__(self, application: Application) -> None:
+        """Begins without an instance."""
+        self._application = application
+        self._lock = threading.Lock()
+        self._instances: dict[str, Instance] = {}
+
+    def routes(self) -> list[BaseRoute]:
+        """The routes. A slash at the end may be left out."""
+        found: list[BaseRoute] = []
+        for method, path, endpoint in (
+            ("POST", "", self._create),
+            ("GET", "", self._list),
+            ("POST", "/{instance}/reset", self._reset),
+            ("POST", "/{instance}/step", self._step),
+            ("GET", "/{instance}/action_space", self._action_space),
+            ("GET", "/{instance}/observation_space", self._observation_space),
+            ("GET", "/{instance}/action_space/sample", self._sample),
+            ("GET", "/{instance}/action_space/contains/{value}", self._contains),
+            ("POST", "/{instance}/close", self._close),
+        ):
+            for slash in ("", "/"):
+                found.append(
+                    Route(f"/v1/envs{path}{slash}", self._answering(endpoint), methods=[method])
+                )
+        return found
+
+    def _answering(self, endpoint: Callable[[Request, dict[str, Any]], Any]) -> Any:
+        async def answer(request: Request) -> Response:
+            body = await read(request, "message") if request.method == "POST" else {}
+            if isinstance(body, Response):
+                return body
+
+            def call() -> Response:
+                found = endpoint(request, body)
+                if found is None:
+                    return Response(status_code=204)
+                text = json_text.dumps(found, json_text.HUGE)
+                return Response(text, media_type="application/json")
+
+            try:
+                return await self._application.once(call)  # type: ignore[no-any-return]
+            except (InvalidUsage, spaces.BadValue, spaces.NotCarried, json_text.NotJson) as error:
+                return _failed(400, str(error))
+            except HostRefused as error:
+                return _failed(503 if error.reason in ("full", "closing") else 400, str(error))
+            except HostLost as error:
+                return _failed(400, f"The instance was ended: {error.why}.")
+            except Exception as error:
+                return _failed(400, f"{type(error).__name__}: {error}"[:2000])
+
+        return answer
+
+    def _find(self, request: Request) -> Instance:
+        name = request.path_params["instance"]
+        owner = self._application.guests.host.options.digest(key_of(request.headers))
+        with self._lock:
+            found = self._instances.get(name)
+            if found is not None and found.guest.over is not None:
+                del self._instances[name]
+        if found is None or found.guest.entry.owner != owner:
+            raise InvalidUsage(f"Instance_id {name[:100]} unknown")
+        return found
+
+    def _create(self, request: Request, body: dict[str, Any]) -> Any:
+        env_id, seed = body.get("env_id"), body.get("seed")
+        if not isinstance(env_id, str):
+            raise InvalidUsage("A required request parameter 'env_id' was not provided")
+        if seed is not None and (type(seed) is not int or seed < 0):
+            raise InvalidUsage("A seed is an integer from 0 on")
+        self._forget()
+        guest = self._application.guests.open(
+            peer_of(request.scope),
+            key_of(request.headers),
+            env_id,
+            wire=WIRE,
+        )
+        try:
+            spaces.check(guest.env.observation_space)
+            spaces.check(guest.env.action_space)
+        except spaces.NotCarried:
+            guest.close()
+            raise
+        name = secrets.token_hex(8)
+        with self._lock:
+            self._instances[name] = Instance(guest, env_id, seed)
+        return {"instance_id": name}
+
+    def _forget(self) -> None:
+        """Drops instances that have ended, and ends those that were left."""
+        now = time.monotonic()
+        with self._lock:
+            gone = {
+                name: each.guest
+                for name, each in self._instances.items()
+                if each.guest.over is not None or now - each.guest.entry.since > _IDLE_SECONDS
+            }
+            for name in gone:
+                del self._instances[name]
+        for guest in gone.values():
+            guest.close()
+
+    def _list(self, request: Request, _: dict[str, Any]) -> Any:
+        owner = self._application.guests.host.options.digest(key_of(request.headers))
+        self._forget()
+        with self._lock:
+            mine = {
+                name: each.env_id
+                for name, each in self._instances.items()
+                if each.guest.entry.owner == owner
+            }
+        return {"all_envs": mine}
+
+    def _reset(self, request: Request, _: dict[str, Any]) -> Any:
+        instance = self._find(request)
+        obs, _info = instance.guest.reset(instance.seed)
+        instance.seed = None
+        return {"observation": spaces.encode(instance.guest.env.observation_space, obs)}
+
+    def _step(self, request: Request, body: dict[str, Any]) -> Any:
+        guest = self._find(request).guest
+        if "action" not in body:
+            raise InvalidUsage("A required request parameter 'action' was not provided")
+        if body.get("render"):
+            guest.render()
+        action = spaces.decode(guest.env.action_space, body["action"])
+        obs, reward, terminated, truncated, info = guest.step(action)
+        return {
+            "observation": spaces.encode(guest.env.observation_space, obs),
+            "reward": float(reward),
+            "done": bool(terminated or truncated),
+            "info": json_text.plain(with_time_limit(info, terminated, truncated)),
+        }
+
+    def _action_space(self, request: Request, _: dict[str, Any]) -> Any:
+        return {"info": _described(self._find(request).guest.env.action_space)}
+
+    def _observation_space(self, request: Request, _: dict[str, Any]) -> Any:
+        return {"info": _described(self._find(request).guest.env.observation_space)}
+
+    def _sample(self, request: Request, _: dict[str, Any]) -> Any:
+        space = self._find(request).guest.env.action_space
+        return {"action": spaces.encode(space, space.sample())}
+
+    def _contains(self, request: Request, _: dict[str, Any]) -> Any:
+        space = self._find(request).guest.env.action_space
+        try:
+            value = spaces.decode(space, json_text.loads(request.path_params["value"]))
+        except ValueError:
+            return {"member": False}
+        return {"member": bool(space.contains(value))}
+
+    def _close(self, request: Request, _: dict[str, Any]) -> None:
+        instance = self._find(request)
+        with self._lock:
+            self._instances.pop(request.path_params["instance"], None)
+        instance.guest.close()
+
+
+def _failed(status: int, text: str) -> Response:
+    body = json_text.dumps({"message": text})
+    return Response(body, status, media_type="application/json")
+
+
+def _described(space: Space[Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {"name": type(space).__name__}
+    match space:
+        case Discrete():
+            found["n"] = int(space.n)
+            if space.start:
+                found["start"] = int(space.start)
+        case Box():
+            found["shape"] = list(space.shape)
+            found["low"], found["high"] = _flat(space.low), _flat(space.high)
+        case MultiBinary():
+            found["n"] = np.asarray(space.n).tolist()
+        case MultiDiscrete():
+            found["nvec"] = space.nvec.tolist()
+        case Tuple():
+            found["spaces"] = [_described(child) for child in space.spaces]
+        case Dict():
+            found["spaces"] = {key: _described(child) for key, child in space.items()}
+    return found
+
+
+def _flat(bounds: Any) -> list[float]:
+    """Bounds without axes, as this wire has them."""
+    return [
+        each if math.isfinite(each) else math.copysign(_FAR, each)
+        for each in bounds.astype(np.float64).ravel().tolist()
+    ]

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: MIT
+"""gym-http-api's wire."""
+
+import json
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import gymnasium
+import pytest
+
+from support.hosts import running
+
+pytest.importorskip("starlette", reason="the wires over HTTP stay unchecked")
+pytest.importorskip("uvicorn", reason="the wires over HTTP stay unchecked")
+
+ENVS = Path(__file__).parents[1] / "support/wire_envs.py"
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory):
+    path = tmp_path_factory.mktemp("gym-http") / "serve.toml"
+    path.write_text(f"[runtimes.envs]\nenvs = ['*']\nsetup = '{ENVS}'\n")
+    with running("--config", str(path), "--listen", "http://127.0.0.1:0") as host:
+        yield host
+
+
+def ask(host, path, data=None):
+    body = None if data is None else json.dumps(data).encode()
+    request = urllib.request.Request(f"{host.url}/v1/envs/{path}", body)
+    try:
+        with urllib.request.urlopen(request, timeout=20) as response:
+            text = response.read()
+            return response.status, json.loads(text) if text else None
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.loads(error.read())
+
+
+def test_an_instance(host):
+    env = gymnasium.make("CartPole-v1")
+    _, made = ask(host, "", {"env_id": "CartPole-v1", "seed": 0})
+    name = made["instance_id"]
+    assert ask(host, "")[1]["all_envs"][name] == "CartPole-v1"
+    obs = env.reset(seed=0)[0].tolist()
+    assert ask(host, f"{name}/reset/", {}) == (200, {"observation": obs})
+    obs = env.step(1)[0].tolist()
+    step = {"observation": obs, "reward": 1.0, "done": False, "info": {}}
+    assert ask(host, f"{name}/step/", {"action": 1, "render": False}) == (200, step)
+    assert ask(host, f"{name}/action_space/")[1] == {"info": {"name": "Discrete", "n": 2}}
+    space = ask(host, f"{name}/observation_space/")[1]["info"]
+    assert (space["name"], space["shape"], space["high"][1]) == ("Box", [4], 1e100)
+    assert ask(host, f"{name}/action_space/sample")[1]["action"] in (0, 1)
+    assert ask(host, f"{name}/action_space/contains/1")[1] == {"member": True}
+    assert ask(host, f"{name}/action_space/contains/2")[1] == {"member": False}
+    assert ask(host, f"{name}/close/", {}) == (204, None)
+    assert ask(host, f"{name}/reset/", {}) == (400, {"message": f"Instance_id {name} unknown"})
+    assert name not in ask(host, "")[1]["all_envs"]
+
+
+def test_an_episode_that_is_cut_off(host):
+    name = ask(host, "", {"env_id": "Counting-v0"})[1]["instance_id"]
+    ask(host, f"{name}/reset/", {})
+    steps = [ask(host, f"{name}/step/", {"action": 0})[1] for _ in range(3)]
+    assert [each["done"] for each in steps] == [False, False, True]
+    assert steps[2]["info"] == {"t": 3, "TimeLimit.truncated": True}
+    ask(host, f"{name}/close/", {})
+
+
+def test_errors(host):
+    assert ask(host, "", {})[0] == 400
+    assert "'env_id' was not provided" in ask(host, "", {})[1]["message"]
+    assert "not served" in ask(host, "", {"env_id": "os:system"})[1]["message"]
+    assert ask(host, "", {"env_id": "Missing-v7"})[0] == 400
+    assert ask(host, "", {"env_id": "CartPole-v1", "seed": -1})[0] == 400
+    assert ask(host, "", [])[0] == 422
+    name = ask(host, "", {"env_id": "NotANumber-v0"})[1]["instance_id"]
+    assert "nan cannot be written" in ask(host, f"{name}/reset/", {})[1]["message"]
+    assert "'action' was not provided" in ask(host, f"{name}/step/", {})[1]["message"]
+    assert "7 is not in Discrete(2)" in ask(host, f"{name}/step/", {"action": 7})[1]["message"]
+    ask(host, f"{name}/close/", {})
