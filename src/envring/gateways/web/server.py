@@ -100,6 +100,8 @@ class _Http(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        if self.transport.get_protocol() is not self:
+            return  # it has become a WebSocket
         if self.cycle is not None and not self.cycle.response_complete:
             self._stop()
         elif self._late is None:
