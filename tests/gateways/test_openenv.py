@@ -4,6 +4,7 @@
 import base64
 import contextlib
 import json
+import socket
 import subprocess
 import urllib.error
 import urllib.request
@@ -20,6 +21,7 @@ from support.processes import wait_until
 pytest.importorskip("starlette", reason="the wires over HTTP stay unchecked")
 pytest.importorskip("uvicorn", reason="the wires over HTTP stay unchecked")
 websockets = pytest.importorskip("websockets.sync.client")
+ConnectionClosed = pytest.importorskip("websockets.exceptions").ConnectionClosed
 ConnectionClosedOK = pytest.importorskip("websockets.exceptions").ConnectionClosedOK
 
 ENVS = Path(__file__).parents[1] / "support/wire_envs.py"
@@ -67,8 +69,13 @@ class Session:
         return self
 
     def __exit__(self, *_):
-        with contextlib.suppress(ConnectionClosedOK):
+        with contextlib.suppress(ConnectionClosed):
             self._ended.close()
+
+
+def no_sessions(host):
+    with urllib.request.urlopen(f"{host.urls[-1]}/metrics") as response:
+        return b"envring_sessions 0\n" in response.read()
 
 
 def fetch(host, path, data=None, **headers):
@@ -264,13 +271,14 @@ class TestDoor:
     def test_sessions_end_with_their_connections(self, host):
         with Session(host) as session:
             session.reset()
-        port = host.urls[-1]
+        wait_until(lambda: no_sessions(host), 20, "the session has ended")
 
-        def ended():
-            with urllib.request.urlopen(f"{port}/metrics") as response:
-                return b"envring_sessions 0\n" in response.read()
-
-        wait_until(ended, 20, "the session has ended")
+    def test_a_step_without_an_end_ends_with_its_caller(self, host):
+        with Session(host, "/openenv/Sleepy-v0/ws") as session:
+            session.reset()
+            session.socket.send('{"type":"step","data":{"value":1}}')
+            session.socket.socket.shutdown(socket.SHUT_RDWR)
+        wait_until(lambda: no_sessions(host), 20, "the session has ended")
 
     def test_idle_sessions_are_closed_with_the_reason(self):
         with running(

@@ -51,7 +51,7 @@ class Failing(Counting):
 
 class Sleepy(Counting):
     def step(self, action):
-        time.sleep(2)
+        time.sleep(2 if action == 0 else 600)
         return super().step(action)
 
 

@@ -16,7 +16,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route, Router, WebSocketRoute
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from envring.errors import HostRefused
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from envring.gateways.host import Host
 
 _LOOK_SECONDS = 0.25  # between two looks whether sessions have ended
+_LONG_SECONDS = 1.0  # of a call, until one looks whether its caller is still there
 _LONGEST_REASON = 120  # bytes of a reason to close a WebSocket: the protocol has room for 123
 _GOING_AWAY = 1001
 
@@ -48,6 +49,9 @@ class Conversation(Protocol):
 
     def close(self) -> None:
         """Ends it."""
+
+    def abandon(self) -> None:
+        """Ends its envs while a call is under way."""
 
     @property
     def over(self) -> str | None:
@@ -164,13 +168,21 @@ async def _converse(
     if problem is not None:
         await websocket.send_text(problem)
         return
+    early: asyncio.Future[Message] | None = None  # a message that came before the answer
     while True:
-        message = await websocket.receive()
+        message, early = await (early or websocket.receive()), None
         if message["type"] == "websocket.disconnect":
             return
         text = message.get("text")
-        given = message.get("bytes") if text is None else text
-        answer = await calls.run(conversation.answer, given)
+        call = calls.run(conversation.answer, message.get("bytes") if text is None else text)
+        await asyncio.wait((call,), timeout=_LONG_SECONDS)
+        if not call.done():
+            early = asyncio.ensure_future(websocket.receive())
+            await asyncio.wait((call, early), return_when=asyncio.FIRST_COMPLETED)
+            if not call.done() and early.result()["type"] == "websocket.disconnect":
+                Calls().finish(conversation.abandon)
+                return
+        answer = await call
         if answer is None:
             return
         await websocket.send_text(answer)

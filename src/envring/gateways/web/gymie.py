@@ -265,6 +265,13 @@ class Conversation:
         for name in self._made:
             self._end(name)
 
+    def abandon(self) -> None:
+        """Ends them while a call is under way."""
+        for name in self._made:
+            instance = self._instances.remove(name)
+            if instance is not None:
+                self._guests.host.sessions.end(instance.guest.entry)
+
 
 _METHODS: dict[str, Callable[..., str]] = {
     "make": Conversation._make,

@@ -186,6 +186,11 @@ class Conversation:
         if self._guest is not None:
             self._guest.close()
 
+    def abandon(self) -> None:
+        """Ends the session while a call is under way."""
+        if self._guest is not None:
+            self._guests.host.sessions.end(self._guest.entry)
+
 
 def _action(space: Space[Any], data: dict[str, Any]) -> Any:
     fields = dict(data)
