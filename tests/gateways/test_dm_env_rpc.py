@@ -7,6 +7,7 @@ import json
 import random
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from envring.testing.conformance_base import quiet
 from support import foreign_prefixes
 from support.foreign_prefixes import Recipe
 from support.hosts import running
+from support.processes import wait_until
 
 COUNTING = "envring.testing:CountingEnv"
 HERE = Path(__file__).parent
@@ -347,3 +349,22 @@ class TestClients:
             place = host.url.removeprefix("grpc://")
             shown = run_client("dm-env-rpc", "dm_env_rpc_many.py", place, "16")
         assert shown.split()[-1] == "16"
+
+    def test_a_client_that_is_killed_leaves_no_session(self):
+        options = ("--listen", "grpc://127.0.0.1:0", "--metrics", "0")
+        script = str(HERE.parent / "support" / "dm_env_rpc_many.py")
+        with running(COUNTING, *options) as host:
+            grpc, metrics = host.urls
+
+            def sessions():
+                with urllib.request.urlopen(f"{metrics}/metrics", timeout=5) as answer:
+                    lines = answer.read().decode().splitlines()
+                return next(line for line in lines if line.startswith("envring_sessions "))
+
+            place = grpc.removeprefix("grpc://")
+            argv = [python_of("dm-env-rpc"), script, place, "1", "stay"]
+            with subprocess.Popen(argv, stdout=subprocess.PIPE) as client:
+                assert client.stdout.readline() == b"up\n"
+                assert sessions().endswith(" 1")
+                client.kill()
+            wait_until(lambda: sessions().endswith(" 0"), 10, "its session has ended")

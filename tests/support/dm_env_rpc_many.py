@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Many callers of dm_env_rpc at once, each of whom waits for all others before it ends.
 
-Run by an interpreter that has dm-env-rpc: `python dm_env_rpc_many.py HOST:PORT CALLERS`.
+Run by an interpreter that has dm-env-rpc: `python dm_env_rpc_many.py HOST:PORT CALLERS`. With
+a further argument, each prints "up" and steps until it is killed.
 """
 
 import sys
@@ -21,6 +22,10 @@ def call():
         env, _ = dm_env_adaptor.create_and_join_world(joined, {}, {})
         env.reset()
         barrier.wait()
+        if len(sys.argv) > 3:
+            print("up", flush=True)
+            while True:
+                env.step({"action": 1})
         for _ in range(3):
             step = env.step({"action": 1})
         assert step.last() and step.observation["observation"].tolist() == [0, 0, 3, 1]
