@@ -39,7 +39,8 @@ LONG = re.compile("Test(Remote|Foreign)[A-Za-z]+::test_(infos|observation_space|
 # The same tests in more places. `make test` has the oldest interpreter and this one, an old gym,
 # the newest gymnasium and retro, prefixes of conda and others, forked workers, the compiled step
 # loop (test_bitwise has both), the widest family of spaces, our classes and not Gymnasium's, and an
-# editable installation. What the C programs show, sanitizers show of them as well.
+# editable installation. What the C programs show, sanitizers show of them as well. Of what takes
+# long because it runs others' programs there is one test of each.
 WIDE = re.compile(
     r"[\[-]3\.(6|7|8|9|10|12|13)[\]-]"
     r"|^tests/(wheel|c)/"
@@ -51,6 +52,7 @@ WIDE = re.compile(
     r"|launchers/test_conformance\.py::[^[]+\[(python|uv|micromamba|boxed_conda|boxed_uv)[\]-]"
     r"|test_(bitwise|sources_registered)\.py::[^[]+\[(gym-0\.(16|17|18|25|26)|gymnasium-(0|1\.0))"
     r"|test_bitwise\.py::.*(Breakout|Hopper)"
+    r"|test_readme_of_portal_env|test_groups_are_measured_and_reported"
     r"|test_equals_sync\[(caller-|\w+-(floats|integers|nested|odd|big)-)"
 )
 
