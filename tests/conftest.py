@@ -39,8 +39,7 @@ LONG = re.compile("Test(Remote|Foreign)[A-Za-z]+::test_(infos|observation_space|
 # The same tests in more places. `make test` has the oldest interpreter and this one, an old gym,
 # the newest gymnasium and retro, prefixes of conda and others, forked workers, the compiled step
 # loop (test_bitwise has both), the widest family of spaces, our classes and not Gymnasium's, and an
-# editable installation. What the C programs show, sanitizers show of them as well. Of what takes
-# long because it runs others' programs there is one test of each.
+# editable installation. What the C programs show, sanitizers show of them as well.
 WIDE = re.compile(
     r"[\[-]3\.(6|7|8|9|10|12|13)[\]-]"
     r"|^tests/(wheel|c)/"
