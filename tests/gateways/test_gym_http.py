@@ -79,3 +79,11 @@ def test_errors(host):
     assert "'action' was not provided" in ask(host, f"{name}/step/", {})[1]["message"]
     assert "7 is not in Discrete(2)" in ask(host, f"{name}/step/", {"action": 7})[1]["message"]
     ask(host, f"{name}/close/", {})
+
+
+def test_where_numbers_begin_is_told():
+    from envring.gateways.web.gym_http import _described
+
+    space = gymnasium.spaces.MultiDiscrete([3, 4], start=[0, 2])
+    told = {"name": "MultiDiscrete", "nvec": [3, 4], "start": [0, 2]}
+    assert _described(gymnasium.spaces.Tuple([space]))["spaces"] == [told]

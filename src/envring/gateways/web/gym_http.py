@@ -238,6 +238,8 @@ def _described(space: Space[Any]) -> dict[str, Any]:
             found["n"] = np.asarray(space.n).tolist()
         case MultiDiscrete():
             found["nvec"] = space.nvec.tolist()
+            if space.start.any():
+                found["start"] = space.start.tolist()
         case Tuple():
             found["spaces"] = [_described(child) for child in space.spaces]
         case Dict():
