@@ -82,7 +82,7 @@ core = Extension(
 )
 core.define_macros.append(("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"))
 # these are the caller's; the watch's threads need a newer libc than other interpreters may have
-of_callers = ("csrc/er_link.c", "csrc/er_watch.c")
+of_callers = ("csrc/er_flow.c", "csrc/er_link.c", "csrc/er_watch.c")
 of_workers = [path for path in csrc if path not in of_callers]
 worker_library = PlainLib(
     "envring._foreign.libenvring", of_workers, include_dirs=["csrc"], **flags("default")

@@ -25,6 +25,7 @@ typedef _Atomic int32_t er_atomic_i32_t;
 #define er_store_relaxed(p, v) atomic_store_explicit((p), (v), memory_order_relaxed)
 #define er_fetch_or_release(p, v) atomic_fetch_or_explicit((p), (v), memory_order_release)
 #define er_fetch_sub_acq_rel(p, v) atomic_fetch_sub_explicit((p), (v), memory_order_acq_rel)
+#define er_fetch_add_acq_rel(p, v) atomic_fetch_add_explicit((p), (v), memory_order_acq_rel)
 #define er_exchange_acquire(p, v) atomic_exchange_explicit((p), (v), memory_order_acquire)
 #define er_cas_acq_rel(p, expected, desired)                                                       \
     atomic_compare_exchange_weak_explicit((p), (expected), (desired), memory_order_acq_rel,        \

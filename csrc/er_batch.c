@@ -126,16 +126,24 @@ static uint32_t any_info(const er_worker_end_t *end) {
     return seen != 0;
 }
 
-void er_worker_finish(er_worker_end_t *end, uint32_t seq) {
-    er_segment_t *s = end->segment;
-    end->block->report.infos = any_info(end);
-    for (uint32_t i = 0; i < end->num_envs; i++) {
+/* Publishes a run of envs. Returns how many more the caller waits for. */
+static int32_t publish(er_worker_end_t *end, uint32_t seq, uint32_t first, uint32_t count) {
+    for (uint32_t i = first; i < first + count; i++) {
         /* SYNC POINT: result. Release: slot, report and reply are complete. */
         er_store_release(&end->env_seq[i], seq);
     }
-    er_ready_mark(end->ready, end->first_env, end->num_envs);
-    int32_t count = (int32_t)end->num_envs;
+    er_ready_mark(end->ready, end->first_env + first, count);
     /* SYNC POINT: pending. Both sides: the last worker's ring carries every other's marks too. */
-    int32_t left = er_fetch_sub_acq_rel(&s->progress.pending, count) - count;
-    if (left <= 0) er_bell_ring(&s->caller_bell);
+    return er_fetch_sub_acq_rel(&end->segment->progress.pending, (int32_t)count) - (int32_t)count;
+}
+
+void er_worker_finish(er_worker_end_t *end, uint32_t seq) {
+    end->block->report.infos = any_info(end);
+    if (publish(end, seq, 0, end->num_envs) <= 0) er_bell_ring(&end->segment->caller_bell);
+}
+
+void er_worker_finish_some(er_worker_end_t *end, uint32_t seq, uint32_t first, uint32_t count) {
+    int32_t left = publish(end, seq, first, count);
+    /* Only whoever brings it to zero rings: below, nobody waits. */
+    if (left <= 0 && left + (int32_t)count > 0) er_bell_ring(&end->segment->caller_bell);
 }

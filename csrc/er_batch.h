@@ -85,4 +85,8 @@ int er_worker_stall(er_worker_end_t *end, int64_t deadline_ns);
 /* Publishes the slice's results of batch `seq` and rings if the caller waits for no other worker. */
 void er_worker_finish(er_worker_end_t *end, uint32_t seq);
 
+/* Publishes the results of a run of the slice's envs, and rings if the caller waits for no more than
+ * these: see er_flow.h. */
+void er_worker_finish_some(er_worker_end_t *end, uint32_t seq, uint32_t first, uint32_t count);
+
 #endif

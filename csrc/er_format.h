@@ -21,7 +21,7 @@
 #include "er_atomic.h"
 
 #define ER_MAGIC UINT64_C(0x474e4952564e45) /* "ENVRING" read as a little-endian word */
-#define ER_ABI 2u
+#define ER_ABI 3u
 #define ER_LINE 128u /* two cache lines: adjacent-line prefetch makes 64 too little */
 #define ER_PAGE 4096u
 #define ER_MAX_ENVS (1u << 20)
@@ -117,7 +117,9 @@ typedef struct {
 
 enum { ER_HINT_MOSTLY_WAITING = 1u };
 
-enum { ER_OP_STEP = 1u, ER_OP_MESSAGE = 2u };
+/* A step or reset of all envs of a slice; a message; a step or reset of some, each published as soon
+ * as it is done, or all together once the last one is. */
+enum { ER_OP_STEP = 1u, ER_OP_MESSAGE = 2u, ER_OP_EACH = 3u, ER_OP_TOGETHER = 4u };
 
 /* How the actions travel, by the worker's actions.py: in the slab, in the space's dtypes; or there as
  * one int64 an env, to be handed over as ints of Python; or not, and the envs are reset. Other codes
@@ -130,7 +132,16 @@ typedef struct {
     uint32_t seq;    /* batch sequence to publish when done */
     uint32_t slot;   /* where the results go */
     uint32_t action; /* how the actions travel: ER_ACTIONS_* or another code */
+    uint32_t first;  /* these two of ER_OP_EACH and ER_OP_TOGETHER: the run of envs, */
+    uint32_t count;  /* counted from the slice's first one */
 } er_command_t;
+
+/* Precedes the reply of one env whose result is published by itself. */
+typedef struct {
+    uint32_t env; /* its id */
+    uint32_t seq; /* of the command */
+    uint64_t bytes;
+} er_env_reply_t;
 
 _Static_assert(sizeof(er_bell_t) == ER_LINE, "a bell has its lines to itself");
 _Static_assert(sizeof(er_ring_t) == 2 * ER_LINE, "each position has its lines to itself");
@@ -148,6 +159,7 @@ _Static_assert(offsetof(er_segment_t, caller_bell) == 384, "header: caller bell"
 _Static_assert(offsetof(er_segment_t, progress) == 512, "header: progress");
 _Static_assert(offsetof(er_segment_t, caller_place) == 640, "header: caller's place");
 _Static_assert(sizeof(er_segment_t) == 768, "header");
-_Static_assert(sizeof(er_command_t) == 16, "command record");
+_Static_assert(sizeof(er_command_t) == 24, "command record");
+_Static_assert(sizeof(er_env_reply_t) == 16, "head of an env's reply");
 
 #endif

@@ -69,6 +69,8 @@ int er_struct_offsets(uint32_t *values, int room) {
         AT(seq),
         AT(slot),
         AT(action),
+        AT(first),
+        AT(count),
 #undef STRUCT
 #define STRUCT er_obs_node_t
         sizeof(STRUCT),
@@ -171,6 +173,8 @@ int er_struct_offsets(uint32_t *values, int room) {
         ER_DISABLED,
         ER_OP_STEP,
         ER_OP_MESSAGE,
+        ER_OP_EACH,
+        ER_OP_TOGETHER,
         ER_HINT_MOSTLY_WAITING,
         ER_ACTIONS_SLAB,
         ER_ACTIONS_RESET,
@@ -178,6 +182,7 @@ int er_struct_offsets(uint32_t *values, int room) {
         ER_LINE,
         ER_SERVED_COMMAND,
         ER_SERVED_STEP,
+        ER_SERVED_ACTIONS,
     };
     int count = (int)(sizeof known / sizeof *known);
     for (int i = 0; i < count && i < room; i++) values[i] = known[i];

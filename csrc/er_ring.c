@@ -94,3 +94,8 @@ int er_ring_get(er_ring_view_t *view, void *record, uint64_t count) {
     commit_read(view, record, count);
     return 0;
 }
+
+int er_ring_holds_some(er_ring_view_t *view) {
+    /* SYNC POINT: ring data */
+    return er_load_acquire(&view->shared->tail) != view->mine;
+}

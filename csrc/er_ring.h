@@ -36,4 +36,7 @@ int er_ring_put(er_ring_view_t *view, const void *record, uint64_t count);
 int64_t er_ring_read(er_ring_view_t *view, void *bytes, uint64_t count);
 int er_ring_get(er_ring_view_t *view, void *record, uint64_t count);
 
+/* Whether there is anything to read: a look that costs nothing. */
+int er_ring_holds_some(er_ring_view_t *view);
+
 #endif

@@ -284,10 +284,41 @@ int er_steploop_run(er_steploop_t *loop) {
     end(loop);
     if (!loop->resetting) return 0;
     loop->resetting = 0;
+    return er_steploop_rebind(loop);
+}
+
+int er_steploop_rebind(er_steploop_t *loop) {
     er_object *none = loop->py->call_env(loop->rebind, 0, loop->py->false_);
     if (!none) return -1;
     loop->py->decref(none);
     return 0;
+}
+
+void er_steploop_begin_one(er_steploop_t *loop, uint32_t slot, uint32_t i, int resetting) {
+    uint32_t env = loop->first_env + i;
+    loop->template_ids[env] = 0;
+    loop->final_marks[env] = 0;
+    loop->slot = loop->slots + slot * loop->slot_bytes;
+    loop->slot_number = slot;
+    loop->called = 0;
+    loop->resetting = resetting;
+    loop->timing = 0;
+    loop->at = i;
+    loop->rewards[i] = 0.0;
+    loop->terminations[i] = 0;
+    loop->truncations[i] = 0;
+}
+
+int er_steploop_run_one(er_steploop_t *loop) {
+    uint32_t i = loop->at;
+    uint32_t env = loop->first_env + i;
+    uint8_t *to = loop->slot;
+    int r = loop->resetting ? reset_env(loop, i) : step_env(loop, i, 0);
+    loop->resetting = 0;
+    memcpy(to + loop->off_rewards + env * sizeof(double), &loop->rewards[i], sizeof(double));
+    to[loop->off_terminations + env] = loop->terminations[i];
+    to[loop->off_truncations + env] = loop->truncations[i];
+    return r;
 }
 
 void er_steploop_clear(er_steploop_t *loop) {

@@ -107,6 +107,15 @@ void er_steploop_begin_reset(er_steploop_t *loop, uint32_t slot);
  * records it, adds one to loop->at and calls again. */
 int er_steploop_run(er_steploop_t *loop);
 
+/* Begins with env i alone, which has no info or final observation yet: it is stepped, or reset. */
+void er_steploop_begin_one(er_steploop_t *loop, uint32_t slot, uint32_t i, int resetting);
+
+/* Steps or resets env loop->at, and stores its reward and flags. 0, or -1 with a Python error. */
+int er_steploop_run_one(er_steploop_t *loop);
+
+/* Has the methods looked up again, which a reset may have replaced. 0, or -1 with a Python error. */
+int er_steploop_rebind(er_steploop_t *loop);
+
 /* Releases the cached action objects. */
 void er_steploop_clear(er_steploop_t *loop);
 

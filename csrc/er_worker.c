@@ -27,6 +27,13 @@ static int next(er_port_t *port, int64_t start, int64_t timeout_ns) {
     er_stats_t *stats = &port->end.block->stats;
     int r = er_worker_next(&port->end, &port->command, start + timeout_ns);
     if (r < 0) return r;
+    const er_command_t *command = &port->command;
+    if (command->op == ER_OP_EACH || command->op == ER_OP_TOGETHER) {
+        uint32_t n = port->end.num_envs;
+        port->at = command->first < n ? command->first : n;
+        port->until = command->count < n - port->at ? port->at + command->count : n;
+        port->found = 0;
+    }
     port->since = er_park_now();
     er_stat_add(&stats->wait_ns, (uint64_t)(port->since - start));
     er_stat_set(&stats->spins, port->end.wait.spins);
@@ -61,7 +68,28 @@ static int send(er_port_t *port, const uint8_t *reply, uint64_t bytes) {
     return 1;
 }
 
+int er_port_env(const er_port_t *port) { return port->at < port->until ? (int)port->at : -1; }
+
+static int finish_one(er_port_t *port, uint32_t seq, const void *reply, uint64_t bytes) {
+    er_worker_end_t *end = &port->end;
+    if (reply) {
+        er_env_reply_t head = {.env = end->first_env + port->at, .seq = seq, .bytes = bytes};
+        int r = send(port, (const uint8_t *)&head, sizeof head);
+        if (r > 0) r = send(port, reply, bytes);
+        if (r <= 0) return r;
+    }
+    port->at++;
+    if (port->command.op == ER_OP_EACH) {
+        er_worker_finish_some(end, seq, port->at - 1, 1);
+    } else if (port->at == port->until) {
+        uint32_t first = port->command.first;
+        er_worker_finish_some(end, seq, first, port->until - first);
+    }
+    return 1;
+}
+
 int er_port_finish(er_port_t *port, uint32_t seq, const void *reply, uint64_t bytes) {
+    if (port->at < port->until) return finish_one(port, seq, reply, bytes);
     er_report_t *report = &port->end.block->report;
     report->reply_bytes = reply ? bytes : 0;
     report->hints = port->hints;
@@ -83,10 +111,27 @@ void er_port_count_for(er_port_t *port, er_steploop_t *loop) {
 void er_port_count_step(er_port_t *port, const er_steploop_t *loop) {
     int64_t now = er_park_now();
     if (port->command.action != ER_ACTIONS_RESET) {
-        er_port_count(port, now - port->since, loop->num_envs);
+        er_port_count(port, now - port->since, port->at < port->until ? 1 : loop->num_envs);
     }
     er_stat_set(&port->end.block->stats.slow_rows, loop->slow_rows);
     port->since = now;
+}
+
+/* Runs the next env of a command for some. Returns as er_port_serve, or 0: it can be published. */
+static int serve_one(er_port_t *port, er_steploop_t *loop, int careful) {
+    const er_command_t *command = &port->command;
+    int resetting = command->action == ER_ACTIONS_RESET;
+    if (!port->found) {
+        port->found = 1;
+        if (!resetting && !er_steploop_find_actions(loop, command->action)) {
+            return ER_SERVED_ACTIONS;
+        }
+    }
+    er_steploop_begin_one(loop, command->slot, port->at, resetting);
+    if (er_steploop_run_one(loop) < 0) return -1;
+    if (resetting && port->at + 1 == port->until && er_steploop_rebind(loop) < 0) return -1;
+    er_port_count_step(port, loop);
+    return careful || loop->called ? ER_SERVED_STEP : 0;
 }
 
 int er_port_serve(er_port_t *port, er_steploop_t *loop, int publish, int careful,
@@ -96,12 +141,22 @@ int er_port_serve(er_port_t *port, er_steploop_t *loop, int publish, int careful
     for (;; publish = 1) {
         if (publish) {
             er_port_finish(port, command->seq, NULL, 0);
-            er_spread(&port->spread, port->end.segment, port->end.worker);
+            if (command->op == ER_OP_STEP) {
+                er_spread(&port->spread, port->end.segment, port->end.worker);
+            }
         }
-        void *thread = loop->py->save_thread();
-        int r = next(port, start, timeout_ns);
-        loop->py->restore_thread(thread);
-        if (r < 0) return r;
+        if (port->at == port->until) {
+            void *thread = loop->py->save_thread();
+            int r = next(port, start, timeout_ns);
+            loop->py->restore_thread(thread);
+            if (r < 0) return r;
+        }
+        if (port->at < port->until) {
+            int r = serve_one(port, loop, careful);
+            if (r) return r;
+            start = port->since;
+            continue;
+        }
         if (command->op != ER_OP_STEP) return ER_SERVED_COMMAND;
         if (command->action == ER_ACTIONS_RESET) {
             er_steploop_begin_reset(loop, command->slot);

@@ -19,6 +19,11 @@ typedef struct {
     er_spread_t spread;
     int64_t since;  /* when it was taken, or when its step was done */
     uint32_t hints; /* of the next report */
+
+    /* of a command for some envs, counted from the slice's first */
+    uint32_t at;    /* the env that is next, or whose result is not yet published */
+    uint32_t until; /* after the last; at == until: there is no such command */
+    int found;      /* whether the loop has their actions */
 } er_port_t;
 
 /* For callers that do not know the struct. */
@@ -39,8 +44,12 @@ void er_port_count(er_port_t *port, int64_t busy_ns, uint64_t env_steps);
 /* Raises hints in the next report, and only there. */
 void er_port_hint(er_port_t *port, uint32_t hints);
 
-/* Publishes batch `seq`. A reply goes through the ring, however long it is; NULL: there is none.
- * 1, 0 if the caller went away while the ring was full, or -errno. */
+/* The env that is next of a command for some, counted from the slice's first one, or -1. */
+int er_port_env(const er_port_t *port);
+
+/* Publishes batch `seq`, or the env that er_port_env names and goes on to the next. A reply goes
+ * through the ring, however long it is; NULL: there is none. 1, 0 if the caller went away while the
+ * ring was full, or -errno. */
 int er_port_finish(er_port_t *port, uint32_t seq, const void *reply, uint64_t bytes);
 
 /* The times that the loop takes count as this worker's from now on. */
@@ -49,7 +58,7 @@ void er_port_count_for(er_port_t *port, er_steploop_t *loop);
 /* Adds what the loop has run for the last command, unless it was a reset. */
 void er_port_count_step(er_port_t *port, const er_steploop_t *loop);
 
-enum { ER_SERVED_COMMAND = 1, ER_SERVED_STEP = 2 };
+enum { ER_SERVED_COMMAND = 1, ER_SERVED_STEP = 2, ER_SERVED_ACTIONS = 3 };
 
 /* Steps and publishes as long as Python has nothing to do. Returns
  *
@@ -58,8 +67,11 @@ enum { ER_SERVED_COMMAND = 1, ER_SERVED_STEP = 2 };
  *                       actions that Python has to read
  *   ER_SERVED_STEP      a step or reset is done and not yet published: Python was called on the way, or
  *                       `careful` asks for each
+ *   ER_SERVED_ACTIONS   Python has to read the actions of the command for some envs, and to set
+ *                       loop->actions; then this is to be called again
  *   -1, error set       as er_steploop_run, which is to be called for the rest of the batch, and
- *                       er_port_count_step after it
+ *                       er_port_count_step after it; of a command for some envs (er_port_env), only
+ *                       that env is done, and as after ER_SERVED_STEP
  *
  * With `publish` it begins with publishing the step under way, which has no reply. */
 int er_port_serve(er_port_t *port, er_steploop_t *loop, int publish, int careful,

@@ -33,7 +33,7 @@ static inline void rig_open(rig_t *rig, int shared, uint32_t num_envs, uint32_t 
         .num_envs = num_envs,
         .num_workers = num_workers,
         .num_slots = 2,
-        .command_ring_bytes = 64,
+        .command_ring_bytes = 128,
         .reply_ring_bytes = 64,
         .action_bytes = num_envs * sizeof(uint64_t),
         .final_bytes = num_envs * sizeof(uint64_t),

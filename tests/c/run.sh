@@ -13,7 +13,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 core="er_batch er_spread er_doorbell er_park_linux er_ready er_ring er_segment
     er_steploop er_obs er_strided er_infos er_python er_worker er_offsets er_lifeline
-    er_stderr er_watch er_link"
+    er_stderr er_watch er_link er_flow"
 : "${CC:=cc}"
 
 mode=plain

@@ -62,7 +62,7 @@ int main(void) {
             .num_envs = envs[e],
             .num_workers = workers[w],
             .num_slots = slots[sl],
-            .command_ring_bytes = i % 2 ? 16 : 4096,
+            .command_ring_bytes = i % 2 ? 32 : 4096,
             .reply_ring_bytes = i % 2 ? 1 : 1 << 20,
             .action_bytes = sizes[i],
             .final_bytes = sizes[(i + 1) % 9],

@@ -16,7 +16,7 @@ SKIP = 77
 
 ACQUIRES = ("er_load_acquire", "er_exchange_acquire")
 RELEASES = ("er_store_release", "er_fetch_or_release")
-BOTH = ("er_cas_acq_rel", "er_fetch_sub_acq_rel")
+BOTH = ("er_cas_acq_rel", "er_fetch_add_acq_rel", "er_fetch_sub_acq_rel")
 OPERATION = re.compile(r"\b(" + "|".join(ACQUIRES + RELEASES + BOTH) + r")\(")
 LABEL = re.compile(r"SYNC POINT: ([a-z ]+[a-z])")
 REACH = 3  # lines from a label to its operation, at most

@@ -57,7 +57,7 @@ def test_beside_workers_with_the_library():
     sources += [dataclasses.replace(source, launcher=HERE) for source in [plain()] * 3]
     sources += [plain()] * 2
     with both(sources, envring.Python(sys.executable), num_workers=3) as (envs, oracle):
-        parts = envs._batcher.pool._parts
+        parts = envs._batcher.pool.parts
         assert [list(part.pool._relays) for part in parts] == [[], [0]]
         assert [part.which for part in parts] == [[0, 2], [1]]
         steps(envs, oracle)

@@ -90,5 +90,20 @@ check deadlock ring -DBUG_ANSWER_ONLY_IF_DRAINED
 # as above, for the bytes themselves
 check deadlock ring -DBUG_LOOK_BEFORE_SAMPLE
 
+check good flow
+check good flow -DN=2 -DR=3 -DK=1
+check good flow -DN=3 -DR=2 -DK=3
+check good flow -DN=4 -DR=1 -DK=3
+# the count is read and stored in two operations
+check deadlock flow -DBUG_SPLIT_COUNT
+# what is asked for is stored, not added: results of the meantime get lost
+check deadlock flow -DBUG_SET_NOT_ADD
+# results that came before they were asked for ring nobody
+check deadlock flow -DBUG_NO_SECOND_LOOK
+# an env is published and marked before its result is there
+check assertion flow -DBUG_MARK_FIRST
+# an env is sent again while its row is not yet read
+check assertion flow -DBUG_SEND_WHAT_IS_HELD
+
 echo "$runs runs, $bad wrong"
 [ $bad -eq 0 ]

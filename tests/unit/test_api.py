@@ -26,6 +26,7 @@ ATTRIBUTES = {
     *(
         "num_envs",
         "num_workers",
+        "batch_size",
         "options_per_env",
         "env_fns",
         "metadata",

@@ -20,7 +20,7 @@ from envring.api.env_indices import Indices
 from envring.api.guard import Guarded
 from envring.batch.batcher import Batcher
 from envring.core import _core
-from envring.errors import EnvringError
+from envring.errors import EnvringError, format_env_ids
 from envring.pool.reply import Reply
 
 # Members of an enum are slow to look up.
@@ -43,6 +43,7 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
     _chosen: list[int] | None = None  # the envs that the pending call is for; None for all
     _state = AsyncState.DEFAULT
     _wait_warning_due = False
+    _out = False  # envs were sent (`send`, `async_reset`) and not received
 
     # -- reset ------------------------------------------------------------------------------
 
@@ -141,7 +142,7 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
         """
         batcher = self._enter()
         try:
-            if self._state is not _IDLE or self._unclaimed:
+            if self._state is not _IDLE or self._unclaimed or self._out:
                 self._assert_idle("step_async")
                 self._settle(batcher)
             self._unclaimed = True  # until the state says so; Ctrl-C may strike between the lines
@@ -282,6 +283,15 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
     # -- state ------------------------------------------------------------------------------
 
     def _assert_idle(self, operation: str) -> None:
+        if self._out:
+            assert self._batcher is not None
+            env_ids = np.arange(self.num_envs, dtype=np.int32)
+            out = self._batcher.arrivals().among_out(env_ids)
+            raise AlreadyPendingCallError(
+                f"Calling `{operation}` while {format_env_ids(out)} were sent and not received. "
+                "Receive them first, with `recv`.",
+                "recv",
+            )
         if self._state != AsyncState.DEFAULT:
             pending = str(self._state.value)
             # Gymnasium's texts, which differ in their last character
@@ -322,10 +332,14 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
 
     def _infos(self, batcher: Batcher, reply: Reply | None) -> dict[str, Any]:
         infos = batcher.infos(reply)
+        self._name_final(infos)
+        return infos
+
+    def _name_final(self, infos: dict[str, Any]) -> None:
+        """Adds the names from before Gymnasium 1.0, if they are asked for."""
         if self.final_observation and "final_obs" in infos:
             infos["final_observation"] = infos["final_obs"].copy()
             infos["_final_observation"] = infos["_final_obs"].copy()
-        return infos
 
     def _warn_of_waiting(self, batcher: Batcher) -> None:
         if batcher.pool.hints & _core.HINT_MOSTLY_WAITING:

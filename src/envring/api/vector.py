@@ -16,8 +16,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.async_vector_env import AsyncState
 
 from envring._foreign.envring_worker import loop
-from envring.api.calls import AsyncCalls
 from envring.api.known_ids import KnownIds
+from envring.api.sending import SendRecv
 from envring.batch.opening import open_batcher
 from envring.batch.spaces import check_observation_mode
 from envring.errors import EmptyVectorError, EnvFnError, EnvringError
@@ -33,7 +33,7 @@ _MODES = {
 }
 
 
-class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
+class RingVectorEnv(SendRecv[ObsType, ActType], Generic[ObsType, ActType]):
     """Runs environments in worker processes that share memory with this one.
 
     A drop-in for `gymnasium.vector.AsyncVectorEnv`: the same parameters in the same order, the same
@@ -84,6 +84,7 @@ class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
         remotes: int | str | None = None,
         options_per_env: bool = False,
         on_unsendable: Literal["raise", "drop", "repr"] = "raise",
+        batch_size: int | None = None,
     ) -> None:
         """Starts workers and builds the envs in them; none is built in this process.
 
@@ -142,6 +143,8 @@ class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
             on_unsendable: what becomes of objects in infos that cannot be sent from another
                 interpreter: "raise" an error, "drop" the item of the innermost dict that
                 contains them, or send their "repr".
+            batch_size: how many envs `recv` waits for; None for all. With it, envs that are slow
+                do not hold up the others: see `send` and `recv`.
 
         Raises:
             LaunchError: a launcher's interpreter could not be started, or could not build an env;
@@ -159,6 +162,9 @@ class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
         check_observation_mode(observation_mode)
         if slots is not None and slots < 1:
             raise ValueError(f"slots must be at least 1, got {slots}")
+        self.batch_size = len(env_fns) if batch_size is None else batch_size
+        if not 1 <= self.batch_size <= len(env_fns):
+            raise ValueError(f"batch_size must be from 1 to {len(env_fns)}, got {batch_size}")
         self.env_fns = env_fns
         self.shared_memory = shared_memory
         self.copy = copy
@@ -256,6 +262,11 @@ class RingVectorEnv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
                     if batcher.wait(deadline - time.monotonic()):
                         batcher.discard()
                 self._state, self._unclaimed = AsyncState.DEFAULT, False
+            if self._out:
+                with contextlib.suppress(EnvringError):
+                    arrivals = batcher.arrivals()
+                    arrivals.wait(arrivals.num_out, max(deadline - time.monotonic(), 0.0))
+                self._out = False
             batcher.close(max(deadline - time.monotonic(), 0.0), terminate)
             self._batcher = None  # and with it the segment, but for arrays that are still out
 

@@ -94,6 +94,34 @@ class ActionSender:
             return self._slab_code
         return self._put_nested(actions)
 
+    def put_some(
+        self,
+        actions: Any,
+        env_ids: Sequence[int],
+        send: Callable[[Sequence[Any]], None],
+    ) -> int:
+        """Stores actions of some envs, in their order; returns the code as `put`.
+
+        They are cast to the space's dtype: rows of other envs, whose actions may not be read yet,
+        stand where rows of another dtype would be.
+
+        Args:
+            actions: one per env.
+            env_ids: whose they are.
+            send: sends one action per env in a message.
+        """
+        if self._leaf is None:
+            items = self._items(actions)
+            self._check_count(len(items), env_ids)
+            send(items)
+            return self._message_code
+        array = self._as_array(actions)
+        self._check_count(len(array), env_ids)
+        self._check_rows(array.shape[1:], self._leaf, env_ids)
+        self._check_dtype(array.dtype, self._leaf, env_ids)
+        self._view[env_ids] = array.reshape(len(env_ids), *self._leaf.shape)
+        return self._slab_code
+
     def _put_leaf(self, actions: Any, leaf: Leaf) -> int:
         if isinstance(actions, (list, tuple)):
             return self._put_list(actions, leaf)
@@ -134,28 +162,32 @@ class ActionSender:
         self._send(actions)
         return self._message_code
 
-    def _put_nested(self, actions: Any) -> int:
+    def _items(self, actions: Any) -> list[Any]:
         try:
-            items = list(iterate(self._batched, actions))
+            return list(iterate(self._batched, actions))
         except Exception as error:
             raise ActionError(
                 f"The actions do not fit the action space {self._batched}: {error}"
             ) from error
+
+    def _put_nested(self, actions: Any) -> int:
+        items = self._items(actions)
         self._check_count(len(items))
         self._send(items)
         return self._message_code
 
     # -- checks -----------------------------------------------------------------------------
 
-    def _check_count(self, count: int) -> None:
-        if count == self._num_envs:
+    def _check_count(self, count: int, env_ids: Sequence[int] | None = None) -> None:
+        wanted = range(self._num_envs) if env_ids is None else env_ids
+        if count == len(wanted):
             return
-        if count < self._num_envs:
-            which = f"{format_env_ids(range(count, self._num_envs))} would get none"
+        if count < len(wanted):
+            which = f"{format_env_ids(wanted[count:])} would get none"
         else:
-            which = f"{count - self._num_envs} too many"
+            which = f"{count - len(wanted)} too many"
         raise ActionError(
-            f"Got {count} actions for {self._num_envs} envs: {which}. Give one action per env."
+            f"Got {count} actions for {len(wanted)} envs: {which}. Give one action per env."
         )
 
     def _check_rows(self, shape: tuple[int, ...], leaf: Leaf, env_ids: Sequence[int]) -> None:

@@ -11,24 +11,23 @@ from typing import Any
 import numpy as np
 
 from envring._foreign.envring_worker.data.actions import RESET
-from envring._foreign.envring_worker.loop import FINAL_NONE, FINAL_SLAB
 from envring.batch import messages
 from envring.batch.actions import ActionSender, slab_bytes
+from envring.batch.arrivals import Arrivals
+from envring.batch.envs_infos import EnvsInfos
 from envring.batch.failures import raise_failures
 from envring.batch.forks import ForkedCopies
-from envring.batch.infos import InfoAssembler
 from envring.batch.layout import ALIGNMENT, Layout
 from envring.batch.observer import Observer
 from envring.batch.space_data import restore_value
 from envring.batch.spaces import VectorSpaces
 from envring.core import _core
-from envring.errors import InfoError
 from envring.pool.protocol import Pool, StepParts
 from envring.pool.reply import Reply
 from envring.transport.segment import (
-    COMMAND_RING_BYTES,
     REPLY_RING_BYTES,
     SegmentSpec,
+    command_ring_bytes,
     create,
 )
 
@@ -58,6 +57,10 @@ class Batcher:
 
     Attributes:
         observer: is told of each step of a vector env, if it is not None.
+        layout: of the single observation space.
+        reader: hands out what a slot holds.
+        leases: whether batches are handed out in place.
+        envs_infos: reads the envs' infos.
     """
 
     def __init__(
@@ -74,41 +77,41 @@ class Batcher:
         self.copy = copy
         self.observer: Observer | None = None
         self._add_info = add_info
-        self._obs = Layout(spaces.single_observation_space)
+        self.layout = Layout(spaces.single_observation_space)
         action = Layout(spaces.single_action_space)
-        spec = self._lay_out(self._obs, action, slots)
+        spec = self._lay_out(self.layout, action, slots)
         self.segment = create(spec, pool.segment_file)
-        plans = {"obs": self._obs.plan, "action": None if action.has_dynamic else action.plan}
+        plans = {"obs": self.layout.plan, "action": None if action.has_dynamic else action.plan}
         pool.attach(self.segment, plans)
 
         core = self.segment.core
         self.slots = _core.SlotPool(core, self.segment.back_slot)
         self._copies = ForkedCopies(self.slots)
-        self._reader = _core.BatchReader(
+        self.reader = _core.BatchReader(
             self.slots,
             [(offset, shape, dtype) for offset, shape, dtype in spec.obs_leaves if shape],
             spec.outcomes,
             LEASE_BYTES,
         )
-        self._leases = copy and self._reader.leases
-        self._infos = InfoAssembler(n, self.segment.info_area, self.segment.back_infos)
+        self.leases = copy and self.reader.leases
+        self.envs_infos = EnvsInfos(pool, self.segment, self.layout, spaces, add_info)
         self.actions = ActionSender(
             action, spaces.action_space, n, self.segment.action_slab, pool.send_actions
         )
-        self._dynamic = self._obs.empty_dynamic(n)
-        self._space = spaces.single_observation_space
-        self._restores = self._obs.has_dynamic and pool.foreign
+        self._dynamic = self.layout.empty_dynamic(n)
+        self._restores = self.layout.has_dynamic and pool.foreign
         self._copy_dynamic = copy and not pool.detaches
         # observations of dynamic spaces are collected, which the short way does not do
         self._path = None if self._dynamic else self._short_path()
         self._take_path = self._path if add_info is None else None
         self._slot = 0
+        self._arrivals: Arrivals | None = None
         # What copy=False hands out: always the same objects.
-        self._shared_obs = self._obs.build(self._leaf_values(self.segment.slot_arrays(0)[0]))
+        self._shared_obs = self.layout.build(self._leaf_values(self.segment.slot_arrays(0)[0]))
 
     def _short_path(self) -> _core.StepPath | _core.RemotePath | None:
         actions = self.actions
-        parts = StepParts(self.slots, self._reader, actions.exact, actions.ints, self._leases)
+        parts = StepParts(self.slots, self.reader, actions.exact, actions.ints, self.leases)
         return self.pool.short_path(parts)
 
     def _lay_out(self, obs: Layout, action: Layout, slots: int | None) -> SegmentSpec:
@@ -132,7 +135,7 @@ class Batcher:
             "num_envs": n,
             "num_workers": self.pool.num_rings,
             "num_slots": wanted + 1 if leases and self.copy else 1,
-            "command_ring_bytes": COMMAND_RING_BYTES,
+            "command_ring_bytes": command_ring_bytes(self.pool.spans),
             "reply_ring_bytes": REPLY_RING_BYTES,
             "action_bytes": slab_bytes(action, n),
             "final_bytes": max(final_bytes, ALIGNMENT),
@@ -157,7 +160,7 @@ class Batcher:
                 self._slot = slot
                 return
         code = self.actions.put(actions)
-        self._slot = slot = self.slots.take() if self._leases else 0
+        self._slot = slot = self.slots.take() if self.leases else 0
         self.pool.start_step(slot, code)
 
     def step_is_done(self) -> bool:
@@ -183,7 +186,7 @@ class Batcher:
         if outcomes is None:
             return None
         if self.copy:
-            observations = self._obs.build(self._reader.observations(self._take_slot()))
+            observations = self.layout.build(self.reader.observations(self._take_slot()))
         else:
             observations = self._shared_obs
         if observer is not None:
@@ -206,7 +209,7 @@ class Batcher:
         self, seeds: Sequence[int | None], options: Any, mask: Any, per_env: bool = False
     ) -> None:
         """Starts a reset; see `messages.reset`."""
-        slot = self.slots.take() if self._leases else 0
+        slot = self.slots.take() if self.leases else 0
         plain = options is None and mask is None and not any(seed is not None for seed in seeds)
         try:
             if plain:
@@ -218,6 +221,12 @@ class Batcher:
             self.slots.give_back(slot)
             raise
         self._slot = slot
+
+    def arrivals(self) -> Arrivals:
+        """Its envs, each on its own. Only while no batch is under way."""
+        if self._arrivals is None:
+            self._arrivals = Arrivals(self)
+        return self._arrivals
 
     def start_call(
         self,
@@ -255,7 +264,7 @@ class Batcher:
         reply = self.pool.collect()
         self.slots.give_back(self._take_slot())
         if reply is not None and reply.odd:
-            self._learn(reply)
+            self.envs_infos.learn(reply)
 
     def collect(self) -> Reply | None:
         """What the batch has beyond arrays; raises what an env raised.
@@ -275,12 +284,12 @@ class Batcher:
         if observer is not None:
             began = time.monotonic_ns()
         if self.copy:
-            arrays = self._reader.observations(self._take_slot())
+            arrays = self.reader.observations(self._take_slot())
             if self._dynamic:
                 if reply is not None:
                     self._take_dynamic(reply)
                 arrays = self._leaf_values(arrays)
-            observations = self._obs.build(arrays)
+            observations = self.layout.build(arrays)
         else:
             if reply is not None and reply.dynamic:
                 self._take_dynamic(reply)
@@ -298,7 +307,7 @@ class Batcher:
             self._take_dynamic(reply)
         if self._dynamic:
             arrays = self._leaf_values(arrays)
-        row = self._obs.row(arrays, 0)
+        row = self.layout.row(arrays, 0)
         self.slots.give_back(slot)
         return row
 
@@ -313,63 +322,35 @@ class Batcher:
     def outcomes(self) -> tuple[Any, Any, Any]:
         """(rewards, terminations, truncations) of the batch. Before `observations`."""
         if self.observer is None:
-            return self._reader.outcomes(self._slot)
+            return self.reader.outcomes(self._slot)
         began = time.monotonic_ns()
-        outcomes = self._reader.outcomes(self._slot)
+        outcomes = self.reader.outcomes(self._slot)
         self.observer.arrays_taken(time.monotonic_ns() - began)
         return outcomes
 
     def infos(self, reply: Reply | None) -> dict[str, Any]:
         """The batch's infos as Gymnasium batches them."""
-        if not self.has_infos:
-            return {}
-        objects, odd, finals = {}, {}, {}
-        if reply is not None:
-            objects, odd, finals = reply.objects, reply.odd, reply.finals
-        marks = self.segment.final_marks
-
-        def final_obs(env_id: int) -> Any:
-            if marks[env_id] == FINAL_SLAB:
-                return self._obs.row(self.segment.final_arrays, env_id)
-            if env_id not in finals:
-                raise InfoError(f"env {env_id} ended without its final observation")
-            return restore_value(self._space, finals[env_id]) if self._restores else finals[env_id]
-
-        for env_id, info in odd.items():
-            if marks[env_id] != FINAL_NONE:
-                info["final_obs"] = final_obs(env_id)
-        try:
-            return self._infos.assemble(
-                self.segment.template_ids, objects, odd, final_obs, self._add_info
-            )
-        finally:
-            if odd and reply is not None:
-                self._learn(reply)
-
-    def _learn(self, reply: Reply) -> None:
-        templates = self._infos.learn(reply.odd)
-        if templates:
-            self.pool.tell([("templates", templates)] * len(self.pool.spans))
+        return self.envs_infos.of_all(reply) if self.has_infos else {}
 
     def _take_dynamic(self, reply: Reply) -> None:
         for index, values in reply.dynamic.items():
             if self._restores:
-                space = self._obs.leaves[index].space
+                space = self.layout.leaves[index].space
                 values = {env_id: restore_value(space, value) for env_id, value in values.items()}
             batch = [values.get(env_id) for env_id in range(self.num_envs)]
             if self._copy_dynamic:
                 batch = deepcopy(batch)
-            self._dynamic[index] = self._obs.batch_dynamic(index, batch, self._dynamic[index])
+            self._dynamic[index] = self.layout.batch_dynamic(index, batch, self._dynamic[index])
 
     def _leaf_values(self, arrays: Sequence[Any]) -> list[Any]:
         """One value per leaf, arrays holding those of the fixed ones (or None between)."""
         given = iter([array for array in arrays if array is not None])
         return [
-            next(given) if leaf.fixed else self._dynamic[leaf.index] for leaf in self._obs.leaves
+            next(given) if leaf.fixed else self._dynamic[leaf.index] for leaf in self.layout.leaves
         ]
 
     def _refresh_shared(self) -> None:
-        fresh = self._obs.build(self._leaf_values(self.segment.slot_arrays(0)[0]))
+        fresh = self.layout.build(self._leaf_values(self.segment.slot_arrays(0)[0]))
         if isinstance(self._shared_obs, dict):
             self._shared_obs.update(fresh)
         else:

@@ -155,6 +155,39 @@ class InfoAssembler:
                 raise self._conflict(infos, env, error) from error
         return batched
 
+    def assemble_some(
+        self,
+        env_ids: NDArray[np.int32],
+        template_ids: NDArray[np.uint16],
+        objects: Objects,
+        odd: Mapping[int, Any],
+        final_obs: FinalObs,
+    ) -> dict[str, Any]:
+        """As `assemble`, of some envs: a row per env in the order of `env_ids`.
+
+        An overridden `VectorEnv._add_info`, which is made for all envs, is not used.
+        """
+        order = template_ids[env_ids]
+        if not order.any():
+            return {}
+        ids = env_ids.tolist()
+        recipe = self._recipe(order, ids)
+        if recipe is not None:
+            return _some(recipe, order, env_ids, objects, final_obs)
+        plain: AddInfo = _PlainBatch(len(ids))._add_info  # type: ignore[misc]
+        batched: dict[str, Any] = {}
+        for row, (env, template_id) in enumerate(zip(ids, order.tolist(), strict=True)):
+            info = self._info(env, template_id, objects, odd, final_obs)
+            try:
+                batched = plain(batched, info, row)
+            except Exception as error:
+                raise InfoError(
+                    f"Infos of {format_env_ids(ids)} do not batch: that of env {env} does not fit "
+                    f"the others ({type(error).__name__}: {error}). Give one type and shape to "
+                    "each key in every env, or leave it out."
+                ) from error
+        return batched
+
     def _info(
         self,
         env: int,
@@ -184,23 +217,24 @@ class InfoAssembler:
     def _bind(self, batch: bytes) -> None:
         """Make the plan for a batch's templates; None where infos have to be fed one by one."""
         order = np.frombuffer(batch, np.uint16)
+        recipe = self._recipe(order, range(self._num_envs))
+        self._plan = None if recipe is None else self._ops(recipe, order, {})
+        self._batch = batch
+
+    def _recipe(self, order: NDArray[np.uint16], ids: Sequence[int]) -> dict[str, _Leaf] | None:
+        """How to batch infos of these templates; None where they have to be fed one by one."""
         present = tuple(
             template_id for template_id in dict.fromkeys(order.tolist()) if template_id != EMPTY
         )
         if ODD in present:
-            self._plan, self._batch = None, batch
-            return
+            return None
         if present not in self._recipes:
-            levels = [
-                (template_id, self._book.nodes(template_id, int(np.argmax(order == template_id))))
-                for template_id in present
-            ]
+            an_env = {each: ids[int(np.argmax(order == each))] for each in present}
+            levels = [(each, self._book.nodes(each, env)) for each, env in an_env.items()]
             if len(self._recipes) == _MAX_RECIPES:
                 self._recipes.clear()
             self._recipes[present] = _merge(levels)
-        recipe = self._recipes[present]
-        self._plan = None if recipe is None else self._ops(recipe, order, {})
-        self._batch = batch
+        return self._recipes[present]
 
     def _ops(
         self,
@@ -301,6 +335,37 @@ def _holders(
             mask |= order == template_id
         found = holders[template_ids] = mask, mask.nonzero()[0]
     return found
+
+
+def _some(
+    leaves: dict[str, _Leaf],
+    order: NDArray[np.uint16],
+    env_ids: NDArray[np.int32],
+    objects: Objects,
+    final_obs: FinalObs,
+) -> dict[str, Any]:
+    """One level of a recipe for some envs."""
+    holders: dict[tuple[int, ...], tuple[_Array, _Envs]] = {}
+    batched: dict[str, Any] = {}
+    for key, leaf in leaves.items():
+        mask, rows = _holders(leaf.template_ids, order, holders)
+        value: Any
+        if leaf.kind == "dict":
+            value = _some(leaf.merged, order, env_ids, objects, final_obs)
+        elif leaf.kind == "object":
+            value = np.full(len(env_ids), None, dtype=object)
+            for row in rows.tolist():
+                place = leaf.places[int(order[row])]
+                value[row] = object_of(objects, int(env_ids[row]), place, final_obs)
+        else:
+            column = next(iter(leaf.columns))
+            value = np.zeros((len(env_ids), *column.view.shape[1:]), column.dtype)
+            for source, template_ids in leaf.columns.items():
+                rows = _holders(template_ids, order, holders)[1]
+                value[rows] = source.view[env_ids[rows]]
+        batched[key] = value
+        batched["_" + key] = mask.copy()
+    return batched
 
 
 def _run(ops: list[_Op], objects: Objects, final_obs: FinalObs) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 Spans: TypeAlias = Sequence[tuple[int, int]]
@@ -54,6 +54,23 @@ def set_attr(
     by_env = dict(zip(chosen, values, strict=True))
     return [
         ("set_attr", name, [by_env.get(env_id) for env_id in range(a, b)], _marks(a, b, chosen))
+        for a, b in spans
+    ]
+
+
+def some_actions(spans: Spans, env_ids: Sequence[int], actions: Sequence[Any]) -> list[Message]:
+    """Actions of some envs, ahead of their steps."""
+    by_env = list(zip(env_ids, actions, strict=True))
+    return [
+        ("some_actions", {env_id - a: action for env_id, action in by_env if a <= env_id < b})
+        for a, b in spans
+    ]
+
+
+def reset_arguments(spans: Spans, given: Mapping[int, tuple[int | None, Any]]) -> list[Message]:
+    """(seed, options) of the next resets of some envs, by their ids."""
+    return [
+        ("reset_arguments", {i - a: each for i, each in given.items() if a <= i < b})
         for a, b in spans
     ]
 

@@ -48,6 +48,8 @@ cdef extern from "er_format.h":
         ER_LINE
         ER_OP_STEP
         ER_OP_MESSAGE
+        ER_OP_EACH
+        ER_OP_TOGETHER
         ER_ACTIONS_SLAB
         ER_ACTIONS_RESET
         ER_ACTIONS_INTS
@@ -77,7 +79,10 @@ cdef extern from "er_format.h":
         uint64_t off_actions, off_final, off_slots, off_infos
         er_atomic32_t timed
     ctypedef struct er_command_t:
-        uint32_t op, seq, slot, action
+        uint32_t op, seq, slot, action, first, count
+    ctypedef struct er_env_reply_t:
+        uint32_t env, seq
+        uint64_t bytes
 
 
 cdef extern from "er_atomic.h":
@@ -105,6 +110,7 @@ cdef extern from "er_ring.h":
     ctypedef struct er_ring_view_t:
         pass
     int64_t er_ring_read(er_ring_view_t *, void *, uint64_t) nogil
+    int er_ring_holds_some(er_ring_view_t *)
 
 
 cdef extern from "er_batch.h":
@@ -118,6 +124,23 @@ cdef extern from "er_batch.h":
     int er_caller_post(er_caller_t *, uint32_t, const er_command_t *)
     int er_caller_ring(er_caller_t *)
     int er_caller_wait(er_caller_t *, int64_t) nogil
+    ctypedef struct er_worker_end_t:
+        pass
+    void er_worker_finish_some(er_worker_end_t *, uint32_t, uint32_t, uint32_t)
+
+
+cdef extern from "er_flow.h":
+    ctypedef struct er_flow_t:
+        uint32_t num_ready, num_busy
+    void er_flow_open(er_flow_t *, er_caller_t *, uint32_t *, uint32_t *)
+    void er_flow_begin(er_flow_t *)
+    uint32_t er_flow_sequence(er_flow_t *)
+    int er_flow_post(er_flow_t *, uint32_t, uint32_t, const er_command_t *)
+    uint32_t er_flow_collect(er_flow_t *)
+    int er_flow_wait(er_flow_t *, uint32_t, int64_t) nogil
+    void er_flow_take(er_flow_t *, uint32_t, uint32_t *)
+    uint32_t er_flow_take_marked(er_flow_t *, const uint8_t *, uint32_t *)
+    void er_flow_put_back(er_flow_t *, uint32_t, const uint32_t *)
 
 
 cdef extern from "er_spread.h":
@@ -141,14 +164,20 @@ cdef extern from "er_steploop.h":
     int er_steploop_find_actions(er_steploop_t *, uint32_t)
     void er_steploop_begin(er_steploop_t *, uint32_t)
     int er_steploop_run(er_steploop_t *) except -1
+    void er_steploop_begin_one(er_steploop_t *, uint32_t, uint32_t, int)
+    int er_steploop_run_one(er_steploop_t *) except -1
     void er_steploop_clear(er_steploop_t *)
 
 
 cdef extern from "er_worker.h":
     enum:
         ER_SERVED_STEP
+        ER_SERVED_ACTIONS
     ctypedef struct er_port_t:
+        er_worker_end_t end
         er_command_t command
+        uint32_t at, until
+    int er_port_env(const er_port_t *)
     int er_port_open(er_port_t *, void *, uint32_t, uint32_t, uint32_t, double, int, uint32_t)
     int er_port_next(er_port_t *, int64_t) nogil
     void er_port_count(er_port_t *, int64_t, uint64_t)
@@ -197,6 +226,7 @@ cdef extern from "er_watch.h" nogil:
 COMPLETE, RANG, NOT_YET = range(3)  # what `CallerPort.wait` returns
 OP_STEP = ER_OP_STEP
 OP_MESSAGE = ER_OP_MESSAGE
+OP_EACH, OP_TOGETHER = ER_OP_EACH, ER_OP_TOGETHER
 HINT_MOSTLY_WAITING = ER_HINT_MOSTLY_WAITING
 NEXT_STEP, SAME_STEP, DISABLED = ER_NEXT_STEP, ER_SAME_STEP, ER_DISABLED
 ABI = ER_ABI
@@ -473,6 +503,10 @@ cdef class CallerPort:
         cdef er_report_t *report = &self.segment.worker(worker).report
         return report.reply_bytes, report.hints
 
+    def holds_reply(self, uint32_t worker):
+        """Whether bytes wait in a worker's reply ring."""
+        return er_ring_holds_some(&self.replies[worker]) != 0
+
     def drain(self, uint32_t worker):
         """Bytes that wait in a worker's reply ring, which may be b""."""
         cdef bytes out
@@ -522,65 +556,11 @@ cdef class CallerPort:
         return self.caller.wait.spins, self.caller.wait.parks, self.caller.wait.mean_ns
 
 
-cdef class WorkerPort:
-    """A worker's end of a segment."""
-
-    cdef Segment segment
-    cdef er_port_t port
-
-    def __init__(self, Segment segment, uint32_t worker, uint32_t first_env, uint32_t num_envs,
-                 double spin, bint adaptive, uint32_t yield_every):
-        self.segment = segment
-        cdef int r = er_port_open(&self.port, segment.base, worker, first_env, num_envs, spin,
-                                  adaptive, yield_every)
-        if r < 0:
-            _raise_errno(r)
-
-    def next(self, double timeout):
-        """The next command (op, seq, slot, action), or None after `timeout` seconds or sooner."""
-        cdef int64_t timeout_ns = <int64_t>(timeout * 1e9)
-        cdef int r
-        with nogil:
-            r = er_port_next(&self.port, timeout_ns)
-        return self.taken(r)
-
-    cdef taken(self, int r):
-        """What `next` returns, from what C returned. Handlers of signals run, and may raise."""
-        cdef er_command_t *command = &self.port.command
-        if r >= 0:
-            return command.op, command.seq, command.slot, command.action
-        if r == -EINTR:
-            PyErr_CheckSignals()
-        elif r != -ETIMEDOUT:
-            _raise_errno(r)
-        return None
-
-    def count_batch(self, int64_t busy_ns, uint64_t env_steps):
-        """Adds a batch to the worker's statistics."""
-        er_port_count(&self.port, busy_ns, env_steps)
-
-    def hint(self, uint32_t hints):
-        """Raises hints in the next report, and only there."""
-        er_port_hint(&self.port, hints)
-
-    def finish(self, uint32_t seq, bytes reply=None):
-        """Publishes the batch; a reply goes through the ring, however long it is.
-
-        Returns False if the caller went away while the ring was full.
-        """
-        cdef const char *at = NULL if reply is None else PyBytes_AS_STRING(reply)
-        cdef uint64_t size = 0 if reply is None else len(reply)
-        cdef int r
-        with nogil:
-            r = er_port_finish(&self.port, seq, at, size)
-        if r < 0:
-            _raise_errno(r)
-        return r == 1
-
-
+include "_workerport.pxi"
 include "_ends.pxi"
 include "_codec.pxi"
 include "_slots.pxi"
 include "_steppath.pxi"
+include "_flow.pxi"
 include "_steploop.pxi"
 include "_wire.pxi"

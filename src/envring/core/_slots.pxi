@@ -186,6 +186,61 @@ cdef class BatchReader:
             out.append(array)
         return out
 
+    def gathered(self, const int32_t[::1] envs, const uint32_t[::1] slots):
+        """Observation leaves of some envs, each row from the slot that `slots` has by its env's
+        id: fresh arrays, as a list."""
+        return [self._gather(leaf, envs, slots) for leaf in self.leaves]
+
+    def outcomes_of(self, const int32_t[::1] envs, const uint32_t[::1] slots):
+        """(rewards, terminations, truncations) of some envs, as `gathered`."""
+        return (self._gather(self.rewards, envs, slots),
+                self._gather(self.terminations, envs, slots),
+                self._gather(self.truncations, envs, slots))
+
+    cdef _gather(self, Leaf leaf, const int32_t[::1] envs, const uint32_t[::1] slots):
+        cdef cnp.npy_intp[32] dims
+        cdef Py_ssize_t i, count = envs.shape[0]
+        cdef uint64_t row = leaf.nbytes // self.pool.segment.num_envs
+        memcpy(dims, leaf.dims, leaf.nd * sizeof(cnp.npy_intp))
+        dims[0] = count
+        Py_INCREF(leaf.dtype)
+        out = PyArray_NewFromDescr(cnp.ndarray, leaf.dtype, leaf.nd, dims, NULL, NULL, 0, None)
+        cdef char *to = <char *>cnp.PyArray_DATA(<cnp.ndarray>out)
+        for i in range(count):
+            memcpy(to, self.pool.segment.slot(slots[envs[i]]) + leaf.offset + envs[i] * row, row)
+            to += row
+        return out
+
+    def leased(self, uint32_t slot):
+        """A lease on a slot: its end gives the slot back."""
+        cdef Lease lease = Lease.__new__(Lease)
+        lease.pool = self.pool
+        lease.slot = slot
+        return lease
+
+    def rows(self, Lease lease not None, uint32_t first, uint32_t end):
+        """A run of rows of the leased slot's observation leaves: large ones in place."""
+        cdef uint8_t *base = self.pool.segment.slot(lease.slot)
+        cdef cnp.npy_intp[32] dims
+        cdef uint64_t row
+        cdef Leaf leaf
+        cdef list out = []
+        for leaf in self.leaves:
+            row = leaf.nbytes // self.pool.segment.num_envs
+            memcpy(dims, leaf.dims, leaf.nd * sizeof(cnp.npy_intp))
+            dims[0] = end - first
+            Py_INCREF(leaf.dtype)
+            array = PyArray_NewFromDescr(
+                cnp.ndarray, leaf.dtype, leaf.nd, dims, NULL, base + leaf.offset + first * row,
+                cnp.NPY_ARRAY_CARRAY, None)
+            if row * (end - first) <= self.lease_bytes:
+                out.append(array.copy())
+                continue
+            PyArray_SetBaseObject(array, lease)
+            Py_INCREF(lease)  # stolen by the array
+            out.append(array)
+        return out
+
     def outcomes(self, uint32_t slot):
         """(rewards, terminations, truncations) of a slot: fresh arrays."""
         cdef uint8_t *base = self.pool.segment.slot(slot)

@@ -86,6 +86,7 @@ cdef class StepLoop:
 
     cdef object slice
     cdef object tables
+    cdef object actions  # of a command for some envs, which may be served in parts
     cdef er_steploop_t loop
 
     def __init__(self, slice, Segment segment, leaf_offsets, outcome_offsets, action_scalars):
@@ -120,6 +121,18 @@ cdef class StepLoop:
         er_steploop_begin(&self.loop, slot)
         self._step_rest()
 
+    def run_one(self, uint32_t i, uint32_t slot, uint32_t action):
+        """Steps env i of the slice into a slot, or resets it."""
+        cdef bint resetting = action == ER_ACTIONS_RESET
+        if not resetting and not er_steploop_find_actions(&self.loop, action):
+            actions = self.slice.actions.read(action)
+            self.loop.actions = <er_object *><PyObject *>actions
+        er_steploop_begin_one(&self.loop, slot, i, resetting)
+        try:
+            er_steploop_run_one(&self.loop)
+        except BaseException:
+            self._fail()
+
     cdef _step_rest(self):
         """Steps the envs that have not been stepped; one that fails keeps none of them from it."""
         while True:
@@ -148,9 +161,17 @@ cdef class StepLoop:
                 r = er_port_serve(&port.port, &self.loop, publish, self.slice.has_reply, timeout_ns)
             except BaseException:
                 self._fail()
-                self._step_rest()
+                if port.env() < 0:
+                    self._step_rest()
+                else:
+                    self.rebind()
                 er_port_count_step(&port.port, &self.loop)
                 r = ER_SERVED_STEP
+            if r == ER_SERVED_ACTIONS:
+                self.actions = self.slice.actions.read(command.action)
+                self.loop.actions = <er_object *><PyObject *>self.actions
+                publish = False
+                continue
             if r != ER_SERVED_STEP:
                 if r < 0 or command.op != ER_OP_STEP or command.action == ER_ACTIONS_RESET:
                     return port.taken(r)

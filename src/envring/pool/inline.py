@@ -10,6 +10,7 @@ from typing import Any
 from envring._foreign.envring_worker.data import actions as codes
 from envring._foreign.envring_worker.loop import EnvSlice
 from envring.core import _core
+from envring.pool.flow import InlineFlow
 from envring.pool.reply import Reply
 from envring.transport.advice import advise_process_each
 from envring.transport.pickling import dumps
@@ -73,11 +74,30 @@ class InlinePool:
             self._loop.rebind()
 
     def tell(self, messages: Sequence[tuple[Any, ...]]) -> None:
-        """New info templates."""
-        for template in messages[0][1]:
+        """Info templates, or what is kept for single envs."""
+        name, value = messages[0]
+        if name == "some_actions":
+            self.envs.actions.keep(value)
+            return
+        if name == "reset_arguments":
+            self.envs.reset_arguments.update(value)
+            return
+        for template in value:
             self.envs.infos.add_template(template)
             if self._loop is not None:
                 self._loop.add_template(template)
+
+    def flow(self) -> InlineFlow:
+        """Its envs, each on its own; see `Pool`."""
+        return InlineFlow(self)
+
+    def run_one(self, env_id: int, slot: int, code: int) -> None:
+        """Steps an env into a slot, or resets it."""
+        if self._loop is not None:
+            self._loop.run_one(env_id, slot, code)
+        else:
+            actions = None if code == codes.RESET else self.envs.actions.read(code)
+            self.envs.run_one(env_id, slot, actions)
 
     def send_actions(self, actions: Sequence[Any]) -> None:
         """Keeps actions for the next step."""

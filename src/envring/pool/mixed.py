@@ -19,6 +19,7 @@ from typing import Any
 from envring.launchers.base import Launcher
 from envring.pool import ending
 from envring.pool.mirror import columns
+from envring.pool.mixed_flow import MixedFlow
 from envring.pool.remote import RemotePool
 from envring.pool.reply import Reply
 from envring.pool.worker_pool import WorkerPool
@@ -65,10 +66,10 @@ class MixedPool:
         self.num_envs = len(env_fns)
         self.num_workers = len(placements)
         self.spans = [(p.env_ids[0], p.env_ids[-1] + 1) for p in placements]
-        self._parts: list[_Part] = []
+        self.parts: list[_Part] = []
         for number, host in enumerate(hosts, len(placements)):
             self.spans += host.spans
-            self._parts.append(_Part(host, [number]))
+            self.parts.append(_Part(host, [number]))
         self.compiled = options.compiled
         self._columns: dict[int, list[tuple[int, int]]] = {}  # (offset, bytes) by template id
         self._slot: int | None = None  # that the batch under way fills
@@ -78,12 +79,12 @@ class MixedPool:
         try:
             for which in by_launcher.values():
                 pool = WorkerPool(env_fns, [placements[number] for number in which], options)
-                self._parts.append(_Part(pool, which))
+                self.parts.append(_Part(pool, which))
         except BaseException:
             self.abandon()
             raise
         local = next(
-            (part.pool for part in self._parts if not part.pool.apart and part.pool.segment_file),
+            (part.pool for part in self.parts if not part.pool.apart and part.pool.segment_file),
             None,
         )
         self.segment_file = None if local is None else local.segment_file
@@ -92,7 +93,7 @@ class MixedPool:
     def greet(self) -> None:
         """Waits until every env is built; see WorkerPool."""
         try:
-            for part in self._parts:
+            for part in self.parts:
                 part.pool.greet()
         except BaseException:
             self.abandon()
@@ -102,7 +103,7 @@ class MixedPool:
     def _in_order(self, of_part: Callable[[_Part], Sequence[Any]]) -> list[Any]:
         """One value per span, from those of each part."""
         found: list[Any] = [None] * len(self.spans)
-        for part in self._parts:
+        for part in self.parts:
             for number, value in zip(part.which, of_part(part), strict=True):
                 found[number] = value
         return found
@@ -115,8 +116,8 @@ class MixedPool:
 
     def attach(self, segment: MappedSegment, plans: Mapping[str, Any]) -> None:
         """Gives local workers the segment, and makes one for each kind of the others."""
-        self._segment = segment
-        for part in self._parts:
+        self.segment = segment
+        for part in self.parts:
             if not part.pool.apart:
                 part.pool.attach(segment, plans)
                 if isinstance(part.pool, RemotePool):
@@ -134,17 +135,21 @@ class MixedPool:
     def short_path(self, *_: Any) -> None:
         """None: a batch is several, and rows are copied."""
 
+    def flow(self) -> MixedFlow:
+        """Its envs, each on its own; see `Pool`."""
+        return MixedFlow(self)
+
     # -- batches ----------------------------------------------------------------------------
 
     def start_step(self, slot: int, action: int) -> None:
         """Starts a step of every env; see `Pool`."""
-        self._raise_if_dead()
+        self.raise_if_dead()
         self._slot = slot
-        for part in self._parts:
+        for part in self.parts:
             if part.segment is None:
                 part.pool.start_step(slot, action)
             else:
-                part.segment.action_slab[...] = self._segment.action_slab
+                part.segment.action_slab[...] = self.segment.action_slab
                 part.pool.start_step(0, action)
 
     def send_actions(self, actions: Sequence[Any]) -> None:
@@ -153,8 +158,8 @@ class MixedPool:
 
     def start(self, messages: Sequence[tuple[Any, ...]]) -> None:
         """Starts a batch of another kind; see `Pool`."""
-        self._raise_if_dead()
-        encoded = [(part, part.pool.encode(self._mine(part, messages))) for part in self._parts]
+        self.raise_if_dead()
+        encoded = [(part, part.pool.encode(self._mine(part, messages))) for part in self.parts]
         name, *arguments = messages[0]
         self._slot = arguments[0] if name == "reset" else None
         for part, each in encoded:
@@ -162,8 +167,8 @@ class MixedPool:
 
     def tell(self, messages: Sequence[tuple[Any, ...]]) -> None:
         """Sends one message per slice, none of which is answered."""
-        self._raise_if_dead()
-        encoded = [(part, part.pool.encode(self._mine(part, messages))) for part in self._parts]
+        self.raise_if_dead()
+        encoded = [(part, part.pool.encode(self._mine(part, messages))) for part in self.parts]
         name, *arguments = messages[0]
         if name == "templates":
             self._add_templates(arguments[0])
@@ -179,7 +184,7 @@ class MixedPool:
 
     def wait(self, deadline: float | None) -> bool:
         """Waits for the batch in all parts; see `Pool`."""
-        waiting = self._parts
+        waiting = self.parts
         while waiting:
             end = deadline
             if len(waiting) > 1:  # a part that hangs must not hide the death of another
@@ -192,31 +197,31 @@ class MixedPool:
 
     def drain(self) -> None:
         """Makes room in the reply rings of all parts."""
-        for part in self._parts:
+        for part in self.parts:
             part.pool.drain()
 
     def collect(self) -> Reply | None:
         """What the complete batch has beyond arrays, or None; copies rows into the slot."""
-        replies = [part.pool.collect() for part in self._parts]
-        self.any_info = any(part.pool.any_info for part in self._parts)
+        replies = [part.pool.collect() for part in self.parts]
+        self.any_info = any(part.pool.any_info for part in self.parts)
         self.hints = 0
-        for part in self._parts:
+        for part in self.parts:
             self.hints |= part.pool.hints
         slot, self._slot = self._slot, None
         if slot is not None:
-            for part in self._parts:
+            for part in self.parts:
                 if part.segment is not None:
                     for number in part.which:
-                        self._copy_rows(part.segment, slot, slice(*self.spans[number]))
+                        self.copy_rows(part.segment, slot, slice(*self.spans[number]))
         found = [reply for reply in replies if reply is not None]
         return Reply.merged(found) if found else None
 
-    def _copy_rows(self, own: MappedSegment, slot: int, rows: slice) -> None:
+    def copy_rows(self, own: MappedSegment, slot: int, rows: slice) -> None:
         """Copies what one worker stored into the batcher's segment.
 
         Each part of a row is read once: what a worker writes afterwards changes nothing.
         """
-        ours = self._segment
+        ours = self.segment
         leaves, *outcomes = ours.slot_arrays(slot)
         own_leaves, *own_outcomes = own.slot_arrays(0)
         ours.template_ids[rows] = own.template_ids[rows]
@@ -236,7 +241,7 @@ class MixedPool:
         for template_id, entries in templates:
             found = self._columns[template_id] = list(columns(entries))
             end = max((at + nbytes * self.num_envs for at, nbytes in found), default=0)
-            for part in self._parts:
+            for part in self.parts:
                 if part.segment is not None and not part.segment.back_infos(end):
                     raise SegmentMemoryError(
                         "There is no shared memory left for another column of infos. Raise the "
@@ -245,15 +250,16 @@ class MixedPool:
 
     # -- the end ----------------------------------------------------------------------------
 
-    def _raise_if_dead(self) -> None:
-        for part in self._parts:
+    def raise_if_dead(self) -> None:
+        """Raises what ended a part, if something did."""
+        for part in self.parts:
             part.pool.raise_if_dead()
 
     def close(self, timeout: float | None = None, terminate: bool = False) -> None:
         """Closes the envs and ends the workers; see WorkerPool."""
         deadline = time.monotonic() + (ending.CLOSE_SECONDS if timeout is None else timeout)
         try:
-            for part in self._parts:
+            for part in self.parts:
                 part.pool.close(max(deadline - time.monotonic(), 0.0), terminate)
         except BaseException:  # the others are to end all the same
             self.abandon()
@@ -261,5 +267,5 @@ class MixedPool:
 
     def abandon(self) -> None:
         """Ends the workers of a pool that nobody closed."""
-        for part in self._parts:
+        for part in self.parts:
             part.pool.abandon()

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from envring.core import _core
+from envring.pool.flow import Flow
 from envring.pool.reply import Reply
 from envring.transport.segment import MappedSegment, SegmentFile
 
@@ -82,6 +83,9 @@ class Pool(Protocol):
 
     def short_path(self, parts: StepParts) -> _core.StepPath | _core.RemotePath | None:
         """The short way through a step, or None if this pool has none."""
+
+    def flow(self) -> Flow:
+        """Its envs, each on its own."""
 
     def start_step(self, slot: int, action: int) -> None:
         """Starts a step of every env into a slot; `action` says how the actions travel.

@@ -26,6 +26,7 @@ from envring.launchers.sources import EnvSource
 from envring.pool import ending
 from envring.pool.conversation import Conversation
 from envring.pool.dialling import Dialled
+from envring.pool.flow import Flow
 from envring.pool.mirror import STEP_KINDS, ActionRows, Mirror
 from envring.pool.protocol import StepParts
 from envring.pool.remote_data import AUTORESET_MODES, check_description, encode, read_reply
@@ -211,6 +212,10 @@ class RemotePool:
             self._result = None
 
     # -- batches ----------------------------------------------------------------------------
+
+    def flow(self) -> Flow:
+        """Refused: a host steps all of its envs at a time."""
+        raise EnvringError(f"`send` and `recv` are not for {self._who}, on {self.address}.")
 
     def start_step(self, slot: int, action: int) -> None:
         """Starts a step or a reset of every env; see `Pool`."""

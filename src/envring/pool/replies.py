@@ -7,6 +7,7 @@ checked, and what does not fit is an error that names the envs.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from envring.workers.handle import WorkerHandle, damaged
 from envring.workers.relay import Relay
 
 _REPLIES, _INFOS = 1, 2  # of CallerPort.attention
+_HEAD = struct.Struct("=IIQ")  # er_env_reply_t
 MAX_REPLY = 1 << 31  # bytes of one worker's reply
 
 
@@ -49,6 +51,7 @@ class Replies:
         self._relays = relays
         self._num_leaves = num_leaves
         self._parts: dict[int, bytearray] = {}
+        self._of_envs: dict[int, tuple[WorkerHandle, dict[str, Any]]] = {}
 
     def collect(self) -> Reply | None:
         """The reply of the complete batch; None if all of it is in the arrays.
@@ -76,6 +79,55 @@ class Replies:
                 reply.add(worker.env_ids[0], self._read(worker, data), worker.channel.wire.loads)
         port.uncollected = False
         return reply
+
+    # -- of single envs ---------------------------------------------------------------------
+
+    def failed(self, env_ids: Sequence[int]) -> list[int]:
+        """Those of the envs, whose results have come, that answered with an exception.
+
+        Raises:
+            EnvringError: a reply cannot be read; the text names the envs.
+        """
+        for w, worker in enumerate(self._workers):
+            if w in self._relays:
+                for env_id, data in self._relays[w].take_replies():
+                    self._of_envs[env_id] = worker, self._read(worker, data, env_id)
+            elif w in self._parts or self._port.holds_reply(w):
+                self._split(w, worker)
+        found = self._of_envs
+        return [e for e in env_ids if e in found and found[e][1]["failures"]]
+
+    def _split(self, w: int, worker: WorkerHandle) -> None:
+        """Takes what a worker's ring has apart; the last reply may not be whole."""
+        data = self._parts.pop(w, None) or bytearray()
+        data += self._ring(w)
+        at = 0
+        while len(data) - at >= _HEAD.size:
+            env_id, _, nbytes = _HEAD.unpack_from(data, at)
+            if env_id not in worker.env_ids or nbytes > MAX_REPLY:
+                raise damaged(worker, "its ring holds a reply that is none of its envs'")
+            end = at + _HEAD.size + nbytes
+            if end > len(data):
+                break
+            part = self._read(worker, bytes(data[at + _HEAD.size : end]), env_id)
+            self._of_envs[env_id] = worker, part
+            at = end
+        if at < len(data):
+            self._parts[w] = data[at:]
+
+    def collect_some(self, env_ids: Sequence[int]) -> Reply | None:
+        """What these envs answered beyond arrays, once; after `failed`."""
+        if not self._of_envs:
+            return None
+        found = [self._of_envs.pop(env_id) for env_id in env_ids if env_id in self._of_envs]
+        if not found:
+            return None
+        reply = Reply()
+        for worker, part in found:
+            reply.add(worker.env_ids[0], {**part, "results": None}, worker.channel.wire.loads)
+        return reply
+
+    # -- rings ------------------------------------------------------------------------------
 
     def drain(self) -> None:
         """Makes room in the rings, keeping what was in them, and lets waiting workers go on.
@@ -116,11 +168,12 @@ class Replies:
             )
         return bytes(data)
 
-    def _read(self, worker: WorkerHandle, data: bytes) -> dict[str, Any]:
+    def _read(self, worker: WorkerHandle, data: bytes, env_id: int | None = None) -> dict[str, Any]:
         try:
             part: dict[str, Any] = worker.channel.wire.loads(data)
             if worker.foreign:
-                part = check_part(part, worker.env_ids, self._num_leaves)
+                env_ids = worker.env_ids if env_id is None else [env_id]
+                part = check_part(part, env_ids, self._num_leaves)
         except Exception as error:
             raise EnvringError(
                 f"What {format_env_ids(worker.env_ids)} sent cannot be read in this process "

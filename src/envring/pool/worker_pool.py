@@ -17,6 +17,7 @@ from envring._foreign.envring_worker.data import actions as codes
 from envring.core import _core
 from envring.errors import EnvringError, WorkerTimeout, format_env_ids
 from envring.pool import ending, watching
+from envring.pool.flow import WorkerFlow
 from envring.pool.patience import Patience
 from envring.pool.protocol import StepParts
 from envring.pool.replies import Replies
@@ -44,6 +45,7 @@ class WorkerPool:
 
     Attributes:
         workers: the processes, as this one sees them.
+        replies: reads what they answer; once they are attached.
     """
 
     detaches = True
@@ -75,7 +77,7 @@ class WorkerPool:
         self.options = options
         self.port: _core.CallerPort | None = None
         self.segment: MappedSegment | None = None
-        self._replies: Replies | None = None
+        self.replies: Replies
         self._poll = select.poll()
         self._path: _core.StepPath | None = None
         self._dead: EnvringError | None = None
@@ -131,7 +133,7 @@ class WorkerPool:
             if description.get("foreign") and not description.get("native"):
                 self._relays[w] = Relay(w, self.workers[w], segment)
         num_leaves = len(segment.spec.obs_leaves)
-        self._replies = Replies(self.port, self.workers, self._relays, num_leaves)
+        self.replies = Replies(self.port, self.workers, self._relays, num_leaves)
         starting.attach(self.workers, segment, plans, self.segment_file, self.options.start_timeout)
 
     @property
@@ -148,12 +150,16 @@ class WorkerPool:
 
     # -- batches ----------------------------------------------------------------------------
 
+    def flow(self) -> WorkerFlow:
+        """Its envs, each on its own; see `Pool`."""
+        return WorkerFlow(self)
+
     def start_step(self, slot: int, action: int) -> None:
         """Starts a step or a reset of every env; see `Pool`."""
         self.raise_if_dead()
         self._begin("reset" if action == codes.RESET else "step").start_step(slot, action)
         if self._relays:
-            self._forward()
+            self.forward()
 
     def start(self, messages: Sequence[tuple[Any, ...]]) -> None:
         """Starts a batch of another kind: one message per worker, each of which is answered."""
@@ -172,9 +178,8 @@ class WorkerPool:
     def _begin(self, name: str) -> _core.CallerPort:
         """Begins a batch: the port, with which it is to be posted next."""
         assert self.port is not None
-        assert self._replies is not None
         if self.port.uncollected:
-            self._replies.drop()
+            self.replies.drop()
         self._patience.begin(name)
         self.port.uncollected = True
         return self.port
@@ -209,12 +214,12 @@ class WorkerPool:
         try:
             self.port.post_messages(answered)
             if self._relays:
-                self._forward()
+                self.forward()
             for worker, message in zip(self.workers, messages, strict=True):
                 worker.channel.send_encoded(message, partial(self._look, worker))
         except ChannelClosed:
             worker.wait_until_dead(1.0)
-            self._look_for_deaths()
+            self.look_for_deaths()
             raise
         except BaseException:
             # Ctrl-C came between the messages: workers would read the next one at a wrong place.
@@ -228,7 +233,7 @@ class WorkerPool:
                 )
             raise
 
-    def _forward(self) -> None:
+    def forward(self) -> None:
         """Sends the command that was just posted to workers that cannot read their rings."""
         for relay in self._relays.values():
             try:
@@ -237,7 +242,7 @@ class WorkerPool:
                 raise self._end(error) from error.__cause__
             except ChannelClosed:
                 relay.worker.wait_until_dead(1.0)
-                self._look_for_deaths()
+                self.look_for_deaths()
                 raise
 
     def send_actions(self, actions: Sequence[Any]) -> None:
@@ -279,22 +284,13 @@ class WorkerPool:
     def _wait_for_relays(self, deadline: float | None) -> bool:
         """Waits for the workers that answer by their channels; False when time was up."""
         look = time.monotonic() + _SLICE
-        while waiting := [relay for relay in self._relays.values() if relay.busy]:
+        while any(relay.busy for relay in self._relays.values()):
             left = _SLICE
             if deadline is not None:
                 left = min(left, deadline - time.monotonic())
-            channels = [relay.worker.channel.sock.fileno() for relay in waiting]
-            ready = readable(channels, left)
-            for relay, channel in zip(waiting, channels, strict=True):
-                if channel in ready:
-                    try:
-                        relay.take(max(left, 0.0), self._look)
-                    except ChannelClosed:
-                        relay.worker.wait_until_dead(1.0)
-                        self._look_for_deaths()
-                        raise
+            took = self.take_from_relays(left)
             now = time.monotonic()
-            if not ready or now >= look:
+            if not took or now >= look:
                 look = now + _SLICE
                 self._look()
                 self.drain()  # the others must not wait for room meanwhile
@@ -302,19 +298,32 @@ class WorkerPool:
                 return not any(relay.busy for relay in self._relays.values())
         return True
 
+    def take_from_relays(self, seconds: float) -> bool:
+        """Takes what workers have answered by their channels; whether there was anything."""
+        waiting = [relay for relay in self._relays.values() if relay.busy]
+        channels = [relay.worker.channel.sock.fileno() for relay in waiting]
+        ready = readable(channels, seconds)
+        for relay, channel in zip(waiting, channels, strict=True):
+            if channel in ready:
+                try:
+                    relay.take(max(seconds, 0.0), self._look)
+                except ChannelClosed:
+                    relay.worker.wait_until_dead(1.0)
+                    self.look_for_deaths()
+                    raise
+        return bool(ready)
+
     def collect(self) -> Reply | None:
         """What the complete batch has beyond arrays, or None."""
-        assert self._replies is not None
-        reply = self._replies.collect()
+        reply = self.replies.collect()
         self._patience.begin()  # a step, if nobody says otherwise
-        self.any_info, self.hints = self._replies.any_info, self._replies.hints
+        self.any_info, self.hints = self.replies.any_info, self.replies.hints
         return reply
 
     def drain(self) -> None:
         """Makes room in the reply rings and lets waiting workers go on."""
-        assert self._replies is not None
         try:
-            self._replies.drain()
+            self.replies.drain()
         except EnvringError as error:
             raise self._end(error) from error.__cause__
 
@@ -334,7 +343,7 @@ class WorkerPool:
 
     def _look(self, sending_to: WorkerHandle | None = None) -> None:
         """Looks for workers that died, or that took longer than they may: those are killed."""
-        self._look_for_deaths()
+        self.look_for_deaths()
         port = self.port
         assert port is not None
         if not self._patience.is_over(port.batch):
@@ -342,23 +351,27 @@ class WorkerPool:
         port.wait(0)  # counts what has come
         late = [sending_to] if sending_to else [w for w in self.workers if port.owes(w.env_ids[0])]
         if late:
-            raise self._end(self._give_up(late))
+            raise self.give_up(late, self._patience.name, self._patience.seconds)
 
-    def _give_up(self, late: Sequence[WorkerHandle]) -> WorkerTimeout:
-        name, seconds = self._patience.name, self._patience.seconds
+    def give_up(
+        self, late: Sequence[WorkerHandle], name: str, seconds: float | None
+    ) -> EnvringError:
+        """Kills workers that took longer than they may; returns the error that says so."""
         stacks = [(worker, worker.python_stack(starting.STACK_SECONDS)) for worker in late]
         for worker in late:
             worker.process.kill()
         env_ids = [env_id for worker in late for env_id in worker.env_ids]
-        return WorkerTimeout(
-            f"{format_env_ids(env_ids)} did not finish a {name} within {seconds:g} seconds "
+        error = WorkerTimeout(
+            f"{format_env_ids(env_ids)} did not finish a {name} within {seconds or 0:g} seconds "
             f"({name}_timeout), so their workers (pid {', '.join(str(w.pid) for w in late)}) were "
             "killed. Close this vector env and make a new one.",
             env_ids,
             "\n".join(f"worker {w.pid}:\n{stack}" for w, stack in stacks if stack),
         )
+        return self._end(error)
 
-    def _look_for_deaths(self) -> None:
+    def look_for_deaths(self) -> None:
+        """Raises WorkerDied if a worker ended."""
         if not self._poll.poll(0):
             return
         for worker in self.workers:

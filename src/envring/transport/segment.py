@@ -26,6 +26,13 @@ from envring.transport.sealing import make_file, seal_size
 
 COMMAND_RING_BYTES = 1024
 REPLY_RING_BYTES = 1 << 18
+_COMMAND_BYTES = 32  # of a command, and of the message that may come before it, at least
+
+
+def command_ring_bytes(spans: Sequence[tuple[int, int]]) -> int:
+    """Bytes of a command ring that has room for a command per env of a slice, and more."""
+    most = max(end - first for first, end in spans)
+    return max(COMMAND_RING_BYTES, 1 << (_COMMAND_BYTES * (most + 8) - 1).bit_length())
 
 
 class SegmentMemoryError(EnvringError, MemoryError):

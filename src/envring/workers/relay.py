@@ -8,6 +8,7 @@ reads its command ring and publishes its batches, so that it looks like any othe
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 from envring.core import _core
@@ -22,16 +23,15 @@ class Relay:
 
     Attributes:
         worker: the worker.
-        busy: whether it owes an answer.
-        reply: bytes it sent with its last answer, or None.
+        reply: bytes it sent with the answer to its last batch, or None.
     """
 
     def __init__(self, index: int, worker: WorkerHandle, segment: MappedSegment) -> None:
         """Opens that worker's rings."""
         self.worker = worker
-        self.busy = False
         self.reply: bytes | None = None
-        self._seq = 0
+        self._due: deque[tuple[int, int]] = deque()  # (sequence, env's index or -1) of its answers
+        self._replies: list[tuple[int, bytes]] = []
         self._port = _core.WorkerPort(
             segment.core, index, worker.env_ids[0], len(worker.env_ids), 0.0, False, 1
         )
@@ -45,9 +45,16 @@ class Relay:
         """
         while (command := self._next()) is not None:
             _, seq, _, _ = command
-            if seq:
-                self._seq, self.busy = seq, True
-            self.worker.channel.send(("command", *command), on_slice)
+            first, count = self._port.take_span()
+            self._due += [(seq, i) for i in range(first, first + count)]
+            if seq and not count:
+                self._due.append((seq, -1))
+            self.worker.channel.send(("command", *command, first, count), on_slice)
+
+    @property
+    def busy(self) -> bool:
+        """Whether it owes an answer."""
+        return bool(self._due)
 
     def _next(self) -> tuple[int, int, int, int] | None:
         try:
@@ -73,16 +80,26 @@ class Relay:
         if not (
             isinstance(message, tuple)
             and len(message) == 4
-            and message[:2] == ("done", self._seq)
+            and message[:2] == ("done", self._due[0][0])
             and isinstance(reply := as_bytes(message[2]), bytes | None)
             and type(message[3]) is int
         ):
             raise CodecError(f"a worker answered {message!r:.200}")
         _, seq, _, hints = message
+        _, i = self._due.popleft()
+        if i >= 0:
+            if reply is not None:
+                self._replies.append((self.worker.env_ids[i], reply))
+            self._port.finish_env(seq, i)
+            return
         self.reply = reply
         self._port.hint(hints & _core.HINT_MOSTLY_WAITING)
         self._port.finish(seq)
-        self.busy = False
+
+    def take_replies(self) -> list[tuple[int, bytes]]:
+        """(env id, reply) of envs that answered by themselves, once."""
+        replies, self._replies = self._replies, []
+        return replies
 
     def take_reply(self) -> bytes | None:
         """The reply, once."""

@@ -9,6 +9,8 @@ from .data.actions import RESET
 
 OP_STEP = 1
 OP_MESSAGE = 2
+OP_EACH = 3  #: some envs, each published by itself
+OP_TOGETHER = 4  #: some envs, published together
 
 HINT_MOSTLY_WAITING = 1
 
@@ -65,7 +67,8 @@ class CommandLoop(object):
 
     Args:
         envs: EnvSlice, attached.
-        port: has next(timeout), finish(seq, reply), hint(hints), count_batch(busy_ns, env_steps).
+        port: has next(timeout), finish(seq, reply), env() (which is next, of a command for some),
+            hint(hints), count_batch(busy_ns, env_steps).
         receive: returns the next message of the channel.
         dumps: turns a reply into bytes.
         gone: returns whether the caller is gone.
@@ -97,6 +100,8 @@ class CommandLoop(object):
                 going_on = self._reset(*command[1:3])
             elif command[0] == OP_STEP:
                 going_on = self._step(*command[1:])
+            elif command[0] != OP_MESSAGE:
+                going_on = self._some(*command[1:])
             else:
                 going_on = self._message(command[1])
             if not going_on:
@@ -123,12 +128,33 @@ class CommandLoop(object):
         self._rebind()
         return self._finish(seq)
 
+    def _some(self, seq, slot, action):
+        """Steps or resets some envs."""
+        self.watch.over = True  # it measures whole batches
+        if self.loop is not None:
+            return True  # which is in the midst of it
+        actions = None if action == RESET else self.envs.actions.read(action)
+        while True:
+            i = self.port.env()
+            if i < 0:
+                break
+            self.envs.run_one(i, slot, actions)
+            if not self._finish(seq):
+                return False
+        if action == RESET:
+            self.envs.rebind()
+        return True
+
     def _message(self, seq):
         """Runs a message; seq 0 means that it needs no answer."""
         message = self.receive()
         name = message[0]
         if name == "actions":
             self.envs.actions.message = message[1]
+        elif name == "some_actions":
+            self.envs.actions.keep(message[1])
+        elif name == "reset_arguments":
+            self.envs.reset_arguments.update(message[1])
         elif name == "templates":
             self.add_templates(message[1])
         elif name == "reset":

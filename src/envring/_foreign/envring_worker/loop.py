@@ -61,6 +61,7 @@ class EnvSlice(object):
         self.results = None
         self.actions = None
         self.closed = False
+        self.reset_arguments = {}  # i -> (seed, options) of that env's next reset
 
     def attach(self, segment, obs_writer, info_writer):
         """Connects the slice to its segment.
@@ -126,6 +127,30 @@ class EnvSlice(object):
         self.truncations[i] = truncated
         self.pending[i] = ended and self.autoreset_mode == NEXT_STEP
 
+    def run_one(self, i, slot, actions):
+        """Steps env i into a slot, or resets it if `actions` is None."""
+        self.begin_one(i, slot)
+        try:
+            if actions is None:
+                self._store(i, *self.reset_env(i))
+                self.pending[i] = 0
+            else:
+                self._step_env(i, actions)
+        except BaseException:
+            self.fail(i)
+        _, rewards, terminations, truncations = self.segment.slot_arrays(slot)
+        env_id = self.first_env + i
+        rewards[env_id] = self.rewards[i]
+        terminations[env_id] = self.terminations[i]
+        truncations[env_id] = self.truncations[i]
+
+    def begin_one(self, i, slot):
+        self.slot = slot
+        self.infos.begin_one(self.first_env + i)
+        self.segment.final_marks[self.first_env + i] = FINAL_NONE
+        self.rewards[i] = 0.0
+        self.terminations[i] = self.truncations[i] = 0
+
     def reset(self, slot, seeds, options, mask, per_env=False):
         """Resets the envs of the slice; where mask is False an env keeps its observation.
 
@@ -168,8 +193,12 @@ class EnvSlice(object):
     # -- what the compiled loop calls back into ------------------------------------------------
 
     def reset_env(self, i, _=None):
-        """Resets an env, with neither seed nor options; returns (observation, info)."""
-        obs, info = self.envs[i].reset()
+        """Resets an env, with what was kept for it; returns (observation, info)."""
+        if i in self.reset_arguments:
+            seed, options = self.reset_arguments.pop(i)
+            obs, info = self.envs[i].reset(seed=seed, options=options)
+        else:
+            obs, info = self.envs[i].reset()
         return obs, info
 
     def finish_ended(self, i, result):

@@ -51,6 +51,7 @@ class ActionReader(object):
         self.last = last
         self.slab = slab
         self.message = None
+        self._kept = {}
         self._views = {}
         self._leaf = plan if plan is not None and plan[0] == "leaf" else None
         self._arrays = self._slab_arrays() if plan is not None else []
@@ -73,6 +74,8 @@ class ActionReader(object):
         """Returns the slice's actions, in order: copies, which later batches do not change."""
         if code == MESSAGE:
             actions, self.message = self.message, None
+            if actions is None:
+                actions = [self._kept.get(i) for i in range(self.last - self.first)]
             return actions
         if code != SLAB:
             rows = self._view(code)[self.first : self.last].copy()
@@ -81,6 +84,10 @@ class ActionReader(object):
             return self._arrays[0][self.first : self.last].copy()
         rows = [array[self.first : self.last].copy() for array in self._arrays]
         return [self._build(self.plan, rows, i) for i in range(self.last - self.first)]
+
+    def keep(self, actions):
+        """Keeps actions of some envs, by their index in the slice, for `read(MESSAGE)`."""
+        self._kept.update(actions)
 
     def _view(self, code):
         view = self._views.get(code)

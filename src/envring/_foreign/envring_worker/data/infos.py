@@ -204,6 +204,10 @@ class InfoWriter(object):
         self.objects.clear()
         self.odd.clear()
 
+    def begin_one(self, env_id):
+        """The same of one environment, where each has a reply of its own."""
+        self.template_ids[env_id] = EMPTY
+
     def write(self, env_id, info, has_final=False):
         """Write one environment's info of this batch; at most once per environment and batch.
 

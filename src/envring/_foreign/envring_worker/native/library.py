@@ -64,6 +64,7 @@ class Library(object):
             ("er_port_command", pointer, [pointer]),
             ("er_port_open", i32, [pointer, pointer, u32, u32, u32, c.c_double, i32, u32]),
             ("er_port_next", i32, [pointer, i64]),
+            ("er_port_env", i32, [pointer]),
             ("er_port_count", None, [pointer, i64, u64]),
             ("er_port_hint", None, [pointer, u32]),
             ("er_port_finish", i32, [pointer, u32, pointer, u64]),
@@ -193,6 +194,10 @@ class NativePort(object):
             return None
         raise OSError(-r, os.strerror(-r))
 
+    def env(self):
+        """The env that is next of a command for some, counted from the slice's first, or -1."""
+        return self._functions.er_port_env(self.at)
+
     def count_batch(self, busy_ns, env_steps):
         """Adds a batch to the worker's statistics."""
         self._functions.er_port_count(self.at, busy_ns, env_steps)
@@ -202,7 +207,7 @@ class NativePort(object):
         self._functions.er_port_hint(self.at, hints)
 
     def finish(self, seq, reply=None):
-        """Publishes the batch; a reply goes through the ring, however long it is.
+        """Publishes the batch, or the env that `env` names; a reply goes through the ring.
 
         Returns False if the caller went away while the ring was full.
         """

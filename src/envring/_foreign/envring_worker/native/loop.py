@@ -7,7 +7,7 @@ import numpy as np
 
 from ..commands import OP_STEP
 from ..data.actions import RESET
-from .tables import SERVED_STEP, STEP_LOOP, LoopTables
+from .tables import SERVED_ACTIONS, SERVED_STEP, STEP_LOOP, LoopTables
 
 
 class NativeLoop(LoopTables):
@@ -47,6 +47,7 @@ class NativeLoop(LoopTables):
         self._serve = locked["er_port_serve"]
         self._clear = locked["er_steploop_clear"]
         self._clear.restype = None
+        self._actions = None  # of a command for some envs, which may be served in parts
         self._at = c.c_void_p(self._memory.__array_interface__["data"][0])
 
     def count_for(self, port):
@@ -89,9 +90,17 @@ class NativeLoop(LoopTables):
                 r = self._serve(at, self._at, publish, envs.has_reply, patience)
             except BaseException:
                 self._fail()
-                self._step_rest()
+                if port.env() < 0:
+                    self._step_rest()
+                else:
+                    self.rebind()
                 self._count_step(at, self._at)
                 r = SERVED_STEP
+            if r == SERVED_ACTIONS:
+                self._actions = envs.actions.read(command.action)
+                self.loop["actions"] = id(self._actions)
+                publish = False
+                continue
             if r != SERVED_STEP:
                 if r < 0 or command.op != OP_STEP or command.action == RESET:
                     return port.taken(r)

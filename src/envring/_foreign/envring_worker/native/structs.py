@@ -66,7 +66,7 @@ class Array(Structure):
 class Command(Structure):
     """er_command_t."""
 
-    _fields_ = _fields(c_uint32, "op seq slot action")
+    _fields_ = _fields(c_uint32, "op seq slot action first count")
 
 
 def known():

@@ -19,7 +19,7 @@ try:
 except AttributeError:  # Python 2
     _intern = __import__("__builtin__").intern
 
-SERVED_COMMAND, SERVED_STEP = 1, 2  # what er_port_serve returns
+SERVED_COMMAND, SERVED_STEP, SERVED_ACTIONS = 1, 2, 3  # what er_port_serve returns
 
 CACHED_ACTIONS = 256
 
@@ -89,9 +89,10 @@ def _known():
     values += [preorder.SCALAR_KINDS[kind] for kind in "iuf"]
     values += [preorder.INFO_KINDS[kind] for kind in "fibnad"]
     values += [loop.NEXT_STEP, loop.SAME_STEP, loop.DISABLED]
-    values += [commands.OP_STEP, commands.OP_MESSAGE, commands.HINT_MOSTLY_WAITING]
+    values += [commands.OP_STEP, commands.OP_MESSAGE, commands.OP_EACH, commands.OP_TOGETHER]
+    values += [commands.HINT_MOSTLY_WAITING]
     values += [actions.SLAB, actions.RESET, actions.PYTHON_INTS, actions.ALIGNMENT]
-    return values + [SERVED_COMMAND, SERVED_STEP]
+    return values + [SERVED_COMMAND, SERVED_STEP, SERVED_ACTIONS]
 
 
 KNOWN = _known()

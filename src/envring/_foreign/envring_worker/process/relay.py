@@ -3,6 +3,8 @@
 
 from __future__ import absolute_import, division, print_function
 
+from ..commands import OP_EACH, OP_TOGETHER
+
 
 class RelayPort(object):
     """A worker's port that receives commands and answers by frames; results go to the segment.
@@ -18,11 +20,22 @@ class RelayPort(object):
         self.pack = pack
         self.unpack = unpack
         self._hints = 0
+        self._at = self._until = 0
 
     def next(self, timeout):
         """Returns the next command (op, seq, slot, action), or None after `timeout` seconds."""
         frame = self.stream.receive(timeout)
-        return None if frame is None else tuple(self.unpack(frame)[1:])
+        if frame is None:
+            return None
+        command = tuple(self.unpack(frame)[1:])
+        if command[0] in (OP_EACH, OP_TOGETHER):
+            self._at = command[4]
+            self._until = self._at + command[5]
+        return command[:4]
+
+    def env(self):
+        """The env that is next of a command for some, counted from the slice's first, or -1."""
+        return self._at if self._at < self._until else -1
 
     def hint(self, hints):
         """Adds hints to the next answer only."""
@@ -32,7 +45,9 @@ class RelayPort(object):
         """Does nothing: only the library keeps statistics."""
 
     def finish(self, seq, reply=None):
-        """Reports that a batch is done; returns True."""
+        """Reports that a batch is done, or the env that `env` names; returns True."""
+        if self._at < self._until:
+            self._at += 1
         hints, self._hints = self._hints, 0
         self.stream.send(self.pack(("done", seq, reply, hints)))
         return True

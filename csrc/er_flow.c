@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+#include "er_flow.h"
+
+#include <errno.h>
+
+#include "er_ready.h"
+
+void er_flow_open(er_flow_t *flow, er_caller_t *caller, uint32_t *wanted, uint32_t *queue) {
+    *flow = (er_flow_t){.caller = caller, .wanted = wanted, .queue = queue};
+}
+
+void er_flow_begin(er_flow_t *flow) {
+    er_caller_t *caller = flow->caller;
+    flow->found = 0;
+    flow->asked = 0;
+    caller->seen = er_bell_value(&caller->segment->caller_bell);
+    /* Relaxed: workers touch it only after a command, which is released later. */
+    er_store_relaxed(&caller->segment->progress.pending, 0);
+}
+
+uint32_t er_flow_sequence(er_flow_t *flow) {
+    uint32_t seq = ++flow->caller->seq;
+    return seq ? seq : ++flow->caller->seq;
+}
+
+int er_flow_post(er_flow_t *flow, uint32_t worker, uint32_t first_env,
+                 const er_command_t *command) {
+    uint32_t num_envs = flow->caller->num_envs;
+    uint32_t first = first_env + command->first;
+    if (first > num_envs || command->count > num_envs - first) return -EINVAL;
+    int r = er_caller_post(flow->caller, worker, command);
+    if (r < 0) return r;
+    for (uint32_t env = first; env < first + command->count; env++) {
+        flow->wanted[env] = command->seq;
+    }
+    flow->num_busy += command->count;
+    return 0;
+}
+
+uint32_t er_flow_collect(er_flow_t *flow) {
+    er_caller_t *caller = flow->caller;
+    uint32_t n = caller->num_envs;
+    for (uint32_t w = 0; w < (n + 63) / 64; w++) {
+        uint64_t marks = er_ready_take(&caller->ready[w]);
+        for (; marks; marks &= marks - 1) {
+            uint32_t env = w * 64 + (uint32_t)__builtin_ctzll(marks);
+            if (env >= n) break;
+            if (!flow->wanted[env]) continue;
+            /* SYNC POINT: result. Acquire pairs with er_worker_finish_some. */
+            if (er_load_acquire(&caller->env_seq[env]) != flow->wanted[env]) continue;
+            flow->wanted[env] = 0;
+            flow->num_busy--;
+            flow->found++;
+            flow->queue[(flow->first + flow->num_ready++) % n] = env;
+        }
+    }
+    return flow->num_ready;
+}
+
+int er_flow_wait(er_flow_t *flow, uint32_t count, int64_t deadline_ns) {
+    er_caller_t *caller = flow->caller;
+    er_bell_t *bell = &caller->segment->caller_bell;
+    if (er_flow_collect(flow) >= count) return 0;
+    uint32_t target = flow->found + (count - flow->num_ready);
+    int32_t more = (int32_t)(target - flow->asked);
+    flow->asked = target;
+    /* SYNC POINT: pending. With it at zero or less, the marks of what was asked for are visible. */
+    int32_t left = er_fetch_add_acq_rel(&caller->segment->progress.pending, more) + more;
+    if (left <= 0 && er_flow_collect(flow) >= count) return 0;
+    int r = er_bell_wait(bell, caller->seen, &caller->wait, deadline_ns);
+    /* Sampled before the looks at sequences and replies, as in er_caller_wait. */
+    if (r == 0) caller->seen = er_bell_value(bell);
+    if (er_flow_collect(flow) >= count) return 0;
+    return r < 0 ? r : 1;
+}
+
+void er_flow_take(er_flow_t *flow, uint32_t count, uint32_t *envs) {
+    uint32_t n = flow->caller->num_envs;
+    for (uint32_t i = 0; i < count; i++) envs[i] = flow->queue[(flow->first + i) % n];
+    flow->first = (flow->first + count) % n;
+    flow->num_ready -= count;
+}
+
+uint32_t er_flow_take_marked(er_flow_t *flow, const uint8_t *marked, uint32_t *envs) {
+    uint32_t n = flow->caller->num_envs;
+    uint32_t kept = 0;
+    uint32_t taken = 0;
+    for (uint32_t i = 0; i < flow->num_ready; i++) {
+        uint32_t env = flow->queue[(flow->first + i) % n];
+        if (marked[env]) {
+            envs[taken++] = env;
+        } else {
+            flow->queue[(flow->first + kept++) % n] = env;
+        }
+    }
+    flow->num_ready = kept;
+    return taken;
+}
+
+void er_flow_put_back(er_flow_t *flow, uint32_t count, const uint32_t *envs) {
+    uint32_t n = flow->caller->num_envs;
+    flow->first = (flow->first + n - count) % n;
+    flow->num_ready += count;
+    for (uint32_t i = 0; i < count; i++) flow->queue[(flow->first + i) % n] = envs[i];
+}

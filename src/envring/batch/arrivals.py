@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: MIT
+"""Batches of those envs that are done: what `send` and `recv` are made of."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from gymnasium.vector.utils import create_empty_array
+
+from envring._foreign.envring_worker.data.actions import RESET
+from envring.batch import messages
+from envring.batch.failures import raise_failures
+from envring.batch.space_data import restore_value
+from envring.pool.flow import EnvIds
+from envring.pool.reply import Reply
+
+if TYPE_CHECKING:
+    from envring.batch.batcher import Batcher
+
+Batch = tuple[Any, Any, Any, Any, dict[str, Any]]
+
+
+@dataclass
+class _Slot:
+    """A slot that whole slices were sent into.
+
+    Attributes:
+        left: envs whose results were not taken.
+        lease: on it, once arrays of it were handed out.
+    """
+
+    left: int
+    lease: Any = None
+
+
+class Arrivals:
+    """Sends envs of a batcher for steps and resets, and makes batches of those that are done.
+
+    Rows that are handed out in place are in slots which were sent for whole slices; all other envs
+    store in slot 0, where each has a row of its own, which is copied before the env is sent again.
+    """
+
+    def __init__(self, batcher: Batcher) -> None:
+        """Begins with no env out."""
+        self._batcher = batcher
+        self._pool = batcher.pool
+        self._flow = batcher.pool.flow()
+        self._slot_of = np.zeros(batcher.num_envs, np.uint32)
+        self._slots: dict[int, _Slot] = {}
+        self._slices = dict(batcher.pool.spans)
+        self._slice_sizes = {end - first for first, end in batcher.pool.spans}
+
+    @property
+    def num_out(self) -> int:
+        """How many envs were sent and not received."""
+        return self._flow.num_out
+
+    def among_out(self, env_ids: EnvIds) -> list[int]:
+        """Those of the envs that were sent and not received."""
+        return self._flow.among_out(env_ids)
+
+    # -- sending ----------------------------------------------------------------------------
+
+    def send(self, actions: Any, env_ids: EnvIds, batch_size: int) -> None:
+        """Has envs stepped, none of which is out.
+
+        Args:
+            actions: one per env, in the order of env_ids.
+            env_ids: which envs.
+            batch_size: how many are likely to be received at a time.
+
+        Raises:
+            ActionError: the actions do not fit; nothing was sent.
+        """
+        pool = self._pool
+
+        def tell(items: Sequence[Any]) -> None:
+            pool.tell(messages.some_actions(pool.spans, env_ids.tolist(), items))
+
+        code = self._batcher.actions.put_some(actions, env_ids.tolist(), tell)
+        self._send(np.sort(env_ids), code, batch_size)
+
+    def reset(
+        self, env_ids: EnvIds, given: Mapping[int, tuple[int | None, Any]], batch_size: int
+    ) -> None:
+        """Has envs reset, none of which is out; `given` has seeds and options of some."""
+        if given:
+            self._pool.tell(messages.reset_arguments(self._pool.spans, given))
+        self._send(np.sort(env_ids), RESET, batch_size)
+
+    def _send(self, env_ids: EnvIds, code: int, batch_size: int) -> None:
+        slot, together = 0, False
+        if self._batcher.leases and all(batch_size % size == 0 for size in self._slice_sizes):
+            whole = self._are_slices(env_ids)
+            slot = self._batcher.slots.take() if whole else 0
+            together = whole and slot > 0
+        if slot:
+            self._slots[slot] = _Slot(len(env_ids))
+        self._slot_of[env_ids] = slot
+        self._flow.send(env_ids, slot, code, together)
+
+    def _are_slices(self, env_ids: EnvIds) -> bool:
+        """Whether the envs, in ascending order, are those of whole slices."""
+        at, ids = 0, env_ids.tolist()
+        while at < len(ids):
+            end = self._slices.get(ids[at])
+            if end is None or ids[at : at + end - ids[at]] != list(range(ids[at], end)):
+                return False
+            at += end - ids[at]
+        return True
+
+    # -- receiving --------------------------------------------------------------------------
+
+    def wait(self, count: int, timeout: float | None) -> bool:
+        """Waits until so many envs are done; False when time was up."""
+        return self._flow.wait(count, None if timeout is None else time.monotonic() + timeout)
+
+    def take(self, count: int) -> Batch:
+        """A batch of the envs that have been done for the longest, in the order of their ids.
+
+        Raises:
+            Exception: what an env raised. Only those that raised are taken then.
+        """
+        return self._batch(np.sort(self._flow.take(count)))
+
+    def take_these(self, env_ids: EnvIds) -> Batch:
+        """A batch of these envs, which are done; otherwise as `take`."""
+        return self._batch(np.sort(self._flow.take_these(env_ids)))
+
+    def _batch(self, env_ids: EnvIds) -> Batch:
+        failed = self._flow.failed(env_ids)
+        if failed:
+            self._flow.put_back(np.setdiff1d(env_ids, failed).astype(np.int32))
+            self._leave_slots(np.array(failed, np.int32))
+            reply = self._flow.collect(failed)
+            assert reply is not None
+            raise_failures(reply)
+        reply = self._flow.collect(env_ids.tolist())
+        infos = self._batcher.envs_infos.of(env_ids, reply)
+        observations, rewards, terminations, truncations = self._arrays(env_ids, reply)
+        infos["env_id"] = env_ids
+        return observations, rewards, terminations, truncations, infos
+
+    def _arrays(self, env_ids: EnvIds, reply: Reply | None) -> tuple[Any, Any, Any, Any]:
+        reader, slots = self._batcher.reader, self._slot_of[env_ids]
+        slot = int(slots[0])
+        first, end = int(env_ids[0]), int(env_ids[-1]) + 1
+        if slot and end - first == len(env_ids) and (slots == slot).all():
+            held = self._slots[slot]
+            if held.lease is None:
+                held.lease = reader.leased(slot)
+            leaves = reader.rows(held.lease, first, end)
+        else:
+            leaves = reader.gathered(env_ids, self._slot_of)
+        rewards, terminations, truncations = reader.outcomes_of(env_ids, self._slot_of)
+        self._leave_slots(env_ids)
+        return self._build(leaves, env_ids, reply), rewards, terminations, truncations
+
+    def _leave_slots(self, env_ids: EnvIds) -> None:
+        """Notes that the envs' rows are no longer needed where they are."""
+        if not self._slots:
+            return
+        slots, counts = np.unique(self._slot_of[env_ids], return_counts=True)
+        for slot, count in zip(slots.tolist(), counts.tolist(), strict=True):
+            held = self._slots.get(slot)
+            if held is None:
+                continue
+            held.left -= count
+            if held.left == 0:
+                del self._slots[slot]
+                if held.lease is None:
+                    self._batcher.slots.give_back(slot)
+
+    def _build(self, leaves: Sequence[Any], env_ids: EnvIds, reply: Reply | None) -> Any:
+        layout = self._batcher.layout
+        if not layout.has_dynamic:
+            return layout.build(leaves)
+        given = iter(leaves)
+        values = []
+        for leaf in layout.leaves:
+            if leaf.fixed:
+                values.append(next(given))
+                continue
+            came = {} if reply is None else reply.dynamic.get(leaf.index, {})
+            batch = [came.get(env_id) for env_id in env_ids.tolist()]
+            if self._pool.foreign:
+                batch = [restore_value(leaf.space, value) for value in batch]
+            empty = create_empty_array(leaf.space, n=len(batch))
+            values.append(layout.batch_dynamic(leaf.index, batch, empty))
+        return layout.build(values)

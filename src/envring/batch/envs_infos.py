@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: MIT
+"""The infos of envs, from what their workers stored and answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envring._foreign.envring_worker.loop import FINAL_NONE, FINAL_SLAB
+from envring.batch.infos import AddInfo, InfoAssembler
+from envring.batch.layout import Layout
+from envring.batch.space_data import restore_value
+from envring.batch.spaces import VectorSpaces
+from envring.errors import InfoError
+from envring.pool.protocol import Pool
+from envring.pool.reply import Reply
+from envring.transport.segment import MappedSegment
+
+
+class EnvsInfos:
+    """Batches infos, and tells the workers how to store those that came whole.
+
+    Args:
+        pool: steps the envs.
+        segment: where they store.
+        layout: of an observation.
+        spaces: single and batched spaces.
+        add_info: an overridden `_add_info`, or None.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        segment: MappedSegment,
+        layout: Layout,
+        spaces: VectorSpaces,
+        add_info: AddInfo | None,
+    ) -> None:
+        """Knows no info yet."""
+        self._pool = pool
+        self._segment = segment
+        self._layout = layout
+        self._space = spaces.single_observation_space
+        self._restores = layout.has_dynamic and pool.foreign
+        self._add_info = add_info
+        self._assembler = InfoAssembler(pool.num_envs, segment.info_area, segment.back_infos)
+
+    def of_all(self, reply: Reply | None) -> dict[str, Any]:
+        """The infos of all envs as Gymnasium batches them."""
+        objects, odd, final_obs = self._parts(reply)
+        try:
+            return self._assembler.assemble(
+                self._segment.template_ids, objects, odd, final_obs, self._add_info
+            )
+        finally:
+            if odd and reply is not None:
+                self.learn(reply)
+
+    def of(self, env_ids: NDArray[np.int32], reply: Reply | None) -> dict[str, Any]:
+        """The infos of some envs, batched as if they were all."""
+        objects, odd, final_obs = self._parts(reply)
+        try:
+            return self._assembler.assemble_some(
+                env_ids, self._segment.template_ids, objects, odd, final_obs
+            )
+        finally:
+            if odd and reply is not None:
+                self.learn(reply)
+
+    def _parts(self, reply: Reply | None) -> tuple[Any, Any, Callable[[int], Any]]:
+        """(objects, odd infos, what gives an env's final observation) of a reply."""
+        objects, odd, finals = {}, {}, {}
+        if reply is not None:
+            objects, odd, finals = reply.objects, reply.odd, reply.finals
+        marks = self._segment.final_marks
+
+        def final_obs(env_id: int) -> Any:
+            if marks[env_id] == FINAL_SLAB:
+                return self._layout.row(self._segment.final_arrays, env_id)
+            if env_id not in finals:
+                raise InfoError(f"env {env_id} ended without its final observation")
+            return restore_value(self._space, finals[env_id]) if self._restores else finals[env_id]
+
+        for env_id, info in odd.items():
+            if marks[env_id] != FINAL_NONE:
+                info["final_obs"] = final_obs(env_id)
+        return objects, odd, final_obs
+
+    def learn(self, reply: Reply) -> None:
+        """Makes columns for infos that came whole."""
+        templates = self._assembler.learn(reply.odd)
+        if templates:
+            self._pool.tell([("templates", templates)] * len(self._pool.spans))

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: MIT
+# Envs that are stepped by themselves: csrc/er_flow.h. Part of _core.pyx.
+
+
+cdef class Flow:
+    """Commands for some envs of a port's workers, and what is done of them.
+
+    Args:
+        port: the caller's port, with no batch under way while this is used.
+        spans: (first env, the one after the last) of each worker, in the order of their rings.
+    """
+
+    cdef CallerPort port
+    cdef er_flow_t flow
+    cdef uint32_t num_envs
+    cdef uint32_t *words  # three of num_envs: what the C core needs, and room for ids
+    cdef uint8_t *out  # by env: whether it was sent and has not been taken
+    cdef uint8_t *marked
+    cdef uint32_t *worker_of  # by env, and the first env of that worker
+    cdef uint32_t *first_of
+    cdef uint32_t *end_of
+    cdef readonly uint32_t num_out
+
+    def __cinit__(self, CallerPort port not None, spans):
+        cdef uint32_t n = port.segment.num_envs
+        cdef uint32_t w, env
+        self.port = port
+        self.num_envs = n
+        self.words = <uint32_t *>calloc(6 * n, sizeof(uint32_t))
+        self.out = <uint8_t *>calloc(2 * n, 1)
+        if not (self.words and self.out):
+            raise MemoryError()
+        self.marked = self.out + n
+        self.worker_of = self.words + 3 * n
+        self.first_of, self.end_of = self.words + 4 * n, self.words + 5 * n
+        for w, (first, end) in enumerate(spans):
+            for env in range(first, end):
+                self.worker_of[env], self.first_of[env], self.end_of[env] = w, first, end
+        er_flow_open(&self.flow, &port.caller, self.words, self.words + n)
+
+    def __dealloc__(self):
+        free(self.words)
+        free(self.out)
+
+    def among_out(self, const int32_t[::1] envs):
+        """Those of the envs that were sent and have not been taken, as a list."""
+        cdef Py_ssize_t i
+        return [envs[i] for i in range(envs.shape[0]) if self.out[envs[i]]]
+
+    def owing(self):
+        """The envs that owe a result, as a list."""
+        return [env for env in range(self.num_envs) if self.words[env]]
+
+    def post(self, const int32_t[::1] envs, uint32_t slot, uint32_t action, bint together):
+        """Has envs stepped into a slot, or reset, and wakes their workers.
+
+        Args:
+            envs: their ids, in ascending order, none of which is out.
+            slot: for the results.
+            action: how the actions travel.
+            together: whether a whole slice is published when its last env is done.
+        """
+        cdef er_command_t command
+        cdef Py_ssize_t i = 0, n = envs.shape[0]
+        cdef uint32_t first
+        cdef int r
+        if not self.num_out:
+            er_flow_begin(&self.flow)
+        command.seq = er_flow_sequence(&self.flow)
+        command.slot = slot
+        command.action = action
+        while i < n:
+            first = envs[i]
+            command.first = first - self.first_of[first]
+            command.count = 0
+            while (i < n and <uint32_t>envs[i] == first + command.count
+                   and <uint32_t>envs[i] < self.end_of[first]):
+                self.out[envs[i]] = 1
+                command.count += 1
+                i += 1
+            self.num_out += command.count
+            command.op = ER_OP_EACH
+            if together and command.count == self.end_of[first] - self.first_of[first]:
+                command.op = ER_OP_TOGETHER
+            r = er_flow_post(&self.flow, self.worker_of[first], self.first_of[first], &command)
+            if r < 0:
+                _raise_errno(r)
+        er_caller_ring(&self.port.caller)
+
+    def collect(self):
+        """How many envs are done and not taken, without waiting."""
+        return er_flow_collect(&self.flow)
+
+    def wait(self, uint32_t count, int64_t deadline_ns):
+        """Waits until so many envs are done, at most some 50 ms; returns as CallerPort.wait."""
+        cdef int64_t until = er_park_now() + SLICE_NS
+        cdef int r
+        if deadline_ns < until:
+            until = deadline_ns
+        if self.port.watch is not None and self.port.watch.noticed():
+            r = 0 if er_flow_collect(&self.flow) >= count else -ETIMEDOUT
+        else:
+            with nogil:
+                r = er_flow_wait(&self.flow, count, until)
+        if r == 0:
+            return 0
+        if r == 1:
+            return 2 if self.port.watch is not None and self.port.watch.noticed() else 1
+        if r == -EINTR:
+            PyErr_CheckSignals()
+        return 2
+
+    def take(self, uint32_t count):
+        """Ids of the envs that have waited longest: int32 (count,). So many must be done."""
+        if count > self.flow.num_ready:
+            raise ValueError("so many envs are not done")
+        cdef uint32_t *ids = self.words + 2 * self.num_envs
+        er_flow_take(&self.flow, count, ids)
+        return self._taken(count, ids)
+
+    def take_these(self, const int32_t[::1] envs):
+        """Those of the envs that are done, as `take`."""
+        cdef Py_ssize_t i
+        cdef uint32_t *ids = self.words + 2 * self.num_envs
+        for i in range(envs.shape[0]):
+            self.marked[envs[i]] = 1
+        cdef uint32_t count = er_flow_take_marked(&self.flow, self.marked, ids)
+        for i in range(envs.shape[0]):
+            self.marked[envs[i]] = 0
+        return self._taken(count, ids)
+
+    cdef _taken(self, uint32_t count, uint32_t *ids):
+        cdef uint32_t i
+        taken = np.empty(count, np.int32)
+        cdef int32_t[::1] view = taken
+        for i in range(count):
+            view[i] = ids[i]
+            self.out[ids[i]] = 0
+        self.num_out -= count
+        return taken
+
+    def put_back(self, const int32_t[::1] envs):
+        """Undoes taking these; they come first the next time."""
+        cdef uint32_t i, count = envs.shape[0]
+        cdef uint32_t *ids = self.words + 2 * self.num_envs
+        for i in range(count):
+            ids[i] = envs[i]
+            self.out[ids[i]] = 1
+        self.num_out += count
+        er_flow_put_back(&self.flow, count, ids)

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: MIT
+"""The `Flow` of a MixedPool: those of its parts, waited for by turns."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from envring.pool.flow import EnvIds, Flow
+from envring.pool.reply import Reply
+
+if TYPE_CHECKING:
+    from envring.pool.mixed import MixedPool
+
+_TURN = 0.0005  # seconds for which one part is waited for while others are under way, too
+
+
+class MixedFlow:
+    """The `Flow` of a MixedPool."""
+
+    def __init__(self, pool: MixedPool) -> None:
+        """Begins with no env out."""
+        self._pool = pool
+        self._flows: list[Flow] = [part.pool.flow() for part in pool.parts]
+        self._part_of = np.zeros(pool.num_envs, np.intp)
+        self._slot_of = np.zeros(pool.num_envs, np.intp)
+        for number, part in enumerate(pool.parts):
+            for which in part.which:
+                first, end = pool.spans[which]
+                self._part_of[first:end] = number
+        self._done: list[int] = []  # taken from the parts, in that order
+
+    @property
+    def num_out(self) -> int:
+        """How many envs are out."""
+        return len(self._done) + sum(flow.num_out for flow in self._flows)
+
+    def among_out(self, env_ids: EnvIds) -> list[int]:
+        """Those of the envs that are out."""
+        out = set(self._done)
+        for flow in self._flows:
+            out.update(flow.among_out(env_ids))
+        return [env_id for env_id in env_ids.tolist() if env_id in out]
+
+    def send(self, env_ids: EnvIds, slot: int, code: int, together: bool) -> None:
+        """Has envs stepped or reset; see `Flow`."""
+        self._pool.raise_if_dead()
+        self._slot_of[env_ids] = slot
+        for number, (part, flow) in enumerate(zip(self._pool.parts, self._flows, strict=True)):
+            mine = env_ids[self._part_of[env_ids] == number]
+            if len(mine) == 0:
+                continue
+            if part.segment is None:
+                flow.send(mine, slot, code, together)
+            else:
+                # rows of envs that are under way keep the bytes that they have
+                part.segment.action_slab[...] = self._pool.segment.action_slab
+                flow.send(mine, 0, code, together)
+
+    def ready(self) -> int:
+        """How many envs are done, without waiting."""
+        for part, flow in zip(self._pool.parts, self._flows, strict=True):
+            count = flow.ready()
+            if not count:
+                continue
+            taken = flow.take(count).tolist()
+            if part.segment is not None:
+                for env_id in taken:
+                    rows = slice(env_id, env_id + 1)
+                    self._pool.copy_rows(part.segment, int(self._slot_of[env_id]), rows)
+            self._done += taken
+        return len(self._done)
+
+    def wait(self, count: int, deadline: float | None) -> bool:
+        """Waits until so many envs are done; see `Flow`."""
+        while (missing := count - self.ready()) > 0:
+            waiting = [flow for flow in self._flows if flow.num_out]
+            for flow in waiting:
+                end = deadline
+                if len(waiting) > 1:  # a part that hangs must not hide the others
+                    end = time.monotonic() + _TURN
+                    end = end if deadline is None else min(end, deadline)
+                flow.wait(min(missing if len(waiting) == 1 else 1, flow.num_out), end)
+            if deadline is not None and time.monotonic() >= deadline:
+                return self.ready() >= count
+        return True
+
+    def take(self, count: int) -> EnvIds:
+        """The envs that have been done for the longest."""
+        taken, self._done = self._done[:count], self._done[count:]
+        return np.array(taken, np.int32)
+
+    def take_these(self, env_ids: EnvIds) -> EnvIds:
+        """Those of the envs that are done."""
+        self.ready()
+        wanted = set(env_ids.tolist())
+        taken = [env_id for env_id in self._done if env_id in wanted]
+        self._done = [env_id for env_id in self._done if env_id not in wanted]
+        return np.array(taken, np.int32)
+
+    def put_back(self, env_ids: EnvIds) -> None:
+        """Undoes taking them."""
+        self._done[:0] = env_ids.tolist()
+
+    def failed(self, env_ids: EnvIds) -> list[int]:
+        """Those of the envs whose results are exceptions."""
+        return [env_id for flow, mine in self._by_part(env_ids) for env_id in flow.failed(mine)]
+
+    def collect(self, env_ids: Sequence[int]) -> Reply | None:
+        """What taken envs have beyond arrays, once."""
+        found = [flow.collect(mine.tolist()) for flow, mine in self._by_part(np.array(env_ids))]
+        replies = [reply for reply in found if reply is not None]
+        return Reply.merged(replies) if replies else None
+
+    def _by_part(self, env_ids: EnvIds) -> list[tuple[Flow, EnvIds]]:
+        numbers = self._part_of[env_ids]
+        return [(self._flows[n], env_ids[numbers == n]) for n in np.unique(numbers).tolist()]
