@@ -47,6 +47,7 @@ from envring.errors import (
 from envring.launchers.base import Launch, Launcher, Needs, Sandbox
 from envring.launchers.prefix import Prefix, Python
 from envring.launchers.sources import EnvSource
+from envring.pool.remotes import CLIENTS as _CLIENTS
 from envring.pool.remotes import ENGINES as _ENGINES
 from envring.transport.segment import SegmentMemoryError
 
@@ -134,6 +135,13 @@ def _start_on_ray(text: str, envs: _Any, timeout: float | None) -> _Any:
     return start(text, envs, timeout)
 
 
+def _ask_server(address: _Any, source: _Any) -> _Any:
+    from envring.callers.clients import client
+
+    return client(address, source)
+
+
 _ENGINES["ray"] = _start_on_ray
+_CLIENTS.update(dict.fromkeys(("grpc", "grpcs", "openenv", "openenvs"), _ask_server))
 register_all()
 del register_all

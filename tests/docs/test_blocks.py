@@ -31,6 +31,7 @@ UNREACHABLE = {
     "a Ray cluster",
     "an ssh host",
     "hosts that dial in",
+    "a remote-gym server",
     "remote-gym and a host",
 }
 SECONDS = 50

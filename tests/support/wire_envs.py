@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Envs that show what a wire carries; a host runs this file in its workers, as `setup`."""
 
+import sys
 import time
 
 import gymnasium
@@ -81,6 +82,23 @@ class Broken(Counting):
         raise ValueError("it cannot be built")
 
 
+def every_space(without):
+    """Samples of a Dict with an example of every kind of space, but some; so are actions."""
+    from envring.testing import SpaceEnv, example_spaces
+
+    found = {name: space for name, space in example_spaces().items() if name not in without}
+    actions = {name: space for name, space in found.items() if name != "graph"}
+    return SpaceEnv(Dict(found), Dict(actions), lengths=[2], ending="truncated")
+
+
+def local_env(without):
+    """The same in a worker of this machine."""
+    import envring
+
+    source = envring.EnvSource(f"{__file__}:every_space", args=(list(without),))
+    return envring.RingEnv(source, launcher=envring.Python(sys.executable))
+
+
 NAMES = ("Counting", "Scalar", "Failing", "Sleepy", "Custom", "Strange", "NotANumber", "Broken")
 
 for name in NAMES:
@@ -89,4 +107,10 @@ for name in NAMES:
         globals()[name],
         disable_env_checker=True,
         order_enforce=False,
+    )
+
+NOT_CARRIED = ("custom", "mixed")  # by JSON
+for name, kwargs in (("EverySpace-v0", {}), ("JsonSpaces-v0", {"without": NOT_CARRIED})):
+    gymnasium.register(
+        name, every_space, kwargs=kwargs, disable_env_checker=True, order_enforce=False
     )

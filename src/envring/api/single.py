@@ -88,7 +88,8 @@ class RingEnv(Guarded, Env[Any, Any]):
                 killed: WorkerTimeout says where it was. None for no limit.
             reset_timeout: the same for a reset.
             call_timeout: the same for `render`, `call` and attributes.
-            remotes: the host to run the env on, "tcp://HOST:PORT"; see RingVectorEnv.
+            remotes: the host to run the env on, "tcp://HOST:PORT", or another project's server,
+                "grpc://HOST:PORT"; see RingVectorEnv.
             launcher: another interpreter to run the env in; env_fn is then an `EnvSource`, which
                 may name the launcher itself.
             on_unsendable: what becomes of objects in infos that cannot be sent from another

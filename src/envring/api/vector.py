@@ -137,7 +137,9 @@ class RingVectorEnv(SendRecv[ObsType, ActType], Generic[ObsType, ActType]):
                 The env_fns are then `EnvSource`s. Behind a question mark of an address:
                 key=file:PATH or key=env:NAME, runtime=NAME, session=NAME (which the host keeps for
                 a while if the connection is lost), heartbeat=SECONDS of silence after which the
-                host is given up (10), and for tls:// ca=, cert=, certkey=, name=.
+                host is given up (10), and for tls:// ca=, cert=, certkey=, name=. Servers of
+                other projects are "grpc://HOST:PORT" (dm_env_rpc) and "openenv://HOST:PORT"; then
+                each env has a worker here that asks, unless num_workers says otherwise.
             options_per_env: whether a list or tuple given as `reset(options=...)` has one dict or
                 None per env. False: each env gets all of it, as in AsyncVectorEnv.
             on_unsendable: what becomes of objects in infos that cannot be sent from another

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from envring.errors import EnvFnError, LauncherError
+from envring.errors import LauncherError
 from envring.launchers.base import Launcher
 from envring.launchers.sources import EnvSource
 from envring.pool.dialling import Dialled, dial
@@ -19,7 +19,7 @@ from envring.pool.options import choose_workers, pool_options
 from envring.pool.placement import choose_launchers, place
 from envring.pool.protocol import Pool
 from envring.pool.remote import RemotePool
-from envring.pool.remotes import read, spread, start_hosts
+from envring.pool.remotes import as_clients, read, sourced, spread, start_hosts
 from envring.pool.worker_pool import WorkerPool
 from envring.workers.limits import Limits
 from envring.workers.options import Placement, PoolOptions
@@ -62,6 +62,11 @@ def open_pool(
         WorkerDied: a worker ended while it built its envs.
         Exception: whatever an env's constructor raised.
     """
+    clients = as_clients(env_fns, remotes)
+    if clients is not None:
+        env_fns, remotes = clients, None
+        num_workers = len(env_fns) if num_workers is None else num_workers  # each waits for its own
+        context = context or "forkserver"  # what they use has threads, which do not survive a fork
     told = num_workers is not None or max_concurrency is not None
     there = choose_workers(len(env_fns), num_workers, max_concurrency) or None if told else None
     if remotes is not None:
@@ -148,11 +153,7 @@ def _reach(
             each.release()
         at += count
     for env_id, fn in enumerate(env_fns[local:], local):
-        if not isinstance(fn, EnvSource):
-            raise EnvFnError(
-                f"env_fns[{env_id}] is {fn!r}: a function belongs to this process and cannot be "
-                "sent to a host. Say what to build as data: EnvSource('CartPole-v1')."
-            )
+        sourced(env_id, fn)
     return hosts, local
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-from envring.errors import AddressError, HostRefused, LauncherError
+from envring.errors import AddressError, EnvFnError, HostRefused, LauncherError
+from envring.launchers.sources import EnvSource
 from envring.pool.dialling import Dialled
 from envring.transport.addresses import OF_OTHERS, Address, parse
 
@@ -15,6 +18,9 @@ Started = tuple[Address, Callable[[], None]]
 # scheme of an engine -> what starts hosts for a caller, of which it is told what it wrote, the
 # names of its envs, and the seconds that it waits
 ENGINES: dict[str, Callable[[str, Sequence[str], float | None], list[Started]]] = {}
+# scheme of another project's wire -> what makes an env of an address and a source: one that asks a
+# server there. A worker of this machine builds and steps it
+CLIENTS: dict[str, Callable[[Address, EnvSource], Any]] = {}
 
 
 @dataclass(frozen=True)
@@ -52,14 +58,54 @@ def read(remotes: object) -> Remotes:
             engines.append(text)
         elif text:
             addresses.append(parse(text))
-            if addresses[-1].scheme in OF_OTHERS:
+            if addresses[-1].scheme in OF_OTHERS and addresses[-1].scheme not in CLIENTS:
                 raise AddressError(
                     f"{addresses[-1]} is for callers of other projects. Have the host listen on "
                     "tcp:// or tls://, too."
                 )
     if local == 0 and not addresses and not engines:
         raise LauncherError("remotes names no worker and no host.")
+    strange = [address for address in addresses if address.scheme in CLIENTS]
+    if strange and (len(strange) < len(addresses) or local or engines):
+        raise AddressError(
+            f"{strange[0]} speaks another project's wire, whose envs cannot be mixed with others "
+            "in one vector env. Make one of its own for them."
+        )
     return Remotes(local, tuple(addresses), tuple(engines))
+
+
+def as_clients(
+    env_fns: Sequence[Callable[[], Any]], remotes: int | str | None
+) -> list[Callable[[], Any]] | None:
+    """What local workers are to build where addresses are of another project's wire, else None.
+
+    Raises:
+        AddressError: such addresses stand beside others.
+        EnvFnError: an env is not given as data.
+    """
+    addresses = () if remotes is None else read(remotes).addresses
+    if not addresses or addresses[0].scheme not in CLIENTS:
+        return None
+    found: list[Callable[[], Any]] = []
+    addresses = tuple(address.with_key() for address in addresses)
+    for env_id, fn in enumerate(env_fns):
+        address = addresses[env_id % len(addresses)]
+        found.append(partial(CLIENTS[address.scheme], address, sourced(env_id, fn)))
+    return found
+
+
+def sourced(env_id: int, fn: Callable[[], Any]) -> EnvSource:
+    """An env that is given as data, as one for another machine must be.
+
+    Raises:
+        EnvFnError: it is a function.
+    """
+    if not isinstance(fn, EnvSource):
+        raise EnvFnError(
+            f"env_fns[{env_id}] is {fn!r}: a function belongs to this process and cannot be "
+            "sent to a host. Say what to build as data: EnvSource('CartPole-v1')."
+        )
+    return fn
 
 
 def start_hosts(

@@ -8,7 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -19,18 +19,22 @@ if TYPE_CHECKING:
     import ssl
 
 _COMMON = {"key", "runtime", "session", "heartbeat"}
+_TLS = {"ca", "cert", "certkey", "name"}
+_ASKING = {"key", "runtime", "timeout"}
 _OPTIONS = {
     "tcp": _COMMON,
-    "tls": _COMMON | {"ca", "cert", "certkey", "name"},
+    "tls": _COMMON | _TLS,
     "unix": _COMMON,
-    "grpc": set(),
-    "grpcs": set(),
+    "grpc": _ASKING,
+    "grpcs": _ASKING | _TLS,
+    "openenv": _ASKING,
+    "openenvs": _ASKING | _TLS,
     "http": set(),
     "https": set(),
     "listen": {"n", "key", "runtime", "heartbeat", "insecure", "cert", "certkey", "client_ca"},
     "ssh": {"python", "launcher", "env", "config", "runtime", "heartbeat", "ssh_config"},
 }
-# wires of other projects: only hosts have such addresses
+# where a host is reached over other projects' wires
 OF_OTHERS = ("grpc", "grpcs", "http", "https")
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0  # seconds between two attempts to connect
 
@@ -40,8 +44,8 @@ class Address:
     """Where an env host listens, or how it is reached.
 
     Attributes:
-        scheme: "tcp", "tls", "unix", "ssh", "grpc", "grpcs", "http", "https", or "listen" for where
-            to wait for hosts.
+        scheme: "tcp", "tls", "unix", "ssh", "grpc", "grpcs", "openenv", "openenvs", "http",
+            "https", or "listen" for where to wait for hosts.
         host: name or number; "" for unix.
         port: TCP port; 0 for unix, and for ssh's default.
         path: of a unix socket.
@@ -75,6 +79,15 @@ class Address:
             AddressError: there is no such file or variable.
         """
         return read_key(self.options["key"]) if "key" in self.options else self.secret
+
+    def with_key(self) -> Address:
+        """The same with the key itself, for another process to show.
+
+        Raises:
+            AddressError: there is no such file or variable.
+        """
+        others = {name: value for name, value in self.options.items() if name != "key"}
+        return replace(self, options=others, secret=self.key)
 
 
 def parse(text: str) -> Address:

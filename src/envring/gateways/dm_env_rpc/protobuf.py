@@ -97,6 +97,34 @@ def message(kind: int, value: Any) -> memoryview:
     return view
 
 
+def entry(data: memoryview) -> tuple[int, memoryview]:
+    """A number and a message, which a map has at it.
+
+    Raises:
+        WireError: it is not one.
+    """
+    key, found = 0, memoryview(b"")
+    for number, kind, value in fields(data):
+        if number == 1 and kind == VARINT:
+            key = value
+        elif number == 2:
+            found = message(kind, value)
+    return key, found
+
+
+def choice(data: memoryview, last: int) -> tuple[int, memoryview]:
+    """Which of several messages is there: the number of its field, and it; of several the last.
+
+    Raises:
+        WireError: they are not messages.
+    """
+    found: tuple[int, memoryview] = 0, memoryview(b"")
+    for number, kind, value in fields(data):
+        if number <= last:
+            found = number, message(kind, value)
+    return found
+
+
 def signed(value: int) -> int:
     """A varint as a number of type int32 or int64."""
     return value - (1 << 64) if value >> 63 else value

@@ -15,6 +15,18 @@ from typing import Any
 
 from envring.errors import HostLost, HostRefused, LaunchError, SpaceDataError, WireError
 from envring.gateways.dm_env_rpc import protobuf, tensors
+from envring.gateways.dm_env_rpc.numbers import (
+    CREATE,
+    DESTROY,
+    ERROR,
+    EXTENSION,
+    JOIN,
+    LEAVE,
+    RESET,
+    RESET_WORLD,
+    SPACES,
+    STEP,
+)
 from envring.gateways.dm_env_rpc.protobuf import bytes_field, number_field
 from envring.gateways.dm_env_rpc.tensors import CODES, STRING, Tensor
 from envring.gateways.dm_env_rpc.world import World
@@ -23,8 +35,6 @@ from envring.gateways.guests import Guests
 log = logging.getLogger("envring.serve")
 
 WIRE = "dm_env_rpc"
-_CREATE, _JOIN, _STEP, _RESET, _RESET_WORLD, _LEAVE, _DESTROY, _EXTENSION = *range(1, 8), 15
-_ERROR = 16
 _UNKNOWN, _INVALID, _NOT_FOUND, _DENIED, _EXHAUSTED = 2, 3, 5, 7, 8  # of google.rpc.Code
 _PRECONDITION, _UNIMPLEMENTED, _INTERNAL, _UNAVAILABLE, _UNAUTHENTICATED = 9, 12, 13, 14, 16
 _REASONS = {"key": _UNAUTHENTICATED, "full": _EXHAUSTED, "closing": _UNAVAILABLE}
@@ -56,19 +66,19 @@ class Stream:
         self._lock = threading.Lock()
         self._is_closed = False
         self._answers: dict[int, Callable[[memoryview], bytes]] = {
-            _CREATE: self._create,
-            _JOIN: self._join,
-            _STEP: self._step,
-            _RESET: self._reset,
-            _RESET_WORLD: self._reset_world,
-            _LEAVE: self._leave,
-            _DESTROY: self._destroy,
+            CREATE: self._create,
+            JOIN: self._join,
+            STEP: self._step,
+            RESET: self._reset,
+            RESET_WORLD: self._reset_world,
+            LEAVE: self._leave,
+            DESTROY: self._destroy,
         }
 
     def answer(self, request: bytes) -> bytes:
         """The EnvironmentResponse to an EnvironmentRequest."""
         try:
-            kind, body = _kind_of(request)
+            kind, body = protobuf.choice(memoryview(request), EXTENSION)
             if kind not in self._answers:
                 raise _Refused(_UNIMPLEMENTED, "this host has no such request, nor extensions")
             return bytes_field(kind, self._answers[kind](body))
@@ -86,7 +96,7 @@ class Stream:
         except Exception as error:  # of the env
             code, why = _UNKNOWN, f"{type(error).__name__}: {error}"
         status = number_field(1, code), bytes_field(2, why.encode("utf-8", "replace"))
-        return bytes_field(_ERROR, *status)
+        return bytes_field(ERROR, *status)
 
     def close(self) -> None:
         """Ends all worlds, a step under way included; for any thread."""
@@ -133,7 +143,7 @@ class Stream:
         _take_no(_settings(body, 2))
         world.reset()  # who joins begins a sequence
         self._joined = world
-        return bytes_field(1, world.specs)
+        return bytes_field(1, world.specs) + bytes_field(SPACES, world.spaces)
 
     def _leave(self, _: memoryview) -> bytes:
         self._joined = None
@@ -183,7 +193,7 @@ class Stream:
         requested: list[int] = []
         for number, kind, value in protobuf.fields(body):
             if number == 1:
-                uid, tensor = _entry(protobuf.message(kind, value))
+                uid, tensor = protobuf.entry(protobuf.message(kind, value))
                 actions[uid] = tensors.loads(tensor)
             elif number == 2 and kind == protobuf.VARINT:
                 requested.append(value)
@@ -195,26 +205,6 @@ class Stream:
         if self._joined is None:
             raise _Refused(_PRECONDITION, "no world is joined")
         return self._joined
-
-
-def _kind_of(request: bytes) -> tuple[int, memoryview]:
-    """Which request it is, and its message: of several, the last one."""
-    found: tuple[int, memoryview] = 0, memoryview(b"")
-    for number, kind, value in protobuf.fields(memoryview(request)):
-        if number <= _EXTENSION:
-            found = number, protobuf.message(kind, value)
-    return found
-
-
-def _entry(data: memoryview) -> tuple[int, memoryview]:
-    """A number and a message, which a map has at it."""
-    uid, found = 0, memoryview(b"")
-    for number, kind, value in protobuf.fields(data):
-        if number == 1 and kind == protobuf.VARINT:
-            uid = value
-        elif number == 2:
-            found = protobuf.message(kind, value)
-    return uid, found
 
 
 def _settings(body: memoryview, place: int) -> dict[str, Tensor]:

@@ -180,24 +180,26 @@ def loads(data: memoryview) -> Tensor:
     code, payload, shape = 0, memoryview(b""), []
     for number, kind, value in protobuf.fields(data):
         if number == _SHAPE:
-            shape += _shape(kind, value)
+            shape += read_shape(kind, value)
             if len(shape) > _MOST_DIMENSIONS:
                 raise WireError("a tensor has too many dimensions")
         elif number in DTYPES or number == STRING:
             code, payload = number, protobuf.message(kind, value)
     if not code:
         raise WireError("a tensor has no payload that this host reads")
-    return Tensor(code, _values(code, payload), tuple(shape))
+    return Tensor(code, read_values(code, payload), tuple(shape))
 
 
-def _shape(kind: int, value: Any) -> list[int]:
+def read_shape(kind: int, value: Any) -> list[int]:
+    """A field with the lengths of dimensions, or one of them."""
     if kind == protobuf.VARINT:
         return [protobuf.signed(value)]
     found: list[int] = protobuf.varints(protobuf.message(kind, value)).view(np.int64).tolist()
     return found
 
 
-def _values(code: int, payload: memoryview) -> Any:
+def read_values(code: int, payload: memoryview) -> Any:
+    """The elements of a message that holds one array: a flat array, or a list of texts."""
     if code == STRING:
         each = protobuf.fields(payload)
         return [protobuf.text(kind, value) for number, kind, value in each if number == 1]

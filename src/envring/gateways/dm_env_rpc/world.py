@@ -10,14 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from envring._foreign.envring_worker.envs.spaces import describe_space
 from envring.errors import WireError
 from envring.gateways.dm_env_rpc import protobuf, tensors
+from envring.gateways.dm_env_rpc.numbers import INTERRUPTED, RUNNING, TERMINATED
 from envring.gateways.dm_env_rpc.protobuf import BYTES, bytes_field, number_field
 from envring.gateways.dm_env_rpc.spaces import Leaf, Tree
 from envring.gateways.dm_env_rpc.tensors import BOOL, CODES, STRING, Spec, Tensor
 from envring.gateways.guests import Guest
+from envring.transport import codec
 
-RUNNING, TERMINATED, INTERRUPTED = 1, 2, 3  # states
 _OBSERVATION, _REWARD, _RENDERING, _INFO, _TRUNCATED, _MORE = 1, 2, 3, 4, 5, 16  # uids
 _ACTION = 1
 _NO_INFO = tensors.dumps(STRING, ["{}"])
@@ -31,6 +33,7 @@ class World:
     Attributes:
         guest: the env.
         specs: its ActionObservationSpecs message.
+        spaces: what specs cannot say: both spaces exactly, observations first.
     """
 
     def __init__(self, guest: Guest) -> None:
@@ -51,6 +54,8 @@ class World:
         self._specs[_REWARD] = Spec("reward", _DOUBLE, (), -infinite, infinite)
         self._specs[_INFO] = Spec("info", STRING)
         self._specs[_TRUNCATED] = Spec("truncated", BOOL)
+        both = (env.observation_space, env.action_space)
+        self.spaces = codec.dumps(tuple(describe_space(space) for space in both))
         self._first: tuple[Any, Any] | None = None  # of a reset that was made for its frame
         self._is_over = True  # the next step begins a sequence
         self._reset: dict[str, Any] = {}  # arguments of the next reset

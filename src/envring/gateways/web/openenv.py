@@ -7,15 +7,18 @@ An action is `{"value": ...}`, or an object with the keys of a Dict space. An ob
 
 from __future__ import annotations
 
+import base64
 import uuid
 from typing import Any
 
 from gymnasium.spaces import Dict, Space
 
+from envring._foreign.envring_worker.envs.spaces import describe_space
 from envring.errors import HostLost, HostRefused, WorkerDied
 from envring.gateways.guests import Guest, Guests
 from envring.gateways.web import json_text, spaces
-from envring.gateways.web.schemas import Schema, objects, schema
+from envring.gateways.web.schemas import EXACT, Schema, objects, schema
+from envring.transport import codec
 
 WIRE = "openenv"
 _MESSAGES = {"reset": False, "step": True, "state": None, "close": None}  # whether data is needed
@@ -176,10 +179,13 @@ class Conversation:
         done = bool(terminated or truncated)
         return {"observation": observation, "reward": reward, "done": done}
 
-    def schemas(self) -> dict[str, Schema]:
-        """Schemas of the env's actions and observations, and of the state."""
-        guest = self._held()
-        return _schemas(guest.env.action_space, guest.env.observation_space)
+    def schemas(self) -> dict[str, Any]:
+        """Schemas of the env's actions and observations, and of the state; both spaces exactly."""
+        env = self._held().env
+        both = env.observation_space, env.action_space
+        exact = codec.dumps(tuple(describe_space(space) for space in both))
+        schemas = _schemas(env.action_space, env.observation_space)
+        return {**schemas, EXACT: base64.b64encode(exact).decode()}
 
     def close(self) -> None:
         """Ends the session."""

@@ -22,6 +22,9 @@ from gymnasium.spaces import (
 
 _KINDS = {"f": "number", "b": "boolean", "i": "integer", "u": "integer"}
 
+EXACT = "x-envring-spaces"
+"""Beside the schemas of an env: both spaces exactly, for this project's clients."""
+
 Schema = dict[str, Any]
 
 
