@@ -71,6 +71,7 @@ class OpenEnvClient(gymnasium.Env[Any, Any]):
         self._headers = {"Authorization": f"Bearer {address.key}"} if address.key else {}
         self._tls = client_context(address) if address.scheme == "openenvs" else None
         self._is_over = True
+        self._ended = contextlib.ExitStack()
         path = self._take_schemas(env)
         self._socket = self._connected(path)
         try:
@@ -153,7 +154,7 @@ class OpenEnvClient(gymnasium.Env[Any, Any]):
         scheme = "ws" if self._tls is None else "wss"
         host = f"[{self._address.host}]" if ":" in self._address.host else self._address.host
         try:
-            return connect(
+            made = connect(
                 f"{scheme}://{host}:{self._address.port}{path}/ws",
                 ssl=self._tls,
                 additional_headers=self._headers,
@@ -163,6 +164,7 @@ class OpenEnvClient(gymnasium.Env[Any, Any]):
                 close_timeout=1.0,
                 max_size=json_text.LONGEST,
             )
+            return self._ended.enter_context(made)
         except (OSError, InvalidHandshake, WebSocketException, ValueError) as error:
             raise LaunchError(
                 f"{self._address} was reached, but has no WebSocket at {path}/ws: {error}."
@@ -205,7 +207,7 @@ class OpenEnvClient(gymnasium.Env[Any, Any]):
         with contextlib.suppress(Exception):
             self._socket.send(json_text.dumps({"type": "close"}))
         with contextlib.suppress(Exception):
-            self._socket.close()
+            self._ended.close()
 
     # -- requests and answers ---------------------------------------------------------------
 

@@ -37,7 +37,8 @@ def bind(
     if address.scheme == "unix":
         return address, _bind_unix(address)
     family, kind, where = find_place(address, tls is not None, insecure, advice)
-    sock = socket.socket(family, kind)
+    # asyncio switches Nagle's delay off only where the protocol is named
+    sock = socket.socket(family, kind, socket.IPPROTO_TCP)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(where)
