@@ -54,3 +54,14 @@ def test_measure(tmp_path):
     (cell,) = json.loads((tmp_path / "run.json").read_text())["cells"]
     assert {"envring", "async"} <= {each["peer"] for each in cell["samples"]}
     assert not cell["failures"]
+
+
+@pytest.mark.long
+def test_wires(tmp_path):
+    pytest.importorskip("grpc")
+    pytest.importorskip("starlette")
+    said = run("wires.py", "0.2", cwd=tmp_path)
+    table = {line[:24].strip(): line[24:].split() for line in said.splitlines()}
+    assert table[""] == ["envring", "dm_env_rpc", "OpenEnv", "Gymie", "gym-http-api"]
+    assert table["terminated and truncated"] == ["yes"] * 5
+    assert all(float(each) > 0 for each in table["steps/s"])

@@ -202,6 +202,9 @@ class OpenEnvClient(gymnasium.Env[Any, Any]):
         self._is_over = found[2] or found[3]
         return found
 
+    def render(self) -> None:
+        """None: the wire has no pictures."""
+
     def close(self) -> None:
         """Ends the session; a second call does nothing."""
         with contextlib.suppress(Exception):
