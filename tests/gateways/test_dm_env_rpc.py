@@ -7,6 +7,7 @@ import json
 import random
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import envring
 from envring.errors import AddressError
 from envring.gateways.certificates import make
 from envring.gateways.dm_env_rpc import protobuf, tensors
+from envring.gateways.dm_env_rpc.listener import end_idle
 from envring.gateways.dm_env_rpc.protobuf import bytes_field, number_field
 from envring.gateways.dm_env_rpc.service import Stream
 from envring.gateways.guests import Guests
@@ -279,6 +281,46 @@ class TestRequests:
                 assert code_of(caught) == KEY
 
 
+class TestStreamsWithoutAWorld:
+    def test_they_have_a_time_limit(self, host):
+        class Context:
+            ended = False
+
+            def peer(self):
+                return "ipv4:127.0.0.1:1"
+
+            def cancel(self):
+                self.ended = True
+
+        caller, idle = Caller(host), Caller(host)
+        name = caller.create(env=COUNTING)
+        streams = {each.stream: Context() for each in (caller, idle)}
+        time.sleep(0.05)
+        end_idle(streams, 0.04)
+        assert [each.ended for each in streams.values()] == [False, True]
+        caller.ask(DESTROY, bytes_field(1, name.encode()))
+        time.sleep(0.05)
+        end_idle(streams, 0.04)
+        assert streams[caller.stream].ended
+
+    def test_they_are_counted(self):
+        with running(COUNTING, "--listen", "grpc://127.0.0.1:0", "--max-connections", "2") as host:
+            envs = [envring.make(COUNTING, remotes=host.url) for _ in range(2)]
+            with pytest.raises(envring.LaunchError, match="too many connections"):
+                envring.make(COUNTING, remotes=host.url)
+            envs.pop().close()
+            wait_until(lambda: _has_room(host.url), 10, "a connection has ended")
+            envs.pop().close()
+
+
+def _has_room(url):
+    try:
+        envring.make(COUNTING, remotes=url).close()
+    except envring.LaunchError:
+        return False
+    return True
+
+
 class TestListening:
     def test_addresses(self):
         with pytest.raises(AddressError, match="insecure"):
@@ -303,6 +345,15 @@ def run_client(name, script, *arguments):
 
 @pytest.mark.wide
 class TestClients:
+    def test_remote_gyms_entrypoint(self):
+        entry = "remote_gym_entrypoint.py"
+        source = f"{HERE.parent}/support/{entry}:create_environment"
+        with running(source, "--listen", "grpc://127.0.0.1:0") as host:
+            port = host.url.rpartition(":")[2]
+            path = source.partition(":")[0]
+            shown = run_client("remote-gym", "remote_gym_entry_client.py", port, path)
+        assert shown.split()[-1] == "done"
+
     def test_the_compliance_suite_of_deepmind(self):
         with running("CartPole-v1", "--listen", "grpc://127.0.0.1:0") as host:
             place = host.url.removeprefix("grpc://")

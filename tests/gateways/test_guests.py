@@ -109,7 +109,15 @@ class TestEnvs:
         with pytest.raises(HostLost, match="process died"):
             guest.step(0)
         assert host.sessions.counts["deaths"] == deaths + 1
+        assert host.sessions.used() == 0  # at once, whether its caller goes or stays
         guest.close()
+
+    def test_what_its_env_raises_is_for_its_caller_alone(self, guests, recwarn):
+        guest = opened(guests)
+        with pytest.raises(Exception, match="reset"):
+            guest.step(0)
+        guest.close()
+        assert not recwarn.list
 
     def test_steps_and_latency_are_counted(self, guests, host):
         before = host.sessions.steps

@@ -35,6 +35,36 @@ def check_files():
         assert make(folder.env_file("my.env-2.py") + ":Env").value == Folder.count
 
 
+def check_entrypoints_of_remote_gym_get_what_they_take():
+    text = "\n\n".join(
+        "class %s(object):\n"
+        "    @staticmethod\n"
+        "    def create_environment(%s): return Env(*sorted(locals().items()))\n"
+        % (name, arguments)
+        for name, arguments in (
+            ("Neither", ""),
+            ("Number", "env_id"),
+            ("Pictures", "enable_rendering, env_id, **kwargs"),
+            ("Default", "enable_rendering=7"),
+        )
+    )
+    with Folder() as folder:
+        path = folder.env_file("entrypoints.py")
+        with open(path, "a") as file:
+            file.write("\n" + text)
+
+        def args(name, **kwargs):
+            return make("%s:%s.create_environment" % (path, name), **kwargs).args
+
+        assert args("Neither", env_id=1) == ()
+        assert args("Number", env_id=1) == (("env_id", 1),)
+        found = dict(args("Pictures", env_id=1, render_mode="rgb_array", level=3))
+        rest = {"render_mode": "rgb_array", "level": 3}
+        assert found == {"enable_rendering": True, "env_id": 1, "kwargs": rest}
+        assert dict(args("Pictures", env_id=1))["enable_rendering"] is False
+        assert args("Default") == (("enable_rendering", 7),)
+
+
 def check_nothing_is_written_beside_a_file():
     with Folder() as folder:
         path = folder.env_file(os.path.join("a", "lonely.py"))

@@ -138,7 +138,7 @@ class Arrivals:
             self._leave_slots(np.array(failed, np.int32))
             reply = self._flow.collect(failed)
             assert reply is not None
-            raise_failures(reply)
+            raise_failures(reply, self._batcher.quiet)
         reply = self._flow.collect(env_ids.tolist())
         infos = self._batcher.envs_infos.of(env_ids, reply)
         observations, rewards, terminations, truncations = self._arrays(env_ids, reply)

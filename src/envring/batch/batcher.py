@@ -61,6 +61,7 @@ class Batcher:
         reader: hands out what a slot holds.
         leases: whether batches are handed out in place.
         envs_infos: reads the envs' infos.
+        quiet: whether nothing is logged of what envs raise, beside raising it.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Batcher:
         self.num_envs = n = pool.num_envs
         self.copy = copy
         self.observer: Observer | None = None
+        self.quiet = False
         self._add_info = add_info
         self.layout = Layout(spaces.single_observation_space)
         action = Layout(spaces.single_action_space)
@@ -275,7 +277,7 @@ class Batcher:
         reply = self.pool.collect()
         if reply is not None and reply.failures:
             self.slots.give_back(self._take_slot())
-            raise_failures(reply)
+            raise_failures(reply, self.quiet)
         return reply
 
     def observations(self, reply: Reply | None) -> Any:

@@ -11,12 +11,13 @@ from envring.transport.advice import advice
 from envring.transport.exceptions import remote_error, type_name
 
 
-def raise_failures(reply: Reply) -> None:
-    """Reports every env's failure as AsyncVectorEnv does, and raises the last one."""
+def raise_failures(reply: Reply, quiet: bool = False) -> None:
+    """Raises the last failure. Unless `quiet`, reports each one first, as AsyncVectorEnv does."""
+    report = (lambda *_: None) if quiet else logger.error
     error: BaseException | None = None
     for env_id, kind, data, text, trace in reply.failures:
-        logger.error(f"Received the following error from Worker-{env_id} - Shutting it down")
-        logger.error("%s", trace)  # it may hold percent signs
+        report(f"Received the following error from Worker-{env_id} - Shutting it down")
+        report("%s", trace)  # it may hold percent signs
         if kind == "observation":
             error = ObservationError(
                 f"The observation of env {env_id} does not fit its space: {text}. Fix the env's "
@@ -35,6 +36,6 @@ def raise_failures(reply: Reply) -> None:
                 error.add_note(what)
         if error.__cause__ is None and trace:
             error.__cause__ = RemoteTraceback(trace)
-    logger.error("Raising the last exception back to the main process.")
+    report("Raising the last exception back to the main process.")
     assert error is not None
     raise error

@@ -157,6 +157,7 @@ class Guest:
         self._lock = threading.Lock()  # one call at a time
         assert env._batcher is not None
         self._batcher = env._batcher
+        self._batcher.quiet = True  # the caller is told what its env raised
 
     @property
     def over(self) -> str | None:
@@ -184,23 +185,28 @@ class Guest:
         return self._run(self.env.render)
 
     def _run(self, call: Callable[[], T]) -> T:
-        with self._lock:
-            self.entry.busy = True
-            began = time.monotonic()
-            try:
-                self._check()
-                results = call()
-                self._latency.add(time.monotonic() - began)
-                return results
-            except WorkerDied as error:
-                if not isinstance(error, HostLost):
-                    self._check()  # the host may have killed it
-                    self._sessions.counts["deaths"] += 1
-                    self.entry.over = "its process died"
-                raise
-            finally:
-                self.entry.since = time.monotonic()
-                self.entry.busy = False
+        try:
+            with self._lock:
+                return self._call(call)
+        except WorkerDied as error:
+            if not isinstance(error, HostLost):
+                self._check()  # the host may have killed it
+                self._sessions.counts["deaths"] += 1
+                self.entry.over = "its process died"
+                self._sessions.end(self.entry)
+            raise
+
+    def _call(self, call: Callable[[], T]) -> T:
+        self.entry.busy = True
+        began = time.monotonic()
+        try:
+            self._check()
+            results = call()
+            self._latency.add(time.monotonic() - began)
+            return results
+        finally:
+            self.entry.since = time.monotonic()
+            self.entry.busy = False
 
     def _check(self) -> None:
         if self.over is not None:

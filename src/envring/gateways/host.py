@@ -166,24 +166,29 @@ class Host:
                 continue
             name = str(peer[0]) if isinstance(peer, tuple) else "unix"
             shown = f"{name}:{peer[1]}" if isinstance(peer, tuple) else str(address)
-            with self._lock:
-                self._peers[name] += 1
-                crowded = (
-                    self._peers[name] > self.options.max_connections
-                    or self._peers.total() > _MOST_CONNECTIONS
-                )
+            has_room = self.arrive(name)
             try:
-                if not crowded:
+                if has_room:
                     self._start(self._greet, address, connected, name, shown)
                     continue
             except RuntimeError:  # this process can have no more threads
                 pass
             log.warning("%s was refused: there are too many connections", shown)
             self.sessions.counts["refused"] += 1
-            self._forget(name)
+            self.leave(name)
             _turn_away(Link(connected, shown), address)
 
-    def _forget(self, name: str) -> None:
+    def arrive(self, name: str) -> bool:
+        """Counts a connection of a peer; whether there is room for it. It has to `leave`."""
+        with self._lock:
+            self._peers[name] += 1
+            return (
+                self._peers[name] <= self.options.max_connections
+                and self._peers.total() <= _MOST_CONNECTIONS
+            )
+
+    def leave(self, name: str) -> None:
+        """A connection of a peer has ended."""
         with self._lock:
             self._peers[name] -= 1
             if not self._peers[name]:
@@ -203,7 +208,7 @@ class Host:
             self.sessions.counts["refused"] += 1
             sock.close()
         finally:
-            self._forget(name)
+            self.leave(name)
 
     def _shake_hands(self, sock: ssl.SSLSocket) -> None:
         with self._lock:

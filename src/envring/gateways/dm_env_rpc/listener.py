@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -21,8 +22,12 @@ from envring.transport.tls import Certificates
 if TYPE_CHECKING:
     from envring.gateways.host import Host
 
+log = logging.getLogger("envring.serve")
+
 _SERVICE, _METHOD = "dm_env_rpc.v1.Environment", "Process"
 _SPARE = 8  # streams beyond the sessions: callers look at the specs before they come to stay
+_IDLE_SECONDS = 60.0  # for a caller to make a world
+_LOOK_SECONDS = 1.0  # between two looks for those that do not
 _CLOSE_SECONDS = 2.0  # for streams to end
 _KEEPALIVE_MS, _KEEPALIVE_PATIENCE_MS = 30_000, 10_000  # callers whose machine is gone
 
@@ -46,9 +51,13 @@ class GrpcListener:
             AddressError: the address is in use, or not allowed, or a certificate does not do.
         """
         options = host.options
+        self._idle_seconds = max(_IDLE_SECONDS, options.handshake_timeout)
         secure = address.scheme == "grpcs"
         find_place(address, secure, options.insecure, "Use grpcs://, or give --insecure.")
+        self._host = host
         self._guests = Guests(host)
+        self._streams: dict[Stream, Any] = {}  # and their contexts
+        self._closing = threading.Event()
         self._server = grpc.server(
             _Threads(),
             maximum_concurrent_rpcs=options.max_sessions + _SPARE,
@@ -56,6 +65,8 @@ class GrpcListener:
                 ("grpc.so_reuseport", 0),
                 ("grpc.max_receive_message_length", options.max_frame),
                 ("grpc.max_send_message_length", -1),
+                ("grpc.server_handshake_timeout_ms", int(1000 * options.handshake_timeout)),
+                ("grpc.max_connection_idle_ms", int(1000 * self._idle_seconds)),
                 ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
                 ("grpc.keepalive_timeout_ms", _KEEPALIVE_PATIENCE_MS),
             ],
@@ -69,6 +80,7 @@ class GrpcListener:
         except (RuntimeError, ValueError) as error:
             raise AddressError(f"{address} cannot be served: {error}") from None
         self._server.start()
+        threading.Thread(target=self._watch, name="envring-grpc", daemon=True).start()
         self.url = str(replace(address, port=port))
 
     def _bind(self, place: str, secure: bool, certificates: Certificates | None) -> int:
@@ -83,18 +95,46 @@ class GrpcListener:
         return int(self._server.add_secure_port(place, credentials))
 
     def _process(self, requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
+        peer = str(context.peer())
+        name = peer.rpartition(":")[0].removeprefix("ipv4:")
+        has_room = self._host.arrive(name)
+        if not context.add_callback(lambda: self._host.leave(name)):
+            self._host.leave(name)
+            return iter(())  # it is gone already
+        if not has_room:
+            self._host.sessions.counts["refused"] += 1
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "There are too many connections.")
         metadata = dict(context.invocation_metadata())
         scheme, _, key = str(metadata.get("authorization", "")).partition(" ")
-        stream = Stream(
-            self._guests, str(context.peer()), key if scheme.lower() == "bearer" else None
-        )
-        if not context.add_callback(lambda: _Threads().submit(stream.close)):
-            return iter(())  # it is gone already
+        stream = Stream(self._guests, peer, key if scheme.lower() == "bearer" else None)
+        self._streams[stream] = context
+
+        def gone() -> None:
+            self._streams.pop(stream, None)
+            _Threads().submit(stream.close)
+
+        if not context.add_callback(gone):
+            gone()
+            return iter(())
         return answers(stream, requests)
+
+    def _watch(self) -> None:
+        """Ends streams on which nobody makes a world."""
+        while not self._closing.wait(_LOOK_SECONDS):
+            end_idle(self._streams, self._idle_seconds)
 
     def close(self) -> None:
         """Ends all streams, and stops to listen."""
+        self._closing.set()
         self._server.stop(None).wait(_CLOSE_SECONDS)
+
+
+def end_idle(streams: Mapping[Stream, Any], seconds: float) -> None:
+    """Cancels streams, by their contexts, that have had no world for so long."""
+    for stream, context in list(streams.items()):
+        if stream.idle > seconds:
+            log.info("%s was ended: it has no world", str(context.peer()))
+            context.cancel()
 
 
 class _Threads(Executor):

@@ -10,6 +10,7 @@ import itertools
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -65,6 +66,8 @@ class Stream:
         self._joined: World | None = None
         self._lock = threading.Lock()
         self._is_closed = False
+        self._since = time.monotonic()  # when it began, or was seen with a world
+        self._makes = False  # whether a world is being made
         self._answers: dict[int, Callable[[memoryview], bytes]] = {
             CREATE: self._create,
             JOIN: self._join,
@@ -98,6 +101,15 @@ class Stream:
         status = number_field(1, code), bytes_field(2, why.encode("utf-8", "replace"))
         return bytes_field(ERROR, *status)
 
+    @property
+    def idle(self) -> float:
+        """Seconds for which it has had no world; 0 while it has one, or one is made."""
+        with self._lock:
+            lives = any(world.guest.over is None for world in self._worlds.values())
+            if lives or self._makes:
+                self._since = time.monotonic()
+        return time.monotonic() - self._since
+
     def close(self) -> None:
         """Ends all worlds, a step under way included; for any thread."""
         with self._lock:
@@ -115,22 +127,28 @@ class Stream:
         number = next(_numbers)
         if (env or self._default(asked["runtime"])).endswith(_ENTRYPOINT):
             kwargs.setdefault("env_id", number)
-        guest = self._guests.open(
-            self._peer, asked["key"] or self._key, env, kwargs, wire=WIRE, runtime=asked["runtime"]
-        )
+        self._makes = True
         try:
-            world = World(guest)
-        except BaseException:
-            guest.close()
-            raise
+            world = self._made(asked, kwargs)
+        finally:
+            self._makes = False
         name = f"world-{number}"
         with self._lock:
             gone = self._is_closed
             if not gone:
                 self._worlds[name] = world
         if gone:
-            guest.close()
+            world.guest.close()
         return bytes_field(1, name.encode())
+
+    def _made(self, asked: dict[str, Any], kwargs: dict[str, Any]) -> World:
+        key, runtime = asked["key"] or self._key, asked["runtime"]
+        guest = self._guests.open(self._peer, key, asked["env"], kwargs, wire=WIRE, runtime=runtime)
+        try:
+            return World(guest)
+        except BaseException:
+            guest.close()
+            raise
 
     def _default(self, runtime: str | None) -> str:
         found = self._guests.host.runtimes.find(runtime, [None])

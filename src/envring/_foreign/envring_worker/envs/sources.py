@@ -31,6 +31,8 @@ from .wrappers import find_attribute, owns
 _NAME = re.compile(r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")
 _REFUSED = re.compile(r"unexpected keyword|positional arg|takes .* arguments? |multiple values")
 _LIBRARIES = ("gymnasium", "gym")
+_ENTRYPOINT = "create_environment"  # of remote-gym
+_VARKEYWORDS = 0x08  # flag of a function that takes any keyword arguments
 
 _set_up = set()
 
@@ -66,6 +68,8 @@ def make_env(source):
         env, render_mode = _make_registered(name, args, kwargs)
     else:
         target = _find(name)
+        if getattr(target, "__name__", "") == _ENTRYPOINT:
+            _fit_entrypoint(target, kwargs)
         collector.spare()
         env, render_mode = _call(target, args, kwargs, name)
     _check(env, name)
@@ -259,6 +263,23 @@ def _call(target, args, kwargs, what, reraised=()):
     except (Exception, SystemExit):
         headline, trace = raised()
     raise SourceError("env", "making %s: %s" % (what, headline), trace)
+
+
+def _fit_entrypoint(target, kwargs):
+    """Changes the arguments of remote-gym's entrypoints to those that this one takes.
+
+    Its servers number their envs; before 0.7 they told whether somebody wants pictures, too.
+    """
+    code = getattr(target, "__code__", None)
+    if code is None:
+        return
+    names = code.co_varnames[: code.co_argcount + getattr(code, "co_kwonlyargcount", 0)]
+    if "env_id" not in names and not code.co_flags & _VARKEYWORDS:
+        kwargs.pop("env_id", None)
+    optional = set(getattr(target, "__kwdefaults__", None) or ())
+    optional.update(names[code.co_argcount - len(target.__defaults__ or ()) : code.co_argcount])
+    if "enable_rendering" in names and "enable_rendering" not in optional:
+        kwargs.setdefault("enable_rendering", kwargs.get("render_mode") is not None)
 
 
 def _refuses(error, keyword):
