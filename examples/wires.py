@@ -31,6 +31,7 @@ import envring
 
 LISTEN = ("tcp://127.0.0.1:0", "grpc://127.0.0.1:0", "http://127.0.0.1:0")
 SPEED = "CartPole-v1"
+PATIENCE = 60.0  # seconds for an answer
 
 # -- what is carried: envs of the server -----------------------------------------------------------
 
@@ -163,7 +164,7 @@ class Gymie:
     def ask(self, method: str, **params: Any) -> Any:
         """A request and its answer."""
         self.socket.send(json.dumps({"method": method, "params": params}))
-        answer = self.socket.recv(timeout=20)
+        answer = self.socket.recv(timeout=PATIENCE)
         return answer if method == "make" else json.loads(answer)
 
     def reset(self, seed: int | None = None, options: Any = None) -> Any:
@@ -191,7 +192,7 @@ class Http:
 
     def __init__(self, url: str, prefix: str) -> None:
         """Connects."""
-        self.line = http.client.HTTPConnection(url.removeprefix("http://"), timeout=20)
+        self.line = http.client.HTTPConnection(url.removeprefix("http://"), timeout=PATIENCE)
         self.line.connect()
         self.line.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.prefix = prefix
@@ -230,8 +231,8 @@ class GymHttp(Http):
 
     def close(self) -> None:
         """Ends the instance."""
-        self.post(f"{self.name}/close/")
-        self.line.close()
+        with closing(self.line):
+            self.post(f"{self.name}/close/")
 
 
 class RemoteGymnasium(Http):
@@ -259,8 +260,8 @@ class RemoteGymnasium(Http):
 
     def close(self) -> None:
         """Ends it."""
-        self.post("close", env_key=self.key)
-        self.line.close()
+        with closing(self.line):
+            self.post("close", env_key=self.key)
 
 
 def clients(tcp: str, grpc: str, http: str) -> dict[str, Callable[..., Any]]:
