@@ -24,6 +24,7 @@ import sys
 from .. import collector
 from ..errors import SourceError, raised
 from .adapt import adapt
+from .agents import AgentsEnv, is_parallel
 from .portal import factory_of
 from .scripts import import_file, is_installed, run_script
 from .wrappers import find_attribute, owns
@@ -72,6 +73,8 @@ def make_env(source):
             _fit_entrypoint(target, kwargs)
         collector.spare()
         env, render_mode = _call(target, args, kwargs, name)
+    if is_parallel(env):
+        env = AgentsEnv(env)
     _check(env, name)
     if render_mode is None and find_attribute(env, "render_mode") is None:
         render_mode = kwargs.get("render_mode")  # it took the argument, but has no attribute

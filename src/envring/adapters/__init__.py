@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Envs as other libraries' interfaces have them; each module needs its library."""

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: MIT
+"""PettingZoo's parallel envs in a process of their own, in another interpreter or on a host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from gymnasium import Space
+from pettingzoo import ParallelEnv
+
+from envring._foreign.envring_worker.envs.adapt import adapt
+from envring._foreign.envring_worker.envs.agents import Agents, AgentsEnv
+from envring.api.single import RingEnv
+from envring.errors import SourceError
+from envring.launchers.sources import EnvSource
+
+
+class RingParallelEnv(ParallelEnv):  # type: ignore[misc]
+    """A parallel env in a process of its own.
+
+    Agents appear in the order of `possible_agents` everywhere, so also in `agents`.
+
+    Args:
+        env: a `RingEnv` of an env with several agents; it is closed with this one.
+
+    Attributes:
+        agents: those that live.
+        possible_agents: all that there can be.
+        env: the `RingEnv`.
+
+    Raises:
+        SourceError: its env does not have several agents.
+    """
+
+    def __init__(self, env: RingEnv) -> None:
+        """Takes the env over."""
+        agents = Agents.of(env)
+        if agents is None:
+            raise SourceError(f"{env} is not an env of several agents.")
+        self.env = env
+        self.metadata = dict(env.metadata)
+        self.render_mode = env.render_mode
+        self.possible_agents = list(agents.names)
+        self.observation_spaces: dict[Any, Space[Any]] = dict(agents.observation_spaces)
+        self.action_spaces: dict[Any, Space[Any]] = dict(agents.action_spaces)
+        self.agents: list[Any] = []
+        self._agents = agents
+
+    def reset(
+        self, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[Any, Any], dict[Any, dict[str, Any]]]:
+        """Resets the env; returns observations and infos by agent."""
+        told = self._agents.split(*self.env.reset(seed=seed, options=options))
+        self.agents = told.living
+        return told.observations, told.infos
+
+    def step(
+        self, actions: Mapping[Any, Any]
+    ) -> tuple[
+        dict[Any, Any],
+        dict[Any, float],
+        dict[Any, bool],
+        dict[Any, bool],
+        dict[Any, dict[str, Any]],
+    ]:
+        """Steps the agents that `actions` names; see `pettingzoo.ParallelEnv.step`.
+
+        Raises:
+            ValueError: there is no such agent.
+        """
+        observation, _, _, _, info = self.env.step(self._agents.join(actions))
+        told = self._agents.split(observation, info)
+        self.agents = told.living
+        return told.observations, told.rewards, told.terminations, told.truncations, told.infos
+
+    def observation_space(self, agent: Any) -> Space[Any]:
+        """The space of an agent's observations."""
+        return self.observation_spaces[agent]
+
+    def action_space(self, agent: Any) -> Space[Any]:
+        """The space of an agent's actions."""
+        return self.action_spaces[agent]
+
+    def render(self) -> Any:
+        """What the env renders."""
+        return self.env.render()
+
+    def state(self) -> Any:
+        """The env's state, as a whole."""
+        return self.env.call("state")
+
+    def close(self) -> None:
+        """Closes the env and ends its process."""
+        self.env.close()
+
+
+def parallel_env(
+    env: str | EnvSource | Callable[..., Any],
+    kwargs: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> RingParallelEnv:
+    """Makes a parallel env in a process of its own.
+
+    Args:
+        env: "package.module:parallel_env", "file.py:function", an `EnvSource`, or a function. On
+            a host: what the host serves.
+        kwargs: arguments of the function.
+        **options: those of `RingEnv`: launcher, remotes, step_timeout, ...
+
+    Raises:
+        SourceError: there is no such env, or it is not parallel.
+        EnvringError: it could not be built; see `RingEnv`.
+
+    Example:
+        env = parallel_env("pettingzoo.butterfly.pistonball_v6:parallel_env")
+    """
+    made: Any
+    remotes = options.get("remotes")
+    if isinstance(env, EnvSource):
+        if kwargs:
+            raise SourceError("An EnvSource takes its own kwargs.")
+        made = env
+    elif not isinstance(env, str):
+        made = partial(_build, env, dict(kwargs or {}))
+    elif isinstance(remotes, str):
+        made = EnvSource.elsewhere(env, (), kwargs)
+    else:
+        made = EnvSource(env, kwargs=kwargs or {})
+    ring = RingEnv(made, **options)
+    try:
+        return RingParallelEnv(ring)
+    except BaseException:
+        ring.close()
+        raise
+
+
+def _build(make: Callable[..., Any], kwargs: Mapping[str, Any]) -> Any:
+    return adapt(AgentsEnv(make(**kwargs)))
