@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, Router, WebSocketRoute
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -22,12 +22,15 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from envring.errors import HostRefused
 from envring.gateways.guests import Guests
 from envring.gateways.web.callers import is_near, key_of, peer_of
-from envring.gateways.web.calls import Calls
+from envring.gateways.web.calls import Calls, Threads
 from envring.gateways.web.closing import Close
 from envring.gateways.web.gym_http import GymHttp
 from envring.gateways.web.gymie import Conversation as GymieConversation
 from envring.gateways.web.gymie import Instances
+from envring.gateways.web.openenv_routes import OpenEnv
 from envring.gateways.web.openenv_routes import routes as openenv
+from envring.gateways.web.remote_gymnasium import RemoteGymnasium
+from envring.gateways.web.requests import reply
 
 if TYPE_CHECKING:
     from envring.gateways.host import Host
@@ -76,9 +79,13 @@ class Application:
         self._open: dict[WebSocket, Conversation] = {}
         self._watch: asyncio.Task[None] | None = None
         self._instances = Instances()
+        self._threads = Threads()
+        requests = OpenEnv(self)
+        shared = {"/reset": requests.reset, "/step": requests.step}
         self._router = Router(
             [
-                *openenv(self),
+                *RemoteGymnasium(self).routes(shared),
+                *openenv(requests),
                 *GymHttp(self).routes(),
                 WebSocketRoute("/gym", self._gymie),
                 Route("/gym", _no_websocket, methods=["GET"]),
@@ -101,18 +108,19 @@ class Application:
                 return
         await self._router(scope, receive, send)
 
-    def _refusal(self, scope: Scope) -> PlainTextResponse | None:
+    def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         try:
             self.guests.check_key(key_of(headers))
         except HostRefused as error:
-            ask = {"WWW-Authenticate": 'Bearer realm="envring"'}
-            return PlainTextResponse(str(error), 401, ask)
+            refused = _refused(str(error), 401)
+            refused.headers["WWW-Authenticate"] = 'Bearer realm="envring"'
+            return refused
         if not (self._host.options.keys or is_near(headers)):
             # else every page that a user of this machine looks at could use the envs
-            return PlainTextResponse("Pages of other origins need a key.", 403)
+            return _refused("Pages of other origins need a key.", 403)
         if self._peers[peer_of(scope)] >= self._host.options.max_connections:
-            return PlainTextResponse("There are too many connections of yours.", 503)
+            return _refused("There are too many connections of yours.", 503)
         return None
 
     async def converse(self, websocket: WebSocket, conversation: Conversation) -> None:
@@ -153,12 +161,12 @@ class Application:
         await self.converse(websocket, GymieConversation(self.guests, self._instances))
 
     async def once(self, call: Callable[[], Any]) -> Any:
-        """Runs a call that may block, in a thread of its own."""
-        calls = Calls()
-        try:
-            return await calls.run(call)
-        finally:
-            calls.finish(lambda: None)
+        """Runs a call that may block, in a thread."""
+        return await self._threads.run(call)
+
+    def close(self) -> None:
+        """Ends its threads."""
+        self._threads.close()
 
 
 async def _converse(
@@ -186,6 +194,11 @@ async def _converse(
         if answer is None:
             return
         await websocket.send_text(answer)
+
+
+def _refused(text: str, status: int) -> Response:
+    """Says why, in the words of all wires."""
+    return reply({"error": text, "detail": text, "message": text}, status)
 
 
 async def _no_websocket(_: Request) -> PlainTextResponse:

@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+_MOST_IDLE = 32  # threads that are kept
+
 T = TypeVar("T")
 
 
@@ -17,20 +19,52 @@ class Calls:
     """A thread that runs the calls of one session, one after the other."""
 
     def __init__(self) -> None:
-        """Starts it; called in the event loop."""
-        self._loop = asyncio.get_running_loop()
+        """Starts it."""
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         threading.Thread(target=_work, args=(self._queue,), name="envring-web", daemon=True).start()
 
     def run(self, call: Callable[..., T], *args: Any) -> asyncio.Future[T]:
-        """Runs a call after those before it."""
-        future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put((self._loop, future, call, args))
+        """Runs a call after those before it; called in an event loop."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._queue.put((loop, future, call, args))
         return future
 
     def finish(self, call: Callable[[], Any]) -> None:
         """Runs a last call, and ends the thread; nobody waits for that."""
         self._queue.put((None, None, call, ()))
+
+
+class Threads:
+    """Threads for single calls, each of which is used again."""
+
+    def __init__(self) -> None:
+        """Begins without a thread."""
+        self._idle: list[Calls] = []
+
+    async def run(self, call: Callable[[], T]) -> T:
+        """Runs a call that may block."""
+        calls = self._idle.pop() if self._idle else Calls()
+        future = calls.run(call)
+        try:
+            return await future
+        finally:
+            # of one whose caller was cancelled the thread may still be at work
+            if future.cancelled() or len(self._idle) >= _MOST_IDLE:
+                calls.finish(_nothing)
+            else:
+                self._idle.append(calls)
+
+    def close(self) -> None:
+        """Ends those that have nothing to do."""
+        while self._idle:
+            self._idle.pop().finish(_nothing)
+
+    __del__ = close
+
+
+def _nothing() -> None:
+    pass
 
 
 def _work(calls: queue.SimpleQueue[Any]) -> None:

@@ -10,8 +10,6 @@ from __future__ import annotations
 import logging
 import math
 import secrets
-import threading
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +24,7 @@ from envring.gateways.guests import Guest
 from envring.gateways.web import json_text, spaces
 from envring.gateways.web.callers import key_of, peer_of
 from envring.gateways.web.gymie import with_time_limit
+from envring.gateways.web.instances import Instances
 from envring.gateways.web.requests import read
 
 if TYPE_CHECKING:
@@ -35,7 +34,6 @@ log = logging.getLogger("envring.serve")
 
 WIRE = "gym-http-api"
 _FAR = 1e100  # how this wire writes infinite bounds
-_IDLE_SECONDS = 3600.0
 
 
 class InvalidUsage(Exception):
@@ -64,8 +62,7 @@ class GymHttp:
     def __init__(self, application: Application) -> None:
         """Begins without an instance."""
         self._application = application
-        self._lock = threading.Lock()
-        self._instances: dict[str, Instance] = {}
+        self._instances: Instances[Instance] = Instances(application.guests.host.sessions)
 
     def routes(self) -> list[BaseRoute]:
         """The routes. A slash at the end may be left out."""
@@ -113,14 +110,13 @@ class GymHttp:
 
         return answer
 
+    def _owner(self, request: Request) -> bytes:
+        return self._application.guests.host.options.digest(key_of(request.headers))
+
     def _find(self, request: Request) -> Instance:
         name = request.path_params["instance"]
-        owner = self._application.guests.host.options.digest(key_of(request.headers))
-        with self._lock:
-            found = self._instances.get(name)
-            if found is not None and found.guest.over is not None:
-                del self._instances[name]
-        if found is None or found.guest.entry.owner != owner:
+        found = self._instances.find(self._owner(request), name)
+        if found is None:
             raise InvalidUsage(f"Instance_id {name[:100]} unknown")
         return found
 
@@ -130,7 +126,7 @@ class GymHttp:
             raise InvalidUsage("A required request parameter 'env_id' was not provided")
         if seed is not None and (type(seed) is not int or seed < 0):
             raise InvalidUsage("A seed is an integer from 0 on")
-        self._forget()
+        self._instances.forget()
         guest = self._application.guests.open(
             peer_of(request.scope),
             key_of(request.headers),
@@ -144,34 +140,13 @@ class GymHttp:
             guest.close()
             raise
         name = secrets.token_hex(8)
-        with self._lock:
-            self._instances[name] = Instance(guest, env_id, seed)
+        self._instances.add(guest.entry.owner, name, Instance(guest, env_id, seed))
         return {"instance_id": name}
 
-    def _forget(self) -> None:
-        """Drops instances that have ended, and ends those that were left."""
-        now = time.monotonic()
-        with self._lock:
-            gone = {
-                name: each.guest
-                for name, each in self._instances.items()
-                if each.guest.over is not None or now - each.guest.entry.since > _IDLE_SECONDS
-            }
-            for name in gone:
-                del self._instances[name]
-        for guest in gone.values():
-            guest.close()
-
     def _list(self, request: Request, _: dict[str, Any]) -> Any:
-        owner = self._application.guests.host.options.digest(key_of(request.headers))
-        self._forget()
-        with self._lock:
-            mine = {
-                name: each.env_id
-                for name, each in self._instances.items()
-                if each.guest.entry.owner == owner
-            }
-        return {"all_envs": mine}
+        self._instances.forget()
+        mine = self._instances.names(self._owner(request))
+        return {"all_envs": {name: each.env_id for name, each in mine.items()}}
 
     def _reset(self, request: Request, _: dict[str, Any]) -> Any:
         instance = self._find(request)
@@ -213,10 +188,8 @@ class GymHttp:
         return {"member": bool(space.contains(value))}
 
     def _close(self, request: Request, _: dict[str, Any]) -> None:
-        instance = self._find(request)
-        with self._lock:
-            self._instances.pop(request.path_params["instance"], None)
-        instance.guest.close()
+        self._find(request)
+        self._instances.end(self._owner(request), request.path_params["instance"])
 
 
 def _failed(status: int, text: str) -> Response:

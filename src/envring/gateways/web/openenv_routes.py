@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 _STATUS = {"full": 503, "closing": 503, "key": 401, "env": 404, "runtime": 404}
 
 
-def routes(application: Application) -> list[BaseRoute]:
+def routes(wire: OpenEnv) -> list[BaseRoute]:
     """The routes."""
-    wire = OpenEnv(application)
     found: list[BaseRoute] = []
     for prefix in ("", "/openenv/{env:path}"):
         found.append(WebSocketRoute(f"{prefix}/ws", wire.websocket))

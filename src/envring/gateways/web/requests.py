@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from starlette.requests import Request
@@ -11,6 +12,7 @@ from starlette.responses import Response
 
 from envring.gateways.web import json_text
 
+_READ = "envring.read"
 _BODY_SECONDS = 30.0  # for a caller to send its request
 
 
@@ -19,25 +21,39 @@ def reply(data: Any, status: int = 200) -> Response:
     return Response(json_text.dumps(data), status, media_type="application/json")
 
 
-async def read(request: Request, key: str = "detail") -> dict[str, Any] | Response:
+async def read(
+    request: Request,
+    *keys: str,
+    loads: Callable[[bytes], Any] = json_text.loads,
+) -> dict[str, Any] | Response:
     """The object that a request holds, {} if it holds nothing; or what to answer instead.
 
     Args:
         request: the request.
-        key: of texts in answers.
+        *keys: of texts in answers; "detail" if none are given.
+        loads: reads the object.
     """
+
+    def refused(text: str, status: int) -> Response:
+        return reply(dict.fromkeys(keys or ("detail",), text), status)
+
+    known: dict[str, Any] | None = request.scope.get(_READ)  # by another wire at the same path
+    if known is not None:
+        return known
     body = bytearray()
     try:
         async with asyncio.timeout(_BODY_SECONDS):
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > json_text.LONGEST:
-                    return reply({key: "the request is too long"}, 413)
-        found = json_text.loads(bytes(body)) if body.strip() else {}
+                    return refused("the request is too long", 413)
+        found = loads(bytes(body)) if body.strip() else {}
     except TimeoutError:
-        return reply({key: "the request took too long"}, 408)
+        return refused("the request took too long", 408)
     except ValueError as error:
-        return reply({key: f"Invalid JSON: {str(error)[:200]}"}, 400)
+        what = "JSON" if loads is json_text.loads else "request"
+        return refused(f"Invalid {what}: {str(error)[:200]}", 400)
     if not isinstance(found, dict):
-        return reply({key: "expected an object"}, 422)
+        return refused("expected an object", 422)
+    request.scope[_READ] = found
     return found

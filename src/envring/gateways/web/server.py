@@ -49,8 +49,9 @@ class WebServer:
         """Begins to serve."""
         self.url = str(address)
         seconds = host.options.handshake_timeout
+        self._application = Application(host)
         config = uvicorn.Config(
-            Application(host),
+            self._application,
             http=type("_Http", (_Http,), {"seconds": seconds}),
             ws="websockets-sansio",
             loop="asyncio",
@@ -86,6 +87,7 @@ class WebServer:
         self._server.should_exit = True
         self._thread.join(_END_SECONDS + 3.0)
         self._sock.close()
+        self._application.close()
 
 
 class _Http(H11Protocol):

@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import chain
 from typing import Any
 
@@ -38,6 +39,7 @@ from gymnasium.vector.utils import concatenate, create_empty_array, iterate
 from envring.gateways.web.json_text import array
 
 _EXACT = 1 << 53  # integers up to here are exact as floats
+_NOT_FINITE = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": math.nan}
 
 
 class NotCarried(ValueError):
@@ -189,6 +191,9 @@ def _array(space: Any, data: Any, path: tuple[str | int, ...]) -> Any:
             raise BadValue(f"expected lists of shape {list(shape)}", path)
         numbers = list(chain.from_iterable(numbers))
     kinds = set(map(type, numbers))
+    if str in kinds and dtype.kind == "f":
+        numbers = [_NOT_FINITE.get(each, each) if type(each) is str else each for each in numbers]
+        kinds = set(map(type, numbers))
     if not kinds <= ({int, float} if dtype.kind == "f" else {int, float, bool}):
         raise BadValue(f"expected numbers of {dtype}", path)
     given = np.array(numbers).reshape(shape)  # of other things than numbers it might take long

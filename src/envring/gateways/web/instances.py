@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+"""Envs of callers that have no connection: they live until they are closed, or long unused."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Generic, Protocol, TypeVar
+
+from envring.gateways.guests import Guest
+from envring.gateways.sessions import Sessions
+
+_IDLE_SECONDS = 3600.0  # then an env makes room when another one is made
+
+
+class Held(Protocol):
+    """An env that a caller holds.
+
+    Attributes:
+        guest: its session.
+    """
+
+    guest: Guest
+
+
+T = TypeVar("T", bound=Held)
+
+
+class Instances(Generic[T]):
+    """What callers hold, by their keys' digests and names; threads may share it.
+
+    Args:
+        sessions: of the host.
+    """
+
+    def __init__(self, sessions: Sessions) -> None:
+        """Begins without any."""
+        self._sessions = sessions
+        self._lock = threading.Lock()
+        self._held: dict[tuple[bytes, str], T] = {}
+
+    def add(self, owner: bytes, name: str, instance: T) -> None:
+        """Keeps an instance; one of the same name is ended."""
+        with self._lock:
+            before = self._held.get((owner, name))
+            self._held[owner, name] = instance
+        if before is not None:
+            self._end(before.guest)
+
+    def find(self, owner: bytes, name: str) -> T | None:
+        """The instance of that name, if it goes on."""
+        found = self._held.get((owner, name))
+        if found is not None and found.guest.over is not None:
+            with self._lock:
+                if self._held.get((owner, name)) is found:
+                    del self._held[owner, name]
+            return None
+        return found
+
+    def names(self, owner: bytes) -> dict[str, T]:
+        """All of one owner, by name."""
+        with self._lock:
+            return {name: each for (of, name), each in self._held.items() if of == owner}
+
+    def end(self, owner: bytes, name: str) -> bool:
+        """Ends one; whether there was one."""
+        with self._lock:
+            found = self._held.pop((owner, name), None)
+        if found is not None:
+            self._end(found.guest)
+        return found is not None
+
+    def forget(self) -> None:
+        """Drops instances that have ended, and ends those that were left."""
+        now = time.monotonic()
+        with self._lock:
+            gone = {
+                key: each.guest
+                for key, each in self._held.items()
+                if each.guest.over is not None or now - each.guest.entry.since > _IDLE_SECONDS
+            }
+            for key in gone:
+                del self._held[key]
+        for guest in gone.values():
+            guest.close()
+
+    def _end(self, guest: Guest) -> None:
+        if guest.entry.busy:  # nobody waits for that call
+            self._sessions.end(guest.entry)
+        else:
+            guest.close()
