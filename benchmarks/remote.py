@@ -13,7 +13,7 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
@@ -329,9 +329,11 @@ def measure(
     return rates, bench.failures
 
 
-def show(name: str, rates: Rates, verdicts: Sequence[Verdict], failures: dict[str, str]) -> None:
+def show(
+    name: str, row: Row, rates: Rates, verdicts: Sequence[Verdict], failures: dict[str, str]
+) -> None:
     """Prints a row."""
-    print(f"\n{name}: {(ROWS[name].build.__doc__ or '').strip()}")
+    print(f"\n{name}: {(row.build.__doc__ or '').strip()}")
     for verdict in verdicts:
         print(f"  {verdict}")
     for peer, by_round in rates.by_peer.items():
@@ -345,30 +347,30 @@ def show(name: str, rates: Rates, verdicts: Sequence[Verdict], failures: dict[st
         print(f"  disturbed: other programs held {outside.median:.2f} processors")
 
 
-def main() -> int:
+def main(rows: Mapping[str, Row] = ROWS, what: str | None = __doc__) -> int:
     """Measures and prints a verdict for each goal; returns 1 if one is missed."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}")
+    parser = argparse.ArgumentParser(description=what.splitlines()[0] if what else None)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(rows)}")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--seconds", type=float, default=SLICE_SECONDS, help="of a slice")
     parser.add_argument("--niceness", type=int, default=0, help="of Ray's actors; its own is 15")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write every sample to this file")
     options = parser.parse_args()
-    if unknown := set(options.rows) - set(ROWS):
-        parser.error(f"no row {', '.join(sorted(unknown))}; choose from {', '.join(ROWS)}")
+    if unknown := set(options.rows) - set(rows):
+        parser.error(f"no row {', '.join(sorted(unknown))}; choose from {', '.join(rows)}")
     os.sched_setaffinity(0, allowed_cpus()[:CORES])
     load = machine.load_average()
     found: dict[str, object] = {}
     passed = True
-    for name in options.rows or ROWS:
+    for name in options.rows or rows:
 
         def advanced(number: int, name: str = name) -> None:
             print(f"\r{name}, round {number + 1} ", end="", file=sys.stderr, flush=True)
 
-        rates, failures = measure(ROWS[name], options, advanced)
-        verdicts = list(ROWS[name].judge(rates))
+        rates, failures = measure(rows[name], options, advanced)
+        verdicts = list(rows[name].judge(rates))
         print(file=sys.stderr)
-        show(name, rates, verdicts, failures)
+        show(name, rows[name], rates, verdicts, failures)
         passed = passed and all(verdict.passed for verdict in verdicts)
         found[name] = {
             "figures": [asdict(each) | {"passed": each.passed} for each in verdicts],

@@ -9,6 +9,9 @@ Servers say that they are ready and where, and end when stdin does:
     remote_peer.py proxy URL SECONDS          a network that takes so long in each direction
     remote_peer.py remote-gym-server PORT     remote-gym, in its thread mode
     remote_peer.py openenv-server PORT        OpenEnv
+    remote_peer.py listen URL ENV...          our host, for other projects' clients
+    remote_peer.py gymie-server PORT          Gymie
+    remote_peer.py agent-gpt-server PORT      AgentGPT's server of envs
 
 Peers do what `answering.py` says. A step is one call, of one env or of a vector env. ENV is what
 `envring.make` takes, or "module:callable NUMBER":
@@ -21,13 +24,18 @@ Peers do what `answering.py` says. A step is one call, of one env or of a vector
     remote_peer.py actor ADDRESS                  a Ray actor with one CartPole
     remote_peer.py remote-gym PORT                remote-gym's client
     remote_peer.py openenv PORT                   OpenEnv's client
+    remote_peer.py gymie PORT                     a WebSocket, with Gymie's messages
+    remote_peer.py agent-gpt PORT                 HTTP, with AgentGPT's messages in msgpack
+    remote_peer.py gym-http PORT                  HTTP, with gym-http-api's messages
 """
 
 import itertools
+import json
 import os
 import socket
 import sys
 import threading
+import time
 
 from answering import ACTION_BATCHES, SEED, Answers, Single
 
@@ -128,6 +136,41 @@ def openenv_server(answers, port):
     sys.stdin.read()
     server.should_exit = True
     thread.join(5)
+
+
+def listen(answers, url, *envs):
+    import envring
+
+    with envring.serve(list(envs), listen=url) as served:
+        answers.say(ready=True, url=served.url.rpartition(":")[2])
+        sys.stdin.read()
+
+
+def gymie_server(answers, port):
+    import gymie
+
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (it logs requests)
+    sys.stderr = sys.stdout
+    _until_stdin_ends()
+    answers.say(ready=True, url=port)
+    gymie.start("127.0.0.1", int(port))
+
+
+def agent_gpt_server(answers, port):
+    from agent_gpt.env_host.env_api import EnvAPI
+    from agent_gpt.wrappers.gym_env import GymEnv
+
+    _until_stdin_ends()
+    answers.say(ready=True, url=port)
+    EnvAPI(GymEnv, "127.0.0.1", int(port)).run_server()
+
+
+def _until_stdin_ends():
+    def wait():
+        sys.stdin.read()
+        os._exit(0)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 # -- peers ---------------------------------------------------------------------------------------
@@ -331,6 +374,119 @@ class OpenEnv:
         self.client.close()
 
 
+class Gymie:
+    """An env behind Gymie's wire; the library of its JavaScript client is of the same kind."""
+
+    def __init__(self, port):
+        from websockets.sync.client import connect
+
+        url = f"ws://127.0.0.1:{port}/gym"
+        for _ in range(100):
+            try:
+                self.socket = connect(url, proxy=None, compression=None).__enter__()
+                break
+            except OSError:
+                time.sleep(0.1)
+        self.name = self.ask("make", {"env_id": CARTPOLE})
+        self.actions = itertools.cycle([each % 2 for each in range(ACTION_BATCHES)])
+        self.reset()
+
+    def ask(self, method, params):
+        self.socket.send(json.dumps({"method": method, "params": params}))
+        return self.socket.recv()
+
+    def reset(self):
+        return json.loads(self.ask("reset", {"instance_id": self.name}))
+
+    def advance(self, batches):
+        for action in itertools.islice(self.actions, batches):
+            params = {"instance_id": self.name, "action": action, "render": False}
+            _, _, done, _ = json.loads(self.ask("step", params))
+            if done:
+                self.reset()
+        return batches
+
+    def close(self):
+        self.ask("close", {"instance_id": self.name})
+        self.socket.__exit__(None, None, None)
+
+
+class Http:
+    """Requests over one connection."""
+
+    media = "application/json"
+
+    def __init__(self, port):
+        import http.client
+
+        self.connection = http.client.HTTPConnection("127.0.0.1", int(port))
+        for _ in range(100):
+            try:
+                self.connection.connect()
+                break
+            except OSError:
+                time.sleep(0.1)
+        self.connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.actions = itertools.cycle([each % 2 for each in range(ACTION_BATCHES)])
+        self.make()
+        self.reset()
+
+    dumps, loads = staticmethod(json.dumps), staticmethod(json.loads)
+
+    def ask(self, path, body):
+        self.connection.request("POST", path, self.dumps(body), {"Content-Type": self.media})
+        response = self.connection.getresponse()
+        data = response.read()
+        assert response.status == 200, data
+        return self.loads(data)
+
+    def advance(self, batches):
+        for action in itertools.islice(self.actions, batches):
+            if self.step(action):
+                self.reset()
+        return batches
+
+    def close(self):
+        self.connection.close()
+
+
+class AgentGpt(Http):
+    """An env behind AgentGPT's wire in msgpack."""
+
+    media = "application/x-msgpack"
+
+    def __init__(self, port):
+        import msgpack
+
+        self.dumps, self.loads = msgpack.packb, msgpack.unpackb
+        Http.__init__(self, port)
+
+    def make(self):
+        entry = {"env_entry_point": None, "env_dir": None}
+        self.ask("/make", {"env_key": "k", "env_id": CARTPOLE, **entry})
+
+    def reset(self):
+        self.ask("/reset", {"env_key": "k", "seed": None, "options": None})
+
+    def step(self, action):
+        told = self.ask("/step", {"env_key": "k", "action": action})
+        return told["terminated"] or told["truncated"]
+
+
+class GymHttp(Http):
+    """An env behind gym-http-api's wire."""
+
+    def make(self):
+        self.name = self.ask("/v1/envs/", {"env_id": CARTPOLE})["instance_id"]
+
+    def reset(self):
+        self.ask(f"/v1/envs/{self.name}/reset/", {})
+
+    def step(self, action):
+        told = self.ask(f"/v1/envs/{self.name}/step/", {"action": action, "render": False})
+        return told["done"]
+
+
 SERVERS = {
     "host": host,
     "wires": wires,
@@ -338,6 +494,9 @@ SERVERS = {
     "proxy": proxy,
     "remote-gym-server": remote_gym_server,
     "openenv-server": openenv_server,
+    "listen": listen,
+    "gymie-server": gymie_server,
+    "agent-gpt-server": agent_gpt_server,
 }
 PEERS = {
     "ring": ring,
@@ -348,6 +507,9 @@ PEERS = {
     "actor": lambda address: Single(RayEnv(address)),
     "remote-gym": remote_gym,
     "openenv": OpenEnv,
+    "gymie": Gymie,
+    "agent-gpt": AgentGpt,
+    "gym-http": GymHttp,
 }
 
 
