@@ -161,6 +161,7 @@ SCHEMA = {
 }
 STATE = {"type": "state", "data": {}}
 SEEN = {"type": "observation", "data": {"observation": {"place": 1}, "reward": 1, "done": False}}
+TURNED_AWAY = {"type": "error", "data": {"code": "CAPACITY_REACHED", "message": "m"}}
 # what a server answers in turn; None: silence; "close": the end of the connection
 SCRIPTS = {
     "honest": (SCHEMA, [STATE, SEEN]),
@@ -174,7 +175,7 @@ SCRIPTS = {
     "deep": (SCHEMA, ["[" * 100_000]),
     "list": (SCHEMA, [[1]]),
     "long": (SCHEMA, ["x" * (1 << 24) + "x"]),
-    "full": (SCHEMA, [{"type": "error", "data": {"code": "CAPACITY_REACHED", "message": "m"}}]),
+    "full": (SCHEMA, [TURNED_AWAY]),  # before it is asked
     "lacking": (SCHEMA, [STATE, {**SEEN, "data": {"observation": {}, "done": False}}]),
     "misfit": (SCHEMA, [STATE, {**SEEN, "data": {"observation": {"place": "x"}, "done": 0}}]),
     "infinite": (SCHEMA, [STATE, {**SEEN, "data": {"observation": {"place": 10**400}}}]),
@@ -196,6 +197,9 @@ def strange():
             return None if request.path == "/ws" else connection.respond(HTTPStatus.NOT_FOUND, "")
 
         def talk(connection):
+            if answers == [TURNED_AWAY]:
+                connection.send(json.dumps(TURNED_AWAY))
+                return
             for number, _ in enumerate(connection):
                 answer = answers[min(number, len(answers) - 1)]
                 if answer == "close":

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import gymnasium
 from gymnasium.spaces import Dict, Space
-from websockets.exceptions import InvalidHandshake, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, WebSocketException
 from websockets.sync.client import connect
 
 from envring.batch.space_data import UnknownSpace, build_space
@@ -238,7 +238,8 @@ class OpenEnvClient(gymnasium.Env[Any, Any]):
     def _ask(self, kind: str, expected: str, data: Any = None) -> dict[str, Any]:
         message = {"type": kind} if data is None else {"type": kind, "data": data}
         try:
-            self._socket.send(json_text.dumps(message))
+            with contextlib.suppress(ConnectionClosed):  # perhaps it was said before why
+                self._socket.send(json_text.dumps(message))
             text = self._socket.recv(timeout=self._seconds)
         except TimeoutError:
             self._lose(f"no answer came for {self._seconds:g} s")
