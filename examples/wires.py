@@ -141,7 +141,8 @@ class Ours:
 
     def __init__(self, url: str, env: str, seed: int | None = None, **kwargs: Any) -> None:
         """Makes the env there."""
-        self.env = envring.make(env, remotes=url, **kwargs)
+        # not by a fork: this script has threads
+        self.env = envring.make(env, remotes=url, context="forkserver", **kwargs)
         self.step, self.close, self.render = self.env.step, self.env.close, self.env.render
 
     def reset(self, seed: int | None = None, options: Any = None) -> Any:

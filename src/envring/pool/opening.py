@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import shlex
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -64,9 +65,10 @@ def open_pool(
     """
     clients = as_clients(env_fns, remotes)
     if clients is not None:
-        env_fns, remotes = clients, None
+        env_fns, remotes, launcher = clients, None, None  # as for hosts: it is their business
         num_workers = len(env_fns) if num_workers is None else num_workers  # each waits for its own
-        context = context or "forkserver"  # what they use has threads, which do not survive a fork
+        if "grpc" in sys.modules:  # its threads may run here, and do not survive a fork
+            context = context or "forkserver"
     told = num_workers is not None or max_concurrency is not None
     there = choose_workers(len(env_fns), num_workers, max_concurrency) or None if told else None
     if remotes is not None:
