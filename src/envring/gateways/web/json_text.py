@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Set
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -75,9 +76,14 @@ def spell(
 ) -> str:
     """Writes JSON with the standard library's spelling; see `dumps`."""
     try:
-        return json.dumps(value, allow_nan=False, separators=separators, default=_listed)
+        return _encoder(separators).encode(value)
     except ValueError:
         return _spelled(value, numbers, separators)
+
+
+@cache
+def _encoder(separators: tuple[str, str]) -> json.JSONEncoder:
+    return json.JSONEncoder(allow_nan=False, separators=separators, default=_listed)
 
 
 def _listed(value: Any) -> Any:
@@ -136,6 +142,8 @@ def plain(value: Any, depth: int = 0) -> Any:
         NotJson: it is nested too deeply.
     """
     if value is None or type(value) in (bool, int, float, str):
+        return value
+    if type(value) is dict and not value:
         return value
     if depth > _DEEPEST:
         raise NotJson("an info is nested too deeply")
