@@ -8,25 +8,34 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from socket import socket
+from threading import Lock
+from typing import TYPE_CHECKING, Any
 
+from starlette._utils import get_route_path
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route, Router, WebSocketRoute
+from starlette.routing import BaseRoute, Route, Router, WebSocketRoute
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from envring.errors import HostRefused
 from envring.gateways.guests import Guests
+from envring.gateways.web import json_text
 from envring.gateways.web.callers import is_near, key_of, peer_of
 from envring.gateways.web.calls import Calls, Threads
 from envring.gateways.web.closing import Close
+from envring.gateways.web.conversations import Conversation
 from envring.gateways.web.gym_http import GymHttp
 from envring.gateways.web.gymie import Conversation as GymieConversation
 from envring.gateways.web.gymie import Instances
+from envring.gateways.web.http_lines import Answered, HttpLine, Plain, by_asgi
+from envring.gateways.web.lines import Line, WebSocketLine, short
+from envring.gateways.web.openenv import Conversation as OpenEnvConversation
 from envring.gateways.web.openenv_routes import OpenEnv
 from envring.gateways.web.openenv_routes import routes as openenv
 from envring.gateways.web.remote_gymnasium import RemoteGymnasium
@@ -37,28 +46,9 @@ if TYPE_CHECKING:
 
 _LOOK_SECONDS = 0.25  # between two looks whether sessions have ended
 _LONG_SECONDS = 1.0  # of a call, until one looks whether its caller is still there
-_LONGEST_REASON = 120  # bytes of a reason to close a WebSocket: the protocol has room for 123
+_MOST_LINES = 4096  # at a time
+_END_SECONDS = 2.0  # for WebSockets to say why they end
 _GOING_AWAY = 1001
-
-
-class Conversation(Protocol):
-    """What happens over one WebSocket. Its methods may block; they run in one thread."""
-
-    def open(self, peer: str, key: Any) -> str | None:
-        """Begins; an error to send before the connection is closed, or None."""
-
-    def answer(self, text: str | bytes) -> str | None:
-        """The answer to a message; None closes the connection, and so does `Close`."""
-
-    def close(self) -> None:
-        """Ends it."""
-
-    def abandon(self) -> None:
-        """Ends its envs while a call is under way."""
-
-    @property
-    def over(self) -> str | None:
-        """Why it has ended without its caller, None while it goes on."""
 
 
 class Application:
@@ -69,25 +59,29 @@ class Application:
 
     Attributes:
         guests: sessions of the host for callers that speak these wires.
+        lines: WebSockets that have threads of their own.
     """
 
     def __init__(self, host: Host) -> None:
         """Makes the routes."""
         self.guests = Guests(host)
+        self.lines: set[Line] = set()
         self._host = host
+        self._lock = Lock()
         self._peers: Counter[str] = Counter()
         self._open: dict[WebSocket, Conversation] = {}
         self._watch: asyncio.Task[None] | None = None
         self._instances = Instances()
         self._threads = Threads()
+        self._remote_gymnasium = RemoteGymnasium(self)
         requests = OpenEnv(self)
         shared = {"/reset": requests.reset, "/step": requests.step}
         self._router = Router(
             [
-                *RemoteGymnasium(self).routes(shared),
+                *self._remote_gymnasium.routes(shared),
                 *openenv(requests),
                 *GymHttp(self).routes(),
-                WebSocketRoute("/gym", self._gymie),
+                *self._websockets(),
                 Route("/gym", _no_websocket, methods=["GET"]),
                 Route("/{path:path}", _running, methods=["GET"]),
             ]
@@ -126,12 +120,13 @@ class Application:
     async def converse(self, websocket: WebSocket, conversation: Conversation) -> None:
         """Serves a WebSocket until it ends."""
         peer = peer_of(websocket.scope)
-        self._peers[peer] += 1
+        self._arrive(peer)
         calls = Calls()
         self._open[websocket] = conversation
         try:
             await websocket.accept()
-            self._start_watch()
+            if self._watch is None or self._watch.done():
+                self._watch = asyncio.get_running_loop().create_task(self._look_after())
             await _converse(websocket, conversation, calls, peer)
         except Close as error:
             await _close(websocket, error.code, error.reason)
@@ -140,32 +135,116 @@ class Application:
         finally:
             del self._open[websocket]
             calls.finish(conversation.close)
-            self._peers[peer] -= 1
-            if not self._peers[peer]:
-                del self._peers[peer]
+            self._leave(peer)
         await _close(websocket, 1000, "")
 
-    def _start_watch(self) -> None:
+    def take_over(self, scope: Scope, request: bytes, sock: Callable[[], socket]) -> bool:
+        """Serves a WebSocket in a thread of its own, if its caller may come in; whether it does.
+
+        Args:
+            scope: says who calls whom.
+            request: the bytes of the request to upgrade.
+            sock: gives the connection away.
+        """
+        conversation = self.conversation(scope["path"])
+        if conversation is None or len(self.lines) >= _MOST_LINES or self._refusal(scope):
+            return False
+        peer, key = peer_of(scope), key_of(Headers(scope=scope))
+        most = min(self._host.options.max_frame, json_text.LONGEST)
+        self._arrive(peer)
+
+        def ended(line: Line) -> None:
+            self.lines.discard(line)
+            self._leave(peer)
+
+        self._start(WebSocketLine(sock(), request, conversation, peer, key, most, ended))
+        return True
+
+    def take_requests(
+        self, scope: Scope, data: bytes, seconds: float, sock: Callable[[], socket]
+    ) -> bool:
+        """Answers the requests of a connection in a thread of its own; whether it does.
+
+        Args:
+            scope: what is the same in all requests.
+            data: what has come already.
+            seconds: for a request to come, once it has begun.
+            sock: gives the connection away.
+        """
+        if len(self.lines) >= _MOST_LINES:
+            return False
+        loop = asyncio.get_running_loop()
+
+        def answer(request: Plain) -> Answered:
+            refused = self._refusal(request.scope)
+            found = None if refused is not None else self._remote_gymnasium.answer(request)
+            if found is not None:
+                return Answered(found.status_code, bytes(found.body), found.raw_headers)
+            coroutine = by_asgi(self, request)
+            return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+
+        line = HttpLine(sock(), data, dict(scope), answer, seconds, self.lines.discard)
+        self._start(line)
+        return True
+
+    def _start(self, line: Line) -> None:
+        self.lines.add(line)
+        line.start()
         if self._watch is None or self._watch.done():
             self._watch = asyncio.get_running_loop().create_task(self._look_after())
 
+    def conversation(self, path: str) -> Conversation | None:
+        """What happens over a WebSocket at a path; None if there is none."""
+        if path == "/gym":
+            return GymieConversation(self.guests, self._instances)
+        if path == "/ws":
+            return OpenEnvConversation(self.guests, None)
+        if path.startswith("/openenv/") and path.endswith("/ws"):
+            return OpenEnvConversation(self.guests, path[9:-3])
+        return None
+
+    def _websockets(self) -> list[BaseRoute]:
+        async def converse(websocket: WebSocket) -> None:
+            path = get_route_path(websocket.scope)
+            conversation = self.conversation(path)
+            assert conversation is not None
+            await self.converse(websocket, conversation)
+
+        paths = ("/gym", "/ws", "/openenv/{env:path}/ws")
+        return [WebSocketRoute(path, converse) for path in paths]
+
+    def _arrive(self, peer: str) -> None:
+        with self._lock:
+            self._peers[peer] += 1
+
+    def _leave(self, peer: str) -> None:
+        with self._lock:
+            self._peers[peer] -= 1
+            if not self._peers[peer]:
+                del self._peers[peer]
+
     async def _look_after(self) -> None:
-        """Tells callers whose sessions the host has ended."""
-        while self._open:
+        """Tells callers whose sessions the host has ended; looks for those that went away."""
+        while self._open or self.lines:
+            for line in list(self.lines):
+                if line.is_left():
+                    Calls().finish(line.abandon)
             for websocket, conversation in list(self._open.items()):
                 if conversation.over is not None:
                     await _close(websocket, _GOING_AWAY, conversation.over)
             await asyncio.sleep(_LOOK_SECONDS)
-
-    async def _gymie(self, websocket: WebSocket) -> None:
-        await self.converse(websocket, GymieConversation(self.guests, self._instances))
 
     async def once(self, call: Callable[[], Any]) -> Any:
         """Runs a call that may block, in a thread."""
         return await self._threads.run(call)
 
     def close(self) -> None:
-        """Ends its threads."""
+        """Ends its threads, once the host is over."""
+        deadline = time.monotonic() + _END_SECONDS
+        while self.lines and time.monotonic() < deadline:
+            time.sleep(0.02)  # polling, bounded by the deadline
+        for line in list(self.lines):
+            line.shut_down()
         self._threads.close()
 
 
@@ -210,6 +289,5 @@ async def _running(_: Request) -> PlainTextResponse:
 
 
 async def _close(websocket: WebSocket, code: int, reason: str) -> None:
-    short = reason.encode()[:_LONGEST_REASON].decode(errors="ignore")
     with contextlib.suppress(WebSocketDisconnect, RuntimeError, OSError):  # it was closed already
-        await websocket.close(code, short)
+        await websocket.close(code, short(reason))

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgpack
 import numpy as np
-from starlette.requests import Request
+from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from envring.gateways.web import json_text
@@ -95,12 +95,11 @@ STRICT_JSON = Dialect("application/json", json_text.loads, partial(json_text.dum
 MSGPACK = Dialect(_MSGPACK, _loads, _dumps)
 
 
-def dialect_of(request: Request) -> Dialect | None:
+def dialect_of(method: str, headers: Headers) -> Dialect | None:
     """How a request is written and wants to be answered; None if it does not say."""
-    written = request.headers.get("content-type", "")
-    wanted = request.headers.get("accept", "")
+    written, wanted = headers.get("content-type", ""), headers.get("accept", "")
     if written.startswith((_MSGPACK, "application/msgpack")) or "msgpack" in wanted:
         return MSGPACK
     if "application/json" in wanted:
         return STRICT_JSON
-    return JSON if request.method == "POST" else None
+    return JSON if method == "POST" else None

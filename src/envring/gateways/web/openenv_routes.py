@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Where OpenEnv's wire is: `/ws` and its requests; below `/openenv/ENV` those of another env."""
+"""Where OpenEnv's requests are, beside `/ws`; below `/openenv/ENV` those of another env."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route, WebSocketRoute
-from starlette.websockets import WebSocket
+from starlette.routing import BaseRoute, Route
 
 from envring._version import __version__
 from envring.errors import HostRefused
@@ -27,7 +26,6 @@ def routes(wire: OpenEnv) -> list[BaseRoute]:
     """The routes."""
     found: list[BaseRoute] = []
     for prefix in ("", "/openenv/{env:path}"):
-        found.append(WebSocketRoute(f"{prefix}/ws", wire.websocket))
         for name, method in (
             ("health", "GET"),
             ("metadata", "GET"),
@@ -48,10 +46,6 @@ class OpenEnv:
         """Keeps schemas once they are known."""
         self._application = application
         self._schemas: dict[str | None, dict[str, Any]] = {}
-
-    async def websocket(self, websocket: WebSocket) -> None:
-        """A session."""
-        await self._application.converse(websocket, self._conversation(websocket))
 
     def _conversation(self, connection: Any) -> Conversation:
         return Conversation(self._application.guests, connection.path_params.get("env"))

@@ -8,10 +8,12 @@ again, or unused for `idle_timeout`; one that nobody has used for an hour makes 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -22,8 +24,9 @@ from envring.gateways.guests import Guest
 from envring.gateways.web import spaces
 from envring.gateways.web.callers import key_of, peer_of
 from envring.gateways.web.dialects import JSON, MSGPACK, Dialect, dialect_of
+from envring.gateways.web.http_lines import Plain
 from envring.gateways.web.instances import Instances
-from envring.gateways.web.requests import read, reply
+from envring.gateways.web.requests import parsed, read, reply
 from envring.gateways.web.values import View, view_of
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 WIRE = "remote-gymnasium"
 _STATUS = {"key": 401, "env": 404, "runtime": 404, "full": 503, "closing": 503}
 _NOT_MADE = "Environment not initialized. Please call /make first."
+_ERROR = ("error", "detail")  # what texts of errors are called: by JSON's callers, by msgpack's
 _LONGEST_KEY = 1000
 _AUTORESET = ("NextStep", "SameStep", "Disabled")
 
@@ -66,7 +70,7 @@ class Asked:
         key: what it has shown.
         owner: the digest of that.
         body: what it has sent.
-        query: what stands in its address.
+        query: what stands in its address: lists by name.
         dialect: how it is written; None if it does not say.
     """
 
@@ -74,13 +78,13 @@ class Asked:
     key: str | None
     owner: bytes
     body: dict[str, Any]
-    query: Any
+    query: dict[str, list[str]]
     dialect: Dialect | None
 
     @property
     def env_key(self) -> str | None:
         """The env's key, None for the caller's env without one."""
-        key = self.query.get("env_key") or self.body.get("env_key")
+        key = self.query.get("env_key", [None])[0] or self.body.get("env_key")
         if key is not None and not (isinstance(key, str) and len(key) <= _LONGEST_KEY):
             raise Invalid("env_key is text of at most 1000 characters.")
         return key or None
@@ -91,6 +95,9 @@ class Asked:
         return f"peer {self.peer}" if self.env_key is None else f"key {self.env_key}"
 
 
+Endpoint = Callable[[Asked], tuple[Dialect | None, Any]]
+
+
 class RemoteGymnasium:
     """The wire's endpoints."""
 
@@ -99,6 +106,15 @@ class RemoteGymnasium:
         self._application = application
         self._host = application.guests.host
         self._instances: Instances[Instance] = Instances(self._host.sessions)
+        self._endpoints: dict[tuple[str, str], Endpoint] = {
+            ("POST", "/step"): self._step,
+            ("POST", "/reset"): self._reset,
+            ("POST", "/make"): self._make,
+            ("POST", "/make_vec"): self._make_vec,
+            ("POST", "/close"): self._close,
+            ("GET", "/action_space"): self._action_space,
+            ("GET", "/observation_space"): self._observation_space,
+        }
 
     def routes(self, shared: Mapping[str, Callable[[Request], Any]]) -> list[BaseRoute]:
         """The routes.
@@ -106,50 +122,53 @@ class RemoteGymnasium:
         Args:
             shared: by path, what answers requests that are another wire's.
         """
-        found: list[BaseRoute] = []
-        for method, path, endpoint in (
-            ("POST", "/step", self._step),
-            ("POST", "/reset", self._reset),
-            ("POST", "/make", self._make),
-            ("POST", "/make_vec", self._make_vec),
-            ("POST", "/close", self._close),
-            ("GET", "/action_space", self._action_space),
-            ("GET", "/observation_space", self._observation_space),
-        ):
-            answering = self._answering(endpoint, shared.get(path))
-            found.append(Route(path, answering, methods=[method]))
-        return found
+        return [
+            Route(path, self._answering(endpoint, shared.get(path)), methods=[method])
+            for (method, path), endpoint in self._endpoints.items()
+        ]
 
-    def _answering(
-        self, endpoint: Callable[[Asked], tuple[Dialect | None, Any]], other: Any
-    ) -> Callable[[Request], Any]:
+    def _answering(self, endpoint: Endpoint, other: Any) -> Callable[[Request], Any]:
         async def answer(request: Request) -> Response:
-            dialect = dialect_of(request)
+            dialect = dialect_of(request.method, request.headers)
             body: dict[str, Any] | Response = {}
             if request.method == "POST":
-                loads = MSGPACK.loads if dialect is MSGPACK else JSON.loads
-                body = await read(request, "error", "detail", loads=loads)
+                body = await read(request, *_ERROR, loads=(dialect or JSON).loads)
             if isinstance(body, Response):
                 return body
-            key = key_of(request.headers)
-            owner = self._host.options.digest(key)
-            query = request.query_params
-            asked = Asked(peer_of(request.scope), key, owner, body, query, dialect)
+            asked = self._asked(request.scope, request.headers, body, dialect)
             if other is not None and not self._is_mine(asked):
                 answered: Response = await other(request)
                 return answered
-
-            def call() -> Response:
-                spoken, found = endpoint(asked)
-                return (dialect or spoken or JSON).reply(found)
-
-            try:
-                done: Response = await self._application.once(call)
-                return done
-            except Exception as error:
-                return _failed(*_said(error))
+            done: Response = await self._application.once(lambda: _done(endpoint, asked))
+            return done
 
         return answer
+
+    def answer(self, request: Plain) -> Response | None:
+        """Answers a request in a thread; None if it is another wire's."""
+        scope = request.scope
+        endpoint = self._endpoints.get((scope["method"], scope["path"]))
+        if endpoint is None:
+            return None
+        headers = Headers(scope=scope)
+        dialect = dialect_of(scope["method"], headers)
+        body = parsed(bytes(request.body), *_ERROR, loads=(dialect or JSON).loads)
+        if isinstance(body, Response):
+            return body
+        asked = self._asked(scope, headers, body, dialect)
+        return _done(endpoint, asked) if self._is_mine(asked) else None
+
+    def _asked(
+        self,
+        scope: MutableMapping[str, Any],
+        headers: Headers,
+        body: dict[str, Any],
+        dialect: Dialect | None,
+    ) -> Asked:
+        key = key_of(headers)
+        owner = self._host.options.digest(key)
+        query = parse_qs(scope["query_string"].decode("latin-1"))
+        return Asked(peer_of(scope), key, owner, body, query, dialect)
 
     def _is_mine(self, asked: Asked) -> bool:
         """Whether a request is this wire's, not OpenEnv's: it names an env, or there is one."""
@@ -271,6 +290,14 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, bool | int | float | str)
 
 
+def _done(endpoint: Endpoint, asked: Asked) -> Response:
+    try:
+        spoken, found = endpoint(asked)
+        return (asked.dialect or spoken or JSON).reply(found)
+    except Exception as error:
+        return _failed(*_said(error))
+
+
 def _said(error: Exception) -> tuple[int, str]:
     """The status and the text of an error."""
     match error:
@@ -291,4 +318,4 @@ def _said(error: Exception) -> tuple[int, str]:
 
 
 def _failed(status: int, text: str) -> Response:
-    return reply({"error": text, "detail": text}, status)
+    return reply(dict.fromkeys(_ERROR, text), status)

@@ -33,10 +33,7 @@ async def read(
         *keys: of texts in answers; "detail" if none are given.
         loads: reads the object.
     """
-
-    def refused(text: str, status: int) -> Response:
-        return reply(dict.fromkeys(keys or ("detail",), text), status)
-
+    told = keys or ("detail",)
     known: dict[str, Any] | None = request.scope.get(_READ)  # by another wire at the same path
     if known is not None:
         return known
@@ -46,14 +43,26 @@ async def read(
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > json_text.LONGEST:
-                    return refused("the request is too long", 413)
-        found = loads(bytes(body)) if body.strip() else {}
+                    return _refused(told, "the request is too long", 413)
     except TimeoutError:
-        return refused("the request took too long", 408)
+        return _refused(told, "the request took too long", 408)
+    found = parsed(bytes(body), *told, loads=loads)
+    if not isinstance(found, Response):
+        request.scope[_READ] = found
+    return found
+
+
+def parsed(
+    body: bytes, *keys: str, loads: Callable[[bytes], Any] = json_text.loads
+) -> dict[str, Any] | Response:
+    """The same of a body that is there; see `read`."""
+    try:
+        found = loads(body) if body.strip() else {}
     except ValueError as error:
         what = "JSON" if loads is json_text.loads else "request"
-        return refused(f"Invalid {what}: {str(error)[:200]}", 400)
-    if not isinstance(found, dict):
-        return refused("expected an object", 422)
-    request.scope[_READ] = found
-    return found
+        return _refused(keys, f"Invalid {what}: {str(error)[:200]}", 400)
+    return found if isinstance(found, dict) else _refused(keys, "expected an object", 422)
+
+
+def _refused(keys: tuple[str, ...], text: str, status: int) -> Response:
+    return reply(dict.fromkeys(keys, text), status)

@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 import threading
 import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
+import httptools
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from envring.errors import AddressError
 from envring.gateways.web import json_text
@@ -25,6 +28,7 @@ _START_SECONDS = 10.0
 _END_SECONDS = 2  # for answers that are under way
 _MOST_CONNECTIONS = 4096
 _LONGEST_HEAD = 1 << 16  # bytes of a request before its body
+_LONGEST_MESSAGE = 8 * json_text.LONGEST  # with what divides it into chunks
 
 
 class WebServer:
@@ -52,7 +56,7 @@ class WebServer:
         self._application = Application(host)
         config = uvicorn.Config(
             self._application,
-            http=type("_Http", (_Http,), {"seconds": seconds}),
+            http=type("_Http", (_Http,), {"seconds": seconds, "application": self._application}),
             ws="websockets-sansio",
             loop="asyncio",
             lifespan="off",
@@ -65,7 +69,6 @@ class WebServer:
             ws_per_message_deflate=False,  # costs more than the loopback, and loses reasons
             limit_concurrency=_MOST_CONNECTIONS,
             timeout_graceful_shutdown=_END_SECONDS,
-            h11_max_incomplete_event_size=_LONGEST_HEAD,
         )
         config.load()
         config.ssl = tls
@@ -90,28 +93,78 @@ class WebServer:
         self._application.close()
 
 
-class _Http(H11Protocol):
-    """Closes connections whose requests do not come in time; uvicorn would wait for ever."""
+class _Http(HttpToolsProtocol):
+    """Closes connections whose requests are too long or too late; uvicorn would wait for ever."""
 
     seconds: float
+    application: Application
     _late: asyncio.TimerHandle | None = None
+    _has_begun = False
+    _size, _most = 0, _LONGEST_HEAD
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._wait()
 
     def data_received(self, data: bytes) -> None:
+        if self._is_free() and b"pgrade:" not in data:
+            self._stop()
+            self._unset_keepalive_if_required()
+            scope = {**self.scope, "state": {}}
+            if self.application.take_requests(scope, data, self.seconds, self._detached):
+                return
         super().data_received(data)
-        if self.transport.get_protocol() is not self:
+        if self.transport.get_protocol() is not self or self.transport.is_closing():
             return  # it has become a WebSocket
-        if self.cycle is not None and not self.cycle.response_complete:
+        self._size += len(data) if self._has_begun else 0
+        if self._size > self._most:
+            self.transport.abort()
+        elif self.cycle is not None and not self.cycle.response_complete:
             self._stop()
         elif self._late is None:
             self._wait()
 
-    def handle_websocket_upgrade(self, event: Any) -> None:
+    def _is_free(self) -> bool:
+        """Whether requests came before, all of which are answered, and the next one begins."""
+        return (
+            self.scheme == "http"
+            and self.cycle is not None
+            and self.cycle.response_complete
+            and not (self._has_begun or self.pipeline or self.transport.is_closing())
+            and not self.transport.get_write_buffer_size()
+        )
+
+    def on_message_begin(self) -> None:
+        self._has_begun, self._size, self._most = True, 0, _LONGEST_HEAD
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._size, self._most = 0, _LONGEST_MESSAGE
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._has_begun = False
+        super().on_message_complete()
+
+    def handle_websocket_upgrade(self) -> None:
         self._stop()
-        super().handle_websocket_upgrade(event)
+        if self.scheme != "http" or not self._give_away():
+            super().handle_websocket_upgrade()
+
+    def _give_away(self) -> bool:
+        """Lets a thread have the connection."""
+        method, url = self.scope["method"].encode(), self.url
+        fields = b"".join(b"%b: %b\r\n" % each for each in self.headers)
+        path = unquote(httptools.parse_url(url).path.decode("ascii"))
+        scope = {"type": "websocket", "path": path, "headers": self.headers, "client": self.client}
+        request = b"%b %b HTTP/1.1\r\n%b\r\n" % (method, url, fields)
+        return self.application.take_over(scope, request, self._detached)
+
+    def _detached(self) -> socket.socket:
+        number = os.dup(self.transport.get_extra_info("socket").fileno())
+        self.connections.discard(self)
+        self.transport.abort()  # closes its own descriptor, not the connection
+        return socket.socket(fileno=number)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop()
