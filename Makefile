@@ -17,7 +17,7 @@ WORKER := src/envring/_foreign
 # newer than 2.7 or 3.6, and used only where they are
 GUARDED := time.thread_time inspect.signature importlib.util.find_spec
 
-.PHONY: help run lock test test-newest test-oldest test-wide test-long test-containers test-cluster check python types layers native worker spelling format ctest sanitize model soak attacks fuzz kills bench bench-compare bench-baseline bench-full bench-peers bench-remote wheel clean distclean
+.PHONY: help run lock test test-newest test-oldest test-wide test-long test-containers test-cluster check python types layers native worker spelling format ctest sanitize model soak attacks fuzz kills wires bench bench-compare bench-baseline bench-full bench-peers bench-remote wheel clean distclean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -182,6 +182,11 @@ KILLS ?= 100
 
 kills: $(VENV)/.dev ## hosts, their workers and their callers, killed KILLS (100) times each at random moments
 	ENVRING_KILLS=$(KILLS) $(BIN)/python -m pytest -o faulthandler_timeout=0 tests/gateways/test_kills.py $(ARGS)
+
+wires: SECONDS = 120
+wires: $(VENV)/.dev ## wires over HTTP: 100 fresh starts, and SECONDS (120) of 64 callers, some of which are killed
+	ENVRING_WIRES=$(SECONDS) $(BIN)/python -m pytest -o faulthandler_timeout=0 -m "long or not long" -s \
+	  tests/gateways/test_web_endurance.py $(ARGS)
 
 # -- measure -------------------------------------------------------------------------------------
 

@@ -8,8 +8,9 @@ import pytest
 from envring.testing import deadline
 from support.processes import wait_until
 
-# what `make fuzz` and `make kills` ask for takes longer
-_SECONDS = 50 if os.environ.keys().isdisjoint({"ENVRING_FUZZ", "ENVRING_KILLS"}) else 1000
+# what `make fuzz`, `make kills` and `make wires` ask for takes longer
+_LONG = {"ENVRING_FUZZ", "ENVRING_KILLS", "ENVRING_WIRES"}
+_SECONDS = 50 if os.environ.keys().isdisjoint(_LONG) else 1000
 
 
 @pytest.fixture(autouse=True)

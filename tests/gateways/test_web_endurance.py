@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: MIT
+"""The wires over HTTP: fresh starts, many callers, callers that are killed. `make wires` for long.
+
+ENVRING_WIRES says for how many seconds; a third as many hosts and wires are started anew.
+"""
+
+import contextlib
+import os
+import random
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from support.hosts import running
+from support.processes import wait_until
+
+pytest.importorskip("starlette", reason="the wires over HTTP stay unchecked")
+pytest.importorskip("uvicorn", reason="the wires over HTTP stay unchecked")
+pytest.importorskip("msgpack", reason="the wires over HTTP stay unchecked")
+pytest.importorskip("websockets", reason="the wires over HTTP stay unchecked")
+
+SCRIPT = Path(__file__).parents[1] / "support" / "web_callers.py"
+SECONDS = float(os.environ.get("ENVRING_WIRES", "10"))
+PROCESSES, THREADS = 4, 16
+LISTEN = ("--listen", "http://127.0.0.1:0")
+
+pytestmark = pytest.mark.long
+
+
+def test_no_fresh_start_hangs():
+    from support.web_callers import WIRES, drive
+
+    slowest = 0.0
+    for _ in range(max(2, int(SECONDS * 100 / 120))):
+        with running("CartPole-v1", *LISTEN) as host:
+            for name in WIRES:
+                began = time.monotonic()
+                drive(host.url, name, 2)
+                slowest = max(slowest, time.monotonic() - began)
+    assert slowest < 20
+    print(f"the slowest of all first answers came after {slowest:.2f} s")
+
+
+def memory(pid):
+    """KiB that a process holds."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("Pss:")))
+
+
+def counted(host, name):
+    with urllib.request.urlopen(f"{host.urls[-1]}/metrics", timeout=20) as response:
+        lines = response.read().decode().splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith(name + " "))
+
+
+def callers(host, seed):
+    path = os.pathsep.join(filter(None, [str(SCRIPT.parents[1]), *sys.path]))
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), host.url, str(THREADS), str(seed)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+
+
+def soak(host, seconds):
+    """64 callers for some seconds; processes of them are killed at random moments."""
+    draw, seed = random.Random(int(seconds)), 0
+    running_now, failed = [], []
+    try:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            while len(running_now) < PROCESSES:
+                seed += 1
+                running_now.append(callers(host, seed))
+            time.sleep(min(draw.uniform(1, 4), max(end - time.monotonic(), 0)))
+            victim = running_now.pop(draw.randrange(PROCESSES))
+            victim.kill()
+            failed.append(victim.communicate()[0])
+    finally:
+        for process in running_now:
+            process.kill()
+            failed.append(process.communicate()[0])
+    assert b"".join(failed) == b""
+    # those of requests have no connection that could end
+    wait_until(lambda: counted(host, "envring_sessions") == 0, 40, "no session is left")
+
+
+def test_many_callers_leave_nothing_behind():
+    limits = ("--idle-timeout", "2", "--max-sessions", "1024", "--metrics", "0")
+    with running("CartPole-v1", *LISTEN, *limits) as host:
+        soak(host, max(SECONDS / 6, 4))  # until caches and pools are full
+        before = memory(host.process.pid), len(os.listdir(f"/proc/{host.process.pid}/fd"))
+        soak(host, SECONDS)
+        after = memory(host.process.pid), len(os.listdir(f"/proc/{host.process.pid}/fd"))
+        threads = len(os.listdir(f"/proc/{host.process.pid}/task"))
+        print(f"PSS {before[0]} to {after[0]} KiB, descriptors {before[1]} to {after[1]}")
+        steps, opened = (
+            counted(host, f"envring_{name}_total") for name in ("env_steps", "sessions_opened")
+        )
+        print(f"{steps:.0f} steps in {opened:.0f} sessions, {threads} threads left")
+        assert after[0] < before[0] * 1.2 + 8192
+        assert after[1] <= before[1] + 8
+
+
+def test_connections_that_say_nothing_are_closed():
+    with running("CartPole-v1", *LISTEN) as host, contextlib.ExitStack() as stack:
+        place = ("127.0.0.1", int(host.url.rpartition(":")[2]))
+        silent = []
+        for beginning in (b"", b"POST /step HTTP/1.1\r\nHost: a\r\n", b"GET /gym HTTP/1.1\r\n"):
+            sock = stack.enter_context(socket.create_connection(place, timeout=20))
+            sock.sendall(beginning)
+            silent.append(sock)
+        for sock in silent:
+            sock.settimeout(20)
+            with contextlib.suppress(ConnectionError):
+                while sock.recv(1000):
+                    pass
