@@ -40,7 +40,8 @@ def is_parallel(env):
     Raises:
         SourceError: it has PettingZoo's other interface, in which agents take turns.
     """
-    if not callable(getattr(env, "observation_space", None)):
+    # looked up in the class: where a property computes the space, it may raise what `_check` tells
+    if not callable(getattr(type(env), "observation_space", None)):
         return False
     if callable(getattr(env, "agent_iter", None)):
         raise SourceError(
