@@ -56,9 +56,6 @@ DELAY = 0.001  # seconds, each way
 HOSTS, WORK_ENVS = 2, 64  # of the row with a delay: one worker on each host
 REMOTE_GYM = "remote-gym 0.7.3, its threads"
 OPENENV = "OpenEnv 0.3.0"
-# clients of other projects: the interpreter's name, and the scheme at which ours answers them
-WIRES = {REMOTE_GYM: ("remote-gym", "grpc"), OPENENV: ("openenv", "http")}
-THEIRS, OURS = ": its own server", ": our host"
 
 
 def sizes(num_envs: int, observation: int) -> tuple[str, str]:
@@ -243,28 +240,6 @@ def judge_peers(rates: Rates) -> Iterator[Verdict]:
             yield Verdict(f"{name}, one env step by step", rates.ratio("envring", name), "x")
 
 
-def wires(bench: Bench) -> Turns:
-    """Other projects' clients as they are, step by step: on their own server, and on ours."""
-    host, urls = bench.serve("wires", CARTPOLE)
-    ports = {url.partition(":")[0]: url.rpartition(":")[2] for url in urls.split()}
-    turns = {}
-    for name, (key, scheme) in WIRES.items():
-        with bench.reported(name):
-            python, port = interpreter(key), str(free_port())
-            server, _ = bench.serve(f"{key}-server", port, python=python)
-            for where, at, serving in ((THEIRS, port, server), (OURS, ports[scheme], host)):
-                asked = bench.start(key, at, python=python)
-                turns[f"{name}{where}"] = bench.turn(asked, serving)
-    return turns
-
-
-def judge_wires(rates: Rates) -> Iterator[Verdict]:
-    for name in WIRES:
-        ours, theirs = f"{name}{OURS}", f"{name}{THEIRS}"
-        if {ours, theirs} <= rates.by_peer.keys():
-            yield Verdict(f"{name}'s own server, same client", rates.ratio(ours, theirs), "x", 1.0)
-
-
 def cluster(bench: Bench) -> Turns:
     """Vector envs on two hosts that Ray started, on two started by hand, and in actors."""
     hosts = [bench.serve("host", CARTPOLE) for _ in range(HOSTS)]
@@ -306,7 +281,6 @@ ROWS = {
     "image-64": Row(images, judge_images),
     "delay": Row(delayed, judge_delayed),
     "peers": Row(peers, judge_peers),
-    "wires": Row(wires, judge_wires),
     "ray": Row(cluster, judge_cluster),
 }
 

@@ -4,7 +4,6 @@
 Servers say that they are ready and where, and end when stdin does:
 
     remote_peer.py host ENV...                envs on our host
-    remote_peer.py wires ENV...               the same for other projects' clients
     remote_peer.py pong REQUEST REPLY         answers so many bytes with so many
     remote_peer.py proxy URL SECONDS          a network that takes so long in each direction
     remote_peer.py remote-gym-server PORT     remote-gym, in its thread mode
@@ -52,14 +51,6 @@ def host(answers, *envs):
 
     with envring.serve(list(envs)) as served:
         answers.say(ready=True, url=served.url)
-        sys.stdin.read()
-
-
-def wires(answers, *envs):
-    import envring
-
-    with envring.serve(list(envs), listen=("grpc://127.0.0.1:0", "http://127.0.0.1:0")) as served:
-        answers.say(ready=True, url=" ".join(served.urls))
         sys.stdin.read()
 
 
@@ -489,7 +480,6 @@ class GymHttp(Http):
 
 SERVERS = {
     "host": host,
-    "wires": wires,
     "pong": pong,
     "proxy": proxy,
     "remote-gym-server": remote_gym_server,
