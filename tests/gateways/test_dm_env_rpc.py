@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import subprocess
 import sys
 import time
@@ -31,8 +32,7 @@ COUNTING = "envring.testing:CountingEnv"
 HERE = Path(__file__).parent
 CREATE, JOIN, STEP, RESET, RESET_WORLD, LEAVE, DESTROY, ERROR = 1, 2, 3, 4, 5, 6, 7, 16
 INVALID, NOT_FOUND, DENIED, PRECONDITION, UNIMPLEMENTED, KEY = 3, 5, 7, 9, 12, 16
-RUNNING, TERMINATED, INTERRUPTED = 1, 2, 3
-ALL = (1, 2, 4, 5)
+RUNNING, TERMINATED, INTERRUPTED, ALL = 1, 2, 3, (1, 2, 4, 5)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,6 @@ class Caller:
         return self.ask(JOIN, bytes_field(1, name.encode()))
 
     def begin(self, env, **kwargs):
-        """Joins a new world."""
         name = self.create(env=env, kwargs=json.dumps(kwargs))
         self.join(name)
         return name
@@ -380,8 +379,7 @@ class TestClients:
 
     def test_sixteen_clients_at_once(self):
         with running(COUNTING, "--listen", "grpc://127.0.0.1:0", "--max-sessions", "16") as host:
-            place = host.url.removeprefix("grpc://")
-            shown = run_client("dm-env-rpc", "dm_env_rpc_many.py", place, "16")
+            shown = run_client("dm-env-rpc", "dm_env_rpc_many.py", host.url[len("grpc://") :], "16")
         assert shown.split()[-1] == "16"
 
     def test_a_client_that_is_killed_leaves_no_session(self):
@@ -392,11 +390,9 @@ class TestClients:
 
             def sessions():
                 with urllib.request.urlopen(f"{metrics}/metrics", timeout=5) as answer:
-                    lines = answer.read().decode().splitlines()
-                return next(line for line in lines if line.startswith("envring_sessions "))
+                    return re.search(r"^envring_sessions .*", answer.read().decode(), re.M)[0]
 
-            place = grpc.removeprefix("grpc://")
-            argv = [python_of("dm-env-rpc"), script, place, "1", "stay"]
+            argv = [python_of("dm-env-rpc"), script, grpc[len("grpc://") :], "1", "stay"]
             with subprocess.Popen(argv, stdout=subprocess.PIPE) as client:
                 assert client.stdout.readline() == b"up\n"
                 assert sessions().endswith(" 1")
