@@ -326,7 +326,7 @@ LIMITED = """
     from envring.testing import CountingEnv
     resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))
     try:
-        envs = RingVectorEnv([CountingEnv] * 40, num_workers=40, context="fork")
+        envs = RingVectorEnv([CountingEnv] * {n}, num_workers={n}, context="fork")
         envs.reset()
         envs.close()
         print("closed", flush=True)
@@ -339,8 +339,14 @@ LIMITED = """
     ("soft", "hard", "answer"), [(100, 1000, "closed"), (100, 100, "LaunchError True")]
 )
 def test_the_limit_of_descriptors(soft: int, hard: int, answer: str) -> None:
-    with Caller(LIMITED.format(soft=soft, hard=hard)) as caller:
+    with Caller(LIMITED.format(soft=soft, hard=hard, n=40)) as caller:
         assert caller.line(30) == answer
+
+
+@pytest.mark.long
+def test_256_workers_with_1024_descriptors() -> None:
+    with Caller(LIMITED.format(soft=1024, hard=1024, n=256)) as caller:
+        assert caller.line(120) == "closed"
 
 
 def test_the_stack_of_a_worker_that_hangs(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from envring.api.env_indices import Indices
 from envring.batch.arrivals import Arrivals
 from envring.batch.batcher import Batcher
 from envring.errors import format_env_ids
+from envring.pool.flow import EnvIds
 
 Step: TypeAlias = tuple[
     ObsType,
@@ -131,14 +132,17 @@ class SendRecv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
         arrivals = self._arrivals(batcher, name)
         found = env_indices.env_ids(env_ids, self.num_envs)
         chosen = np.asarray(range(self.num_envs) if found is None else found, np.int32)
-        out = arrivals.among_out(chosen)
+        self._assert_not_out(arrivals, chosen, name)
+        return arrivals, chosen
+
+    def _assert_not_out(self, arrivals: Arrivals, env_ids: EnvIds, name: str) -> None:
+        out = arrivals.among_out(env_ids)
         if out:
             raise AlreadyPendingCallError(
                 f"Calling `{name}` for {format_env_ids(out)}, which were sent before and not "
                 "received. Receive them first: infos['env_id'] of `recv` says which came.",
                 name,
             )
-        return arrivals, chosen
 
     def _arrivals(self, batcher: Batcher, name: str) -> Arrivals:
         if not self._out:

@@ -17,7 +17,7 @@ from gymnasium.vector.async_vector_env import AsyncState
 
 from envring._foreign.envring_worker import loop
 from envring.api.known_ids import KnownIds
-from envring.api.sending import SendRecv
+from envring.api.parts import Splitting
 from envring.batch.opening import open_batcher
 from envring.batch.spaces import check_observation_mode
 from envring.errors import EmptyVectorError, EnvFnError, EnvringError
@@ -33,7 +33,7 @@ _MODES = {
 }
 
 
-class RingVectorEnv(SendRecv[ObsType, ActType], Generic[ObsType, ActType]):
+class RingVectorEnv(Splitting[ObsType, ActType], Generic[ObsType, ActType]):
     """Runs environments in worker processes that share memory with this one.
 
     A drop-in for `gymnasium.vector.AsyncVectorEnv`: the same parameters in the same order, the same

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from gymnasium import Space
 from gymnasium.vector.utils import iterate
+from numpy.typing import NDArray
 
 from envring._foreign.envring_worker.data import actions as codes
 from envring.batch.layout import ALIGNMENT, Layout, Leaf, action_writer
@@ -97,7 +98,7 @@ class ActionSender:
     def put_some(
         self,
         actions: Any,
-        env_ids: Sequence[int],
+        env_ids: Sequence[int] | NDArray[np.int32],
         send: Callable[[Sequence[Any]], None],
     ) -> int:
         """Stores actions of some envs, in their order; returns the code as `put`.
@@ -111,10 +112,16 @@ class ActionSender:
             send: sends one action per env in a message.
         """
         if self._leaf is None:
+            env_ids = [int(env_id) for env_id in env_ids]
             items = self._items(actions)
             self._check_count(len(items), env_ids)
             send(items)
             return self._message_code
+        is_exact = type(actions) is np.ndarray and actions.dtype == self._leaf.dtype
+        if is_exact and actions.shape == (len(env_ids), *self._leaf.shape):
+            self._view[env_ids] = actions
+            return self._slab_code
+        env_ids = [int(env_id) for env_id in env_ids]
         array = self._as_array(actions)
         self._check_count(len(array), env_ids)
         self._check_rows(array.shape[1:], self._leaf, env_ids)

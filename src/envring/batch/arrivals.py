@@ -84,6 +84,16 @@ class Arrivals:
         code = self._batcher.actions.put_some(actions, env_ids.tolist(), tell)
         self._send(np.sort(env_ids), code, batch_size)
 
+    def send_run(self, actions: Any, env_ids: EnvIds) -> None:
+        """`send` of envs in ascending order, those of one worker being done together."""
+
+        def tell(items: Sequence[Any]) -> None:
+            self._pool.tell(messages.some_actions(self._pool.spans, env_ids.tolist(), items))
+
+        code = self._batcher.actions.put_some(actions, env_ids, tell)
+        self._slot_of[env_ids] = 0
+        self._flow.send(env_ids, 0, code, True)
+
     def reset(
         self, env_ids: EnvIds, given: Mapping[int, tuple[int | None, Any]], batch_size: int
     ) -> None:
@@ -118,6 +128,15 @@ class Arrivals:
     def wait(self, count: int, timeout: float | None) -> bool:
         """Waits until so many envs are done; False when time was up."""
         return self._flow.wait(count, None if timeout is None else time.monotonic() + timeout)
+
+    def wait_for(self, env_ids: EnvIds, timeout: float | None) -> bool:
+        """Waits until these envs are done, all of which are out; False when time was up."""
+        flow = self._flow
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while missing := len(env_ids) - flow.done_among(env_ids):
+            if not flow.wait(flow.ready() + missing, deadline):
+                return flow.done_among(env_ids) == len(env_ids)
+        return True
 
     def take(self, count: int) -> Batch:
         """A batch of the envs that have been done for the longest, in the order of their ids.

@@ -58,7 +58,7 @@ cdef class Flow:
             envs: their ids, in ascending order, none of which is out.
             slot: for the results.
             action: how the actions travel.
-            together: whether a whole slice is published when its last env is done.
+            together: whether each run of one worker's envs is published when its last one is done.
         """
         cdef er_command_t command
         cdef Py_ssize_t i = 0, n = envs.shape[0]
@@ -80,7 +80,7 @@ cdef class Flow:
                 i += 1
             self.num_out += command.count
             command.op = ER_OP_EACH
-            if together and command.count == self.end_of[first] - self.first_of[first]:
+            if together:
                 command.op = ER_OP_TOGETHER
             r = er_flow_post(&self.flow, self.worker_of[first], self.first_of[first], &command)
             if r < 0:
@@ -109,6 +109,15 @@ cdef class Flow:
         if r == -EINTR:
             PyErr_CheckSignals()
         return 2
+
+    def done_among(self, const int32_t[::1] envs):
+        """How many of the envs, all of which are out, are done; without waiting."""
+        cdef Py_ssize_t i
+        cdef uint32_t count = 0
+        er_flow_collect(&self.flow)
+        for i in range(envs.shape[0]):
+            count += self.out[envs[i]] and not self.words[envs[i]]
+        return count
 
     def take(self, uint32_t count):
         """Ids of the envs that have waited longest: int32 (count,). So many must be done."""

@@ -44,7 +44,7 @@ class Flow(Protocol):
             env_ids: which.
             slot: where their rows of the results go.
             code: how their actions travel; RESET: they are reset.
-            together: whether the envs of a worker, if they are all sent, are done together.
+            together: whether each run of envs of one worker is done together.
         """
 
     def ready(self) -> int:
@@ -63,6 +63,9 @@ class Flow(Protocol):
 
     def take_these(self, env_ids: EnvIds) -> EnvIds:
         """Those of the envs that are done."""
+
+    def done_among(self, env_ids: EnvIds) -> int:
+        """How many of the envs, all of which are out, are done; without waiting."""
 
     def put_back(self, env_ids: EnvIds) -> None:
         """Undoes taking them."""
@@ -87,6 +90,7 @@ class WorkerFlow:
         self.take = self._flow.take
         self.take_these = self._flow.take_these
         self.put_back = self._flow.put_back
+        self.done_among = self._flow.done_among
         self._looked = 0.0
         self._since: dict[int, tuple[list[int], float]] = {}  # what a worker owed when
 
@@ -203,6 +207,10 @@ class InlineFlow:
         taken = [env_id for env_id in self._done if env_id in wanted]
         self._done = [env_id for env_id in self._done if env_id not in wanted]
         return np.array(taken, np.int32)
+
+    def done_among(self, env_ids: EnvIds) -> int:
+        """How many of the envs are done."""
+        return len(set(self._done).intersection(env_ids.tolist()))
 
     def put_back(self, env_ids: EnvIds) -> None:
         """Undoes taking them."""

@@ -101,6 +101,11 @@ class MixedFlow:
         self._done = [env_id for env_id in self._done if env_id not in wanted]
         return np.array(taken, np.int32)
 
+    def done_among(self, env_ids: EnvIds) -> int:
+        """How many of the envs are done."""
+        self.ready()
+        return len(set(self._done).intersection(env_ids.tolist()))
+
     def put_back(self, env_ids: EnvIds) -> None:
         """Undoes taking them."""
         self._done[:0] = env_ids.tolist()

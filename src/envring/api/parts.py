@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: MIT
+"""Parts of a vector env: stepped in turn, each while the caller thinks about another."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Sequence
+from typing import Any, Generic
+
+import numpy as np
+from gymnasium.core import ActType, ObsType, RenderFrame
+from gymnasium.error import (
+    AlreadyPendingCallError,
+    ClosedEnvironmentError,
+    NoAsyncCallError,
+)
+from gymnasium.vector import VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from envring.api.sending import SendRecv, Step
+from envring.pool.flow import EnvIds
+
+
+class Part(VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsType, ActType]):
+    """Some envs of a vector env, as a vector env of their own.
+
+    It has `reset`, `step`, `call` and their `_async` and `_wait`, as the whole has. Its rows are
+    its envs in the order of their ids in the whole.
+
+    Attributes:
+        env_ids: their ids in the whole: int32, ascending.
+    """
+
+    def __init__(self, whole: Splitting[ObsType, ActType], env_ids: EnvIds) -> None:
+        """`RingVectorEnv.split` makes parts."""
+        self._whole = whole
+        self._pending: str | None = None
+        self.env_ids = env_ids
+        self.num_envs = n = len(env_ids)
+        self.single_observation_space = whole.single_observation_space
+        self.single_action_space = whole.single_action_space
+        self.observation_space = batch_space(whole.single_observation_space, n)
+        self.action_space = batch_space(whole.single_action_space, n)
+        self.metadata = whole.metadata
+        self.render_mode = whole.render_mode
+        self.spec = whole.spec
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: Any = None
+    ) -> tuple[ObsType, dict[str, Any]]:
+        """Resets the part's envs; see `RingVectorEnv.reset`. `reset_mask` is not for parts."""
+        self.reset_async(seed=seed, options=options)
+        return self.reset_wait()
+
+    def reset_async(
+        self, seed: int | Sequence[int | None] | None = None, options: Any = None
+    ) -> None:
+        """Starts a reset; `reset_wait` gives its results.
+
+        Args:
+            seed: one seed s, which gives the part's env i the seed s + i; or one per env; or None.
+            options: as for `RingVectorEnv.reset`.
+
+        Raises:
+            AlreadyPendingCallError: another call of this part is pending.
+            ValueError: wrong number of seeds or options, or a reset_mask.
+        """
+        self._assert_idle("reset_async")
+        if isinstance(options, dict) and "reset_mask" in options:
+            raise ValueError(
+                "A part takes no reset_mask. `async_reset(env_ids)` of the whole resets some envs."
+            )
+        if isinstance(seed, (int, np.integer)):
+            seed = [int(seed) + i for i in range(self.num_envs)]
+        self._whole.async_reset(self.env_ids, seed=seed, options=options)
+        self._pending = "reset"
+
+    def reset_wait(self, timeout: float | None = None) -> tuple[ObsType, dict[str, Any]]:
+        """Waits for a reset; see `step_wait` for exceptions."""
+        observations, _, _, _, infos = self._wait("reset", timeout)
+        return observations, infos
+
+    def step(self, actions: ActType) -> Step[ObsType]:
+        """Steps the part's envs; see `RingVectorEnv.step`."""
+        self.step_async(actions)
+        return self.step_wait()
+
+    def step_async(self, actions: ActType) -> None:
+        """Starts a step; `step_wait` gives its results.
+
+        Raises:
+            AlreadyPendingCallError: another call of this part is pending.
+            ActionError: the actions do not fit; no env was stepped.
+        """
+        self._assert_idle("step_async")
+        self._whole._send_part(actions, self.env_ids)
+        self._pending = "step"
+
+    def step_wait(self, timeout: float | None = None) -> Step[ObsType]:
+        """Waits for a step.
+
+        Raises:
+            NoAsyncCallError: there was no `step_async`.
+            multiprocessing.TimeoutError: it took too long; it can be waited for again.
+            WorkerDied: a worker ended.
+        """
+        return self._wait("step", timeout)
+
+    def _wait(self, name: str, timeout: float | None) -> Step[ObsType]:
+        if self._pending != name:
+            raise NoAsyncCallError(
+                f"Calling `{name}_wait` without any prior call to `{name}_async`.", name
+            )
+        try:
+            batch = self._whole._recv_part(self.env_ids, timeout)
+        except multiprocessing.TimeoutError:
+            raise
+        except BaseException:
+            self._pending = None
+            raise
+        self._pending = None
+        return batch
+
+    def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """Calls a method of the part's envs, or gets an attribute, while no part is pending."""
+        self._assert_idle("call")
+        return self._whole._call_part(self.env_ids.tolist(), name, args, kwargs)
+
+    def get_attr(self, name: str) -> tuple[Any, ...]:
+        """An attribute of every env of the part."""
+        self._assert_idle("call")
+        return self._whole.get_attr(name, self.env_ids)
+
+    def set_attr(self, name: str, values: Any) -> None:
+        """Sets an attribute of every env of the part; see `RingVectorEnv.set_attr`."""
+        self._assert_idle("set_attr")
+        self._whole.set_attr(name, values, self.env_ids)
+
+    def render(self) -> tuple[RenderFrame, ...] | None:
+        """A frame, or list of frames, per env."""
+        return self.call("render")
+
+    @property
+    def np_random_seed(self) -> tuple[int, ...]:  # type: ignore[override]
+        """Seeds of the envs' generators, one per env."""
+        return self.get_attr("np_random_seed")
+
+    @property  # type: ignore[misc]
+    def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
+        """Copies of the envs' generators, one per env."""
+        return self.get_attr("np_random")
+
+    def _assert_idle(self, operation: str) -> None:
+        if self.closed:
+            raise ClosedEnvironmentError("Trying to operate on a part, after a call to `close()`.")
+        if self._pending is not None:
+            raise AlreadyPendingCallError(
+                f"Calling `{operation}` while waiting for a pending call to `{self._pending}` to "
+                "complete.",
+                self._pending,
+            )
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Closes the whole, if this is the last of its parts."""
+        self.closed = True
+        self._whole._part_was_closed(**kwargs)
+
+
+def divide(spans: Sequence[tuple[int, int]], count: int) -> list[EnvIds]:
+    """Env ids of each part: of every slice an equal share, so that all workers step each part.
+
+    Raises:
+        ValueError: there are not so many envs.
+    """
+    num_envs = sum(end - first for first, end in spans)
+    if not 1 <= count <= num_envs:
+        raise ValueError(f"{num_envs} envs cannot be split into {count} parts.")
+    parts: list[list[int]] = [[] for _ in range(count)]
+    turn = 0  # slices that do not divide evenly give their rest to another part each time
+    for first, end in spans:
+        size, rest = divmod(end - first, count)
+        shares = [size] * count
+        for _ in range(rest):
+            shares[turn % count] += 1
+            turn += 1
+        at = first
+        for part, share in zip(parts, shares, strict=True):
+            part += range(at, at + share)
+            at += share
+    return [np.array(sorted(part), np.int32) for part in parts]
+
+
+class Splitting(SendRecv[ObsType, ActType], Generic[ObsType, ActType]):
+    """A vector env that can be divided into parts."""
+
+    _open_parts = 0
+
+    def split(self, count: int = 2) -> tuple[Part[ObsType, ActType], ...]:
+        """Divides the envs into parts, each a vector env that all workers step.
+
+        While the caller computes the actions of one part, the others are stepped: double buffering.
+        The parts are closed one by one; the last one closes this vector env.
+
+        Args:
+            count: number of parts.
+
+        Returns:
+            The parts. Each has an equal share of each worker's envs, in the order of their ids.
+
+        Raises:
+            ValueError: there are not so many envs.
+        """
+        with self._entered() as batcher:
+            self._assert_idle("split")
+            self._settle(batcher)
+            shares = divide(batcher.pool.spans, count)
+            self._open_parts = count
+            return tuple(Part(self, env_ids) for env_ids in shares)
+
+    def _send_part(self, actions: Any, env_ids: EnvIds) -> None:
+        """`send` of a part: env_ids are an int32 array, in ascending order."""
+        batcher = self._enter()
+        try:
+            arrivals = self._arrivals(batcher, "step_async")
+            if arrivals.num_out:
+                self._assert_not_out(arrivals, env_ids, "step_async")
+            try:
+                arrivals.send_run(actions, env_ids)
+            finally:
+                self._out = arrivals.num_out > 0
+        finally:
+            self._owner = None
+
+    def _recv_part(self, env_ids: EnvIds, timeout: float | None) -> Step[ObsType]:
+        """`recv` of a part: of exactly these envs, without `env_id` in the infos."""
+        batcher = self._enter()
+        try:
+            arrivals = self._arrivals(batcher, "step_wait")
+            if not arrivals.wait_for(env_ids, timeout):
+                raise multiprocessing.TimeoutError(
+                    f"The call to `step_wait` has timed out after {timeout} second(s)."
+                )
+            try:
+                batch = arrivals.take_these(env_ids)
+            finally:
+                self._out = arrivals.num_out > 0
+            del batch[4]["env_id"]
+            self._name_final(batch[4])
+            return batch
+        finally:
+            self._owner = None
+
+    def _call_part(
+        self, env_ids: list[int], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Any, ...]:
+        """`call` of a part."""
+        with self._entered() as batcher:
+            self._assert_idle("call_async")
+            self._start_call(batcher, name, args, kwargs, env_ids)
+        return self.call_wait()
+
+    def _part_was_closed(self, **kwargs: Any) -> None:
+        """Closes this vector env when the last of its parts was closed."""
+        self._open_parts -= 1
+        if self._open_parts == 0:
+            self.close(**kwargs)
