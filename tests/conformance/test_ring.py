@@ -29,3 +29,9 @@ class TestReferenceInCaller(AsyncVectorEnvConformance):
     vector_class = RingVectorEnv
     vector_kwargs: ClassVar[dict[str, Any]] = {"step_loop": "reference", "num_workers": 0}
     in_process = True
+
+
+class TestCallerSteps(AsyncVectorEnvConformance):
+    vector_class = RingVectorEnv
+    vector_kwargs: ClassVar[dict[str, Any]] = {"num_workers": 1, "caller_steps": True}
+    in_process = True

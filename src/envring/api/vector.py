@@ -85,6 +85,7 @@ class RingVectorEnv(Splitting[ObsType, ActType], Generic[ObsType, ActType]):
         options_per_env: bool = False,
         on_unsendable: Literal["raise", "drop", "repr"] = "raise",
         batch_size: int | None = None,
+        caller_steps: bool = False,
     ) -> None:
         """Starts workers and builds the envs in them; none is built in this process.
 
@@ -147,6 +148,10 @@ class RingVectorEnv(Splitting[ObsType, ActType], Generic[ObsType, ActType]):
                 contains them, or send their "repr".
             batch_size: how many envs `recv` waits for; None for all. With it, envs that are slow
                 do not hold up the others: see `send` and `recv`.
+            caller_steps: whether the calling process steps a slice of the envs itself while it
+                waits for the workers, of which there is one less by default. It helps on machines
+                with few cores. These envs have no isolation: they share the process's state, an
+                env that crashes ends it, and time limits do not hold for them.
 
         Raises:
             LaunchError: a launcher's interpreter could not be started, or could not build an env;
@@ -202,6 +207,7 @@ class RingVectorEnv(Splitting[ObsType, ActType], Generic[ObsType, ActType]):
             on_unsendable=on_unsendable,
             remotes=remotes,
             prelude=KnownIds(),
+            caller_steps=caller_steps,
         )
         overridden = type(self)._add_info is not VectorEnv._add_info
         self._batcher, spaces, description = open_batcher(

@@ -240,6 +240,9 @@ class HostPath:
     def take_latencies(self) -> tuple[float, list[int]]: ...
 
 class StepPath:
+    held: bool
+    def share(self, own: StepLoop, first: int, end: int) -> None: ...
+    def step_own(self) -> None: ...
     def __init__(
         self,
         port: CallerPort,

@@ -23,6 +23,10 @@ cdef class StepPath:
     cdef ActionSlab actions
     cdef IntSlab ints
     cdef bint leases, blocked
+    cdef StepLoop own  # of a slice that the caller steps itself, or None
+    cdef uint32_t own_first, own_end, own_slot, own_how
+    cdef bint own_is_due
+    cdef public bint held  # the caller's part of the batch is not the short way's
 
     def __init__(self, CallerPort port not None, SlotPool slots not None,
                  BatchReader reader not None, ActionSlab actions, IntSlab ints, bint leases):
@@ -32,6 +36,28 @@ cdef class StepPath:
         self.actions = actions
         self.ints = ints
         self.leases = leases
+
+    def share(self, StepLoop own not None, uint32_t first, uint32_t end):
+        """Has the caller step these envs, while the workers step theirs."""
+        self.own, self.own_first, self.own_end = own, first, end
+
+    def step_own(self):
+        """Steps the caller's envs, if they have not been stepped in this batch."""
+        if self.own_is_due:
+            self.own_is_due = False
+            self.own.step(self.own_slot, self.own_how)
+
+    cdef bint _own_needs_more(self):
+        """Whether there is more of the caller's envs than observations, rewards and flags."""
+        cdef uint32_t env
+        cdef uint16_t *template_ids
+        if self.own.slice.has_reply:
+            return True
+        template_ids = <uint16_t *>self.port.segment.at(self.port.segment.off_template_ids)
+        for env in range(self.own_first, self.own_end):
+            if template_ids[env]:
+                return True
+        return False
 
     def block(self):
         """Has `start` refer to the long way from now on."""
@@ -51,15 +77,20 @@ cdef class StepPath:
             slot = self.slots.take()
         self.port.uncollected = True
         self.port.start_step(slot, how)
+        if self.own is not None:
+            self.own_slot, self.own_how, self.own_is_due = slot, how, True
         return slot
 
     def wait(self):
         """As CallerPort.wait, without a deadline."""
+        if self.held:
+            return 2
+        self.step_own()
         return self.port.wait(ER_FOREVER)
 
     def take(self, uint32_t slot):
         """(rewards, terminations, truncations) of a complete batch, or None for the long way."""
-        if self.port.attention():
+        if self.port.attention() or (self.own is not None and self._own_needs_more()):
             return None
         self.port.uncollected = False
         return self.reader.outcomes(slot)

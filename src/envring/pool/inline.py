@@ -20,7 +20,11 @@ from envring.workers.options import PoolOptions
 
 
 class InlinePool:
-    """A `Pool` that steps its envs in the calling process."""
+    """A `Pool` that steps its envs in the calling process.
+
+    Attributes:
+        loop: the compiled step loop, if it is used; once it is attached.
+    """
 
     num_workers = 0
     num_rings = 1
@@ -28,31 +32,33 @@ class InlinePool:
     detaches = False  # caller and envs hold the same objects
     segment_file = None  # memory of this process will do
 
-    def __init__(self, env_fns: Sequence[Callable[[], Any]], options: PoolOptions) -> None:
-        """Builds the envs."""
+    def __init__(
+        self, env_fns: Sequence[Callable[[], Any]], options: PoolOptions, first_env: int = 0
+    ) -> None:
+        """Builds the envs; `first_env` is the first one's id, of those that others step, too."""
         self.num_envs = len(env_fns)
-        self.spans = [(0, self.num_envs)]
+        self.spans = [(first_env, first_env + self.num_envs)]
         self.compiled = options.compiled
         self.processes: list[Any] = []
         self.hints = 0
         self.any_info = False
         self._closed = False
         try:
-            envs = local_main.make_envs(env_fns, 0)
+            envs = local_main.make_envs(env_fns, first_env)
         except Exception as error:
             env_id = error.envring_env_id  # type: ignore[attr-defined]
-            advise_process_each(error, env_id, 0)
+            advise_process_each(error, env_id, first_env)
             raise
-        self.envs = EnvSlice(envs, 0, options.autoreset_mode, dumps)
+        self.envs = EnvSlice(envs, first_env, options.autoreset_mode, dumps)
         self.descriptions = [local_main.describe(envs)]
 
     def attach(self, segment: MappedSegment, plans: Mapping[str, Any]) -> None:
         """Gives the envs their arrays."""
         self.segment = segment
-        self._loop = local_main.attach_slice(self.envs, segment, plans, self.compiled)
-        if self._loop is not None:
+        self.loop = local_main.attach_slice(self.envs, segment, plans, self.compiled)
+        if self.loop is not None and self.num_envs == segment.core.num_envs:
             port = _core.WorkerPort(segment.core, 0, 0, self.num_envs, 0.0, False, 1)
-            self._loop.count_for(port)  # for its statistics: no bell is rung here
+            self.loop.count_for(port)  # for its statistics: no bell is rung here
 
     def short_path(self, *_: Any) -> None:
         """None: a step is a call."""
@@ -61,8 +67,8 @@ class InlinePool:
         """Steps every env, or resets it; see `Pool`."""
         if action == codes.RESET:
             self.start([("reset_plainly", slot)])
-        elif self._loop is not None:
-            self._loop.step(slot, action)
+        elif self.loop is not None:
+            self.loop.step(slot, action)
         else:
             self.envs.step(slot, self.envs.actions.read(action))
 
@@ -70,8 +76,8 @@ class InlinePool:
         """Runs a message."""
         name, *arguments = messages[0]
         getattr(self.envs, name)(*arguments)
-        if self._loop is not None:
-            self._loop.rebind()
+        if self.loop is not None:
+            self.loop.rebind()
 
     def tell(self, messages: Sequence[tuple[Any, ...]]) -> None:
         """Info templates, or what is kept for single envs."""
@@ -84,8 +90,8 @@ class InlinePool:
             return
         for template in value:
             self.envs.infos.add_template(template)
-            if self._loop is not None:
-                self._loop.add_template(template)
+            if self.loop is not None:
+                self.loop.add_template(template)
 
     def flow(self) -> InlineFlow:
         """Its envs, each on its own; see `Pool`."""
@@ -93,11 +99,12 @@ class InlinePool:
 
     def run_one(self, env_id: int, slot: int, code: int) -> None:
         """Steps an env into a slot, or resets it."""
-        if self._loop is not None:
-            self._loop.run_one(env_id, slot, code)
+        i = env_id - self.spans[0][0]
+        if self.loop is not None:
+            self.loop.run_one(i, slot, code)
         else:
             actions = None if code == codes.RESET else self.envs.actions.read(code)
-            self.envs.run_one(env_id, slot, actions)
+            self.envs.run_one(i, slot, actions)
 
     def send_actions(self, actions: Sequence[Any]) -> None:
         """Keeps actions for the next step."""
@@ -112,12 +119,12 @@ class InlinePool:
 
     def collect(self) -> Reply | None:
         """As in WorkerPool."""
-        self.any_info = self.segment.core.any_info()
+        self.any_info = bool(self.segment.template_ids[slice(*self.spans[0])].any())
         part = self.envs.take_reply()
         if part is None:
             return None
         reply = Reply()
-        reply.add(0, part, pickle.loads)
+        reply.add(self.spans[0][0], part, pickle.loads)
         return reply
 
     def close(self, timeout: float | None = None, terminate: bool = False) -> None:

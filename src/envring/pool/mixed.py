@@ -137,7 +137,7 @@ class MixedPool:
 
     def flow(self) -> MixedFlow:
         """Its envs, each on its own; see `Pool`."""
-        return MixedFlow(self)
+        return MixedFlow(self, self._copy_rows)
 
     # -- batches ----------------------------------------------------------------------------
 
@@ -212,11 +212,11 @@ class MixedPool:
             for part in self.parts:
                 if part.segment is not None:
                     for number in part.which:
-                        self.copy_rows(part.segment, slot, slice(*self.spans[number]))
+                        self._copy_rows(part.segment, slot, slice(*self.spans[number]))
         found = [reply for reply in replies if reply is not None]
         return Reply.merged(found) if found else None
 
-    def copy_rows(self, own: MappedSegment, slot: int, rows: slice) -> None:
+    def _copy_rows(self, own: MappedSegment, slot: int, rows: slice) -> None:
         """Copies what one worker stored into the batcher's segment.
 
         Each part of a row is read once: what a worker writes afterwards changes nothing.

@@ -4,25 +4,49 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
 from envring.pool.flow import EnvIds, Flow
 from envring.pool.reply import Reply
-
-if TYPE_CHECKING:
-    from envring.pool.mixed import MixedPool
+from envring.transport.segment import MappedSegment
 
 _TURN = 0.0005  # seconds for which one part is waited for while others are under way, too
 
 
-class MixedFlow:
-    """The `Flow` of a MixedPool."""
+class Parted(Protocol):
+    """A pool of parts, each with `pool`, `which` of the spans it has, and `segment` or None."""
 
-    def __init__(self, pool: MixedPool) -> None:
+    num_envs: int
+    segment: MappedSegment
+
+    @property
+    def parts(self) -> Sequence[Any]:
+        """The parts."""
+
+    @property
+    def spans(self) -> Sequence[tuple[int, int]]:
+        """First env and the one after the last, by slice."""
+
+    def raise_if_dead(self) -> None:
+        """Raises what ended a part, if something did."""
+
+
+class MixedFlow:
+    """The `Flow` of a pool of parts.
+
+    Args:
+        pool: the pool.
+        copy_rows: copies rows from a part's own segment into a slot of the batcher's.
+    """
+
+    def __init__(
+        self, pool: Parted, copy_rows: Callable[[MappedSegment, int, slice], None] | None = None
+    ) -> None:
         """Begins with no env out."""
+        self._copy_rows = copy_rows
         self._pool = pool
         self._flows: list[Flow] = [part.pool.flow() for part in pool.parts]
         self._part_of = np.zeros(pool.num_envs, np.intp)
@@ -67,10 +91,10 @@ class MixedFlow:
             if not count:
                 continue
             taken = flow.take(count).tolist()
-            if part.segment is not None:
+            if part.segment is not None and self._copy_rows is not None:
                 for env_id in taken:
                     rows = slice(env_id, env_id + 1)
-                    self._pool.copy_rows(part.segment, int(self._slot_of[env_id]), rows)
+                    self._copy_rows(part.segment, int(self._slot_of[env_id]), rows)
             self._done += taken
         return len(self._done)
 

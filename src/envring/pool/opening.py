@@ -21,6 +21,7 @@ from envring.pool.placement import choose_launchers, place
 from envring.pool.protocol import Pool
 from envring.pool.remote import RemotePool
 from envring.pool.remotes import as_clients, read, sourced, spread, start_hosts
+from envring.pool.sharing import SharingPool
 from envring.pool.worker_pool import WorkerPool
 from envring.workers.limits import Limits
 from envring.workers.options import Placement, PoolOptions
@@ -49,6 +50,7 @@ def open_pool(
     on_unsendable: str,
     remotes: int | str | None = None,
     prelude: Any = None,
+    caller_steps: bool = False,
 ) -> Pool:
     """Starts workers and waits until they have built their envs.
 
@@ -81,7 +83,13 @@ def open_pool(
         launchers = choose_launchers(env_fns[:local], launcher)
         count = choose_workers(local, num_workers, max_concurrency)
         placements = []
-        if count:
+        if caller_steps:
+            _assert_local(launchers, hosts)
+            asked = num_workers is not None or max_concurrency is not None
+            count = min(count if asked else max(count - 1, 1), local - 1)
+            # one share more than there are workers: the caller's
+            placements = place(launchers, count + 1, asked)[:count] if count > 0 else []
+        elif count:
             asked = num_workers is not None or max_concurrency is not None
             placements = place(launchers, count, asked)
         elif any(launchers):
@@ -106,10 +114,22 @@ def open_pool(
         )
         if not placements and not hosts:
             return InlinePool(env_fns, options)
+        if caller_steps:
+            shared = SharingPool(env_fns, placements, options)
+            shared.greet()
+            return shared
         pool = _start(env_fns, placements, options, hosts, there)
         stack.pop_all()
     pool.greet()
     return pool
+
+
+def _assert_local(launchers: Sequence[Any], hosts: Sequence[Any]) -> None:
+    if any(launchers) or hosts:
+        raise LauncherError(
+            "caller_steps=True steps some of the envs in this process, but a launcher or a host "
+            "wants them elsewhere. Leave one of them out."
+        )
 
 
 def _as_command(env_fns: Sequence[Callable[[], Any]], launcher: Launcher | str | None) -> str:
