@@ -150,11 +150,11 @@ def decode(space: Space[Any], data: Any, path: tuple[str | int, ...] = ()) -> An
                 for index, (child, each) in enumerate(zip(space.spaces, items, strict=True))
             )
         case Sequence():
-            found = [
+            values = [
                 decode(space.feature_space, each, (*path, index))
                 for index, each in enumerate(_items(data, None, path))
             ]
-            return _stacked(space.feature_space, found) if space.stack else tuple(found)
+            return _stacked(space.feature_space, values) if space.stack else tuple(values)
         case OneOf():
             index, value = _items(data, 2, path)
             index = _integer(index, (*path, 0))
