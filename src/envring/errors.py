@@ -239,6 +239,10 @@ class InfoError(EnvringError, ValueError):
     """Infos of several envs cannot be put into one batch."""
 
 
+class StaleViewError(EnvringError):
+    """An array of a rollout was used after its memory was written again (ENVRING_DEBUG=1)."""
+
+
 class EmptyVectorError(EnvringError, ValueError, IndexError):
     """A vector env was asked for with no envs."""
 

@@ -16,8 +16,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.async_vector_env import AsyncState
 
 from envring._foreign.envring_worker import loop
+from envring.api.collecting import Collecting
 from envring.api.known_ids import KnownIds
-from envring.api.parts import Splitting
 from envring.batch.opening import open_batcher
 from envring.batch.spaces import check_observation_mode
 from envring.errors import EmptyVectorError, EnvFnError, EnvringError
@@ -33,7 +33,7 @@ _MODES = {
 }
 
 
-class RingVectorEnv(Splitting[ObsType, ActType], Generic[ObsType, ActType]):
+class RingVectorEnv(Collecting[ObsType, ActType], Generic[ObsType, ActType]):
     """Runs environments in worker processes that share memory with this one.
 
     A drop-in for `gymnasium.vector.AsyncVectorEnv`: the same parameters in the same order, the same
@@ -116,7 +116,8 @@ class RingVectorEnv(Splitting[ObsType, ActType], Generic[ObsType, ActType]):
                 where waits take longer.
             pin: True pins each worker to a CPU; or the CPUs to pin them to, in turn.
             slots: how many batches of large observations can be handed out in place at a time
-                before further ones are copied. None: as many as fit 256 MiB.
+                before further ones are copied. None: as many as fit 256 MiB. For `rollout`, one
+                more than a rollout has steps.
             worker_env: environment variables for the workers; None as a value removes one. BLAS
                 and OpenMP use one thread per worker unless a variable here says otherwise.
             final_observation: whether infos also have the names from before Gymnasium 1.0:
@@ -172,6 +173,7 @@ class RingVectorEnv(Splitting[ObsType, ActType], Generic[ObsType, ActType]):
         self.batch_size = len(env_fns) if batch_size is None else batch_size
         if not 1 <= self.batch_size <= len(env_fns):
             raise ValueError(f"batch_size must be from 1 to {len(env_fns)}, got {batch_size}")
+        self._slots = slots
         self.env_fns = env_fns
         self.shared_memory = shared_memory
         self.copy = copy
@@ -275,6 +277,7 @@ class RingVectorEnv(Splitting[ObsType, ActType], Generic[ObsType, ActType]):
                     arrivals = batcher.arrivals()
                     arrivals.wait(arrivals.num_out, max(deadline - time.monotonic(), 0.0))
                 self._out = False
+            self._unpin_memory()
             batcher.close(max(deadline - time.monotonic(), 0.0), terminate)
             self._batcher = None  # and with it the segment, but for arrays that are still out
 

@@ -21,6 +21,7 @@ from envring.batch.layout import ALIGNMENT, Layout
 from envring.batch.observer import Observer
 from envring.batch.space_data import restore_value
 from envring.batch.spaces import VectorSpaces
+from envring.batch.time_slots import TimeSlots
 from envring.core import _core
 from envring.pool.protocol import Pool, StepParts
 from envring.pool.reply import Reply
@@ -136,7 +137,7 @@ class Batcher:
         config = {
             "num_envs": n,
             "num_workers": self.pool.num_rings,
-            "num_slots": wanted + 1 if leases and self.copy else 1,
+            "num_slots": wanted + 1 if slots is not None or (leases and self.copy) else 1,
             "command_ring_bytes": command_ring_bytes(self.pool.spans),
             "reply_ring_bytes": REPLY_RING_BYTES,
             "action_bytes": slab_bytes(action, n),
@@ -164,6 +165,14 @@ class Batcher:
         code = self.actions.put(actions)
         self._slot = slot = self.slots.take() if self.leases else 0
         self.pool.start_step(slot, code)
+
+    def time_slots(self, count: int) -> TimeSlots:
+        """So many slots that follow each other, for good; for `start_step_into`."""
+        return TimeSlots(self, count)
+
+    def start_step_into(self, actions: Any, slot: int) -> None:
+        """Starts a step into one of the time slots; otherwise as `start_step`."""
+        self.pool.start_step(slot, self.actions.put(actions))
 
     def step_is_done(self) -> bool:
         """Waits for a short time; whether the step under way is complete. If not, call `wait`."""
@@ -208,10 +217,15 @@ class Batcher:
         return observation, rewards.item(), terminations.item(), truncations.item()
 
     def start_reset(
-        self, seeds: Sequence[int | None], options: Any, mask: Any, per_env: bool = False
+        self,
+        seeds: Sequence[int | None],
+        options: Any,
+        mask: Any,
+        per_env: bool = False,
+        into: int = 0,
     ) -> None:
-        """Starts a reset; see `messages.reset`."""
-        slot = self.slots.take() if self.leases else 0
+        """Starts a reset, perhaps into one of the time slots; see `messages.reset`."""
+        slot = into or (self.slots.take() if self.leases else 0)
         plain = options is None and mask is None and not any(seed is not None for seed in seeds)
         try:
             if plain:
@@ -220,9 +234,9 @@ class Batcher:
                 spans = self.pool.spans
                 self.pool.start(messages.reset(spans, slot, seeds, options, mask, per_env))
         except BaseException:
-            self.slots.give_back(slot)
+            self.slots.give_back(slot * (not into))
             raise
-        self._slot = slot
+        self._slot = slot * (not into)
 
     def arrivals(self) -> Arrivals:
         """Its envs, each on its own. Only while no batch is under way."""

@@ -93,6 +93,13 @@ cdef class SlotPool:
             return self.idle[self.num_idle]
         return 0
 
+    def reserve(self, uint32_t count):
+        """Takes the last `count` slots for good; returns the first one, or -1 if some are in use."""
+        if count + 1 > self.num_slots or self.num_backed > self.num_slots - count:
+            return -1
+        self.num_slots -= count
+        return self.num_slots
+
     def give_back(self, uint32_t slot):
         """Returns a slot that was taken but not handed out."""
         if slot:

@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: MIT
+"""Rollouts: T steps of all envs, as arrays over time that nobody copied."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic
+
+import numpy as np
+import numpy.typing as npt
+from gymnasium.core import ActType, ObsType
+
+from envring.api.stale import checked
+from envring.api.trees import mapped
+from envring.batch.time_slots import TimeSlots
+from envring.errors import EnvringError
+
+if TYPE_CHECKING:
+    from envring.api.collecting import Collecting
+
+_PORTABLE = 1  # cudaHostRegisterPortable: for every device
+
+
+@dataclass(frozen=True)
+class FinalObservations(Generic[ObsType]):
+    """The final observations of the episodes that ended in a rollout.
+
+    Attributes:
+        steps: in which step each ended: (K,) int64.
+        env_ids: of which env: (K,) int64.
+        observations: its last observation: (K, ...), in the space's structure.
+    """
+
+    steps: npt.NDArray[np.int64]
+    env_ids: npt.NDArray[np.int64]
+    observations: ObsType
+
+
+class Rollout(Generic[ObsType, ActType]):
+    """T steps of all envs, kept where the workers stored them.
+
+    `reset` begins, `step` goes on. After T steps the rollout is `full`: use its arrays, and then
+    step on, which begins the next one: its first observation is the last one of this. **From that
+    step on the arrays are overwritten, step by step**; with ENVRING_DEBUG=1 in the environment, an
+    array that is used after that raises `StaleViewError`.
+
+    Attributes:
+        num_steps: T.
+        at: steps so far.
+        observations: what each action was chosen for: (T, num_envs, ...), in the space's structure.
+        actions: (T, num_envs, ...); a list of T batches where an action has several parts.
+        rewards: (T, num_envs) float64.
+        terminations: (T, num_envs) bool.
+        truncations: (T, num_envs) bool.
+        valid: (T, num_envs) bool: False where a step did nothing but reset an env whose episode
+            had ended (autoreset mode NextStep): its action was ignored, so do not learn from it.
+    """
+
+    def __init__(self, envs: Collecting[ObsType, ActType], slots: TimeSlots) -> None:
+        """`RingVectorEnv.rollout` makes rollouts."""
+        self._envs = envs
+        self._slots = slots
+        self.num_steps = steps = slots.count - 1
+        self.at = 0
+        self._begun = False
+        self._epochs = np.zeros(slots.count, np.int64)  # how often each slot was written
+        space = envs.single_action_space
+        self._one_array = space.shape is not None and space.dtype is not None
+        self._actions: Any = [None] * steps
+        if self._one_array:
+            self._actions = np.zeros((steps, envs.num_envs, *(space.shape or ())), space.dtype)
+        self.valid = np.ones((steps, envs.num_envs), bool)
+        self._ended = np.zeros(envs.num_envs, bool)
+        self._finals: dict[tuple[int, int], Any] = {}  # that are not among the observations
+
+    # -- arrays -----------------------------------------------------------------------------
+
+    @property
+    def observations(self) -> ObsType:
+        """See the class."""
+        observations: ObsType = mapped(self._slots.observations, lambda a: self._over(a[:-1], 0))
+        return observations
+
+    @property
+    def actions(self) -> Any:
+        """See the class."""
+        return self._actions
+
+    @property
+    def rewards(self) -> npt.NDArray[np.float64]:
+        """See the class."""
+        rewards: npt.NDArray[np.float64] = self._over(self._slots.rewards[1:], 1)
+        return rewards
+
+    @property
+    def terminations(self) -> npt.NDArray[np.bool_]:
+        """See the class."""
+        terminations: npt.NDArray[np.bool_] = self._over(self._slots.terminations[1:], 1)
+        return terminations
+
+    @property
+    def truncations(self) -> npt.NDArray[np.bool_]:
+        """See the class."""
+        truncations: npt.NDArray[np.bool_] = self._over(self._slots.truncations[1:], 1)
+        return truncations
+
+    @property
+    def last_observations(self) -> ObsType:
+        """The observations after the last step: (num_envs, ...), to bootstrap from."""
+        last: ObsType = mapped(self._slots.observations, lambda a: self._slot(a, self.at))
+        return last
+
+    @property
+    def final_obs(self) -> FinalObservations[ObsType]:
+        """The final observation of each episode that ended: to bootstrap from at a truncation.
+
+        In the mode SameStep the next observation of such an env is that of its next episode.
+        """
+        ended = self._slots.terminations[1:] | self._slots.truncations[1:]
+        steps, env_ids = np.nonzero(ended[: self.at])
+        pairs = list(zip(steps.tolist(), env_ids.tolist(), strict=True))
+
+        def pick(array: Any, path: tuple[Any, ...]) -> Any:
+            rows = array[steps + 1, env_ids]
+            for row, pair in enumerate(pairs):
+                if pair in self._finals:
+                    value = self._finals[pair]
+                    for key in path:
+                        value = value[key]
+                    rows[row] = value
+            return rows
+
+        return FinalObservations(steps, env_ids, mapped(self._slots.observations, pick, path=()))
+
+    @property
+    def full(self) -> bool:
+        """Whether all steps were made."""
+        return self.at == self.num_steps
+
+    def _over(self, array: Any, first: int) -> Any:
+        return checked(array, self._epochs[first : first + len(array)])
+
+    def _slot(self, array: Any, at: int) -> Any:
+        return checked(array[at], self._epochs[at : at + 1])
+
+    # -- collecting -------------------------------------------------------------------------
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: Any = None
+    ) -> tuple[ObsType, dict[str, Any]]:
+        """Resets all envs and begins; see `RingVectorEnv.reset`. A reset_mask is refused.
+
+        Returns:
+            Observations, in place, and infos.
+        """
+        if isinstance(options, dict) and "reset_mask" in options:
+            raise ValueError("A rollout begins with all envs: it takes no reset_mask.")
+        self._forget()
+        self._begun = False
+        self._epochs[0] += 1
+        infos = self._envs._reset_into(self._slots.first, seed, options)
+        self._ended[...] = False
+        self._begun = True
+        return self.last_observations, infos
+
+    def step(
+        self, actions: ActType
+    ) -> tuple[
+        ObsType,
+        npt.NDArray[np.float64],
+        npt.NDArray[np.bool_],
+        npt.NDArray[np.bool_],
+        dict[str, Any],
+    ]:
+        """Steps every env; see `RingVectorEnv.step`. After the last step, begins the next rollout.
+
+        Returns:
+            As `RingVectorEnv.step`; all arrays are views of the rollout's.
+
+        Raises:
+            EnvringError: there was no `reset` of this rollout.
+        """
+        if not self._begun:
+            raise EnvringError("Begin a rollout with its `reset`.")
+        if self.full:
+            self._go_round()
+        at = self.at + 1
+        self._epochs[at] += 1
+        infos = self._envs._step_into(self._slots.first + at, actions)
+        self._actions[self.at] = actions
+        self._note(at, infos)
+        self.at = at
+        slots = self._slots
+        return (
+            self.last_observations,
+            self._slot(slots.rewards, at),
+            self._slot(slots.terminations, at),
+            self._slot(slots.truncations, at),
+            infos,
+        )
+
+    def _note(self, at: int, infos: dict[str, Any]) -> None:
+        """Notes what the arrays do not say of the step that is stored in slot `at`."""
+        ended = self._slots.terminations[at] | self._slots.truncations[at]
+        self.valid[at - 1] = ~self._ended
+        self._ended = ended & self._envs.resets_at_next_step
+        for env_id in np.flatnonzero(infos.get("_final_obs", ())).tolist():
+            self._finals[at - 1, env_id] = infos["final_obs"][env_id]
+
+    def _go_round(self) -> None:
+        """The last observations become the first ones."""
+        self._epochs[0] += 1
+
+        def carry(array: Any) -> None:
+            array[0] = array[-1]
+
+        mapped(self._slots.observations, carry)
+        self._forget()
+
+    def _forget(self) -> None:
+        self.at = 0
+        self._finals.clear()
+
+    # -- CUDA -------------------------------------------------------------------------------
+
+    def pin(self) -> Callable[[], None]:
+        """Page-locks the slots, so that `.to("cuda", non_blocking=True)` does not wait.
+
+        Returns:
+            What undoes it.
+
+        Raises:
+            EnvringError: torch is not installed, or finds no CUDA device; or CUDA refuses.
+        """
+        try:
+            import torch
+        except ImportError as error:
+            raise EnvringError(
+                "pin_memory=True page-locks memory by way of torch, which is not installed."
+            ) from error
+        if not torch.cuda.is_available():
+            raise EnvringError(
+                "pin_memory=True page-locks memory for CUDA, and torch finds no CUDA device here. "
+                "Leave it out."
+            )
+        runtime = torch.cuda.cudart()
+        status = runtime.cudaHostRegister(self._slots.address, self._slots.nbytes, _PORTABLE)
+        if int(status) != 0:
+            raise EnvringError(f"CUDA cannot page-lock the slots: {status}.")
+        return lambda: runtime.cudaHostUnregister(self._slots.address)

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: MIT
+"""Slots that follow each other in time: what was stored in them, as arrays over time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from envring.errors import EnvringError
+from envring.transport.segment import SegmentMemoryError
+
+if TYPE_CHECKING:
+    from envring.batch.batcher import Batcher
+
+
+class TimeSlots:
+    """The last slots of a segment, one behind the other.
+
+    Attributes:
+        count: how many there are.
+        first: the number of the first one.
+        observations: (count, num_envs, ...) of each leaf, in the space's structure: views.
+        rewards: (count, num_envs) float64: a view.
+        terminations: (count, num_envs) bool: a view.
+        truncations: (count, num_envs) bool: a view.
+    """
+
+    def __init__(self, batcher: Batcher, count: int) -> None:
+        """Takes them for good, with their memory.
+
+        Raises:
+            EnvringError: batches that were handed out use them, or observations have no fixed size.
+            SegmentMemoryError: there is no memory for so many.
+        """
+        if batcher.layout.has_dynamic:
+            raise EnvringError(
+                "Observations of this space have no fixed size, so they cannot be kept in slots. "
+                "Use `step`, and keep what it returns."
+            )
+        self.count = count
+        self.first = batcher.slots.reserve(count)
+        if self.first < 0:
+            raise EnvringError(
+                f"There are no {count} free slots. Ask for them, with slots={count}, when the "
+                "vector env is made, and call `rollout` before the first step."
+            )
+        if not all(batcher.segment.back_slot(self.first + at) for at in range(count)):
+            raise SegmentMemoryError(
+                f"There is no shared memory for {count} batches of observations. Take fewer steps "
+                "in a rollout, or raise the memory limit of this container."
+            )
+        core = batcher.segment.core
+        base = core.off_slots + self.first * core.slot_bytes
+        whole = core.array(base, (count * core.slot_bytes,), np.uint8)
+
+        def over_time(offset: int, shape: Any, dtype: str) -> Any:
+            one = np.ndarray(shape, dtype, whole, offset)
+            return np.ndarray(
+                (count, *shape), dtype, whole, offset, (core.slot_bytes, *one.strides)
+            )
+
+        spec = batcher.segment.spec
+        self.observations = batcher.layout.build([over_time(*leaf) for leaf in spec.obs_leaves])
+        self.rewards, self.terminations, self.truncations = (
+            over_time(*leaf) for leaf in spec.outcomes
+        )
+        self.address = core.address + base
+        self.nbytes = count * core.slot_bytes

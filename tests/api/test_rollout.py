@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: MIT
+"""Rollouts: what a buffer that copies every step would hold."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from functools import partial
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.spaces import Box, Dict, Discrete, Text, Tuple
+from gymnasium.vector import SyncVectorEnv
+
+import envring
+from envring.testing import CountingEnv, SpaceEnv, assert_same_batch
+from foreign.home import Home, plain
+
+PLACES = {
+    "local": {"num_workers": 2},
+    "reference": {"num_workers": 2, "step_loop": "reference"},
+    "inline": {"num_workers": 0},
+    "caller steps": {"num_workers": 1, "caller_steps": True},
+    "foreign": {"num_workers": 2, "launcher": envring.Python(sys.executable)},
+    "mixed": {"num_workers": 3, "launcher": envring.Python(sys.executable)},
+}
+KINDS = [
+    {"index": i, "lengths": lengths, "ending": "both", "infos": "steady"}
+    for i, lengths in enumerate([(3, 1), (2,), (5, 4), (1,), (7, 2), (4,)])
+]
+
+
+@contextlib.contextmanager
+def running(env_fns, **kwargs):
+    envs = envring.RingVectorEnv(env_fns, **kwargs)
+    try:
+        yield envs
+    finally:
+        envs.close()
+
+
+def stacked(batches):
+    """Batches over time, in the structure of their space."""
+    if isinstance(batches[0], dict):
+        return {key: stacked([batch[key] for batch in batches]) for key in batches[0]}
+    if isinstance(batches[0], tuple):
+        return tuple(stacked(list(parts)) for parts in zip(*batches, strict=True))
+    return np.stack([np.array(batch) for batch in batches])
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("mode", ["NextStep", "SameStep", "Disabled"])
+def test_it_is_what_a_buffer_would_hold(place, mode):
+    fns = [partial(Home, "Plain", **kind) for kind in KINDS]
+    sources = fns
+    if "launcher" in PLACES[place]:
+        sources = [plain(**kind) for kind in KINDS]
+    if place == "mixed":
+        here = envring.Python(sys.executable, sandbox=False)
+        sources[4:] = [
+            envring.EnvSource(s.env, kwargs=s.kwargs, launcher=here) for s in sources[4:]
+        ]
+    oracle = SyncVectorEnv(fns, autoreset_mode=mode)
+    random = np.random.default_rng(3)
+    steps = 1 if mode == "Disabled" else 5
+    with running(sources, autoreset_mode=mode, slots=steps + 1, **PLACES[place]) as envs:
+        rollout = envs.rollout()
+        assert rollout.num_steps == steps
+        first = oracle.reset(seed=4)
+        assert_same_batch(rollout.reset(seed=4), first)
+        observation = first[0]
+        for _ in range(4):
+            kept = {"observations": [], "actions": [], "rewards": [], "ends": [], "cuts": []}
+            finals = []
+            for t in range(steps):
+                actions = random.integers(0, 8, 6)
+                expected = oracle.step(actions)
+                assert_same_batch(rollout.step(actions), expected)
+                kept["observations"].append(stacked([observation]))
+                kept["actions"].append(actions)
+                observation = expected[0]
+                for name, value in zip(("rewards", "ends", "cuts"), expected[1:4], strict=True):
+                    kept[name].append(value)
+                for i in np.flatnonzero(expected[2] | expected[3]):
+                    final = expected[4]["final_obs"][i] if mode == "SameStep" else None
+                    row = final if final is not None else of_env(expected[0], i)
+                    finals.append((t, i, stacked([row])))
+                kept["observations"][-1] = copied(kept["observations"][-1])
+            assert rollout.full
+            want = stacked([without_time(each) for each in kept["observations"]])
+            assert_same_batch(plainly(rollout.observations), plainly(want))
+            assert_same_batch(rollout.actions, np.stack(kept["actions"]))
+            assert_same_batch(np.array(rollout.rewards), np.stack(kept["rewards"]))
+            assert_same_batch(np.array(rollout.terminations), np.stack(kept["ends"]))
+            assert_same_batch(np.array(rollout.truncations), np.stack(kept["cuts"]))
+            assert_same_batch(plainly(rollout.last_observations), plainly(observation))
+            found = rollout.final_obs
+            assert found.steps.tolist() == [t for t, _, _ in finals]
+            assert found.env_ids.tolist() == [i for _, i, _ in finals]
+            for row, (_, _, final) in enumerate(finals):
+                assert_same_batch(
+                    plainly(of_env(found.observations, row)), plainly(of_env(final, 0))
+                )
+            if mode == "Disabled":
+                mask = np.array([True] * 6)
+                first = oracle.reset(seed=9, options={"reset_mask": mask})
+                assert_same_batch(rollout.reset(seed=9), first)
+                observation = first[0]
+
+
+def of_env(value, i):
+    if isinstance(value, dict):
+        return {key: of_env(each, i) for key, each in value.items()}
+    if isinstance(value, tuple):
+        return tuple(of_env(each, i) for each in value)
+    return value[i]
+
+
+def without_time(value):
+    return of_env(value, 0)
+
+
+def copied(value):
+    return stacked([without_time(value)])
+
+
+def plainly(value):
+    if isinstance(value, dict):
+        return {key: plainly(each) for key, each in value.items()}
+    if isinstance(value, tuple):
+        return tuple(plainly(each) for each in value)
+    return np.ascontiguousarray(value)
+
+
+def test_steps_that_reset_are_not_valid():
+    with running([partial(CountingEnv, lengths=[2])] * 2, num_workers=1, slots=7) as envs:
+        rollout = envs.rollout()
+        rollout.reset(seed=0)
+        for _ in range(6):
+            rollout.step([0, 0])
+        assert rollout.valid[:, 0].tolist() == [True, True, False, True, True, False]
+        rollout.step([0, 0])
+        assert rollout.valid[0].tolist() == [True, True]
+
+
+def test_nothing_is_copied():
+    space = Box(0, 255, (84, 84, 4), np.uint8)
+    with running([partial(SpaceEnv, space, Discrete(2))] * 4, num_workers=2, slots=4) as envs:
+        rollout = envs.rollout()
+        first, _ = rollout.reset(seed=0)
+        observations = rollout.observations
+        assert np.shares_memory(first, observations)
+        for t in range(3):
+            latest, rewards, *_ = rollout.step(np.zeros(4, np.int64))
+            assert np.shares_memory(rewards, rollout.rewards)
+            if t < 2:
+                assert np.shares_memory(latest, observations)
+        assert np.shares_memory(latest, rollout.last_observations)
+        assert observations.shape == (3, 4, 84, 84, 4)
+        assert not first.flags.owndata
+        assert np.shares_memory(np.from_dlpack(observations), first)
+
+
+def test_actions_of_several_parts():
+    action = Dict(a=Discrete(3), b=Tuple([Box(-1, 1, (2,), np.float32)]))
+    with running([partial(SpaceEnv, Discrete(5), action)] * 2, num_workers=1, slots=3) as envs:
+        rollout = envs.rollout()
+        rollout.reset(seed=0)
+        taken = [envs.action_space.sample() for _ in range(2)]
+        for actions in taken:
+            rollout.step(actions)
+        assert rollout.actions == taken
+
+
+def test_wrong_use():
+    with (
+        running([CountingEnv] * 2, num_workers=1) as envs,
+        pytest.raises(ValueError, match="slots"),
+    ):
+        envs.rollout()
+    with running([CountingEnv] * 2, num_workers=1, slots=4) as envs:
+        with pytest.raises(ValueError, match="room for 1 to 3 steps"):
+            envs.rollout(4)
+        rollout = envs.rollout(2)
+        assert rollout.num_steps == 2
+        with pytest.raises(envring.EnvringError, match="Begin a rollout"):
+            rollout.step([0, 0])
+        with pytest.raises(envring.EnvringError, match="no 4 free slots"):
+            envs.rollout(3)
+        rollout.reset(seed=0)
+        with pytest.raises(envring.ActionError):
+            rollout.step([0])
+        envs.step_async([0, 0])
+        with pytest.raises(gym.error.AlreadyPendingCallError):
+            rollout.step([0, 0])
+        envs.step_wait()
+        with pytest.raises(ValueError, match="no reset_mask"):
+            rollout.reset(options={"reset_mask": np.ones(2, bool)})
+    with pytest.raises(gym.error.ClosedEnvironmentError):
+        rollout.step([0, 0])
+    with (
+        running([partial(SpaceEnv, Text(3), Discrete(2))], num_workers=1, slots=4) as envs,
+        pytest.raises(envring.EnvringError, match="no fixed size"),
+    ):
+        envs.rollout()
+
+
+def test_page_locked_memory_needs_cuda():
+    with (
+        running([CountingEnv], num_workers=1, slots=4) as envs,
+        pytest.raises(envring.EnvringError, match="pin_memory=True"),
+    ):
+        envs.rollout(pin_memory=True)
+
+
+def test_what_is_stale_says_so(monkeypatch):
+    monkeypatch.setenv("ENVRING_DEBUG", "1")
+    with running([CountingEnv] * 2, num_workers=1, slots=3) as envs:
+        rollout = envs.rollout()
+        first, _ = rollout.reset(seed=0)
+        second, *_ = rollout.step([0, 0])
+        third, rewards, *_ = rollout.step([0, 0])
+        observations = rollout.observations
+        row = observations[0]
+        assert (first == row).all()
+        assert np.array_equal(first + 1, row + 1)
+        kept = observations.copy()
+        rollout.step([0, 0])  # the next rollout: slots 0 and 1 are written
+        for stale in (first, second, observations, row):
+            with pytest.raises(envring.StaleViewError):
+                stale + 1
+        with pytest.raises(envring.StaleViewError):
+            observations[0]
+        with pytest.raises(envring.StaleViewError):
+            np.asarray(np.add(first, 1))
+        with pytest.raises(envring.StaleViewError):
+            np.concatenate([first, first])
+        with pytest.raises(envring.StaleViewError):
+            first.tolist()
+        assert (third == third).all()
+        assert rewards.sum() == rewards.sum()
+        rollout.step([0, 0])
+        with pytest.raises(envring.StaleViewError):
+            np.stack([third])
+        assert kept.shape == (2, 2, 4)
