@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import os
 import sys
 import threading
 import time
@@ -48,6 +51,15 @@ def opened(guests, env="CartPole-v1", kwargs=None, key="secret", **options):
 
 def pid_of(guest):
     return guest._batcher.pool.processes[0].pid
+
+
+def segments():
+    """How many segments of memory this process holds."""
+    found = 0
+    for descriptor in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            found += os.readlink(f"/proc/self/fd/{descriptor}").startswith("/memfd:")
+    return found
 
 
 class TestEnvs:
@@ -111,6 +123,24 @@ class TestEnvs:
         assert host.sessions.counts["deaths"] == deaths + 1
         assert host.sessions.used() == 0  # at once, whether its caller goes or stays
         guest.close()
+
+    @pytest.mark.parametrize("dies", [False, True])
+    def test_its_memory_goes_with_it_and_not_when_garbage_is_collected(self, guests, dies):
+        gc.collect()
+        before = segments()
+        gc.disable()
+        try:
+            guest = opened(guests)
+            guest.reset()
+            assert segments() > before
+            if dies:
+                guest._batcher.pool.processes[0].kill()
+                with pytest.raises(WorkerDied):
+                    guest.step(0)
+            guest.close()
+            assert segments() == before
+        finally:
+            gc.enable()
 
     def test_what_its_env_raises_is_for_its_caller_alone(self, guests, recwarn):
         guest = opened(guests)

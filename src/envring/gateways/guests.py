@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from envring.api.single import RingEnv
 from envring.api.vector import RingVectorEnv
+from envring.batch.batcher import Batcher
 from envring.errors import HostLost, HostRefused, WorkerDied
 from envring.gateways.latency import Latency
 from envring.gateways.requests import MOST_ENVS, number_of_workers
@@ -156,7 +157,7 @@ class Guest:
         self._latency = latency
         self._lock = threading.Lock()  # one call at a time
         assert env._batcher is not None
-        self._batcher = env._batcher
+        self._batcher: Batcher | None = env._batcher
         self._batcher.quiet = True  # the caller is told what its env raised
 
     @property
@@ -218,18 +219,24 @@ class Guest:
 
     def _close(self) -> None:
         with self._lock:
-            self.env.closed = True
-            self._batcher.close(_CLOSE_SECONDS)
+            self._taken().close(_CLOSE_SECONDS)
+
+    def _taken(self) -> Batcher:
+        """Takes the batcher from the env and from here: its memory goes with its last user."""
+        batcher, self._batcher, self.env._batcher = self._batcher, None, None
+        self.env.closed = True
+        assert batcher is not None
+        return batcher
 
     def abandon(self) -> None:
         """Ends the env's processes, within about a second; a call under way fails."""
         if not self._lock.acquire(timeout=0.0):
-            for process in filter(None, self._batcher.pool.processes):
+            batcher = self._batcher
+            for process in () if batcher is None else filter(None, batcher.pool.processes):
                 process.kill()
             if not self._lock.acquire(timeout=_END_SECONDS):
                 return  # with the env, by the finalizer of its pool
         try:
-            self.env.closed = True
-            self._batcher.abandon()
+            self._taken().abandon()
         finally:
             self._lock.release()

@@ -111,6 +111,7 @@ def close(pool: WorkerPool, timeout: float | None, terminate: bool) -> None:
             late = _wait(workers, max(deadline, time.monotonic() + 0.05))
         _end(workers, 0.5 if terminate else _TERM_SECONDS)
         belongings.release()
+        pool.forget_death()
         if pool.segment is not None:
             pool.segment.close_fd()
     _report(reply)
@@ -169,6 +170,7 @@ def _names(workers: Sequence[WorkerHandle]) -> str:
 def abandon(pool: WorkerPool) -> None:
     """Ends a pool that nobody closed, within about a second; its envs are closed where possible."""
     _abandon([pool.belongings])
+    pool.forget_death()
     if pool.segment is not None:
         pool.segment.close_fd()
 

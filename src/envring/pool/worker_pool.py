@@ -336,6 +336,10 @@ class WorkerPool:
             self._path.block()  # it does not look for the dead
         return error
 
+    def forget_death(self) -> None:
+        """Drops the error of a dead worker, whose traceback holds this pool and its memory."""
+        self._dead = None
+
     def raise_if_dead(self) -> None:
         """Raises what ended this pool, if something did."""
         if self._dead is not None:
