@@ -141,6 +141,14 @@ class TestOurHost:
             assert time.monotonic() - began < 20
             env.close()
 
+    def test_a_session_has_ended_when_close_returns(self):
+        with running(
+            "CartPole-v1", "--listen", "grpc://127.0.0.1:0", "--max-sessions", "1"
+        ) as host:
+            for _ in range(3):
+                with contextlib.closing(envring.make("", remotes=host.url)) as env:
+                    env.reset()
+
     def test_tls_keys_and_their_lack(self, tmp_path, monkeypatch):
         make(tmp_path, ("localhost", "127.0.0.1"))
         monkeypatch.setenv("ENVRING_TEST_KEY", "secret")

@@ -144,8 +144,12 @@ class TestOurHost:
             with pytest.raises(HostRefused) as caught:
                 envring.make("CartPole-v1", remotes=f"{url}?ca={tmp_path}/ca.pem&{key}")
             assert caught.value.reason == "full"
-            with pytest.raises(HostRefused):
+            with pytest.raises(HostRefused, match="key"):
                 envring.make("CartPole-v1", remotes=f"{url}?ca={tmp_path}/ca.pem")
+            with pytest.raises(AddressError, match="other.org"):
+                envring.make(
+                    "CartPole-v1", remotes=f"{url}?ca={tmp_path}/ca.pem&{key}&name=other.org"
+                )
             with pytest.raises(AddressError, match="ca=FILE"):
                 envring.make("CartPole-v1", remotes=f"{url}?{key}")
             host.process.kill()

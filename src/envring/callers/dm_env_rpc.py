@@ -15,7 +15,6 @@ import numpy as np
 from envring.callers.grpc_stream import GrpcStream
 from envring.callers.specs import Part, Side, exactly, guessed, read_spaces, read_specs
 from envring.errors import (
-    EnvringError,
     HostRefused,
     LaunchError,
     RemoteEnvError,
@@ -28,7 +27,6 @@ from envring.gateways.dm_env_rpc.numbers import (
     ERROR,
     INTERRUPTED,
     JOIN,
-    LEAVE,
     RESET,
     RUNNING,
     SPACES,
@@ -174,9 +172,7 @@ class DmEnvRpcClient(gymnasium.Env[Any, Any]):
         return self._frame
 
     def close(self) -> None:
-        """Leaves the world and ends the stream; a second call does nothing."""
-        with contextlib.suppress(EnvringError):
-            self._ask(LEAVE, b"")  # servers end the world with the stream
+        """Ends the stream, with which servers end the world; a second call does nothing."""
         self._stream.close()
 
     # -- requests and answers ---------------------------------------------------------------

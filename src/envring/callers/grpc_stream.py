@@ -18,6 +18,7 @@ from envring.transport.addresses import Address
 
 _METHOD = "/dm_env_rpc.v1.Environment/Process"
 _LONGEST = 1 << 28  # bytes of an answer
+_CLOSE_SECONDS = 2.0  # for a server to end its side
 _WHY_SECONDS = 2.0  # to learn why a server cannot be reached
 _LOOK_SECONDS = 0.1  # between two looks at the clock
 _HANGS = (
@@ -128,11 +129,15 @@ class GrpcStream:
         return lost(self._address, why)
 
     def close(self) -> None:
-        """Ends the stream; a second call does nothing."""
+        """Ends the stream, and with it the server's session; a second call does nothing."""
         if self._ended.is_set():
             return
-        self._ended.set()
+        self._deadline = time.monotonic() + _CLOSE_SECONDS
         self._requests.put(None)
+        with contextlib.suppress(grpc.RpcError):
+            for _ in self._call:  # until the server has ended it, too
+                pass
+        self._ended.set()
         self._call.cancel()
         with contextlib.suppress(Exception):
             self._channel.close()

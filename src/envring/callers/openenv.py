@@ -70,6 +70,7 @@ class OpenEnvClient(gymnasium.Env[Any, Any]):
         self._seconds = answer_seconds(address)
         self._headers = {"Authorization": f"Bearer {address.key}"} if address.key else {}
         self._tls = client_context(address) if address.scheme == "openenvs" else None
+        self._name = address.options.get("name", address.host)  # of the certificate
         self._is_over = True
         self._ended = contextlib.ExitStack()
         path = self._take_schemas(env)
@@ -122,15 +123,11 @@ class OpenEnvClient(gymnasium.Env[Any, Any]):
     def _get(self, path: str) -> tuple[int, dict[str, Any]]:
         address = self._address
         seconds = min(CONNECT_SECONDS, self._seconds)
-        line: http.client.HTTPConnection
-        if self._tls is None:
-            line = http.client.HTTPConnection(address.host, address.port, timeout=seconds)
-        else:
-            line = http.client.HTTPSConnection(
-                address.host, address.port, timeout=seconds, context=self._tls
-            )
+        line = http.client.HTTPConnection(address.host, address.port, timeout=seconds)
         try:
             line.connect()
+            if self._tls is not None:
+                line.sock = self._tls.wrap_socket(line.sock, server_hostname=self._name)
             line.sock.settimeout(self._seconds)  # the server may build an env for it
             line.request("GET", path, headers=self._headers)
             answer = line.getresponse()
@@ -147,7 +144,7 @@ class OpenEnvClient(gymnasium.Env[Any, Any]):
         try:
             found = json_text.loads(data)
         except ValueError:
-            found = {}
+            found = {"detail": data[:500].decode("utf-8", "replace")}
         return answer.status, found if isinstance(found, dict) else {}
 
     def _connected(self, path: str) -> Any:
@@ -157,6 +154,7 @@ class OpenEnvClient(gymnasium.Env[Any, Any]):
             made = connect(
                 f"{scheme}://{host}:{self._address.port}{path}/ws",
                 ssl=self._tls,
+                server_hostname=None if self._tls is None else self._name,
                 additional_headers=self._headers,
                 proxy=None,
                 compression=None,
