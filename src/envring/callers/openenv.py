@@ -71,7 +71,7 @@ class OpenEnvClient(gymnasium.Env[Any, Any]):
         self._headers = {"Authorization": f"Bearer {address.key}"} if address.key else {}
         self._tls = client_context(address) if address.scheme == "openenvs" else None
         self._name = address.options.get("name", address.host)  # of the certificate
-        self._is_over = True
+        self._is_over, self._is_closed = True, False
         self._ended = contextlib.ExitStack()
         path = self._take_schemas(env)
         self._socket = self._connected(path)
@@ -205,6 +205,7 @@ class OpenEnvClient(gymnasium.Env[Any, Any]):
 
     def close(self) -> None:
         """Ends the session; a second call does nothing."""
+        self._is_closed = True
         with contextlib.suppress(Exception):
             self._socket.send(json_text.dumps({"type": "close"}))
         with contextlib.suppress(Exception):
@@ -234,6 +235,8 @@ class OpenEnvClient(gymnasium.Env[Any, Any]):
         return observation, float(reward or 0.0), terminated, truncated, info
 
     def _ask(self, kind: str, expected: str, data: Any = None) -> dict[str, Any]:
+        if self._is_closed:
+            raise lost(self._address, "the session has ended")
         message = {"type": kind} if data is None else {"type": kind, "data": data}
         try:
             with contextlib.suppress(ConnectionClosed):  # perhaps it was said before why
