@@ -142,8 +142,9 @@ void er_worker_finish(er_worker_end_t *end, uint32_t seq) {
     if (publish(end, seq, 0, end->num_envs) <= 0) er_bell_ring(&end->segment->caller_bell);
 }
 
-void er_worker_finish_some(er_worker_end_t *end, uint32_t seq, uint32_t first, uint32_t count) {
+int er_worker_finish_some(er_worker_end_t *end, uint32_t seq, uint32_t first, uint32_t count) {
     int32_t left = publish(end, seq, first, count);
     /* Only whoever brings it to zero rings: below, nobody waits. */
-    if (left <= 0 && left + (int32_t)count > 0) er_bell_ring(&end->segment->caller_bell);
+    if (left > 0 || left + (int32_t)count <= 0) return 0;
+    return er_bell_ring(&end->segment->caller_bell);
 }

@@ -86,7 +86,7 @@ int er_worker_stall(er_worker_end_t *end, int64_t deadline_ns);
 void er_worker_finish(er_worker_end_t *end, uint32_t seq);
 
 /* Publishes the results of a run of the slice's envs, and rings if the caller waits for no more than
- * these: see er_flow.h. */
-void er_worker_finish_some(er_worker_end_t *end, uint32_t seq, uint32_t first, uint32_t count);
+ * these: see er_flow.h. Returns how many sleepers it woke, or -errno. */
+int er_worker_finish_some(er_worker_end_t *end, uint32_t seq, uint32_t first, uint32_t count);
 
 #endif

@@ -5,12 +5,20 @@
 
 #include "er_ready.h"
 
+#define MOST_PAUSES 4096
+
 void er_flow_open(er_flow_t *flow, er_caller_t *caller, uint32_t *wanted, uint32_t *queue) {
     *flow = (er_flow_t){.caller = caller, .wanted = wanted, .queue = queue};
 }
 
 void er_flow_begin(er_flow_t *flow) {
     er_caller_t *caller = flow->caller;
+    if (flow->last && flow->last == caller->seq) return; /* a worker may still be counting */
+    /* The last batch is complete, but whoever finished it may not have counted itself yet. Who was
+     * stopped there does so later, and then some wait ends by its slice. */
+    for (int i = 0; i < MOST_PAUSES && er_load_relaxed(&caller->segment->progress.pending); i++) {
+        er_pause();
+    }
     flow->found = 0;
     flow->asked = 0;
     caller->seen = er_bell_value(&caller->segment->caller_bell);
@@ -20,7 +28,9 @@ void er_flow_begin(er_flow_t *flow) {
 
 uint32_t er_flow_sequence(er_flow_t *flow) {
     uint32_t seq = ++flow->caller->seq;
-    return seq ? seq : ++flow->caller->seq;
+    if (!seq) seq = ++flow->caller->seq;
+    flow->last = seq;
+    return seq;
 }
 
 int er_flow_post(er_flow_t *flow, uint32_t worker, uint32_t first_env,

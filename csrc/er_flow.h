@@ -28,12 +28,13 @@ typedef struct {
     uint32_t num_busy;  /* that owe a result */
     uint32_t found;     /* these two since er_flow_begin: results found, */
     uint32_t asked;     /* results that `pending` was told of */
+    uint32_t last;      /* sequence of the last command: a batch may have followed */
 } er_flow_t;
 
 /* The arrays are the caller's: num_envs zeroed words each. */
 void er_flow_open(er_flow_t *flow, er_caller_t *caller, uint32_t *wanted, uint32_t *queue);
 
-/* Starts counting. Nothing may be under way. */
+/* Starts counting, if a batch was run since the last time. Nothing may be under way. */
 void er_flow_begin(er_flow_t *flow);
 
 /* A number for commands, which is never 0. */

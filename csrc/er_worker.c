@@ -78,13 +78,16 @@ static int finish_one(er_port_t *port, uint32_t seq, const void *reply, uint64_t
         if (r > 0) r = send(port, reply, bytes);
         if (r <= 0) return r;
     }
+    int woken = 0;
     port->at++;
     if (port->command.op == ER_OP_EACH) {
-        er_worker_finish_some(end, seq, port->at - 1, 1);
+        woken = er_worker_finish_some(end, seq, port->at - 1, 1);
     } else if (port->at == port->until) {
         uint32_t first = port->command.first;
-        er_worker_finish_some(end, seq, first, port->until - first);
+        woken = er_worker_finish_some(end, seq, first, port->until - first);
     }
+    /* There may be more to do here, and no other core for the caller: it goes first. */
+    if (woken > 0) er_park_yield();
     return 1;
 }
 

@@ -147,6 +147,28 @@ def test_a_timeout_loses_nothing(tmp_path):
         assert len(first.step_wait(timeout=30)[1]) == 1
 
 
+class Quick(gym.Env):
+    observation_space = gym.spaces.Box(-1, 1, (2,))
+    action_space = gym.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        return np.zeros(2, np.float32), 0.0, False, False, {}
+
+
+def test_results_that_come_while_they_are_counted():
+    with split([Quick] * 16, num_workers=2) as (_, (first, second)):
+        first.reset(seed=0)
+        second.reset(seed=0)
+        for _ in range(3000):
+            first.step_async(np.zeros(8, np.int64))
+            second.step_async(np.zeros(8, np.int64))
+            first.step_wait(timeout=10)
+            second.step_wait(timeout=10)
+
+
 def test_other_envs_need_their_reset():
     with split([lambda: gym.make("CartPole-v1")] * 2, num_workers=1) as (_, (first, second)):
         first.reset(seed=0)

@@ -133,10 +133,13 @@ class Arrivals:
         """Waits until these envs are done, all of which are out; False when time was up."""
         flow = self._flow
         deadline = None if timeout is None else time.monotonic() + timeout
-        while missing := len(env_ids) - flow.done_among(env_ids):
-            if not flow.wait(flow.ready() + missing, deadline):
+        while True:
+            ready = flow.ready()  # first: what comes meanwhile is then missed in neither number
+            missing = len(env_ids) - flow.done_among(env_ids)
+            if missing == 0:
+                return True
+            if not flow.wait(ready + missing, deadline):
                 return flow.done_among(env_ids) == len(env_ids)
-        return True
 
     def take(self, count: int) -> Batch:
         """A batch of the envs that have been done for the longest, in the order of their ids.

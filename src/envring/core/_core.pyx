@@ -126,7 +126,7 @@ cdef extern from "er_batch.h":
     int er_caller_wait(er_caller_t *, int64_t) nogil
     ctypedef struct er_worker_end_t:
         pass
-    void er_worker_finish_some(er_worker_end_t *, uint32_t, uint32_t, uint32_t)
+    int er_worker_finish_some(er_worker_end_t *, uint32_t, uint32_t, uint32_t)
 
 
 cdef extern from "er_flow.h":

@@ -124,7 +124,7 @@ class WorkerFlow:
                 return True
             if state == _core.RANG:
                 pool.drain()
-            elif deadline is not None and now >= deadline:
+            if deadline is not None and now >= deadline:
                 return bool(flow.collect() >= count)
 
     def _look(self, now: float) -> None:
