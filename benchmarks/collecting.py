@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What not waiting and not copying gain, beside what the machine allows: `python benchmarks/collecting.py [ROW ...]`.
+"""What not waiting and not copying gain: `python benchmarks/collecting.py [ROW ...]`.
 
 Rates are taken by turns, round after round; ratios are of one round, and shown as their median and
 quartiles. The ceiling is what bare loops reach, one on each of two processors at the same time.

@@ -18,6 +18,7 @@ from gymnasium.vector import VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from envring.api.sending import SendRecv, Step
+from envring.core import _core
 from envring.pool.flow import EnvIds
 
 
@@ -35,6 +36,8 @@ class Part(VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsType, ActType]):
         """`RingVectorEnv.split` makes parts."""
         self._whole = whole
         self._pending: str | None = None
+        self._path = whole._part_path(env_ids)
+        self._is_short = False  # the step that is pending was started on the short way
         self.env_ids = env_ids
         self.num_envs = n = len(env_ids)
         self.single_observation_space = whole.single_observation_space
@@ -93,7 +96,7 @@ class Part(VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsType, ActType]):
             ActionError: the actions do not fit; no env was stepped.
         """
         self._assert_idle("step_async")
-        self._whole._send_part(actions, self.env_ids)
+        self._is_short = self._whole._send_part(actions, self.env_ids, self._path)
         self._pending = "step"
 
     def step_wait(self, timeout: float | None = None) -> Step[ObsType]:
@@ -111,8 +114,9 @@ class Part(VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsType, ActType]):
             raise NoAsyncCallError(
                 f"Calling `{name}_wait` without any prior call to `{name}_async`.", name
             )
+        path = self._path if self._is_short and name == "step" and timeout is None else None
         try:
-            batch = self._whole._recv_part(self.env_ids, timeout)
+            batch = self._whole._recv_part(self.env_ids, timeout, path)
         except multiprocessing.TimeoutError:
             raise
         except BaseException:
@@ -217,25 +221,41 @@ class Splitting(SendRecv[ObsType, ActType], Generic[ObsType, ActType]):
             self._open_parts = count
             return tuple(Part(self, env_ids) for env_ids in shares)
 
-    def _send_part(self, actions: Any, env_ids: EnvIds) -> None:
-        """`send` of a part: env_ids are an int32 array, in ascending order."""
+    def _part_path(self, env_ids: EnvIds) -> _core.PartPath | None:
+        assert self._batcher is not None
+        return self._batcher.arrivals().short_path(env_ids)
+
+    def _send_part(self, actions: Any, env_ids: EnvIds, path: _core.PartPath | None) -> bool:
+        """`send` of a part; whether it was started on the short way."""
         batcher = self._enter()
         try:
             arrivals = self._arrivals(batcher, "step_async")
-            if arrivals.num_out:
-                self._assert_not_out(arrivals, env_ids, "step_async")
+            if path is not None and path.start(actions):
+                self._out = True
+                return True
+            self._assert_not_out(arrivals, env_ids, "step_async")
             try:
                 arrivals.send_run(actions, env_ids)
             finally:
                 self._out = arrivals.num_out > 0
+            return False
         finally:
             self._owner = None
 
-    def _recv_part(self, env_ids: EnvIds, timeout: float | None) -> Step[ObsType]:
+    def _recv_part(
+        self, env_ids: EnvIds, timeout: float | None, path: _core.PartPath | None
+    ) -> Step[ObsType]:
         """`recv` of a part: of exactly these envs, without `env_id` in the infos."""
         batcher = self._enter()
         try:
             arrivals = self._arrivals(batcher, "step_wait")
+            if path is not None:
+                taken = path.take() if path.wait() else None
+                if taken is not None:
+                    self._out = arrivals.num_out > 0
+                    leaves, rewards, terminations, truncations = taken
+                    return arrivals.build(leaves), rewards, terminations, truncations, {}
+                arrivals.leave_path(env_ids)
             if not arrivals.wait_for(env_ids, timeout):
                 raise multiprocessing.TimeoutError(
                     f"The call to `step_wait` has timed out after {timeout} second(s)."

@@ -15,6 +15,7 @@ from envring._foreign.envring_worker.data.actions import RESET
 from envring.batch import messages
 from envring.batch.failures import raise_failures
 from envring.batch.space_data import restore_value
+from envring.core import _core
 from envring.pool.flow import EnvIds
 from envring.pool.reply import Reply
 
@@ -93,6 +94,21 @@ class Arrivals:
         code = self._batcher.actions.put_some(actions, env_ids, tell)
         self._slot_of[env_ids] = 0
         self._flow.send(env_ids, 0, code, True)
+
+    def short_path(self, env_ids: EnvIds) -> _core.PartPath | None:
+        """The short way through steps of the same envs, or None if there is none."""
+        exact = self._batcher.actions.exact
+        if exact is None or self._batcher.layout.has_dynamic:
+            return None
+        return self._flow.short_path(self._batcher.reader, exact, env_ids)
+
+    def leave_path(self, env_ids: EnvIds) -> None:
+        """Goes on with a step of these envs that was started on the short way."""
+        self._slot_of[env_ids] = 0
+
+    def build(self, leaves: Sequence[Any]) -> Any:
+        """Observations of fixed size, in the space's structure."""
+        return self._batcher.layout.build(leaves)
 
     def reset(
         self, env_ids: EnvIds, given: Mapping[int, tuple[int | None, Any]], batch_size: int

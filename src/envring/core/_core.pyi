@@ -112,6 +112,29 @@ class Flow:
     def take_these(self, envs: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]: ...
     def put_back(self, envs: npt.NDArray[np.int32]) -> None: ...
 
+class PartPath:
+    def __init__(
+        self,
+        flow: Flow,
+        reader: BatchReader,
+        actions: ActionSlab,
+        envs: npt.NDArray[np.int32],
+    ) -> None: ...
+    def block(self) -> None: ...
+    def start(self, actions: Any) -> bool: ...
+    def wait(self) -> bool: ...
+    def take(
+        self,
+    ) -> (
+        tuple[
+            list[npt.NDArray[Any]],
+            npt.NDArray[np.float64],
+            npt.NDArray[np.bool_],
+            npt.NDArray[np.bool_],
+        ]
+        | None
+    ): ...
+
 class WorkerPort:
     def __init__(
         self,

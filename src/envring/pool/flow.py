@@ -70,6 +70,11 @@ class Flow(Protocol):
     def put_back(self, env_ids: EnvIds) -> None:
         """Undoes taking them."""
 
+    def short_path(
+        self, reader: _core.BatchReader, actions: _core.ActionSlab, env_ids: EnvIds
+    ) -> _core.PartPath | None:
+        """The short way through steps of the same envs, or None if there is none."""
+
     def failed(self, env_ids: EnvIds) -> list[int]:
         """Those of the envs, which were taken, whose results are exceptions."""
 
@@ -126,6 +131,16 @@ class WorkerFlow:
                 pool.drain()
             if deadline is not None and now >= deadline:
                 return bool(flow.collect() >= count)
+
+    def short_path(
+        self, reader: _core.BatchReader, actions: _core.ActionSlab, env_ids: EnvIds
+    ) -> _core.PartPath | None:
+        """The short way; none where a worker gets its commands by its channel."""
+        if self._pool.relayed:
+            return None
+        path = _core.PartPath(self._flow, reader, actions, env_ids)
+        self._pool.paths.append(path)
+        return path
 
     def _look(self, now: float) -> None:
         """Looks for workers that died, or that took longer than they may."""
@@ -207,6 +222,9 @@ class InlineFlow:
         taken = [env_id for env_id in self._done if env_id in wanted]
         self._done = [env_id for env_id in self._done if env_id not in wanted]
         return np.array(taken, np.int32)
+
+    def short_path(self, *_: object) -> None:
+        """None: a step is a call."""
 
     def done_among(self, env_ids: EnvIds) -> int:
         """How many of the envs are done."""

@@ -125,6 +125,9 @@ class MixedFlow:
         self._done = [env_id for env_id in self._done if env_id not in wanted]
         return np.array(taken, np.int32)
 
+    def short_path(self, *_: object) -> None:
+        """None: rows are copied."""
+
     def done_among(self, env_ids: EnvIds) -> int:
         """How many of the envs are done."""
         self.ready()

@@ -59,8 +59,7 @@ class WorkerPool:
         """Starts the workers; `greet` waits for them.
 
         Args:
-            env_fns: functions that build the envs, by env id; env sources for placements with a
-                launcher.
+            env_fns: functions that build the envs, by env id; env sources for launchers.
             placements: one per worker; they need not hold all of the envs.
             options: how workers are started.
 
@@ -79,11 +78,10 @@ class WorkerPool:
         self.segment: MappedSegment | None = None
         self.replies: Replies
         self._poll = select.poll()
-        self._path: _core.StepPath | None = None
+        self.paths: list[_core.StepPath | _core.PartPath] = []  # short ways, which an end blocks
         self._dead: EnvringError | None = None
         self._patience = Patience(options.limits)
-        self.hints = 0
-        self.any_info = False
+        self.hints, self.any_info = 0, False
         self.workers: list[WorkerHandle] = []
         self._relays: dict[int, Relay] = {}
         fill_standard()
@@ -144,9 +142,10 @@ class WorkerPool:
     def short_path(self, parts: StepParts) -> _core.StepPath | None:
         """The short way through a step; none where a worker gets its commands by its channel."""
         assert self.port is not None
-        if not self._relays:
-            self._path = _core.StepPath(self.port, *parts)
-        return self._path
+        if self._relays:
+            return None
+        self.paths.append(path := _core.StepPath(self.port, *parts))
+        return path
 
     # -- batches ----------------------------------------------------------------------------
 
@@ -332,8 +331,8 @@ class WorkerPool:
     def _end(self, error: EnvringError) -> EnvringError:
         """Makes every later call raise the error."""
         self._dead = error
-        if self._path is not None:
-            self._path.block()  # it does not look for the dead
+        for path in self.paths:
+            path.block()  # it does not look for the dead
         return error
 
     def forget_death(self) -> None:
