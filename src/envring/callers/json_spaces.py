@@ -15,7 +15,7 @@ import numpy as np
 from gymnasium import spaces
 
 from envring.batch.space_data import MAX_ELEMENTS, UnknownSpace
-from envring.errors import WireError
+from envring.errors import SpaceDataError, WireError
 from envring.gateways.web import spaces as json_values
 
 _MOST_VALUES = 1 << 31
@@ -23,7 +23,18 @@ _DEEPEST = 8
 
 
 def space_of(schema: Any) -> spaces.Space[Any]:
-    """The space that is nearest to a schema."""
+    """The space that is nearest to a schema.
+
+    Raises:
+        SpaceDataError: there is none: the bounds contradict each other, for example.
+    """
+    try:
+        return _space_of(schema)
+    except (ValueError, AssertionError, TypeError, OverflowError) as error:
+        raise SpaceDataError(f"a schema is not a space: {str(error)[:300]}") from None
+
+
+def _space_of(schema: Any) -> spaces.Space[Any]:
     lengths: list[int] = []
     item = schema
     while isinstance(item, dict) and item.get("type") == "array" and len(lengths) < _DEEPEST:

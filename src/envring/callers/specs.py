@@ -123,7 +123,18 @@ def guessed(specs: Mapping[int, Spec]) -> Side:
 
 
 def space_of(spec: Spec) -> spaces.Space[Any]:
-    """The space that is nearest to what a spec says."""
+    """The space that is nearest to what a spec says.
+
+    Raises:
+        SpaceDataError: there is none: the bounds contradict each other, for example.
+    """
+    try:
+        return _space_of(spec)
+    except (ValueError, AssertionError, TypeError, OverflowError) as error:
+        raise SpaceDataError(f"{spec.name!r:.60} is not a space: {str(error)[:300]}") from None
+
+
+def _space_of(spec: Spec) -> spaces.Space[Any]:
     if spec.code == STRING:
         if spec.shape:
             raise SpaceDataError(f"{spec.name!r} has several texts, for which there is no space")
