@@ -3,6 +3,8 @@
 
 import asyncio
 import contextlib
+import gc
+import os
 import socket
 import ssl
 import subprocess
@@ -29,6 +31,8 @@ LISTEN = "http://127.0.0.1:0"
 @pytest.fixture(scope="module")
 def host():
     with envring.serve("CartPole-v1", listen=LISTEN, handshake_timeout=0.3) as host:
+        with urllib.request.urlopen(f"{host.url}/schema", timeout=20):
+            pass  # now it has the thread that it keeps for such calls
         yield host
 
 
@@ -171,3 +175,96 @@ def test_callers_that_are_cut_off_leave_nothing(host):
             session.send('{"type":"step","data":{"value":0}}')
             session.socket.shutdown(socket.SHUT_RDWR)
     wait_until(lambda: not len(host.sessions), 20, "sessions have ended")
+
+
+def test_requests_over_one_connection(host):
+    """From the second one on they have a thread of their own; the wires are the same."""
+    import http.client
+    import json
+
+    line = http.client.HTTPConnection(host.url.removeprefix("http://"), timeout=20)
+    with contextlib.closing(line):
+
+        def ask(path, body=None, **headers):
+            data = None if body is None else json.dumps(body)
+            line.request("GET" if body is None else "POST", path, data, headers)
+            with line.getresponse() as response:
+                data = response.read()
+                is_json = response.headers["content-type"] == "application/json"
+                return response.status, json.loads(data) if is_json else None
+
+        for number in range(3):
+            name = ask("/v1/envs/", {"env_id": "CartPole-v1"})[1]["instance_id"]
+            ask(f"/v1/envs/{name}/reset/", {})
+            assert ask(f"/v1/envs/{name}/step/", {"action": number % 2})[0] == 200
+            assert ask(f"/v1/envs/{name}/step/", {})[0] == 400
+            assert ask(f"/v1/envs/{name}/close/", {}) == (204, None)
+            assert ask("/make", {"env_key": "k", "env_id": "CartPole-v1"})[0] == 200
+            assert len(ask("/reset", {"env_key": "k"})[1]["observation"]) == 4
+            assert ask("/close", {"env_key": "k"})[0] == 200
+            assert "done" in ask("/reset", {})[1]  # OpenEnv's
+            assert ask("/health") == (200, {"status": "healthy"})
+            assert ask("/health", Origin="http://evil.example")[0] == 403
+            assert ask("/nothing", {})[0] == 405
+        line.request("HEAD", "/health")
+        with line.getresponse() as response:
+            assert response.status in (200, 405) and response.read() == b""
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"\x00\x01\x02\r\n\r\n", b"400"),
+        (b"POST /step HTTP/1.1\r\nA: " + b"x" * 70_000, b"431"),
+        (b"POST /step HTTP/1.1\r\n" + b"A: b\r\n" * 20_000, b"431"),
+        (b"POST /step HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n" + b" " * (1 << 25), b"413"),
+        (b"POST /step HTTP/1.1\r\nHost: a\r\n", b""),
+    ],
+)
+def test_second_requests_that_are_wrong(host, data, status):
+    place = host.url.removeprefix("http://").split(":")
+    with socket.create_connection((place[0], int(place[1])), timeout=20) as sock:
+        sock.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert b"200 OK" in sock.recv(1000)
+        time.sleep(0.1)
+        with contextlib.suppress(ConnectionError):
+            sock.sendall(data)
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            while chunk := sock.recv(1000):
+                answer += chunk
+        assert status in answer[:40]
+
+
+def test_requests_one_after_the_other_without_waiting(host):
+    place = host.url.removeprefix("http://").split(":")
+    with socket.create_connection((place[0], int(place[1])), timeout=20) as sock:
+        request = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n"
+        sock.sendall(request)
+        assert b"200 OK" in sock.recv(1000)
+        time.sleep(0.1)
+        last = request.replace(b"Host", b"Connection: close\r\nHost")
+        sock.sendall(request * 3 + last)
+        answer = b""
+        while chunk := sock.recv(1000):
+            answer += chunk
+        assert answer.count(b"200 OK") == 4
+
+
+@pytest.mark.parametrize("name", ["Gymie", "JSON requests"])
+def test_an_env_that_has_ended_is_not_kept_for_the_collector(host, name):
+    pytest.importorskip("msgpack")
+    from support.web_callers import drive
+
+    def memories():
+        links = (f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd"))
+        return sum("memfd" in os.readlink(link) for link in links if os.path.islink(link))
+
+    gc.collect()
+    before = memories()
+    gc.disable()
+    try:
+        drive(host.url, name, 1)
+        wait_until(lambda: memories() <= before, 10, "its memory is given back")
+    finally:
+        gc.enable()

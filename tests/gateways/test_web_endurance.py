@@ -52,6 +52,10 @@ def memory(pid):
     return int(next(line.split()[1] for line in lines if line.startswith("Pss:")))
 
 
+def descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
 def counted(host, name):
     with urllib.request.urlopen(f"{host.urls[-1]}/metrics", timeout=20) as response:
         lines = response.read().decode().splitlines()
@@ -78,7 +82,7 @@ def soak(host, seconds):
             while len(running_now) < PROCESSES:
                 seed += 1
                 running_now.append(callers(host, seed))
-            time.sleep(min(draw.uniform(1, 4), max(end - time.monotonic(), 0)))
+            time.sleep(min(draw.uniform(4, 16), max(end - time.monotonic(), 0)))
             victim = running_now.pop(draw.randrange(PROCESSES))
             victim.kill()
             failed.append(victim.communicate()[0])
@@ -88,16 +92,17 @@ def soak(host, seconds):
             failed.append(process.communicate()[0])
     assert b"".join(failed) == b""
     # those of requests have no connection that could end
-    wait_until(lambda: counted(host, "envring_sessions") == 0, 40, "no session is left")
+    wait_until(lambda: counted(host, "envring_sessions") == 0, 60, "no session is left")
 
 
 def test_many_callers_leave_nothing_behind():
     limits = ("--idle-timeout", "2", "--max-sessions", "1024", "--metrics", "0")
     with running("CartPole-v1", *LISTEN, *limits) as host:
         soak(host, max(SECONDS / 6, 4))  # until caches and pools are full
-        before = memory(host.process.pid), len(os.listdir(f"/proc/{host.process.pid}/fd"))
+        before = memory(host.process.pid), descriptors(host.process.pid)
         soak(host, SECONDS)
-        after = memory(host.process.pid), len(os.listdir(f"/proc/{host.process.pid}/fd"))
+        wait_until(lambda: descriptors(host.process.pid) <= before[1] + 8, 20, "all are closed")
+        after = memory(host.process.pid), descriptors(host.process.pid)
         threads = len(os.listdir(f"/proc/{host.process.pid}/task"))
         print(f"PSS {before[0]} to {after[0]} KiB, descriptors {before[1]} to {after[1]}")
         steps, opened = (
@@ -105,7 +110,6 @@ def test_many_callers_leave_nothing_behind():
         )
         print(f"{steps:.0f} steps in {opened:.0f} sessions, {threads} threads left")
         assert after[0] < before[0] * 1.2 + 8192
-        assert after[1] <= before[1] + 8
 
 
 def test_connections_that_say_nothing_are_closed():

@@ -7,6 +7,7 @@ word, or leaves the connection half open. `drive` does one such thing.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import random
@@ -89,7 +90,9 @@ class Socket:
 
     def __init__(self, url: str, path: str) -> None:
         place = url.replace("http", "ws", 1) + path
-        self.socket = connect(place, proxy=None, compression=None, open_timeout=SECONDS)
+        self.ended = contextlib.ExitStack()
+        made = connect(place, proxy=None, compression=None, open_timeout=SECONDS)
+        self.socket = self.ended.enter_context(made)
 
     def ask(self, message: Any) -> Any:
         self.socket.send(json.dumps(message))
@@ -100,7 +103,7 @@ class Socket:
         return self.socket.socket
 
     def close(self) -> None:
-        self.socket.close()
+        self.ended.close()
 
 
 def gymie(url: str) -> tuple[Any, Step, Callable[[], Any]]:

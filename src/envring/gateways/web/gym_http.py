@@ -24,7 +24,7 @@ from envring.gateways.guests import Guest
 from envring.gateways.web import json_text, spaces
 from envring.gateways.web.callers import key_of, peer_of
 from envring.gateways.web.gymie import with_time_limit
-from envring.gateways.web.instances import Instances
+from envring.gateways.web.instances import Held, Instances
 from envring.gateways.web.requests import read
 
 if TYPE_CHECKING:
@@ -40,18 +40,17 @@ class InvalidUsage(Exception):
     """What the caller did wrong."""
 
 
-class Instance:
+class Instance(Held):
     """An env that was asked for.
 
     Attributes:
-        guest: its session.
         env_id: which env it is.
         seed: of the first reset.
     """
 
     def __init__(self, guest: Guest, env_id: str, seed: int | None) -> None:
-        """Takes the session over."""
-        self.guest = guest
+        """Remembers the session."""
+        super().__init__(guest)
         self.env_id = env_id
         self.seed = seed
 

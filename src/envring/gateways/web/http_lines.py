@@ -30,10 +30,12 @@ class Plain:
     Attributes:
         scope: what it says, as ASGI has it.
         body: what it holds.
+        keeps_alive: whether others may follow.
     """
 
     scope: dict[str, Any] = field(default_factory=dict)
     body: bytearray = field(default_factory=bytearray)
+    keeps_alive: bool = True
 
 
 @dataclass
@@ -78,7 +80,6 @@ class HttpLine(Line):
         self._request = Plain()
         self._complete: list[Plain] = []
         self._in_body = False
-        self._over = False
 
     def _serve(self) -> None:
         data, began, size = self._data, time.monotonic(), 0
@@ -99,7 +100,7 @@ class HttpLine(Line):
                 answered = self._answer(request)
                 self._busy_since = None
                 self._reply(request, answered)
-                if self._over:
+                if not request.keeps_alive:
                     return
             self._complete.clear()
             data = self._received(began, size)
@@ -115,10 +116,9 @@ class HttpLine(Line):
                     return b""
 
     def _reply(self, request: Plain, answered: Answered) -> None:
-        self._over = self._over or not self._parser.should_keep_alive()
         lines = [_STATUS[answered.status], b"content-length: %d\r\n" % len(answered.body)]
         lines += [b"%b: %b\r\n" % each for each in answered.headers if each[0] != b"content-length"]
-        if self._over:
+        if not request.keeps_alive:
             lines.append(b"connection: close\r\n")
         lines.append(b"\r\n")
         if request.scope["method"] != "HEAD":
@@ -145,6 +145,7 @@ class HttpLine(Line):
     def on_headers_complete(self) -> None:
         """All of them: the body begins."""
         self._in_body = True
+        self._request.keeps_alive = self._parser.should_keep_alive()
         parsed = httptools.parse_url(self._url)
         path = parsed.path.decode("ascii")
         self._request.scope = {

@@ -3,24 +3,43 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from typing import Generic, Protocol, TypeVar
+import weakref
+from typing import Generic, TypeVar
 
+from envring.errors import HostLost
 from envring.gateways.guests import Guest
 from envring.gateways.sessions import Sessions
 
 _IDLE_SECONDS = 3600.0  # then an env makes room when another one is made
 
 
-class Held(Protocol):
-    """An env that a caller holds.
+class Held:
+    """An env that a caller holds; the host's sessions keep it, until it ends."""
 
-    Attributes:
-        guest: its session.
-    """
+    def __init__(self, guest: Guest) -> None:
+        """Remembers the session."""
+        self._guest = weakref.ref(guest)
 
-    guest: Guest
+    @property
+    def guest(self) -> Guest:
+        """The session.
+
+        Raises:
+            HostLost: it has ended.
+        """
+        found = self._guest()
+        if found is None:
+            raise HostLost((), "", "it was closed")
+        return found
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended."""
+        found = self._guest()
+        return found is None or found.over is not None
 
 
 T = TypeVar("T", bound=Held)
@@ -45,12 +64,12 @@ class Instances(Generic[T]):
             before = self._held.get((owner, name))
             self._held[owner, name] = instance
         if before is not None:
-            self._end(before.guest)
+            self._end(before)
 
     def find(self, owner: bytes, name: str) -> T | None:
         """The instance of that name, if it goes on."""
         found = self._held.get((owner, name))
-        if found is not None and found.guest.over is not None:
+        if found is not None and found.is_over:
             with self._lock:
                 if self._held.get((owner, name)) is found:
                     del self._held[owner, name]
@@ -67,25 +86,30 @@ class Instances(Generic[T]):
         with self._lock:
             found = self._held.pop((owner, name), None)
         if found is not None:
-            self._end(found.guest)
+            self._end(found)
         return found is not None
 
     def forget(self) -> None:
         """Drops instances that have ended, and ends those that were left."""
         now = time.monotonic()
         with self._lock:
-            gone = {
-                key: each.guest
-                for key, each in self._held.items()
-                if each.guest.over is not None or now - each.guest.entry.since > _IDLE_SECONDS
-            }
+            gone = {key: each for key, each in self._held.items() if _is_left(each, now)}
             for key in gone:
                 del self._held[key]
-        for guest in gone.values():
-            guest.close()
+        for each in gone.values():
+            self._end(each)
 
-    def _end(self, guest: Guest) -> None:
-        if guest.entry.busy:  # nobody waits for that call
-            self._sessions.end(guest.entry)
-        else:
-            guest.close()
+    def _end(self, held: Held) -> None:
+        with contextlib.suppress(HostLost):
+            guest = held.guest
+            if guest.entry.busy:  # nobody waits for that call
+                self._sessions.end(guest.entry)
+            else:
+                guest.close()
+
+
+def _is_left(held: Held, now: float) -> bool:
+    try:
+        return held.is_over or now - held.guest.entry.since > _IDLE_SECONDS
+    except HostLost:
+        return True

@@ -25,7 +25,7 @@ from envring.gateways.web import spaces
 from envring.gateways.web.callers import key_of, peer_of
 from envring.gateways.web.dialects import JSON, MSGPACK, Dialect, dialect_of
 from envring.gateways.web.http_lines import Plain
-from envring.gateways.web.instances import Instances
+from envring.gateways.web.instances import Held, Instances
 from envring.gateways.web.requests import parsed, read, reply
 from envring.gateways.web.values import View, view_of
 
@@ -44,21 +44,21 @@ class Invalid(Exception):
     """What the caller did wrong."""
 
 
-@dataclass
-class Instance:
+class Instance(Held):
     """An env that a caller has made.
 
     Attributes:
-        guest: its session.
         view: how callers see it.
         peer: the address of who made it.
         dialect: how that caller wrote.
     """
 
-    guest: Guest
-    view: View
-    peer: str
-    dialect: Dialect
+    def __init__(self, guest: Guest, view: View, peer: str, dialect: Dialect) -> None:
+        """Remembers the session."""
+        super().__init__(guest)
+        self.view = view
+        self.peer = peer
+        self.dialect = dialect
 
 
 @dataclass

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _START_SECONDS = 10.0
 _END_SECONDS = 2  # for answers that are under way
 _MOST_CONNECTIONS = 4096
+_SAME = ("type", "asgi", "server", "client", "scheme", "root_path")  # in all requests
 _LONGEST_HEAD = 1 << 16  # bytes of a request before its body
 _LONGEST_MESSAGE = 8 * json_text.LONGEST  # with what divides it into chunks
 
@@ -110,7 +111,7 @@ class _Http(HttpToolsProtocol):
         if self._is_free() and b"pgrade:" not in data:
             self._stop()
             self._unset_keepalive_if_required()
-            scope = {**self.scope, "state": {}}
+            scope = {key: self.scope[key] for key in _SAME}  # type: ignore[literal-required]
             if self.application.take_requests(scope, data, self.seconds, self._detached):
                 return
         super().data_received(data)

@@ -135,10 +135,10 @@ def decode(space: Space[Any], data: Any, path: tuple[str | int, ...] = ()) -> An
         case MultiBinary() | MultiDiscrete():
             return _member(space, _array(space, data, path), path)
         case Discrete():
-            found = _integer(data, path)
-            if not space.start <= found < space.start + space.n:
-                raise BadValue(f"{found!r:.200} is not in {space!s:.200}", path)
-            return found
+            number = _integer(data, path)
+            if not space.start <= number < space.start + space.n:
+                raise BadValue(f"{number!r:.200} is not in {space!s:.200}", path)
+            return number
         case Text():
             return _member(space, data, path)
         case Dict():

@@ -88,23 +88,25 @@ class _Vector:
     """A vector env: lists with an item for each env."""
 
     def __init__(self, env: RingVectorEnv[Any, Any]) -> None:
-        self._env = env
+        self._num_envs = env.num_envs
+        self._observation_space, self._action_space = env.observation_space, env.action_space
+        self._single_observation_space = env.single_observation_space
+        self._single_action_space = env.single_action_space
         spaces.check(env.single_observation_space)
         spaces.check(env.single_action_space)
 
     def action_space(self) -> dict[str, Any]:
-        return described(self._env.action_space)
+        return described(self._action_space)
 
     def observation_space(self) -> dict[str, Any]:
-        return described(self._env.observation_space)
+        return described(self._observation_space)
 
     def action(self, data: Any) -> Any:
-        env = self._env
-        if not isinstance(data, list) or len(data) != env.num_envs:
-            raise spaces.BadValue(f"expected a list of {env.num_envs} actions")
-        space = env.single_action_space
+        if not isinstance(data, list) or len(data) != self._num_envs:
+            raise spaces.BadValue(f"expected a list of {self._num_envs} actions")
+        space = self._single_action_space
         items = [spaces.decode(space, each, (n,)) for n, each in enumerate(data)]
-        rows: Any = create_empty_array(space, env.num_envs)
+        rows: Any = create_empty_array(space, self._num_envs)
         return concatenate(space, items, rows)
 
     def first(self, observation: Any, info: dict[str, Any]) -> dict[str, Any]:
@@ -127,17 +129,17 @@ class _Vector:
         }
 
     def _seen(self, observation: Any) -> Any:
-        space = self._env.single_observation_space
+        space = self._single_observation_space
         if isinstance(space, _ARRAYS):
             return json_text.array(observation)
-        items = iterate(self._env.observation_space, observation)
+        items = iterate(self._observation_space, observation)
         return [spaces.encode(space, each) for each in items]
 
     def _info(self, info: Mapping[str, Any]) -> Any:
         """An info; what was seen last has both the name of Gymnasium 1.x and that before 1.0."""
         found = json_text.plain({key: each for key, each in info.items() if key != "final_obs"})
         if "final_obs" in info:
-            space = self._env.single_observation_space
+            space = self._single_observation_space
             last = [
                 None if each is None else spaces.encode(space, each) for each in info["final_obs"]
             ]
