@@ -184,9 +184,9 @@ kills: $(VENV)/.dev ## hosts, their workers and their callers, killed KILLS (100
 	ENVRING_KILLS=$(KILLS) $(BIN)/python -m pytest -o faulthandler_timeout=0 tests/gateways/test_kills.py $(ARGS)
 
 wires: SECONDS = 120
-wires: $(VENV)/.dev ## wires over HTTP: 100 fresh starts, and SECONDS (120) of 64 callers, some of which are killed
+wires: $(VENV)/.dev ## other projects' wires: 100 fresh starts, and SECONDS (120) of 64 callers, some of which are killed
 	ENVRING_WIRES=$(SECONDS) $(BIN)/python -m pytest -o faulthandler_timeout=0 -m "long or not long" -s \
-	  tests/gateways/test_web_endurance.py $(ARGS)
+	  tests/gateways/test_web_endurance.py tests/gateways/test_wire_soak.py $(ARGS)
 
 # -- measure -------------------------------------------------------------------------------------
 
