@@ -21,7 +21,7 @@ from envring.testing import CountingEnv, GatedEnv, HangingEnv
 from envring.testing.conformance_base import quiet
 from foreign.home import Home, plain
 from foreign.test_relay import HERE as WITHOUT_LIBRARY
-from support.arrivals import Alone
+from support.arrivals import LENGTHS, Alone, drive
 
 FOREIGN = envring.Python(sys.executable)
 PLACES = {
@@ -35,7 +35,6 @@ PLACES = {
     "without library": {"num_workers": 2, "launcher": WITHOUT_LIBRARY},
     "mixed": {"num_workers": 3, "launcher": FOREIGN},
 }
-LENGTHS = [(3, 1), (2,), (5, 4), (1,), (7, 2), (4,)]
 
 
 @contextlib.contextmanager
@@ -61,28 +60,6 @@ def sources_for(place, ending, infos):
             envring.EnvSource(s.env, kwargs=s.kwargs, launcher=WITHOUT_LIBRARY) for s in sources[4:]
         ]
     return sources, fns
-
-
-def drive(envs, alone, rounds, seed, action=None):
-    """Sends and receives at random, and compares all that comes."""
-    random = np.random.default_rng(seed)
-    draw = action or (lambda: int(random.integers(8)))
-    n = envs.num_envs
-    idle = list(range(n))
-    for _ in range(rounds):
-        if idle and random.random() < 0.7:
-            chosen = random.permutation(idle)[: random.integers(1, len(idle) + 1)].tolist()
-            idle = [env_id for env_id in idle if env_id not in chosen]
-            if random.random() < 0.1:
-                envs.async_reset(chosen, seed=[7 * i for i in chosen])
-                alone.reset(chosen, [7 * i for i in chosen], None)
-            else:
-                actions = [draw() for _ in chosen]
-                envs.send(np.array(actions), chosen)
-                alone.step(chosen, [np.array([a]) for a in actions])
-        out = n - len(idle)
-        if out:
-            idle += alone.check(envs.recv(int(random.integers(1, out + 1)), timeout=60))
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -80,13 +80,13 @@ class TestValues:
             late.append(args)
             return received(*args)
 
-        received, late = RemotePool._receive, []
+        received, late = RemotePool.receive, []
         with running(SLOW) as host, running(SLOW) as other:
             sources = [EnvSource.elsewhere(SLOW, args=(0.005,))] * 2
             envs = envring.RingVectorEnv(sources, remotes=f"{host.url},{other.url}")
             envs.reset(seed=0)
             monkeypatch.setattr(RemotePool, "_begin", long_way)
-            monkeypatch.setattr(RemotePool, "_receive", receive)
+            monkeypatch.setattr(RemotePool, "receive", receive)
             actions = np.zeros(2, int)
             for _ in range(10):
                 envs.step(actions)

@@ -174,7 +174,7 @@ class TestHostsAgainstCallers:
     @given(data=st.data())
     def test_kinds_and_flags(self, hostile, data):
         number = data.draw(st.integers(0, len(hostile.answers) - 1), "which answer")
-        kind = data.draw(st.integers(frames.HELLO, frames.CLOSED), "kind")
+        kind = data.draw(st.sampled_from(frames.KINDS), "kind")
         flags = data.draw(st.integers(0, 31), "flags")
         same = data.draw(st.booleans(), "same kind")
         self.attack(hostile, number, lambda own, _, body: (own if same else kind, flags, body))

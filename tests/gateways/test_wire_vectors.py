@@ -176,7 +176,7 @@ class Result:
 
 class TestConversations:
     def test_the_page_has_them(self):
-        assert len(OTHERS) == 3
+        assert len(OTHERS) == 4
         assert "WELCOME" in BEGINNING[-1].comments[0]
 
     def test_the_first(self, client):

@@ -12,6 +12,8 @@ from gymnasium.vector import SyncVectorEnv, VectorEnv
 
 from envring.testing import assert_same_batch
 
+LENGTHS = [(3, 1), (2,), (5, 4), (1,), (7, 2), (4,)]  # of the episodes of six envs
+
 
 class _Recording(SyncVectorEnv):
     """Notes the infos before they are batched."""
@@ -84,6 +86,35 @@ class Alone:
     def close(self) -> None:
         for envs in self.envs:
             envs.close()
+
+
+def drive(
+    envs: Any,
+    alone: Alone,
+    rounds: int,
+    seed: int,
+    action: Callable[[], Any] | None = None,
+    timeout: float = 60,
+) -> None:
+    """Sends and receives at random, and compares all that comes."""
+    random = np.random.default_rng(seed)
+    draw = action or (lambda: int(random.integers(8)))
+    n = envs.num_envs
+    idle = list(range(n))
+    for _ in range(rounds):
+        if idle and random.random() < 0.7:
+            chosen = random.permutation(idle)[: random.integers(1, len(idle) + 1)].tolist()
+            idle = [env_id for env_id in idle if env_id not in chosen]
+            if random.random() < 0.1:
+                envs.async_reset(chosen, seed=[7 * i for i in chosen])
+                alone.reset(chosen, [7 * i for i in chosen], None)
+            else:
+                actions = [draw() for _ in chosen]
+                envs.send(np.array(actions), chosen)
+                alone.step(chosen, [np.array([a]) for a in actions])
+        out = n - len(idle)
+        if out:
+            idle += alone.check(envs.recv(int(random.integers(1, out + 1)), timeout=timeout))
 
 
 def of_row(values: Any, row: int) -> Any:

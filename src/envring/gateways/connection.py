@@ -20,6 +20,7 @@ from envring.errors import (
     WorkerDied,
 )
 from envring.gateways.requests import MOST_ENVS
+from envring.gateways.sending import serve
 from envring.gateways.session import Session
 from envring.gateways.sessions import Entry
 from envring.pool import remote_errors
@@ -147,7 +148,7 @@ class Connection:
             "slots": sessions.slots,
             "workers": self.host.runtimes.workers,
             "runtimes": [runtime.name for runtime in self.host.runtimes],
-            "features": packing.features(),
+            "features": [frames.SEND, *packing.features()],
         }
         link.send(frames.WELCOME, [codec.dumps(welcome)], deadline=deadline)
         link.packing = packing.agreed(hello.get("features"))
@@ -199,11 +200,11 @@ class Connection:
                 self._answer(frames.ATTACHED, True)
             elif kind == frames.OPEN:
                 self._open(codec.loads(frame.body))
+            elif kind == frames.SOME:
+                closing = self._serve_some(frame.body)
+                return closing is None or self._close(closing)
             elif kind == frames.CLOSE:
-                at_once = frame.head.flags & frames.AT_ONCE
-                self._end(Session.abandon if at_once else Session.close)
-                self._answer(frames.CLOSED, True)
-                return False
+                return self._close(frame)
             else:
                 raise WireError(f"a caller does not send frames of kind {kind}")
         finally:
@@ -211,6 +212,25 @@ class Connection:
             if self._entry is not None:
                 self._entry.since = time.monotonic()
         return True
+
+    def _serve_some(self, body: bytes) -> Frame | None:
+        """Has envs stepped by themselves until none is out, or until a CLOSE, which it returns."""
+        session, entry = self._session(), self._entry
+        assert entry is not None
+        entry.busy = True
+        try:
+            sending = session.sending(self._check)
+            latency = self.host.latencies["envring"]
+            return serve(sending, body, self.link, self._raise_if_over, latency)
+        finally:
+            entry.busy = False
+
+    def _close(self, frame: Frame) -> bool:
+        """Ends the session as a CLOSE asks; False."""
+        at_once = frame.head.flags & frames.AT_ONCE
+        self._end(Session.abandon if at_once else Session.close)
+        self._answer(frames.CLOSED, True)
+        return False
 
     def _serve_steps(self) -> bool:
         """Answers steps on the short way until something else comes; True."""

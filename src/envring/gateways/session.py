@@ -33,9 +33,10 @@ from envring.gateways.requests import (
     signature,
 )
 from envring.gateways.runtimes import Runtime
+from envring.gateways.sending import Sending
 from envring.gateways.switching import Refused, Switches
 from envring.launchers.sources import EnvSource
-from envring.pool.mirror import STEP_KINDS, ActionRows, Mirror
+from envring.pool.mirror import ALL, STEP_KINDS, ActionRows, Mirror, Which
 from envring.pool.opening import open_pool
 from envring.pool.protocol import Pool
 from envring.pool.reply import REFUSED, Reply
@@ -87,6 +88,7 @@ class Session:
         self._unsettled = False
         self._mirror: Mirror | None = None
         self._path: _core.HostPath | None = None
+        self._sending: Sending | None = None
         self.pool: Pool = open_pool(
             list(sources),
             name="Worker<Session>",
@@ -194,6 +196,14 @@ class Session:
             pool.port, link.fileno(), STEP_KINDS, parts, rows, ints, BOUNDS, near
         )
         return self._path
+
+    def sending(self, still_there: Callable[[], None]) -> Sending:
+        """Its envs, each on its own, when no batch is under way."""
+        mirror = self._attached()
+        self._settle(still_there)
+        if self._sending is None:
+            self._sending = Sending(self, mirror, self._actions)
+        return self._sending
 
     def finish_step(self, still_there: Callable[[], None]) -> tuple[int, list[Any]]:
         """Goes on with a step or reset that was started on the short way; see `step`."""
@@ -307,7 +317,9 @@ class Session:
             self._theirs[own] = theirs
 
     def _settle(self, still_there: Callable[[], None]) -> None:
-        """Waits for a batch whose caller went away, and drops it."""
+        """Waits for what a caller has asked for that went away, and drops it."""
+        if self._sending is not None:
+            self._sending.settle(still_there)
         if self._unsettled:
             self._wait(still_there)
             self.pool.collect()
@@ -323,26 +335,31 @@ class Session:
         reply = self.pool.collect()
         self._failed = set() if reply is None else {failure[0] for failure in reply.failures}
         self._unsettled = False
+        return self.pack(reply, ALL, arrays)
+
+    def pack(self, reply: Reply | None, which: Which, arrays: bool = True) -> tuple[int, list[Any]]:
+        """Flags and body of an answer: what some envs gave, whose rows are in slot 0."""
         mirror = self._attached()
         flags = 0
         body: list[Any] = []
         if arrays:
             flags |= frames.ARRAYS
-            body += mirror.arrays(0)
-        if self.pool.any_info:
-            ids = self._theirs[mirror.template_ids]
-            unknown = np.flatnonzero(ids == _UNKNOWN).tolist()
-            if unknown:
+            body += mirror.arrays(0) if which is ALL else mirror.some_arrays(0, which)
+        if self.pool.any_info or which is not ALL:
+            ids = self._theirs[mirror.template_ids[which]]
+            unknown = ids == _UNKNOWN
+            if unknown.any():
                 reply = reply or Reply()
-                for env_id in unknown:
+                found = np.arange(self.num_envs)[which][unknown]
+                for env_id in found.tolist():
                     reply.odd[env_id] = self._info(env_id, reply)
-                ids[unknown], mirror.template_ids[unknown] = 0, ODD
+                ids[unknown], mirror.template_ids[found] = 0, ODD
             if ids.any():
                 flags |= frames.COLUMNS
-                body += mirror.pack_infos(ids)
-        if arrays and mirror.final_marks.any():
+                body += mirror.pack_infos(ids, which)
+        if arrays and mirror.final_marks[which].any():
             flags |= frames.FINALS
-            body += mirror.pack_finals()
+            body += mirror.pack_finals(which)
         if reply is not None:
             flags |= frames.REPLY
             body.append(codec.dumps(plain(reply, self.num_envs)))

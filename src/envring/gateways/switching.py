@@ -10,7 +10,12 @@ from envring.errors import HostRefused
 from envring.gateways.runtimes import Runtime
 from envring.launchers.sources import EnvSource
 
-_OPTION = "env_id"
+OPTION = "env_id"
+
+
+def names_an_env(options: Any) -> bool:
+    """Whether a reset's options ask for another env."""
+    return isinstance(options, dict) and isinstance(options.get(OPTION), str)
 
 
 class Refused(Exception):
@@ -62,10 +67,10 @@ class Switches:
         sources: list[EnvSource | None] = [None] * len(given)
         found = {}
         for env_id, each in enumerate(given):
-            if not isinstance(each, dict) or not isinstance(each.get(_OPTION), str):
+            if not names_an_env(each):
                 continue
-            name = each[_OPTION]
-            given[env_id] = {key: each[key] for key in each if key != _OPTION} or None
+            name = each[OPTION]
+            given[env_id] = {key: each[key] for key in each if key != OPTION} or None
             if (mask is None or mask[env_id]) and name != self._names[env_id]:
                 sources[env_id] = self._source(env_id, name)
                 found[env_id] = name

@@ -8,7 +8,14 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from envring.errors import EnvringError, HostLost, UnsendableError, WireError
+from envring.errors import (
+    EnvringError,
+    HostLost,
+    UnsendableError,
+    WireError,
+    WorkerTimeout,
+    format_env_ids,
+)
 from envring.pool.dialling import Dialled
 from envring.pool.remote_errors import rebuild
 from envring.transport import codec, frames
@@ -24,6 +31,7 @@ class Conversation:
         link: the connection.
         sent: time.monotonic() of the last request.
         heartbeat: seconds of silence after which the host is given up.
+        takes_some: whether the host has envs stepped by themselves.
     """
 
     def __init__(
@@ -33,13 +41,21 @@ class Conversation:
         self.link = dialled.link
         self.heartbeat = dialled.heartbeat
         self.sent = 0.0
+        features = dialled.welcome.get("features")
+        self.takes_some = isinstance(features, list) and frames.SEND in features
         self._most: int = min(dialled.welcome["max_frame"], frames.MAX_FRAME)
         self._host = str(dialled.address)
         self._env_ids = env_ids
         self._place = place
 
-    def send(self, kind: int, body: Sequence[Any], number: int = 0) -> None:
-        """Sends a request.
+    def send(
+        self,
+        kind: int,
+        body: Sequence[Any],
+        number: int = 0,
+        meanwhile: Callable[[], Any] | None = None,
+    ) -> None:
+        """Sends a request. While the host does not take it, `meanwhile` reads what it sends.
 
         Raises:
             UnsendableError: it is too long; nothing was sent.
@@ -52,7 +68,7 @@ class Conversation:
             )
         try:
             deadline = time.monotonic() + self.heartbeat
-            self.link.send(kind, body, number=number, deadline=deadline)
+            self.link.send(kind, body, number=number, deadline=deadline, meanwhile=meanwhile)
         except LinkClosed as error:
             raise self._last_words(error) from None
         self.sent = time.monotonic()
@@ -94,17 +110,22 @@ class Conversation:
                 return frame
             raise rebuild(frame.body, self._env_ids, self._host)
 
-    def answer(self, kind: int, deadline: float | None) -> Any:
+    def answer(self, kind: int, deadline: float | None, seconds: float | None) -> Any:
         """What the host says, by a frame of that kind, to a request that is not a batch.
 
         Raises:
-            TimeoutError: time was up.
+            WorkerTimeout: the seconds that the deadline stands for are over.
             EnvringError: as `receive`; or the host said something else.
         """
         while True:
             frame = self.receive(deadline)
             if frame is None:
-                raise TimeoutError
+                raise WorkerTimeout(
+                    f"{format_env_ids(self._env_ids)} on {self._host} were not ready within "
+                    f"{seconds:g} seconds. Raise start_timeout, or see what the constructors of "
+                    "these envs wait for.",
+                    self._env_ids,
+                )
             if frame.head.kind == kind:
                 return codec.loads(frame.body)
             if frame.head.kind != frames.ALIVE:

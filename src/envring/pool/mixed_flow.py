@@ -10,10 +10,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from envring.pool.flow import EnvIds, Flow
+from envring.pool.remote_flow import RemoteFlow
 from envring.pool.reply import Reply
+from envring.transport.polling import readable
 from envring.transport.segment import MappedSegment
 
 _TURN = 0.0005  # seconds for which one part is waited for while others are under way, too
+_SLICE = 0.05  # seconds between two looks whether hosts are silent
 
 
 class Parted(Protocol):
@@ -101,16 +104,26 @@ class MixedFlow:
     def wait(self, count: int, deadline: float | None) -> bool:
         """Waits until so many envs are done; see `Flow`."""
         while (missing := count - self.ready()) > 0:
-            waiting = [flow for flow in self._flows if flow.num_out]
-            for flow in waiting:
-                end = deadline
-                if len(waiting) > 1:  # a part that hangs must not hide the others
-                    end = time.monotonic() + _TURN
-                    end = end if deadline is None else min(end, deadline)
-                flow.wait(min(missing if len(waiting) == 1 else 1, flow.num_out), end)
+            self._wait_for_some(missing, deadline)
             if deadline is not None and time.monotonic() >= deadline:
                 return self.ready() >= count
         return True
+
+    def _wait_for_some(self, missing: int, deadline: float | None) -> None:
+        """Waits until something may have changed."""
+        waiting = [flow for flow in self._flows if flow.num_out]
+        if len(waiting) == 1:
+            waiting[0].wait(min(missing, waiting[0].num_out), deadline)
+            return
+        hosts = [flow for flow in waiting if isinstance(flow, RemoteFlow)]
+        if len(hosts) == len(waiting):
+            left = _SLICE if deadline is None else min(_SLICE, deadline - time.monotonic())
+            readable([host.fileno() for host in hosts], left)
+            return
+        for flow in waiting:  # `ready` looks at hosts
+            if not isinstance(flow, RemoteFlow):  # a part that hangs must not hide the others
+                end = time.monotonic() + _TURN
+                flow.wait(1, end if deadline is None else min(end, deadline))
 
     def take(self, count: int) -> EnvIds:
         """The envs that have been done for the longest."""

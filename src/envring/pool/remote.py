@@ -9,27 +9,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from envring._foreign.envring_worker.data import actions as codes
 from envring.core import _core
-from envring.errors import (
-    CodecError,
-    EnvringError,
-    HostLost,
-    WireError,
-    WorkerTimeout,
-    format_env_ids,
-)
+from envring.errors import CodecError, EnvringError, HostLost, WireError, format_env_ids
 from envring.launchers.sources import EnvSource
 from envring.pool import ending
 from envring.pool.conversation import Conversation
 from envring.pool.dialling import Dialled
-from envring.pool.flow import Flow
-from envring.pool.mirror import STEP_KINDS, ActionRows, Mirror
+from envring.pool.mirror import ActionRows, Mirror
 from envring.pool.protocol import StepParts
-from envring.pool.remote_data import AUTORESET_MODES, check_description, encode, read_reply
+from envring.pool.remote_data import check_description, encode, read_reply, wish
+from envring.pool.remote_flow import RemoteFlow
+from envring.pool.remote_path import open_path
 from envring.pool.reply import Reply
 from envring.transport import codec, frames
 from envring.transport.frames import Frame, Head, Link
@@ -37,6 +30,12 @@ from envring.transport.segment import MappedSegment
 from envring.workers.options import PoolOptions
 
 _COMPLETE, _LONG_WAY = 0, 2  # what RemotePath.wait returns
+# messages that are sent with what comes after them
+_GO_WITH = {
+    "actions": codes.MESSAGE,
+    "some_actions": codes.MESSAGE,
+    "reset_arguments": codes.RESET,
+}
 
 
 class RemotePool:
@@ -78,13 +77,14 @@ class RemotePool:
         self.processes: list[Any] = []
         self.any_info = False
         self.is_new = True
-        self._env_ids = env_ids
+        self.env_ids = env_ids
         self._host = Conversation(dialled, env_ids, self._place)
         self._number = 0  # of the batch under way, or of the last one
         self._waited, self._slot = True, -1  # whether its answer is here; where its rows go
         self._result: Frame | None = None
-        self._actions: bytes | None = None  # that a message brought
-        self._mirror: Mirror | None = None
+        self._flow: RemoteFlow | None = None
+        self._told: dict[int, bytes] = {}  # actions, or arguments of resets, by code: they go first
+        self.mirror: Mirror
         self._path: _core.RemotePath | None = None
         self._dead: EnvringError | None = None
         self._link: Link | None = dialled.link
@@ -101,18 +101,8 @@ class RemotePool:
     def _open(self, sources: Sequence[EnvSource], workers: int | None) -> None:
         timeout = self.options.start_timeout
         self._deadline = None if timeout is None else time.monotonic() + timeout
-        asked = {
-            "runtime": self.address.options.get("runtime"),
-            "sources": [source.request() for source in sources],
-            "autoreset_mode": AUTORESET_MODES[self.options.autoreset_mode],
-            "compiled": self.options.compiled,
-            "on_unsendable": self.options.on_unsendable,
-            "workers": workers,
-            "limits": asdict(self.options.limits),
-            "start_timeout": timeout,
-            "heartbeat": self._host.heartbeat,
-        }
-        self._send(frames.OPEN, [codec.dumps(asked)])
+        asked = wish(self.address, sources, self.options, workers, self._host.heartbeat)
+        self.send(frames.OPEN, [codec.dumps(asked)])
 
     def greet(self) -> None:
         """Waits until every env is built.
@@ -137,64 +127,43 @@ class RemotePool:
     def attach(self, segment: MappedSegment, plans: Mapping[str, Any]) -> None:
         """Takes the segment that rows are to be received into."""
         rows = slice(*self.spans[0])
-        self._mirror = Mirror(segment, rows)
-        self._segment = segment
-        self._action_rows = ActionRows(
+        self.mirror = Mirror(segment, rows)
+        self.action_rows = ActionRows(
             plans["action"], segment.action_slab, segment.core.num_envs, rows
         )
-        self._num_leaves = len(segment.spec.obs_leaves)
-        self._mirror.template_ids[...] = 0
-        self._mirror.final_marks[...] = 0
-        self._send(frames.ATTACH, [codec.dumps(dict(plans))])
+        self.num_leaves = len(segment.spec.obs_leaves)
+        self.mirror.template_ids[...] = 0
+        self.mirror.final_marks[...] = 0
+        self.send(frames.ATTACH, [codec.dumps(dict(plans))])
         self._answer(frames.ATTACHED)
 
     def _answer(self, kind: int) -> Any:
         """What the host says to a request that is not a batch."""
         try:
-            return self._host.answer(kind, self._deadline)
+            return self._host.answer(kind, self._deadline, self.options.start_timeout)
         except EnvringError as error:
             raise self._end(error) from error.__cause__
-        except TimeoutError:
-            raise self._end(
-                WorkerTimeout(
-                    f"{self._who} on {self.address} were not ready within "
-                    f"{self.options.start_timeout:g} seconds. Raise start_timeout, or see what the "
-                    "constructors of these envs wait for.",
-                    self._env_ids,
-                )
-            ) from None
 
     def short_path(self, parts: StepParts) -> _core.RemotePath | None:
         """The short way through a step; none with TLS, or where actions are messages."""
-        assert self._link is not None
-        if not self._link.is_plain or (parts.actions is None and parts.ints is None):
+        if not self._host.link.is_plain or (parts.actions is None and parts.ints is None):
             return None
-        nbytes = sum(view.nbytes for view in self._action_rows.views(codes.SLAB))
+        nbytes = sum(view.nbytes for view in self.action_rows.views(codes.SLAB))
         if nbytes != 8 * self.num_envs:
             parts = parts._replace(ints=None)
         return self._make_path(*parts)
 
     def be_part(self) -> None:
         """Takes the short way through steps that `start_step` starts, too, as part of a batch."""
-        assert self._link is not None
-        if self._link.is_plain and self._action_rows.are_in_slab:
+        if self._host.link.is_plain and self.action_rows.are_in_slab:
             self._make_path(None, None, None, None, False)
 
     def _make_path(self, *parts: Any) -> _core.RemotePath:
-        mirror, link = self._mirror, self._link
-        assert mirror is not None
-        assert link is not None
-        actions = _core.FrameParts(self._action_rows.views(codes.SLAB))
-        path = self._path = _core.RemotePath(
-            link.fileno(), STEP_KINDS, actions, mirror.arrays, *parts
-        )
-        if link.packing is not None:
-            slow_ns = link.packing.slow_ns(sum(view.nbytes for view in mirror.arrays(0)))
-            path.watch(slow_ns, link.packing.came)
-        path.number = self._number
+        link, number = self._host.link, self._number
+        self._path = path = open_path(link, self.action_rows, self.mirror, number, *parts)
         return path
 
-    def _leave_path(self) -> None:
+    def leave_path(self) -> None:
         """Goes on with a step that was started on the short way."""
         path, link = self._path, self._link
         if path is None:
@@ -211,11 +180,27 @@ class RemotePool:
             path.taken()
             self._result = None
 
+    def pause_path(self) -> None:
+        """Says whether the short way may be taken: not if bytes were read that are next."""
+        if self._path is not None:
+            link = self._host.link
+            self._path.paused = link.is_slow or not link.is_between_frames
+
     # -- batches ----------------------------------------------------------------------------
 
-    def flow(self) -> Flow:
-        """Refused: a host steps all of its envs at a time."""
-        raise EnvringError(f"`send` and `recv` are not for {self._who}, on {self.address}.")
+    def flow(self) -> RemoteFlow:
+        """Its envs, each on its own; see `Pool`.
+
+        Raises:
+            EnvringError: the host does not know how.
+        """
+        if not self._host.takes_some:
+            raise EnvringError(
+                f"{self.address} has an older envring without `send` and `recv`, so {self._who} "
+                "cannot be sent. Install the same release there, or use `step`."
+            )
+        self._flow = RemoteFlow(self)
+        return self._flow
 
     def start_step(self, slot: int, action: int) -> None:
         """Starts a step or a reset of every env; see `Pool`."""
@@ -223,10 +208,9 @@ class RemotePool:
         if self._path is not None and self._path.send(slot, action):
             return
         if action == codes.MESSAGE:
-            body: list[Any] = [self._actions or b""]
-            self._actions = None
+            body: list[Any] = [self.take_told(action) or b""]
         else:
-            body = self._action_rows.views(action)
+            body = self.action_rows.views(action)
         self._begin(frames.STEP, [action.to_bytes(4, "little"), *body], slot)
 
     def start(self, messages: Sequence[tuple[Any, ...]]) -> None:
@@ -240,12 +224,12 @@ class RemotePool:
         self._begin(frames.MESSAGE, [data], slot)
 
     def _begin(self, kind: int, body: Sequence[Any], slot: int) -> None:
-        self._leave_path()
+        self.leave_path()
         self._number += 1
         if self._path is not None:
             self._path.number = self._number
         self._slot, self._waited, self._result = slot, False, None
-        self._send(kind, body, self._number)
+        self.send(kind, body, self._number)
 
     def tell(self, messages: Sequence[tuple[Any, ...]]) -> None:
         """Sends messages that are not answered."""
@@ -255,10 +239,14 @@ class RemotePool:
     def tell_encoded(self, messages: Sequence[Any]) -> None:
         """`tell`, with messages that are encoded already."""
         ((name, _, data),) = messages
-        if name == "actions":  # they go with the step
-            self._actions = data
+        if name in _GO_WITH:
+            self._told[_GO_WITH[name]] = data
         else:
-            self._send(frames.TEMPLATES, [data])
+            self.send(frames.TEMPLATES, [data])
+
+    def take_told(self, code: int) -> bytes | None:
+        """What was told for the next step or reset of that code, once."""
+        return self._told.pop(code, None)
 
     def encode(self, messages: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Encodes before anything is sent, so that what cannot travel changes nothing.
@@ -269,9 +257,8 @@ class RemotePool:
         (message,) = messages
         name, *arguments = message
         if name == "templates":
-            assert self._mirror is not None
             for template in arguments[0]:
-                self._mirror.add_template(*template)
+                self.mirror.add_template(*template)
         return [encode(name, arguments, self.address)]
 
     def send_actions(self, actions: Sequence[Any]) -> None:
@@ -291,17 +278,16 @@ class RemotePool:
             came = self._path.wait(0 if deadline is None else int(deadline * 1e9))
             if came != _LONG_WAY:
                 return came == _COMPLETE
-        self._leave_path()
+        self.leave_path()
         while not self._waited:
-            frame = self._receive(deadline)
+            frame = self.receive(deadline)
             if frame is None:
                 return False
             if frame.head.kind == frames.RESULT and frame.head.number == self._number:
                 self._result, self._waited = frame, True
-                if self._path is not None:
-                    self._path.paused = self._host.link.is_slow
+                self.pause_path()
             elif frame.head.kind != frames.ALIVE:
-                raise self._end(self._host.unexpected())
+                raise self.unexpected()
         return True
 
     def drain(self) -> None:
@@ -309,9 +295,8 @@ class RemotePool:
 
     def collect(self) -> Reply | None:
         """What the complete batch has beyond arrays, or None."""
-        self._leave_path()
-        mirror, result = self._mirror, self._result
-        assert mirror is not None
+        self.leave_path()
+        mirror, result = self.mirror, self._result
         self._result = None
         if result is None:  # a step on the short way
             return self._unpack(mirror, frames.ARRAYS, memoryview(b""))
@@ -319,18 +304,13 @@ class RemotePool:
         try:
             return self._unpack(mirror, flags, data)
         except (WireError, CodecError) as error:
-            raise self._end(
-                EnvringError(
-                    f"What {self.address} sent of {self._who} cannot be read ({error}). Close this "
-                    "vector env and make a new one."
-                )
-            ) from error
+            raise self.unreadable(error) from error
 
     def _unpack(self, mirror: Mirror, flags: int, data: memoryview) -> Reply | None:
         data = mirror.unpack(flags, data)
         reply = None
         if flags & frames.REPLY:
-            reply = read_reply(codec.loads(bytes(data)), self._env_ids, self._num_leaves)
+            reply = read_reply(codec.loads(bytes(data)), self.env_ids, self.num_leaves)
             mirror.set_odd(reply.odd)
         elif data:
             raise WireError(f"{len(data)} bytes are left over")
@@ -339,13 +319,16 @@ class RemotePool:
 
     # -- the connection ---------------------------------------------------------------------
 
-    def _send(self, kind: int, body: Sequence[Any], number: int = 0) -> None:
+    def send(self, kind: int, body: Sequence[Any], number: int = 0) -> None:
+        """Sends a frame; reads answers of envs that are out meanwhile, if there is no room."""
+        flow = self._flow
+        meanwhile = flow.ready if flow is not None and flow.num_out else None
         try:
-            self._host.send(kind, body, number)
+            self._host.send(kind, body, number, meanwhile)
         except HostLost as error:
             raise self._end(error) from None
 
-    def _receive(self, deadline: float | None) -> Frame | None:
+    def receive(self, deadline: float | None) -> Frame | None:
         """The next frame, None when time was up; raises what the host reports."""
         try:
             return self._host.receive(deadline)
@@ -356,9 +339,13 @@ class RemotePool:
         """Where the rows of a batch go."""
         if head.kind != frames.RESULT or not head.flags & frames.ARRAYS:
             return ()
-        if head.number != self._number or self._slot < 0 or self._mirror is None or self._waited:
+        if head.number != self._number or self._slot < 0 or self._waited:
             raise self._host.unexpected()
-        return self._mirror.arrays(self._slot)
+        return self.mirror.arrays(self._slot)
+
+    def fileno(self) -> int:
+        """The descriptor of the connection."""
+        return self._host.link.fileno()
 
     # -- the end ----------------------------------------------------------------------------
 
@@ -371,6 +358,19 @@ class RemotePool:
         if self._link is not None:
             self._link.close()
         return error
+
+    def unreadable(self, error: Exception) -> EnvringError:
+        """The end, because the host sent nonsense."""
+        return self._end(
+            EnvringError(
+                f"What {self.address} sent of {self._who} cannot be read ({error}). Close this "
+                "vector env and make a new one."
+            )
+        )
+
+    def unexpected(self) -> EnvringError:
+        """The end, because the host sent what was not asked for."""
+        return self._end(self._host.unexpected())
 
     def raise_if_dead(self) -> None:
         """Raises what ended this pool, if something did."""

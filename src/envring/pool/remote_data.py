@@ -3,17 +3,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from envring._foreign.envring_worker.data.infos import template_signature
 from envring.errors import CodecError, UnsendableError, WireError
+from envring.launchers.sources import EnvSource
 from envring.pool.reply import Reply
 from envring.transport import codec
+from envring.transport.addresses import Address
+from envring.workers.options import PoolOptions
 
 AUTORESET_MODES = ("NextStep", "SameStep", "Disabled")
 
 _MEMBERS = {"failures", "dynamic", "finals", "objects", "infos", "results"}
+
+
+def wish(
+    address: Address,
+    sources: Sequence[EnvSource],
+    options: PoolOptions,
+    workers: int | None,
+    heartbeat: float,
+) -> dict[str, Any]:
+    """What a host is asked for: an OPEN."""
+    return {
+        "runtime": address.options.get("runtime"),
+        "sources": [source.request() for source in sources],
+        "autoreset_mode": AUTORESET_MODES[options.autoreset_mode],
+        "compiled": options.compiled,
+        "on_unsendable": options.on_unsendable,
+        "workers": workers,
+        "limits": asdict(options.limits),
+        "start_timeout": options.start_timeout,
+        "heartbeat": heartbeat,
+    }
 
 
 def check_description(description: Mapping[str, Any], num_envs: int) -> None:
@@ -37,8 +62,16 @@ def encode(name: str, arguments: list[Any], host: object) -> tuple[str, int, byt
     sent: Any = (name, *arguments)
     if name == "reset":
         slot, sent = arguments[0], (name, *arguments[1:])
-    elif name == "actions":
+    elif name in ("actions", "some_actions"):
         sent = arguments[0]
+    elif name == "reset_arguments":
+        sent = arguments[0]
+        for _, options in sent.values():
+            if isinstance(options, dict) and isinstance(options.get("env_id"), str):
+                raise UnsendableError(
+                    "options['env_id'] asks for another env in the place of one, which "
+                    "`async_reset` cannot do; nothing was sent. Call `reset` for that."
+                )
     elif name == "templates":
         sent = [(number, template_signature(entries)) for number, entries in arguments[0]]
     elif name in ("call", "set_attr", "takes") and arguments[0].startswith("__"):

@@ -46,6 +46,23 @@ class Reply:
         whole.failures.sort(key=lambda failure: failure[0])
         return whole
 
+    def by_env(self) -> dict[int, Reply]:
+        """A reply for each env that this one has something of; `merged` is the reverse."""
+        found: dict[int, Reply] = {}
+
+        def of(env_id: int) -> Reply:
+            return found.setdefault(env_id, Reply())
+
+        for failure in self.failures:
+            of(failure[0]).failures.append(failure)
+        for leaf, values in self.dynamic.items():
+            for env_id, value in values.items():
+                of(env_id).dynamic[leaf] = {env_id: value}
+        for name in ("finals", "objects", "odd", "results"):
+            for env_id, value in getattr(self, name).items():
+                getattr(of(env_id), name)[env_id] = value
+        return found
+
     def add(self, first_env: int, part: Mapping[str, Any], loads: Callable[[bytes], Any]) -> None:
         """Adds one worker's reply; `loads` reads what is in it as bytes."""
         self.failures += part["failures"]

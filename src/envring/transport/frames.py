@@ -31,8 +31,12 @@ TEMPLATES = 10
 ALIVE = 11
 ERROR = 12
 CLOSE, CLOSED = 13, 14
+SOME, DONE = 15, 16
+KINDS = range(HELLO, DONE + 1)
 
-# flags of a RESULT: which sections its body has, in this order
+SEND = "send"  # feature of a host that takes SOME
+
+# flags of a RESULT and of a DONE: which sections its body has, in this order
 ARRAYS, COLUMNS, FINALS, REPLY = 1, 2, 4, 8
 AT_ONCE = 1  # flag of a CLOSE: nobody waits for the envs to close
 PACKED = 128  # flag of any frame: its body is compressed
@@ -143,6 +147,7 @@ class Link(Stream):
         flags: int = 0,
         number: int = 0,
         deadline: float | None = None,
+        meanwhile: Callable[[], None] | None = None,
     ) -> None:
         """Sends a frame whose body is these buffers, one after the other.
 
@@ -153,6 +158,7 @@ class Link(Stream):
             number: of the batch.
             deadline: time.monotonic() at which to give up if the peer took nothing; the time that
                 was left begins anew whenever it took something.
+            meanwhile: is called while the peer takes nothing: it may wait until it is read.
 
         Raises:
             LinkClosed: the peer is gone, or reads nothing.
@@ -166,7 +172,8 @@ class Link(Stream):
             if packed is not None:
                 body, length, flags = [packed], len(packed), flags | PACKED
             head = self._head_of(length, kind, flags, number)
-            self._send_views([memoryview(head), *(memoryview(part) for part in body)], deadline)
+            views = [memoryview(head), *(memoryview(part) for part in body)]
+            self._send_views(views, deadline, meanwhile)
 
     def _head_of(self, length: int, kind: int, flags: int, number: int) -> bytes:
         rate = 0 if self.packing is None else self.packing.rate // _RATE
@@ -190,13 +197,18 @@ class Link(Stream):
         finally:
             self._sending.release()
 
-    def _send_views(self, views: list[memoryview], deadline: float | None) -> None:
+    def _send_views(
+        self,
+        views: list[memoryview],
+        deadline: float | None,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> None:
         if self._torn:
             raise LinkClosed("what was sent before was not sent to its end")
         views = [*self._unsent, *(view for view in views if view.nbytes)]
         self._unsent = []
         self._torn = True  # until all is sent, whatever interrupts this
-        self.send_all(views, deadline)
+        self.send_all(views, deadline, meanwhile)
         self._torn = False
 
     # -- receiving --------------------------------------------------------------------------
@@ -256,7 +268,7 @@ class Link(Stream):
         length, kind, flags, zero, rate, number = _HEAD.unpack_from(self._buffer, self._at)
         is_packed = bool(flags & PACKED)
         strange = zero or (self.packing is None and (rate or is_packed))
-        if strange or not HELLO <= kind <= CLOSED:
+        if strange or kind not in KINDS:
             raise WireError(f"{self.peer} sent bytes that are not a frame")
         if length > self.max_frame:
             raise WireError(

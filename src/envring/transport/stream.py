@@ -8,6 +8,7 @@ import select
 import socket
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _MOST_VECTORS = 512  # buffers of one system call; Linux takes 1024
 _JOINED = 1 << 16  # bytes of small parts that become one record of TLS
+_PAUSE = 0.005  # seconds between two looks at what comes while the peer takes nothing
 _PIECE = 1 << 18  # bytes given to OpenSSL at once: it tells of progress only when all are sent
 
 
@@ -70,13 +72,19 @@ class Stream:
 
     # -- sending ----------------------------------------------------------------------------
 
-    def send_all(self, views: list[memoryview], deadline: float | None) -> None:
+    def send_all(
+        self,
+        views: list[memoryview],
+        deadline: float | None,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> None:
         """Sends buffers, none of them empty, one after the other.
 
         Args:
             views: the buffers, which must not change meanwhile; they are removed from the list.
             deadline: time.monotonic() at which to give up if the peer took nothing; the time that
                 was left begins anew whenever it took something.
+            meanwhile: is called now and then while the peer takes nothing.
 
         Raises:
             LinkClosed: the peer is gone, or reads nothing.
@@ -87,7 +95,14 @@ class Stream:
             before, left = left, sum(view.nbytes for view in views)
             if patience is not None and left < before:
                 deadline = time.monotonic() + patience
-            if not self._wait(select.POLLOUT, deadline):
+            until = deadline
+            if meanwhile is not None:
+                meanwhile()
+                soon = time.monotonic() + _PAUSE
+                until = soon if deadline is None else min(soon, deadline)
+            if self._wait(select.POLLOUT, until):
+                continue
+            if meanwhile is None or (deadline is not None and time.monotonic() >= deadline):
                 raise LinkClosed("it does not read what it is sent")
 
     def send_now(self, views: list[memoryview]) -> bool:
