@@ -153,6 +153,9 @@ class RemoteFlow:
         self._done = [env_id for env_id in self._done if env_id not in wanted]
         return np.array(taken, np.int32)
 
+    def short_path(self, *_: object) -> None:
+        """None: results are received."""
+
     def done_among(self, env_ids: EnvIds) -> int:
         """How many of the envs are done, without waiting."""
         self.ready()
