@@ -299,7 +299,7 @@ def test_what_becomes_of_a_worker_is_told(host, other, fault, error, words):
 
 
 def test_a_host_that_is_lost(other):
-    sources = [plain(index=i, faults={"step": "stop"} if i > 2 else None) for i in range(4)]
+    sources = [plain(index=i, faults={"step": "stop"} if i > 1 else None) for i in range(4)]
     runtime = Runtime("default", (PLAIN,), allow_kwargs=True)
     with (
         envring.serve(runtimes=[runtime]) as lost,
