@@ -19,6 +19,7 @@ from gymnasium.wrappers.vector import RecordEpisodeStatistics
 import envring
 from envring.api.parts import divide
 from envring.testing import CountingEnv, GatedEnv, assert_same_batch
+from envring.testing.conformance_base import quiet
 from foreign.home import Home, plain
 
 PLACES = {
@@ -167,6 +168,25 @@ def test_results_that_come_while_they_are_counted():
             second.step_async(np.zeros(8, np.int64))
             first.step_wait(timeout=10)
             second.step_wait(timeout=10)
+
+
+class Raising(CountingEnv):
+    def step(self, action):
+        if action == 3:
+            raise KeyError("no such level")
+        return super().step(action)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_exception_of_an_env_ends_nothing(workers):
+    with split([Raising] * 4, num_workers=workers) as (_, (first, second)):
+        first.reset(seed=0)
+        second.reset(seed=0)
+        second.step_async(np.zeros(2, np.int64))
+        with quiet(), pytest.raises(KeyError, match="no such level"):
+            first.step(np.array([3, 0]))
+        first.step(np.zeros(2, np.int64))
+        second.step_wait()
 
 
 def test_other_envs_need_their_reset():

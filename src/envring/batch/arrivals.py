@@ -166,19 +166,29 @@ class Arrivals:
         return self._batch(np.sort(self._flow.take(count)))
 
     def take_these(self, env_ids: EnvIds) -> Batch:
-        """A batch of these envs, which are done; otherwise as `take`."""
-        return self._batch(np.sort(self._flow.take_these(env_ids)))
+        """A batch of these envs, which are done.
 
-    def _batch(self, env_ids: EnvIds) -> Batch:
+        Raises:
+            Exception: what an env raised. All are taken, as those of a step.
+        """
+        return self._batch(np.sort(self._flow.take_these(env_ids)), keeps_others=False)
+
+    def _batch(self, env_ids: EnvIds, keeps_others: bool = True) -> Batch:
         failed = self._flow.failed(env_ids)
         if failed:
-            self._flow.put_back(np.setdiff1d(env_ids, failed).astype(np.int32))
-            self._leave_slots(np.array(failed, np.int32))
-            reply = self._flow.collect(failed)
+            if keeps_others:
+                self._flow.put_back(np.setdiff1d(env_ids, failed).astype(np.int32))
+                env_ids = np.array(failed, np.int32)
+            self._leave_slots(env_ids)
+            reply = self._flow.collect(env_ids.tolist())
             assert reply is not None
             raise_failures(reply, self._batcher.quiet)
         reply = self._flow.collect(env_ids.tolist())
-        infos = self._batcher.envs_infos.of(env_ids, reply)
+        try:
+            infos = self._batcher.envs_infos.of(env_ids, reply)
+        except BaseException:  # infos that do not batch: the envs are taken all the same
+            self._leave_slots(env_ids)
+            raise
         observations, rewards, terminations, truncations = self._arrays(env_ids, reply)
         infos["env_id"] = env_ids
         return observations, rewards, terminations, truncations, infos
