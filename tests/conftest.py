@@ -38,12 +38,15 @@ LONG = re.compile("Test(Remote|Foreign)[A-Za-z]+::test_(infos|observation_space|
 
 # The same tests in more places. `make test` has the oldest interpreter and this one, an old gym,
 # the newest gymnasium and retro, prefixes of conda and others, forked workers, the compiled step
-# loop (test_bitwise has both), the widest family of spaces, our classes and not Gymnasium's, and an
-# editable installation. What the C programs show, sanitizers show of them as well.
+# loop (test_bitwise has both), the widest family of spaces, our classes and not Gymnasium's, one
+# case of each call on servers of other projects, and an editable installation. What the C programs
+# show, sanitizers show of them as well.
 WIDE = re.compile(
     r"[\[-]3\.(6|7|8|9|10|12|13)[\]-]"
     r"|^tests/(wheel|c)/"
-    r"|test_ring\.py::TestReference"
+    r"|test_ring\.py::Test(Reference|CallerSteps)"
+    r"|test_(grpc|openenv)_client\.py::[^[]+\[|test_the_container_starts_as_written"
+    r"|api/test_sending\.py::test_each_env[^[]+\[.*(reference|worker each)"
     r"|^tests/faults/[^[]+\[.*(reference|spawn|forkserver)|test_ring_only.*(spawn|forkserver)"
     r"|test_exceptions\.py::[^[]+\[1-"
     r"|conformance/test_gymnasium\.py"
