@@ -162,8 +162,8 @@ cdef class Flow:
 cdef class PartPath:
     """The short way through a step of the same envs each time, without Python in between.
 
-    As with StepPath: every call answers whether the short way can be taken; where it cannot, nothing
-    was changed.
+    As with StepPath: every call answers whether the short way can be taken; where it cannot,
+    nothing was changed.
 
     Args:
         flow: of the envs' pool.

@@ -94,7 +94,7 @@ cdef class SlotPool:
         return 0
 
     def reserve(self, uint32_t count):
-        """Takes the last `count` slots for good; returns the first one, or -1 if some are in use."""
+        """Takes the last `count` slots for good; returns the first one, or -1 if some are used."""
         if count + 1 > self.num_slots or self.num_backed > self.num_slots - count:
             return -1
         self.num_slots -= count
