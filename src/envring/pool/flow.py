@@ -170,14 +170,51 @@ class WorkerFlow:
         return self._pool.replies.collect_some(env_ids)
 
 
-class InlineFlow:
+class DoneQueue:
+    """Envs that are done, in that order: what flows share that keep them in Python."""
+
+    def __init__(self) -> None:
+        """Begins with none."""
+        self._done: list[int] = []
+
+    def ready(self) -> int:
+        """How many envs are done, without waiting."""
+        return len(self._done)
+
+    def take(self, count: int) -> EnvIds:
+        """The envs that have been done for the longest."""
+        taken, self._done = self._done[:count], self._done[count:]
+        return np.array(taken, np.int32)
+
+    def take_these(self, env_ids: EnvIds) -> EnvIds:
+        """Those of the envs that are done."""
+        self.ready()
+        wanted = set(env_ids.tolist())
+        taken = [env_id for env_id in self._done if env_id in wanted]
+        self._done = [env_id for env_id in self._done if env_id not in wanted]
+        return np.array(taken, np.int32)
+
+    def done_among(self, env_ids: EnvIds) -> int:
+        """How many of the envs are done, without waiting."""
+        self.ready()
+        return len(set(self._done).intersection(env_ids.tolist()))
+
+    def put_back(self, env_ids: EnvIds) -> None:
+        """Undoes taking them."""
+        self._done[:0] = env_ids.tolist()
+
+    def short_path(self, *_: object) -> None:
+        """None: there is no short way."""
+
+
+class InlineFlow(DoneQueue):
     """The `Flow` of an InlinePool: an env is stepped when its result is waited for."""
 
     def __init__(self, pool: InlinePool) -> None:
         """Begins with no env out."""
+        super().__init__()
         self._pool = pool
         self._sent: list[tuple[int, int, int]] = []  # (env id, slot, code)
-        self._done: list[int] = []
         self._replies: dict[int, Reply] = {}
 
     @property
@@ -194,10 +231,6 @@ class InlineFlow:
         """Notes what is to be done; see `Flow`."""
         self._sent += [(env_id, slot, code) for env_id in env_ids.tolist()]
 
-    def ready(self) -> int:
-        """How many envs are done, without waiting."""
-        return len(self._done)
-
     def wait(self, count: int, deadline: float | None) -> bool:
         """Steps envs in the order in which they were sent, until so many are done."""
         while len(self._done) < count and self._sent:
@@ -210,29 +243,6 @@ class InlineFlow:
                 self._replies[env_id] = reply
             self._done.append(env_id)
         return len(self._done) >= count
-
-    def take(self, count: int) -> EnvIds:
-        """The envs that have been done for the longest."""
-        taken, self._done = self._done[:count], self._done[count:]
-        return np.array(taken, np.int32)
-
-    def take_these(self, env_ids: EnvIds) -> EnvIds:
-        """Those of the envs that are done."""
-        wanted = set(env_ids.tolist())
-        taken = [env_id for env_id in self._done if env_id in wanted]
-        self._done = [env_id for env_id in self._done if env_id not in wanted]
-        return np.array(taken, np.int32)
-
-    def short_path(self, *_: object) -> None:
-        """None: a step is a call."""
-
-    def done_among(self, env_ids: EnvIds) -> int:
-        """How many of the envs are done."""
-        return len(set(self._done).intersection(env_ids.tolist()))
-
-    def put_back(self, env_ids: EnvIds) -> None:
-        """Undoes taking them."""
-        self._done[:0] = env_ids.tolist()
 
     def failed(self, env_ids: EnvIds) -> list[int]:
         """Those of the envs whose results are exceptions."""

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from envring.pool.flow import EnvIds, Flow
+from envring.pool.flow import DoneQueue, EnvIds, Flow
 from envring.pool.remote_flow import RemoteFlow
 from envring.pool.reply import Reply
 from envring.transport.polling import readable
@@ -37,7 +37,7 @@ class Parted(Protocol):
         """Raises what ended a part, if something did."""
 
 
-class MixedFlow:
+class MixedFlow(DoneQueue):
     """The `Flow` of a pool of parts.
 
     Args:
@@ -49,6 +49,7 @@ class MixedFlow:
         self, pool: Parted, copy_rows: Callable[[MappedSegment, int, slice], None] | None = None
     ) -> None:
         """Begins with no env out."""
+        super().__init__()
         self._copy_rows = copy_rows
         self._pool = pool
         self._flows: list[Flow] = [part.pool.flow() for part in pool.parts]
@@ -58,7 +59,6 @@ class MixedFlow:
             for which in part.which:
                 first, end = pool.spans[which]
                 self._part_of[first:end] = number
-        self._done: list[int] = []  # taken from the parts, in that order
 
     @property
     def num_out(self) -> int:
@@ -124,31 +124,6 @@ class MixedFlow:
             if not isinstance(flow, RemoteFlow):  # a part that hangs must not hide the others
                 end = time.monotonic() + _TURN
                 flow.wait(1, end if deadline is None else min(end, deadline))
-
-    def take(self, count: int) -> EnvIds:
-        """The envs that have been done for the longest."""
-        taken, self._done = self._done[:count], self._done[count:]
-        return np.array(taken, np.int32)
-
-    def take_these(self, env_ids: EnvIds) -> EnvIds:
-        """Those of the envs that are done."""
-        self.ready()
-        wanted = set(env_ids.tolist())
-        taken = [env_id for env_id in self._done if env_id in wanted]
-        self._done = [env_id for env_id in self._done if env_id not in wanted]
-        return np.array(taken, np.int32)
-
-    def short_path(self, *_: object) -> None:
-        """None: rows are copied."""
-
-    def done_among(self, env_ids: EnvIds) -> int:
-        """How many of the envs are done."""
-        self.ready()
-        return len(set(self._done).intersection(env_ids.tolist()))
-
-    def put_back(self, env_ids: EnvIds) -> None:
-        """Undoes taking them."""
-        self._done[:0] = env_ids.tolist()
 
     def failed(self, env_ids: EnvIds) -> list[int]:
         """Those of the envs whose results are exceptions."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from envring._foreign.envring_worker.data import actions as codes
 from envring.errors import CodecError, UnsendableError, WireError
-from envring.pool.flow import EnvIds
+from envring.pool.flow import DoneQueue, EnvIds
 from envring.pool.mirror import pack_ids, unpack_ids, which_of
 from envring.pool.remote_data import read_reply
 from envring.pool.reply import Reply
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from envring.pool.remote import RemotePool
 
 
-class RemoteFlow:
+class RemoteFlow(DoneQueue):
     """The `Flow` of a RemotePool.
 
     The rows of a DONE are copied once: which they are stands before them in the same frame.
@@ -30,12 +30,12 @@ class RemoteFlow:
 
     def __init__(self, pool: RemotePool) -> None:
         """Begins with no env out."""
+        super().__init__()
         self._pool = pool
         self._first, self._end = pool.spans[0]
         self._slots = np.zeros(pool.num_envs, np.intp)
         self._is_awaited = np.zeros(pool.num_envs, np.bool_)
         self._num_awaited = 0
-        self._done: list[int] = []  # ids here, in the order in which they came
         self._replies: dict[int, Reply] = {}
 
     @property
@@ -139,31 +139,6 @@ class RemoteFlow:
         self._done += env_ids
         if not self._num_awaited:
             pool.pause_path()
-
-    def take(self, count: int) -> EnvIds:
-        """The envs that have been done for the longest."""
-        taken, self._done = self._done[:count], self._done[count:]
-        return np.array(taken, np.int32)
-
-    def take_these(self, env_ids: EnvIds) -> EnvIds:
-        """Those of the envs that are done."""
-        self.ready()
-        wanted = set(env_ids.tolist())
-        taken = [env_id for env_id in self._done if env_id in wanted]
-        self._done = [env_id for env_id in self._done if env_id not in wanted]
-        return np.array(taken, np.int32)
-
-    def short_path(self, *_: object) -> None:
-        """None: results are received."""
-
-    def done_among(self, env_ids: EnvIds) -> int:
-        """How many of the envs are done, without waiting."""
-        self.ready()
-        return len(set(self._done).intersection(env_ids.tolist()))
-
-    def put_back(self, env_ids: EnvIds) -> None:
-        """Undoes taking them."""
-        self._done[:0] = env_ids.tolist()
 
     def failed(self, env_ids: EnvIds) -> list[int]:
         """Those of the envs whose results are exceptions."""
