@@ -70,8 +70,7 @@ static void run(int point) {
     rig_open(&rig, RIG_SHARED, ENVS, WORKERS);
     pid_t pids[WORKERS];
     for (uint32_t w = 0; w < WORKERS; w++) {
-        pids[w] = fork();
-        CHECK(pids[w] >= 0);
+        pids[w] = fork_child();
         if (pids[w] == 0) {
             work(&rig, w, point);
             _exit(PASS);

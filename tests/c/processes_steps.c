@@ -12,8 +12,7 @@ int main(void) {
         pid_t pids[WORKERS];
         rig_open(&rig, RIG_SHARED, ENVS, WORKERS);
         for (uint32_t w = 0; w < WORKERS; w++) {
-            pids[w] = fork();
-            CHECK(pids[w] >= 0);
+            pids[w] = fork_child();
             if (pids[w] == 0) {
                 serve(&rig, w, spin);
                 _exit(PASS);

@@ -12,7 +12,7 @@
 #define SECOND INT64_C(1000000000)
 
 static pid_t sleeper(int *pidfd) {
-    pid_t pid = fork();
+    pid_t pid = fork_child();
     if (pid == 0) {
         for (;;) pause();
     }
