@@ -95,9 +95,12 @@ static int spin(er_bell_t *bell, uint32_t seen, er_wait_t *policy, int64_t until
         if (now >= until) return 0;
         er_park_yield();
         int64_t yielded = er_park_now() - now;
-        if (yielded > TOO_LONG_NS && policy->adaptive) {
-            bar(policy);
-            return er_bell_value(bell) != seen;
+        if (yielded > TOO_LONG_NS) {
+            policy->strangers++;
+            if (policy->adaptive) {
+                bar(policy);
+                return er_bell_value(bell) != seen;
+            }
         }
         if (yielded > TO_NOBODY_NS) {
             policy->pauses = policy->yield_every;

@@ -46,6 +46,7 @@ typedef struct {
     uint32_t barred;      /* so many waits to come park at once: a yield took too long */
     uint32_t bar;         /* how many that were the last time; 0 = never, or long ago */
     uint32_t clean;       /* spins since then that succeeded without such a yield */
+    uint32_t strangers;   /* such yields in all: others want this CPU */
     uint64_t spins;       /* waits that ended while spinning */
     uint64_t parks;       /* waits that slept */
 } er_wait_t;

@@ -6,11 +6,16 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "er_park.h"
+
 #define BATCHES_PER_LOOK 2u
 #define LOOKS_TO_BE_SURE 2u
 #define FIRST_PAUSE 16u
 #define LONGEST_PAUSE 16384u
 #define LASTING 64u
+
+/* A move in vain costs some milliseconds: one in so long is cheap. */
+#define STAYS_NS INT64_C(1000000000)
 
 /* Allows this thread some CPUs alone, for a moment: returns with the thread on one of them. */
 static void move(const cpu_set_t *to) {
@@ -72,13 +77,13 @@ static void tell(er_atomic32_t *word, uint32_t cpu) {
     if (er_load_relaxed(word) != cpu) er_store_relaxed(word, cpu);
 }
 
-void er_spread_open(er_spread_t *spread, const er_segment_t *segment) {
+void er_spread_open(er_spread_t *spread, const er_segment_t *segment, const er_wait_t *wait) {
     cpu_set_t allowed;
     *spread = (er_spread_t){0};
     if (sched_getaffinity(0, sizeof allowed, &allowed) < 0) return;
     uint32_t cpus = (uint32_t)CPU_COUNT(&allowed);
     spread->from_workers = segment->num_workers > 1 && segment->num_workers <= cpus;
-    spread->from_caller = segment->num_workers < cpus;
+    spread->from_caller = segment->num_workers < cpus && wait->spin_ns > 0;
 }
 
 void er_spread_caller(er_segment_t *segment, uint32_t seq) {
@@ -96,13 +101,20 @@ static int has_company(const er_spread_t *spread, const er_segment_t *segment, u
     return 0;
 }
 
-void er_spread(er_spread_t *spread, const er_segment_t *segment, uint32_t worker) {
+void er_spread(er_spread_t *spread, const er_segment_t *segment, uint32_t worker,
+               const er_wait_t *wait) {
     if (!spread->from_workers && !spread->from_caller) return;
     if (!looks(&spread->pace)) return;
     uint32_t cpu = here();
     if (cpu == 0) return;
     tell(&er_worker(segment, worker)->place.cpu, cpu);
-    if (spread->pace.rest) {
+    if (spread->strangers != wait->strangers) {
+        spread->strangers = wait->strangers;
+        spread->stays = er_park_now() + STAYS_NS;
+    }
+    if (spread->stays) {
+        if (er_park_now() >= spread->stays) spread->stays = 0;
+    } else if (spread->pace.rest) {
         spread->pace.rest--;
     } else if (moves(&spread->pace, has_company(spread, segment, worker, cpu))) {
         leave((int)cpu - 1);

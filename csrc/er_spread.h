@@ -8,8 +8,13 @@
  * a step of cheap envs then takes a third of the time, for it switches no context. Spinners are
  * hardly ever woken, so a bad placement lasts. Now and then a worker compares where it is with where
  * the others were, and leaves a CPU that a worker before it holds, or the caller if there is room: it
- * forbids itself that CPU for a moment, which makes the kernel move it. Where that does not last
- * (another program holds the other CPU) it soon gives up trying.
+ * forbids itself that CPU for a moment, which makes the kernel move it. Where that does not last it
+ * soon gives up trying.
+ *
+ * Where programs compute on all CPUs, sharing one with the caller alone is the best that there is: a
+ * worker that left it would wait for a stranger's time slice. It learns that from its own waits
+ * (`strangers`), and stays where it is for a second. One that does not spin stays with the caller anyway:
+ * waking a process on the same CPU is a switch of contexts, on another it takes several times that.
  *
  * Following: the thread of a host that answers a caller on the same machine takes turns with it, so
  * it goes to the caller's CPU, and leaves the other one to the worker.
@@ -17,6 +22,7 @@
 #ifndef ER_SPREAD_H
 #define ER_SPREAD_H
 
+#include "er_doorbell.h"
 #include "er_segment.h"
 
 /* How often to look, and to move. */
@@ -29,16 +35,19 @@ typedef struct {
 } er_pace_t;
 
 typedef struct {
-    int from_workers; /* whether there is a CPU for each worker, */
-    int from_caller;  /* and one more for the caller */
+    int from_workers;   /* whether there is a CPU for each worker, */
+    int from_caller;    /* and one more for the caller, which this worker spins for */
+    uint32_t strangers; /* as the worker's waits had met when it last looked */
+    int64_t stays;      /* until then it moves nowhere, for it has met another one */
     er_pace_t pace;
 } er_spread_t;
 
 /* Counts the CPUs that this thread may use: where they do not suffice, no worker moves. */
-void er_spread_open(er_spread_t *spread, const er_segment_t *segment);
+void er_spread_open(er_spread_t *spread, const er_segment_t *segment, const er_wait_t *wait);
 
-/* To be called by worker `worker` after each batch. */
-void er_spread(er_spread_t *spread, const er_segment_t *segment, uint32_t worker);
+/* To be called by worker `worker` after each batch, with how it waits for the next. */
+void er_spread(er_spread_t *spread, const er_segment_t *segment, uint32_t worker,
+               const er_wait_t *wait);
 
 /* To be called after each batch by a thread that answers a peer on this machine, which waits
  * meanwhile, over socket `fd`: has the thread go where the peer is. There a wake-up is a switch of

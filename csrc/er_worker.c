@@ -18,7 +18,7 @@ int er_port_open(er_port_t *port, void *base, uint32_t worker, uint32_t first_en
     er_segment_t *segment = base;
     memset(port, 0, sizeof *port);
     er_wait_open(&port->end.wait, spin_seconds, adaptive, yield_every);
-    er_spread_open(&port->spread, segment);
+    er_spread_open(&port->spread, segment, &port->end.wait);
     return er_worker_open(&port->end, segment, worker, first_env, num_envs);
 }
 
@@ -145,7 +145,7 @@ int er_port_serve(er_port_t *port, er_steploop_t *loop, int publish, int careful
         if (publish) {
             er_port_finish(port, command->seq, NULL, 0);
             if (command->op == ER_OP_STEP) {
-                er_spread(&port->spread, port->end.segment, port->end.worker);
+                er_spread(&port->spread, port->end.segment, port->end.worker, &port->end.wait);
             }
         }
         if (port->at == port->until) {

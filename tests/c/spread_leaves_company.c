@@ -18,9 +18,11 @@ int main(void) {
 
     rig_t rig;
     rig_open(&rig, 0, 2, 2);
+    er_wait_t wait;
+    er_wait_open(&wait, 0.001, 1, 16);
     er_place_t *first = &er_worker(rig.segment, 0)->place;
     er_spread_t spread;
-    er_spread_open(&spread, rig.segment);
+    er_spread_open(&spread, rig.segment, &wait);
 
     int moves = 0;
     int batches_of_last_move = 0;
@@ -28,7 +30,7 @@ int main(void) {
         int here = sched_getcpu();
         first->cpu = (uint32_t)here + 1; /* wherever this one goes, the other is there already */
         uint32_t rest = spread.pace.rest;
-        er_spread(&spread, rig.segment, 1);
+        er_spread(&spread, rig.segment, 1, &wait);
         if (spread.pace.rest > rest) {
             moves++;
             CHECK(batches_of_last_move == 0 || batch - batches_of_last_move > BATCHES_TO_MOVE);
@@ -41,9 +43,9 @@ int main(void) {
     CHECK(moves >= 3);
     CHECK(moves <= 8); /* each pause is twice the one before */
 
-    er_spread_open(&spread, rig.segment);
+    er_spread_open(&spread, rig.segment, &wait);
     first->cpu = 0;
-    for (int batch = 0; batch < 1000; batch++) er_spread(&spread, rig.segment, 1);
+    for (int batch = 0; batch < 1000; batch++) er_spread(&spread, rig.segment, 1, &wait);
     CHECK_EQ(spread.pace.pause, 0); /* alone: nothing to leave */
     CHECK(er_worker(rig.segment, 1)->place.cpu != 0);
 
