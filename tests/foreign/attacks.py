@@ -65,6 +65,61 @@ def attacker(seed: int, launcher: Any, kinds: list[str] | None = None) -> EnvSou
     return EnvSource(f"{FILE}:Attacker", kwargs=kwargs, launcher=launcher)
 
 
+def check(row: Any, number: int, count: int) -> None:
+    """A local env's step has its values, whatever the attacker does."""
+    observation, reward, terminated, truncated, text = row
+    assert (observation == 1000 + count).all(), (number, observation)
+    assert reward == 7.0, (number, reward)
+    assert not terminated, number
+    assert not truncated, number
+    assert text == {count}, (number, text)
+
+
+def step_all(envs: Any, seed: int, local: list[int]) -> str:
+    """Steps of all envs together."""
+    envs.reset(seed=seed)
+    for step in range(1, STEPS + 1):
+        envs.step_async(np.zeros(envs.num_envs, np.int64))
+        began = time.monotonic()
+        try:
+            *rows, infos = envs.step_wait(TIMEOUT)
+        except Late:
+            assert time.monotonic() - began < TIMEOUT + 2, "late by far"
+            return "late"
+        for number in local:
+            check([*(each[number] for each in rows), infos["set"][number]], number, step)
+    return "no error"
+
+
+def send_some(rng: random.Random, envs: Any, seed: int, local: list[int]) -> str:
+    """Steps of some envs at a time, received in the order in which they are done."""
+    counts = dict.fromkeys(range(envs.num_envs), -1)
+    envs.async_reset(seed=seed)
+    out = set(counts)
+    for _ in range(3 * STEPS):
+        idle = sorted(set(counts) - out)
+        sent = rng.sample(idle, rng.randint(0, len(idle)))
+        if sent:
+            envs.send(np.zeros(len(sent), np.int64), sent)
+            out.update(sent)
+        if not out:
+            continue
+        began = time.monotonic()
+        try:
+            *rows, infos = envs.recv(rng.randint(1, len(out)), timeout=TIMEOUT)
+        except Late:
+            assert time.monotonic() - began < TIMEOUT + 2, "late by far"
+            return "late when received"
+        for row, number in enumerate(infos["env_id"].tolist()):
+            assert number in out, "an env that was not sent"
+            out.remove(number)
+            counts[number] += 1
+            if number in local and counts[number]:
+                found = [*(each[row] for each in rows), infos["set"][row]]
+                check(found, number, counts[number])
+    return "no error when received"
+
+
 def run(seed: int, limit: Callable[[float], None]) -> str:
     """One attack. Returns what came of it; an AssertionError means that it succeeded.
 
@@ -88,23 +143,10 @@ def run(seed: int, limit: Callable[[float], None]) -> str:
     envs = RingVectorEnv(
         fns, num_workers=workers, autoreset_mode=rng.choice(("NextStep", "Disabled"))
     )
+    drive = step_all if rng.random() < 0.5 else partial(send_some, rng)
     limit(MOST)
     try:
-        envs.reset(seed=seed)
-        for step in range(1, STEPS + 1):
-            try:
-                envs.step_async(np.zeros(len(fns), np.int64))
-                began = time.monotonic()
-                observations, rewards, terminated, truncated, infos = envs.step_wait(TIMEOUT)
-            except Late:
-                assert time.monotonic() - began < TIMEOUT + 2, "late by far"
-                return "late"
-            for number in local:
-                assert (observations[number] == 1000 + step).all(), (number, observations)
-                assert rewards[number] == 7.0, rewards
-                assert not terminated[number] and not truncated[number]
-                assert infos["set"][number] == {step}, infos
-        return "no error"
+        return drive(envs, seed, local)
     except ClosedEnvironmentError:
         raise
     except EnvringError as error:
