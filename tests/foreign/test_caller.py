@@ -64,19 +64,13 @@ def below(pid: int) -> int:
     return pid
 
 
-@pytest.mark.parametrize("place", ["a script", "a sandbox"])
-def test_killed_caller_of_a_stopped_worker_that_is_not_its_child(place, tmp_path):
+def kill_caller_of_stopped_workers(launcher, program):
     """A stopped process runs no thread, and the end of its own parent is not the caller's."""
-    if place == "a sandbox" and shutil.which("bwrap") is None:
-        pytest.skip("there is no bwrap: a stopped worker in a sandbox stays unchecked")
-    wrapper = tmp_path / "python"
-    wrapper.write_text(f'#!/bin/sh\n"{sys.executable}" "$@"\nexit $?\n')
-    wrapper.chmod(0o755)
-    program = wrapper if place == "a script" else sys.executable
     script = f"""{PRELUDE}
-    there = Python(sys.argv[1], sandbox={place == "a sandbox"})
-    envs = RingVectorEnv(sources, launcher=there, num_workers=2)
+    from foreign.test_relay import WithoutLibrary
+    envs = RingVectorEnv(sources, launcher={launcher}, num_workers=2)
     envs.reset()
+    envs.call("pid")
     print(*[process.pid for process in envs.processes], flush=True)
     sys.stdin.readline()
     """
@@ -90,6 +84,32 @@ def test_killed_caller_of_a_stopped_worker_that_is_not_its_child(place, tmp_path
         os.kill(caller.process.pid, signal.SIGKILL)
         for pid in (*workers, *outer):
             assert_gone(pid, END)
+
+
+def wrapped(python, folder):
+    """A script that starts an interpreter and waits for its end."""
+    wrapper = folder / "python"
+    wrapper.write_text(f'#!/bin/sh\n"{python}" "$@"\nexit $?\n')
+    wrapper.chmod(0o755)
+    return wrapper
+
+
+def test_killed_caller_of_a_stopped_worker_of_a_script(tmp_path):
+    kill_caller_of_stopped_workers("Python(sys.argv[1])", wrapped(sys.executable, tmp_path))
+
+
+def test_killed_caller_of_a_stopped_worker_in_a_sandbox():
+    if shutil.which("bwrap") is None:
+        pytest.skip("there is no bwrap: a stopped worker in a sandbox stays unchecked")
+    kill_caller_of_stopped_workers("Python(sys.argv[1], sandbox=True)", sys.executable)
+
+
+@pytest.mark.parametrize("version", ["2.7", "3.6", "3.13"])
+def test_killed_caller_of_a_stopped_worker_without_the_library(version, foreign_python):
+    if shutil.which("bwrap") is None:
+        pytest.skip("there is no bwrap: a stopped worker in a sandbox stays unchecked")
+    program = foreign_python(version)
+    kill_caller_of_stopped_workers("WithoutLibrary(sys.argv[1], sandbox=True)", program)
 
 
 def alive_and_running(pid: int) -> bool:

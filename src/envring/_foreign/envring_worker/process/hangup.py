@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 
+from . import guard
 from .apart import run_apart
 from .stream import wait_for
 
@@ -33,6 +34,7 @@ def watch_caller(lifeline_fd, channel_fd, caller, grace, library):
     """
     fd = channel_fd if lifeline_fd < 0 else lifeline_fd
     if library is None:
+        guard.guard_lifeline(fd, grace)
         watch = _HangupWatch(fd, grace)
         thread = threading.Thread(target=watch.run, name="envring-hangup")
         thread.daemon = True
