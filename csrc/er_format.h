@@ -109,6 +109,10 @@ typedef struct {
     uint64_t off_infos;
     er_atomic32_t sealed; /* ER_ABI, stored last: the segment may be used */
     er_atomic32_t timed;  /* whether workers take the time of what they do; the caller's word */
+    /* So many slots from this one on follow each other in time: see er_slot_rows_t. 0: there are none.
+     * The caller's words. */
+    er_atomic32_t time_first;
+    er_atomic32_t time_count;
     _Alignas(ER_LINE) er_bell_t command_bell;
     er_bell_t caller_bell;
     er_progress_t progress;
@@ -154,6 +158,8 @@ _Static_assert(offsetof(er_worker_t, replies) == 4 * ER_LINE, "worker block: rep
 _Static_assert(offsetof(er_segment_t, off_workers) == 72, "header: first offset");
 _Static_assert(offsetof(er_segment_t, sealed) == 160, "header: seal");
 _Static_assert(offsetof(er_segment_t, timed) == 164, "header: timed");
+_Static_assert(offsetof(er_segment_t, time_first) == 168, "header: time slots");
+_Static_assert(offsetof(er_segment_t, time_count) == 172, "header: time slots");
 _Static_assert(offsetof(er_segment_t, command_bell) == 256, "header: command bell");
 _Static_assert(offsetof(er_segment_t, caller_bell) == 384, "header: caller bell");
 _Static_assert(offsetof(er_segment_t, progress) == 512, "header: progress");

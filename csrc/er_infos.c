@@ -40,8 +40,8 @@ static int write_value(const er_python_t *py, const er_info_entry_t *entries, in
         memcpy(cell, (char *)value + py->offset_scalar_value, entry->nbytes);
         return 1;
     case ER_INFO_ARRAY:
-        return er_array_copy(py, value, entry->type, entry->ndim, entry->shape, cell,
-                             entry->nbytes);
+        return er_array_copy(py, value, entry->type, entry->ndim, entry->shape, cell, entry->nbytes,
+                             0);
     default:
         if (type != py->type_dict) return 0;
         return write_dict(py, entries, at + 1, entry->num_children, area, env, value);

@@ -3,10 +3,11 @@
 
 #include <string.h>
 
+#include "er_stream.h"
 #include "er_strided.h"
 
 int er_array_copy(const er_python_t *py, er_object *o, er_object *dtype, int ndim,
-                  const int64_t *shape, uint8_t *to, uint64_t nbytes) {
+                  const int64_t *shape, uint8_t *to, uint64_t nbytes, int past_caches) {
     if (er_type(py, o) != py->type_ndarray) return 0;
     const er_ndarray_t *a = er_ndarray(py, o);
     if (a->descr != dtype || a->nd != ndim) return 0;
@@ -14,7 +15,11 @@ int er_array_copy(const er_python_t *py, er_object *o, er_object *dtype, int ndi
         if (a->dimensions[i] != shape[i]) return 0;
     }
     if (!(a->flags & ER_NDARRAY_C_CONTIGUOUS)) return er_strided_copy(to, a, nbytes);
-    memcpy(to, a->data, nbytes);
+    if (past_caches) {
+        er_stream_copy(to, (const uint8_t *)a->data, nbytes);
+    } else {
+        memcpy(to, a->data, nbytes);
+    }
     return 1;
 }
 
@@ -66,12 +71,13 @@ static int store_scalar(const er_python_t *py, const er_obs_node_t *node, uint8_
     return 0;
 }
 
-static int write_node(const er_python_t *py, const er_obs_node_t *nodes, int at, uint8_t *slot,
-                      uint64_t env, er_object *obs) {
+static int write_node(const er_python_t *py, const er_obs_node_t *nodes, int at,
+                      const er_slot_rows_t *slot, uint64_t env, er_object *obs) {
     const er_obs_node_t *node = &nodes[at];
     if (node->kind == ER_OBS_LEAF) {
-        uint8_t *row = slot + node->offset + env * node->nbytes;
-        if (er_array_copy(py, obs, node->dtype, node->ndim, node->shape, row, node->nbytes)) {
+        uint8_t *row = er_slot_row(slot, node->offset, env, node->nbytes);
+        if (er_array_copy(py, obs, node->dtype, node->ndim, node->shape, row, node->nbytes,
+                          slot->past_caches != 0)) {
             return 1;
         }
         return node->ndim == 0 && store_scalar(py, node, row, obs);
@@ -96,7 +102,7 @@ static int write_node(const er_python_t *py, const er_obs_node_t *nodes, int at,
     return 1;
 }
 
-int er_obs_write(const er_python_t *py, const er_obs_node_t *nodes, uint8_t *slot, uint64_t env,
-                 er_object *obs) {
+int er_obs_write(const er_python_t *py, const er_obs_node_t *nodes, const er_slot_rows_t *slot,
+                 uint64_t env, er_object *obs) {
     return write_node(py, nodes, 0, slot, env, obs);
 }

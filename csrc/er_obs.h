@@ -28,8 +28,25 @@ typedef struct {
     uint64_t nbytes; /* of one env's row */
 } er_obs_node_t;
 
+/* Where the arrays of a slot are.
+ *
+ * Slots lie one behind the other, with the arrays of each in it. Slots that follow each other in
+ * time share their memory in another way: each array of the first is followed by that of the second
+ * and so on, so that an array over time has no gaps. */
+typedef struct {
+    uint8_t *base;        /* an array at `offset` of its slot begins at base + stretch * offset */
+    uint64_t stretch;     /* 1, or how many slots follow each other in time */
+    uint64_t first;       /* the row of env 0 in it */
+    uint64_t past_caches; /* whether they are too many for the caches */
+} er_slot_rows_t;
+
+static inline uint8_t *er_slot_row(const er_slot_rows_t *rows, uint64_t offset, uint64_t env,
+                                   uint64_t nbytes) {
+    return rows->base + rows->stretch * offset + (rows->first + env) * nbytes;
+}
+
 /* Returns 1, or 0 if the observation does not fit the fast path (rows may then be half written). */
-int er_obs_write(const er_python_t *py, const er_obs_node_t *nodes, uint8_t *slot, uint64_t env,
-                 er_object *obs);
+int er_obs_write(const er_python_t *py, const er_obs_node_t *nodes, const er_slot_rows_t *slot,
+                 uint64_t env, er_object *obs);
 
 #endif

@@ -93,8 +93,9 @@ static inline er_object **er_tuple_items(const er_python_t *py, er_object *o) {
     return (er_object **)((char *)o + py->offset_tuple_items);
 }
 
-/* Copies an array of exactly this dtype and shape, in C order. Returns 1, or 0 if it is not one. */
+/* Copies an array of exactly this dtype and shape, in C order; past the caches if so wanted (see
+ * er_stream.h). Returns 1, or 0 if it is not one. */
 int er_array_copy(const er_python_t *py, er_object *o, er_object *dtype, int ndim,
-                  const int64_t *shape, uint8_t *to, uint64_t nbytes);
+                  const int64_t *shape, uint8_t *to, uint64_t nbytes, int past_caches);
 
 #endif

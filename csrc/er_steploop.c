@@ -5,6 +5,7 @@
 
 #include "er_park.h"
 #include "er_stats.h"
+#include "er_stream.h"
 
 /* For what runs for each env, in two loops: one by the clock, and one that pays nothing for it. */
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
@@ -77,7 +78,9 @@ static int store_reward(er_steploop_t *loop, uint32_t i, er_object *reward) {
 
 static int store_obs(er_steploop_t *loop, uint32_t i, er_object *obs) {
     uint64_t env = loop->first_env + i;
-    if (loop->obs_plan && er_obs_write(loop->py, loop->obs_plan, loop->slot, env, obs)) return 0;
+    if (loop->obs_plan && er_obs_write(loop->py, loop->obs_plan, &loop->rows, env, obs)) {
+        return 0;
+    }
     loop->slow_rows++;
     return call_back(loop, loop->store_obs, i, obs);
 }
@@ -219,6 +222,21 @@ int er_steploop_find_actions(er_steploop_t *loop, uint32_t action) {
     return loop->python_ints || in_slab;
 }
 
+static void find_slot(er_steploop_t *loop, uint32_t slot) {
+    const er_segment_t *segment = loop->segment;
+    uint32_t first = segment ? er_load_relaxed(&segment->time_first) : 0;
+    er_slot_rows_t *rows = &loop->rows;
+    loop->slot_number = slot;
+    if (!first || slot < first) {
+        *rows = (er_slot_rows_t){loop->slots + slot * loop->slot_bytes, 1, 0, 0};
+        return;
+    }
+    rows->base = loop->slots + first * loop->slot_bytes;
+    rows->stretch = er_load_relaxed(&segment->time_count);
+    rows->first = (uint64_t)(slot - first) * segment->num_envs;
+    rows->past_caches = rows->stretch * loop->slot_bytes > ER_CACHES_BYTES;
+}
+
 void er_steploop_begin(er_steploop_t *loop, uint32_t slot) {
     loop->timing = loop->timed && er_load_relaxed(loop->timed);
     if (loop->timing) {
@@ -227,8 +245,7 @@ void er_steploop_begin(er_steploop_t *loop, uint32_t slot) {
     }
     memset(loop->template_ids + loop->first_env, 0, loop->num_envs * sizeof *loop->template_ids);
     memset(loop->final_marks + loop->first_env, 0, loop->num_envs);
-    loop->slot = loop->slots + slot * loop->slot_bytes;
-    loop->slot_number = slot;
+    find_slot(loop, slot);
     loop->called = 0;
     loop->resetting = 0;
     loop->at = 0;
@@ -244,13 +261,16 @@ void er_steploop_begin_reset(er_steploop_t *loop, uint32_t slot) {
     memset(loop->truncations, 0, n);
 }
 
+static uint8_t *rewards_of(const er_steploop_t *loop, uint32_t env) {
+    return er_slot_row(&loop->rows, loop->off_rewards, env, sizeof(double));
+}
+
 static void end(const er_steploop_t *loop) {
     uint32_t first = loop->first_env;
     uint32_t n = loop->num_envs;
-    uint8_t *to = loop->slot;
-    memcpy(to + loop->off_rewards + first * sizeof(double), loop->rewards, n * sizeof(double));
-    memcpy(to + loop->off_terminations + first, loop->terminations, n);
-    memcpy(to + loop->off_truncations + first, loop->truncations, n);
+    memcpy(rewards_of(loop, first), loop->rewards, n * sizeof(double));
+    memcpy(er_slot_row(&loop->rows, loop->off_terminations, first, 1), loop->terminations, n);
+    memcpy(er_slot_row(&loop->rows, loop->off_truncations, first, 1), loop->truncations, n);
     if (!loop->timing) return;
     er_stat_add(&loop->stats->env_ns, (uint64_t)loop->env_ns);
     er_stat_set(&loop->stats->began_ns, (uint64_t)loop->began_ns);
@@ -298,8 +318,7 @@ void er_steploop_begin_one(er_steploop_t *loop, uint32_t slot, uint32_t i, int r
     uint32_t env = loop->first_env + i;
     loop->template_ids[env] = 0;
     loop->final_marks[env] = 0;
-    loop->slot = loop->slots + slot * loop->slot_bytes;
-    loop->slot_number = slot;
+    find_slot(loop, slot);
     loop->called = 0;
     loop->resetting = resetting;
     loop->timing = 0;
@@ -312,12 +331,11 @@ void er_steploop_begin_one(er_steploop_t *loop, uint32_t slot, uint32_t i, int r
 int er_steploop_run_one(er_steploop_t *loop) {
     uint32_t i = loop->at;
     uint32_t env = loop->first_env + i;
-    uint8_t *to = loop->slot;
     int r = loop->resetting ? reset_env(loop, i) : step_env(loop, i, 0);
     loop->resetting = 0;
-    memcpy(to + loop->off_rewards + env * sizeof(double), &loop->rewards[i], sizeof(double));
-    to[loop->off_terminations + env] = loop->terminations[i];
-    to[loop->off_truncations + env] = loop->truncations[i];
+    memcpy(rewards_of(loop, env), &loop->rewards[i], sizeof(double));
+    *er_slot_row(&loop->rows, loop->off_terminations, env, 1) = loop->terminations[i];
+    *er_slot_row(&loop->rows, loop->off_truncations, env, 1) = loop->truncations[i];
     return r;
 }
 

@@ -27,7 +27,7 @@ typedef struct {
     uint32_t first_env; /* slice: global number of its first env */
     uint32_t num_envs;
 
-    /* in the segment */
+    const er_segment_t *segment;
     uint8_t *slots;
     uint64_t slot_bytes;
     uint64_t off_rewards; /* these three: in a slot */
@@ -72,11 +72,10 @@ typedef struct {
     /* the segment's word and the worker's block, or NULL: then nothing is timed */
     const er_atomic32_t *timed;
     er_stats_t *stats;
-
     er_object *action_cache[ER_CACHED_ACTIONS]; /* numpy int64 0 .. 255 */
 
     /* this batch */
-    uint8_t *slot;
+    er_slot_rows_t rows;
     uint32_t slot_number; /* for set_slot */
     int called;           /* whether any of the five was called */
     int resetting;        /* whether the envs are reset, and not stepped */

@@ -16,6 +16,7 @@ from gymnasium.vector import SyncVectorEnv
 import envring
 from envring.testing import CountingEnv, SpaceEnv, assert_same_batch
 from foreign.home import Home, plain
+from foreign.test_relay import WithoutLibrary
 
 PLACES = {
     "local": {"num_workers": 2},
@@ -24,6 +25,7 @@ PLACES = {
     "caller steps": {"num_workers": 1, "caller_steps": True},
     "foreign": {"num_workers": 2, "launcher": envring.Python(sys.executable)},
     "mixed": {"num_workers": 3, "launcher": envring.Python(sys.executable)},
+    "relayed": {"num_workers": 2, "launcher": WithoutLibrary(sys.executable)},
 }
 KINDS = [
     {"index": i, "lengths": lengths, "ending": "both", "infos": "steady"}
@@ -160,6 +162,61 @@ def test_nothing_is_copied():
         assert observations.shape == (3, 4, 84, 84, 4)
         assert not first.flags.owndata
         assert np.shares_memory(np.from_dlpack(observations), first)
+
+
+def test_arrays_over_time_have_no_gaps():
+    """So they can be flattened, or given to DLPack's consumers, without a copy."""
+    space = Dict({"a": Box(-1, 1, (3,), np.float32), "b": Discrete(5), "c": Box(0, 9, (2, 2), int)})
+    with running([partial(SpaceEnv, space, Discrete(2))] * 5, num_workers=2, slots=4) as envs:
+        rollout = envs.rollout()
+        rollout.reset(seed=0)
+        kept = [rollout.step(np.zeros(5, np.int64))[0] for _ in range(3)]
+        for array in (*rollout.observations.values(), rollout.rewards, rollout.truncations):
+            assert array.flags.c_contiguous
+            assert np.shares_memory(array, array.reshape(15, -1))
+        for t in (0, 1):
+            for key, array in rollout.observations.items():
+                np.testing.assert_array_equal(array[t + 1], kept[t][key])
+
+
+class Pictures(gym.Env):
+    """Each picture is the one before plus 1, and begins with the seed."""
+
+    action_space = Discrete(2)
+
+    def __init__(self, shape):
+        self.observation_space = Box(0, 255, shape, np.uint8)
+        self._first = (np.arange(np.prod(shape)) % 251).astype(np.uint8).reshape(shape)
+
+    def reset(self, *, seed=None, options=None):
+        self._at = seed
+        return self.picture(seed), {}
+
+    def step(self, action):
+        self._at += 1
+        return self.picture(self._at), 0.0, False, False, {}
+
+    def picture(self, at):
+        return self._first + np.uint8(at % 256)
+
+
+@pytest.mark.parametrize("shape", [(84, 84, 5), (211, 160, 3)])
+def test_rollouts_that_are_too_large_for_caches(shape):
+    """Which are stored in another way."""
+    steps = (40 << 20) // (3 * int(np.prod(shape)))
+    own = Pictures(shape)
+    with running([partial(Pictures, shape)] * 3, num_workers=2, slots=steps + 1) as envs:
+        rollout = envs.rollout()
+        rollout.reset(seed=5)
+        for _ in range(steps + 2):
+            latest, *_ = rollout.step(np.zeros(3, np.int64))
+        for i in range(3):
+            for t in range(3):
+                expected = own.picture(5 + i + steps + t)
+                np.testing.assert_array_equal(rollout.observations[t, i], expected)
+            for t in range(3, steps):
+                np.testing.assert_array_equal(rollout.observations[t, i], own.picture(5 + i + t))
+        np.testing.assert_array_equal(latest[2], expected)
 
 
 def test_actions_of_several_parts():

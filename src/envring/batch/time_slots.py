@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from envring.errors import EnvringError
 from envring.transport.segment import SegmentMemoryError
@@ -50,20 +48,9 @@ class TimeSlots:
                 f"There is no shared memory for {count} batches of observations. Take fewer steps "
                 "in a rollout, or raise the memory limit of this container."
             )
-        core = batcher.segment.core
-        base = core.off_slots + self.first * core.slot_bytes
-        whole = core.array(base, (count * core.slot_bytes,), np.uint8)
-
-        def over_time(offset: int, shape: Any, dtype: str) -> Any:
-            one = np.ndarray(shape, dtype, whole, offset)
-            return np.ndarray(
-                (count, *shape), dtype, whole, offset, (core.slot_bytes, *one.strides)
-            )
-
-        spec = batcher.segment.spec
-        self.observations = batcher.layout.build([over_time(*leaf) for leaf in spec.obs_leaves])
-        self.rewards, self.terminations, self.truncations = (
-            over_time(*leaf) for leaf in spec.outcomes
-        )
-        self.address = core.address + base
+        segment, core = batcher.segment, batcher.segment.core
+        segment.set_time_slots(self.first, count)
+        leaves, self.rewards, self.terminations, self.truncations = segment.arrays_over_time()
+        self.observations = batcher.layout.build(leaves)
+        self.address = core.address + core.off_slots + self.first * core.slot_bytes
         self.nbytes = count * core.slot_bytes

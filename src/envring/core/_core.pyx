@@ -77,7 +77,7 @@ cdef extern from "er_format.h":
         uint64_t total_bytes, slot_bytes, info_bytes, action_bytes, final_bytes
         uint64_t off_workers, off_template_ids, off_final_marks
         uint64_t off_actions, off_final, off_slots, off_infos
-        er_atomic32_t timed
+        er_atomic32_t timed, time_first, time_count
     ctypedef struct er_command_t:
         uint32_t op, seq, slot, action, first, count
     ctypedef struct er_env_reply_t:
@@ -88,6 +88,7 @@ cdef extern from "er_format.h":
 cdef extern from "er_atomic.h":
     uint64_t er_load_relaxed(er_atomic64_t *)
     void er_store_relaxed_32 "er_store_relaxed"(er_atomic32_t *, uint32_t)
+    uint32_t er_load_relaxed_32 "er_load_relaxed"(er_atomic32_t *)
 
 
 cdef extern from "er_segment.h":
@@ -355,6 +356,16 @@ cdef class Segment:
             "finished_ns": max(er_load_relaxed(&s.finished_ns[0]),
                                er_load_relaxed(&s.finished_ns[1])),
         }
+
+    def set_time_slots(self, uint32_t first, uint32_t count):
+        """Says which slots follow each other in time: see er_slot_rows_t. Before they are used."""
+        er_store_relaxed_32(&self.base.time_count, count)
+        er_store_relaxed_32(&self.base.time_first, first)
+
+    def time_slots(self):
+        """What the caller said: (first, count)."""
+        return (er_load_relaxed_32(&self.base.time_first),
+                er_load_relaxed_32(&self.base.time_count))
 
     def set_timed(self, bint timed):
         """Has workers and caller take the time of what they do, from the next batch on."""

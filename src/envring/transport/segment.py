@@ -115,11 +115,14 @@ class MappedSegment:
     Attributes:
         core: the mapped segment.
         fd: the memfd, or -1 for memory private to this process.
+        time_slots: the first and the number of the slots that follow each other in time; None: the
+            header says it, which the caller writes.
     """
 
     spec: SegmentSpec
     core: _core.Segment
     fd: int
+    time_slots: tuple[int, int] | None = (0, 0)
     _slots: dict[int, tuple[Any, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -143,10 +146,37 @@ class MappedSegment:
         """(observation leaves, rewards, terminations, truncations) of a slot, over all envs."""
         arrays = self._slots.get(slot)
         if arrays is None:
-            base = self.core.off_slots + slot * self.core.slot_bytes
-            leaves = self._arrays(self.spec.obs_leaves, base)
-            arrays = self._slots[slot] = (leaves, *self._arrays(self.spec.outcomes, base))
+            first, _ = self.time_slots or self.core.time_slots()
+            if first and slot >= first:
+                leaves, *outcomes = self.arrays_over_time()
+                at = slot - first
+                arrays = ([None if each is None else each[at] for each in leaves],)
+                arrays += tuple(each[at] for each in outcomes)
+            else:
+                base = self.core.off_slots + slot * self.core.slot_bytes
+                leaves = self._arrays(self.spec.obs_leaves, base)
+                arrays = (leaves, *self._arrays(self.spec.outcomes, base))
+            self._slots[slot] = arrays
         return arrays
+
+    def set_time_slots(self, first: int, count: int) -> None:
+        """Has slots that were not used before follow each other in time: see `arrays_over_time`."""
+        self.time_slots = first, count
+        self.core.set_time_slots(first, count)
+
+    def arrays_over_time(self) -> tuple[Any, ...]:
+        """As `slot_arrays`, of all slots that follow each other: each has their number in front."""
+        first, count = self.time_slots or self.core.time_slots()
+        base = self.core.off_slots + first * self.core.slot_bytes
+
+        def over_time(leaves: Sequence[tuple[int, Any, str]]) -> list[Any]:
+            stretched = [
+                (count * offset, None if shape is None else (count, *shape), dtype)
+                for offset, shape, dtype in leaves
+            ]
+            return self._arrays(stretched, base)
+
+        return (over_time(self.spec.obs_leaves), *over_time(self.spec.outcomes))
 
     def back(self, offset: int, count: int) -> bool:
         """Makes sure that these bytes have memory; False if there is none."""
@@ -247,4 +277,4 @@ def attach(fd: int, spec: SegmentSpec) -> MappedSegment:
         raise LayoutMismatch(str(error)) from error
     finally:
         os.close(fd)
-    return MappedSegment(spec, core, -1)
+    return MappedSegment(spec, core, -1, time_slots=None)

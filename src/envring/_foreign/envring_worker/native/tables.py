@@ -58,7 +58,7 @@ STEP_LOOP = _struct(
     (_POINTER, "py"),
     (_INT, "autoreset_mode"),
     (_U32, "first_env num_envs"),
-    (_POINTER, "slots"),
+    (_POINTER, "segment slots"),
     (_U64, "slot_bytes off_rewards off_terminations off_truncations"),
     (_POINTER, "final_marks template_ids info_area"),
     (_POINTER, "steps last_obs pending rewards terminations truncations"),
@@ -67,7 +67,8 @@ STEP_LOOP = _struct(
     (_INT, "num_templates"),
     (_POINTER, "env_template slab_actions slab_numbers slab_ints timed stats"),
     (np.dtype((_POINTER, (CACHED_ACTIONS,))), "action_cache"),
-    (_POINTER, "slot"),
+    (_POINTER, "rows_base"),
+    (_U64, "rows_stretch rows_first rows_past_caches"),
     (_U32, "slot_number"),
     (_INT, "called resetting"),
     (_POINTER, "actions int_actions"),
@@ -173,6 +174,7 @@ class LoopTables(object):
         loop["py"] = python
         loop["autoreset_mode"] = envs.autoreset_mode
         loop["first_env"], loop["num_envs"] = envs.first_env, n
+        loop["segment"] = segment.address
         loop["slots"] = segment.address + segment.off_slots
         loop["slot_bytes"] = segment.slot_bytes
         for name, offset in zip(("rewards", "terminations", "truncations"), outcome_offsets):

@@ -13,6 +13,7 @@ from ..text import as_path
 from .mapping import map_file
 
 _MAGIC = b"ENVRING\0"
+_TIME_SLOTS = 168  # er_segment_t: time_first, time_count
 _HEADER = struct.Struct("<8sI")  # magic and ABI version, which every version begins with
 
 
@@ -55,6 +56,7 @@ class Segment(object):
         self.final_arrays = self._arrays(layout["final_leaves"], self.off_final)
         self.info_area = self.array(self.off_infos, (self.info_bytes,), np.uint8)
         self.action_slab = self.array(self.off_actions, (layout["action_bytes"],), np.uint8)
+        self._time_slots = self.array(_TIME_SLOTS, (2,), np.uint32)
         self._slots = {}
 
     def array(self, offset, shape, dtype):
@@ -79,14 +81,28 @@ class Segment(object):
             for offset, shape, dtype in leaves
         ]
 
+    def _over_time(self, leaves, base, count, at):
+        """The arrays of one of `count` slots that follow each other in time: see er_slot_rows_t."""
+        stretched = [
+            (count * offset, None if shape is None else (count,) + tuple(shape), dtype)
+            for offset, shape, dtype in leaves
+        ]
+        return [None if each is None else each[at] for each in self._arrays(stretched, base)]
+
     def slot_arrays(self, slot):
         """Returns (observation leaves, rewards, terminations, truncations) of a slot, all envs."""
         arrays = self._slots.get(slot)
         if arrays is None:
+            first, count = [int(word) for word in self._time_slots]
             base = self.off_slots + slot * self.slot_bytes
-            leaves = self._arrays(self.spec["obs_leaves"], base)
-            arrays = (leaves,) + tuple(self._arrays(self.spec["outcomes"], base))
-            self._slots[slot] = arrays
+            if first and slot >= first:
+                base = self.off_slots + first * self.slot_bytes
+                leaves = self._over_time(self.spec["obs_leaves"], base, count, slot - first)
+                outcomes = self._over_time(self.spec["outcomes"], base, count, slot - first)
+            else:
+                leaves = self._arrays(self.spec["obs_leaves"], base)
+                outcomes = self._arrays(self.spec["outcomes"], base)
+            arrays = self._slots[slot] = (leaves,) + tuple(outcomes)
         return arrays
 
 
