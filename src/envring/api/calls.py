@@ -43,6 +43,7 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
     _chosen: list[int] | None = None  # the envs that the pending call is for; None for all
     _state = AsyncState.DEFAULT
     _wait_warning_due = False
+    _vectors: Sequence[tuple[int, int]] | None = None  # rows of each vector env
     _out = False  # envs were sent (`send`, `async_reset`) and not received
 
     # -- reset ------------------------------------------------------------------------------
@@ -203,8 +204,15 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
             self._assert_idle("call_async")
             chosen = None
             if "indices" in kwargs and not self._take_indices(batcher, name):
-                chosen = env_indices.env_ids(kwargs.pop("indices"), self.num_envs)
+                chosen = self._choose(kwargs.pop("indices"))
             self._start_call(batcher, name, args, kwargs, chosen)
+
+    def _choose(self, indices: Indices) -> list[int] | None:
+        """The ids of the envs that indices name, in their order; None for all."""
+        chosen = env_indices.env_ids(indices, self.num_envs)
+        if chosen is not None and self._vectors is not None:
+            env_indices.assert_whole(chosen, self._vectors)
+        return chosen
 
     def _take_indices(self, batcher: Batcher, name: str) -> bool:
         """Whether the method of some env takes a keyword `indices`."""
@@ -245,7 +253,7 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
             return self.call(name)
         with self._entered() as batcher:
             self._assert_idle("call_async")
-            chosen = env_indices.env_ids(indices, self.num_envs)
+            chosen = self._choose(indices)
             self._start_call(batcher, name, (), {}, chosen)
         return self.call_wait()
 
@@ -265,7 +273,7 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
             AlreadyPendingCallError: another call is pending.
         """
         with self._entered() as batcher:
-            chosen = env_indices.env_ids(indices, self.num_envs)
+            chosen = self._choose(indices)
             count = self.num_envs if chosen is None else len(chosen)
             each = values if isinstance(values, (list, tuple)) else [values] * count
             if len(each) != count:

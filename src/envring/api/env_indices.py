@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, SupportsIndex, TypeAlias
 
 import numpy as np
+
+from envring.errors import format_env_ids
 
 Indices: TypeAlias = SupportsIndex | Iterable[SupportsIndex] | None
 
@@ -40,3 +42,19 @@ def env_ids(indices: Any, num_envs: int) -> list[int] | None:
             f"indices must be different indices of {num_envs} envs, got {indices!r:.100}."
         )
     return ids
+
+
+def assert_whole(env_ids: Sequence[int], vectors: Sequence[tuple[int, int]]) -> None:
+    """Refuses to choose some envs of a vector env without its others.
+
+    Raises:
+        ValueError: the ids name some of its envs only.
+    """
+    chosen = set(env_ids)
+    for first, end in vectors:
+        missing = [env_id for env_id in range(first, end) if env_id not in chosen]
+        if 0 < len(missing) < end - first:
+            raise ValueError(
+                f"{format_env_ids(range(first, end))} are one vector env, which does everything as "
+                f"a whole. Name {format_env_ids(missing)}, too, or none of them."
+            )

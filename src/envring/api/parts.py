@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Generic
 
 import numpy as np
@@ -212,14 +213,28 @@ class Splitting(SendRecv[ObsType, ActType], Generic[ObsType, ActType]):
             The parts. Each has an equal share of each worker's envs, in the order of their ids.
 
         Raises:
-            ValueError: there are not so many envs.
+            ValueError: there are not so many envs, or vector envs.
         """
         with self._entered() as batcher:
             self._assert_idle("split")
             self._settle(batcher)
-            shares = divide(batcher.pool.spans, count)
+            shares = self._shares(batcher.pool.spans, count)
             self._open_parts = count
             return tuple(Part(self, env_ids) for env_ids in shares)
+
+    def _shares(self, spans: Sequence[tuple[int, int]], count: int) -> list[EnvIds]:
+        vectors = self._vectors
+        if vectors is None:
+            return divide(spans, count)
+        if not 1 <= count <= len(vectors):
+            raise ValueError(
+                f"{len(vectors)} vector envs cannot be split into {count} parts, as each is "
+                "stepped as a whole."
+            )
+        numbers = {first: number for number, (first, _) in enumerate(vectors)}
+        begins = [*(numbers[first] for first, _ in spans), len(vectors)]
+        parts = divide(list(pairwise(begins)), count)
+        return [np.concatenate([np.arange(*vectors[v], dtype=np.int32) for v in p]) for p in parts]
 
     def _part_path(self, env_ids: EnvIds) -> _core.PartPath | None:
         assert self._batcher is not None

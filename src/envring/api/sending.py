@@ -12,7 +12,7 @@ import numpy.typing as npt
 from gymnasium.core import ActType, ObsType
 from gymnasium.error import AlreadyPendingCallError, NoAsyncCallError
 
-from envring.api import env_indices, reset_arguments
+from envring.api import reset_arguments
 from envring.api.calls import AsyncCalls
 from envring.api.env_indices import Indices
 from envring.batch.arrivals import Arrivals
@@ -53,7 +53,8 @@ class SendRecv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
             ClosedEnvironmentError: after `close`.
             AlreadyPendingCallError: some of these envs are out, or another call is pending.
             ActionError: the actions do not fit. Whatever is raised, no env was stepped.
-            ValueError: an env that does not exist, or the same one twice.
+            ValueError: an env that does not exist, or the same one twice, or only some of a
+                vector env's.
             TypeError: env_ids are not indices.
         """
         with self._entered() as batcher:
@@ -103,7 +104,8 @@ class SendRecv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
         Raises:
             ClosedEnvironmentError: after `close`.
             NoAsyncCallError: no env is out.
-            ValueError: min_envs is not from 1 to the number of envs that are out.
+            ValueError: min_envs is not from 1 to the number of envs that are out, or not whole
+                vector envs.
             multiprocessing.TimeoutError: it took too long; nothing is lost.
             WorkerDied: a worker ended.
             Exception: what an env raised, which then is no longer out. Results of others are
@@ -130,7 +132,7 @@ class SendRecv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
         self, batcher: Batcher, env_ids: Indices, name: str
     ) -> tuple[Arrivals, npt.NDArray[np.int32]]:
         arrivals = self._arrivals(batcher, name)
-        found = env_indices.env_ids(env_ids, self.num_envs)
+        found = self._choose(env_ids)
         chosen = np.asarray(range(self.num_envs) if found is None else found, np.int32)
         self._assert_not_out(arrivals, chosen, name)
         return arrivals, chosen
@@ -150,6 +152,15 @@ class SendRecv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
             self._settle(batcher)
         return batcher.arrivals()
 
+    def _check_rows(self, count: int, what: str) -> None:
+        """Refuses numbers of envs that are not whole vector envs."""
+        sizes = {end - first for first, end in self._vectors or [(0, 1)]}
+        if len(sizes) > 1 or count % sizes.pop():
+            raise ValueError(
+                f"{what} is {count}, but envs are sent and received as whole vector envs: give a "
+                "multiple of their number of envs, and vector envs of the same one."
+            )
+
     def _check_count(self, arrivals: Arrivals, count: int) -> None:
         if arrivals.num_out == 0:
             raise NoAsyncCallError(
@@ -160,6 +171,8 @@ class SendRecv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
                 f"`recv` is to wait for {count} envs, and {arrivals.num_out} were sent. Send more "
                 "envs before, or give a smaller min_envs."
             )
+        if self._vectors is not None and count < arrivals.num_out:
+            self._check_rows(count, "min_envs")
 
     def _reset_arguments(
         self, env_ids: list[int], seed: int | Sequence[int | None] | None, options: Any

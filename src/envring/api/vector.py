@@ -41,6 +41,9 @@ class RingVectorEnv(Collecting[ObsType, ActType], Generic[ObsType, ActType]):
     memory and wakes each process once at most. Where AsyncVectorEnv and SyncVectorEnv differ,
     it follows SyncVectorEnv.
 
+    The env functions may return vector envs (`gymnasium.vector.VectorEnv`) of k envs each: k
+    consecutive rows of the batch, stepped in one call. Then `num_envs` is the sum of the k's.
+
     Attributes:
         num_workers: number of worker processes; 0 if envs are stepped in this process.
 
@@ -90,8 +93,8 @@ class RingVectorEnv(Collecting[ObsType, ActType], Generic[ObsType, ActType]):
         """Starts workers and builds the envs in them; none is built in this process.
 
         Args:
-            env_fns: functions that build the envs. They are sent to other processes by cloudpickle
-                where a start method needs that.
+            env_fns: functions that build the envs, or vector envs of this autoreset_mode. They are
+                sent to other processes by cloudpickle where a start method needs that.
             shared_memory: accepted because AsyncVectorEnv has it; everything is shared memory.
             copy: True: arrays that you were given never change. Large ones are not copied for
                 that: they are handed out in place, and their memory is written again only after
@@ -143,7 +146,8 @@ class RingVectorEnv(Collecting[ObsType, ActType], Generic[ObsType, ActType]):
                 other projects are "grpc://HOST:PORT" (dm_env_rpc) and "openenv://HOST:PORT"; then
                 each env has a worker here that asks, unless num_workers says otherwise.
             options_per_env: whether a list or tuple given as `reset(options=...)` has one dict or
-                None per env. False: each env gets all of it, as in AsyncVectorEnv.
+                None per env. False: each env gets all of it, as in AsyncVectorEnv. Not for vector
+                envs.
             on_unsendable: what becomes of objects in infos that cannot be sent from another
                 interpreter: "raise" an error, "drop" the item of the innermost dict that
                 contains them, or send their "repr".
@@ -170,8 +174,7 @@ class RingVectorEnv(Collecting[ObsType, ActType], Generic[ObsType, ActType]):
         check_observation_mode(observation_mode)
         if slots is not None and slots < 1:
             raise ValueError(f"slots must be at least 1, got {slots}")
-        self.batch_size = len(env_fns) if batch_size is None else batch_size
-        if not 1 <= self.batch_size <= len(env_fns):
+        if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size must be from 1 to {len(env_fns)}, got {batch_size}")
         self._slots = slots
         self.env_fns = env_fns
@@ -187,7 +190,6 @@ class RingVectorEnv(Collecting[ObsType, ActType], Generic[ObsType, ActType]):
             else AutoresetMode(autoreset_mode)
         )
         self.max_concurrency = max_concurrency
-        self.num_envs = len(env_fns)
         self.final_observation = final_observation
         self.options_per_env = options_per_env
         name = type(self).__name__
@@ -210,7 +212,15 @@ class RingVectorEnv(Collecting[ObsType, ActType], Generic[ObsType, ActType]):
             remotes=remotes,
             prelude=KnownIds(),
             caller_steps=caller_steps,
+            vectors=True,
         )
+        self.num_envs, self._vectors = pool.num_envs, pool.vectors
+        self.batch_size = self.num_envs if batch_size is None else batch_size
+        try:
+            self._check_sizes()
+        except BaseException:
+            pool.abandon()
+            raise
         overridden = type(self)._add_info is not VectorEnv._add_info
         self._batcher, spaces, description = open_batcher(
             pool, observation_mode, name, copy, slots, self._add_info if overridden else None
@@ -224,7 +234,21 @@ class RingVectorEnv(Collecting[ObsType, ActType], Generic[ObsType, ActType]):
         self.metadata["autoreset_mode"] = self.autoreset_mode
         self.render_mode = description["render_mode"]
         self._processes = list(pool.processes)
-        self._wait_warning_due = 0 < self.num_workers < self.num_envs
+        self._wait_warning_due = 0 < self.num_workers < len(env_fns) and self._vectors is None
+
+    def _check_sizes(self) -> None:
+        """Refuses arguments that do not suit the envs, now that their number is known."""
+        if self.batch_size > self.num_envs:
+            raise ValueError(f"batch_size must be from 1 to {self.num_envs}, got {self.batch_size}")
+        if self._vectors is None:
+            return
+        if self.options_per_env:
+            raise ValueError(
+                "options_per_env=True gives each env options of its own, but a vector env takes "
+                "the same for all of its envs. Leave it out."
+            )
+        if self.batch_size < self.num_envs:
+            self._check_rows(self.batch_size, "batch_size")
 
     # -- properties -------------------------------------------------------------------------
 

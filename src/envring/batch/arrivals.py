@@ -16,8 +16,9 @@ from envring.batch import messages
 from envring.batch.failures import raise_failures
 from envring.batch.space_data import restore_value
 from envring.core import _core
-from envring.pool.flow import EnvIds
+from envring.pool.flow import EnvIds, Flow
 from envring.pool.reply import Reply
+from envring.pool.whole_flow import WholeFlow
 
 if TYPE_CHECKING:
     from envring.batch.batcher import Batcher
@@ -49,7 +50,9 @@ class Arrivals:
         """Begins with no env out."""
         self._batcher = batcher
         self._pool = batcher.pool
-        self._flow = batcher.pool.flow()
+        self._flow: Flow = batcher.pool.flow()
+        if batcher.pool.vectors is not None:
+            self._flow = WholeFlow(self._flow, batcher.pool.vectors)
         self._slot_of = np.zeros(batcher.num_envs, np.uint32)
         self._slots: dict[int, _Slot] = {}
         self._slices = dict(batcher.pool.spans)

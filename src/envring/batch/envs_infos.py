@@ -14,6 +14,7 @@ from envring.batch.infos import AddInfo, InfoAssembler
 from envring.batch.layout import Layout
 from envring.batch.space_data import restore_value
 from envring.batch.spaces import VectorSpaces
+from envring.batch.vector_infos import merge
 from envring.errors import InfoError
 from envring.pool.protocol import Pool
 from envring.pool.reply import Reply
@@ -41,6 +42,7 @@ class EnvsInfos:
     ) -> None:
         """Knows no info yet."""
         self._pool = pool
+        self._vectors = pool.vectors
         self._segment = segment
         self._layout = layout
         self._space = spaces.single_observation_space
@@ -50,6 +52,10 @@ class EnvsInfos:
 
     def of_all(self, reply: Reply | None) -> dict[str, Any]:
         """The infos of all envs as Gymnasium batches them."""
+        if self._vectors is not None:
+            odd = {} if reply is None else reply.odd
+            told = [(range(*rows), odd.get(rows[0], {})) for rows in self._vectors]
+            return merge(told, self._pool.num_envs)
         objects, odd, final_obs = self._parts(reply)
         try:
             return self._assembler.assemble(
@@ -61,6 +67,10 @@ class EnvsInfos:
 
     def of(self, env_ids: NDArray[np.int32], reply: Reply | None) -> dict[str, Any]:
         """The infos of some envs, batched as if they were all."""
+        if self._vectors is not None:
+            odd = {} if reply is None else reply.odd
+            each = [(range(n, n + 1), odd.get(i, {})) for n, i in enumerate(env_ids.tolist())]
+            return merge(each, len(env_ids))
         objects, odd, final_obs = self._parts(reply)
         try:
             return self._assembler.assemble_some(
@@ -90,7 +100,9 @@ class EnvsInfos:
         return objects, odd, final_obs
 
     def learn(self, reply: Reply) -> None:
-        """Makes columns for infos that came whole."""
+        """Makes columns for infos that came whole. Those of vector envs always do."""
+        if self._vectors is not None:
+            return
         templates = self._assembler.learn(reply.odd)
         if templates:
             self._pool.tell([("templates", templates)] * len(self._pool.spans))

@@ -77,7 +77,7 @@ def merged(descriptions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     merged = {
         name: value
         for name, value in descriptions[0].items()
-        if name not in ("foreign", "native", "why_not_native")
+        if name not in ("foreign", "native", "why_not_native", "vectors")
     }
     for name in ("observation_spaces", "action_spaces"):
         kinds: dict[bytes, Any] = {}  # spaces by their bytes: workers have the same ones

@@ -8,12 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from envring._foreign.envring_worker.data import actions as codes
-from envring._foreign.envring_worker.loop import EnvSlice
 from envring.core import _core
 from envring.pool.flow import InlineFlow
 from envring.pool.reply import Reply
 from envring.transport.advice import advise_process_each
-from envring.transport.pickling import dumps
 from envring.transport.segment import MappedSegment
 from envring.workers import local_main
 from envring.workers.options import PoolOptions
@@ -31,6 +29,7 @@ class InlinePool:
     foreign = False
     detaches = False  # caller and envs hold the same objects
     segment_file = None  # memory of this process will do
+    vectors: Sequence[tuple[int, int]] | None = None
 
     def __init__(
         self, env_fns: Sequence[Callable[[], Any]], options: PoolOptions, first_env: int = 0
@@ -49,8 +48,17 @@ class InlinePool:
             env_id = error.envring_env_id  # type: ignore[attr-defined]
             advise_process_each(error, env_id, first_env)
             raise
-        self.envs = EnvSlice(envs, first_env, options.autoreset_mode, dumps)
+        self.envs = local_main.make_slice(envs, first_env, options.autoreset_mode)
         self.descriptions = [local_main.describe(envs)]
+
+    def greet(self) -> None:
+        """The envs are built already."""
+
+    def renumber(self, spans: Sequence[tuple[int, int]]) -> None:
+        """Gives the envs other ids: they are those of vector envs."""
+        self.spans = list(spans)
+        self.num_envs = self.envs.num_envs
+        self.envs.first_env = spans[0][0]
 
     def attach(self, segment: MappedSegment, plans: Mapping[str, Any]) -> None:
         """Gives the envs their arrays."""

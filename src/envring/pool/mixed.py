@@ -51,6 +51,7 @@ class MixedPool:
     detaches = True
     hints = 0
     any_info = False
+    vectors: Sequence[tuple[int, int]] | None = None
 
     def __init__(
         self,
@@ -99,6 +100,13 @@ class MixedPool:
             self.abandon()
             raise
         self.descriptions = self._in_order(lambda part: part.pool.descriptions)
+
+    def renumber(self, spans: Sequence[tuple[int, int]]) -> None:
+        """Gives the envs other ids: they are those of vector envs."""
+        for part in self.parts:
+            assert isinstance(part.pool, WorkerPool)  # hosts refuse vector envs
+            part.pool.renumber([spans[number] for number in part.which])
+        self.spans, self.num_envs = list(spans), spans[-1][1]
 
     def _in_order(self, of_part: Callable[[_Part], Sequence[Any]]) -> list[Any]:
         """One value per span, from those of each part."""

@@ -22,6 +22,7 @@ from envring.pool.protocol import Pool
 from envring.pool.remote import RemotePool
 from envring.pool.remotes import as_clients, read, sourced, spread, start_hosts
 from envring.pool.sharing import SharingPool
+from envring.pool.vectors import number_rows
 from envring.pool.worker_pool import WorkerPool
 from envring.workers.limits import Limits
 from envring.workers.options import Placement, PoolOptions
@@ -51,12 +52,14 @@ def open_pool(
     remotes: int | str | None = None,
     prelude: Any = None,
     caller_steps: bool = False,
+    vectors: bool = False,
 ) -> Pool:
     """Starts workers and waits until they have built their envs.
 
     `name` is that of the processes, before their number; `autoreset_mode` is NEXT_STEP, SAME_STEP
     or DISABLED of the worker package's loop. `prelude` is pickled with env_fns and unpickled before
-    them, in workers that are not forked. RingVectorEnv says what the other arguments mean.
+    them, in workers that are not forked. `vectors`: whether env_fns may return vector envs.
+    RingVectorEnv says what the other arguments mean.
 
     Raises:
         ValueError: an argument has a value that it cannot have.
@@ -112,15 +115,20 @@ def open_pool(
             on_unsendable=on_unsendable,
             prelude=prelude,
         )
+        pool: InlinePool | SharingPool | WorkerPool | MixedPool | RemotePool
         if not placements and not hosts:
-            return InlinePool(env_fns, options)
-        if caller_steps:
-            shared = SharingPool(env_fns, placements, options)
-            shared.greet()
-            return shared
-        pool = _start(env_fns, placements, options, hosts, there)
-        stack.pop_all()
+            pool = InlinePool(env_fns, options)
+        elif caller_steps:
+            pool = SharingPool(env_fns, placements, options)
+        else:
+            pool = _start(env_fns, placements, options, hosts, there)
+            stack.pop_all()
     pool.greet()
+    try:
+        number_rows(pool, autoreset_mode, vectors)
+    except BaseException:
+        pool.abandon()
+        raise
     return pool
 
 

@@ -47,6 +47,10 @@ class Pool(Protocol):
         """First env and the one after the last, by slice. A message goes to each slice."""
 
     @property
+    def vectors(self) -> Sequence[tuple[int, int]] | None:
+        """First env and the one after the last, by vector env; None if all are single envs."""
+
+    @property
     def descriptions(self) -> Sequence[Mapping[str, Any]]:
         """What each slice's envs are; see `describe` in `workers/local_main.py`."""
 
@@ -77,6 +81,9 @@ class Pool(Protocol):
     @property
     def hints(self) -> int:
         """What workers noticed in the batch that was collected last: `_core.HINT_...`."""
+
+    def greet(self) -> None:
+        """Waits until every env is built."""
 
     def attach(self, segment: MappedSegment, plans: Mapping[str, Any]) -> None:
         """Gives every slice the segment, and the plans of observations and actions."""

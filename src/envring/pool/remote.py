@@ -52,8 +52,8 @@ class RemotePool:
         is_new: whether the session was made now; False if the host had kept it.
     """
 
-    foreign = True
-    detaches = True
+    foreign = detaches = True
+    vectors = None  # a host refuses vector envs
     segment_file = None  # memory of this process will do
     num_rings = 1
     hints = 0
@@ -118,7 +118,7 @@ class RemotePool:
             if not isinstance(description, dict):
                 raise WireError(f"{self.address} did not say what its envs are")
             self.is_new = opened.get("new") is True
-            self.descriptions = [{**description, "foreign": True, "native": True}]
+            self.descriptions = [{**description, "foreign": True, "native": True, "vectors": None}]
             check_description(self.descriptions[0], self.num_envs)
         except BaseException:
             self.abandon()

@@ -28,6 +28,7 @@ class SharingPool:
 
     foreign = False
     detaches = False  # of its own envs it holds the same objects
+    vectors: Sequence[tuple[int, int]] | None = None
 
     def __init__(
         self,
@@ -69,6 +70,12 @@ class SharingPool:
             self.abandon()
             raise
         self.descriptions = [*self._workers.descriptions, *self._own.descriptions]
+
+    def renumber(self, spans: Sequence[tuple[int, int]]) -> None:
+        """Gives the envs other ids: they are those of vector envs."""
+        self._workers.renumber(spans[:-1])
+        self._own.renumber(spans[-1:])
+        self.spans, self.num_envs = list(spans), spans[-1][1]
 
     @property
     def processes(self) -> Sequence[Any]:

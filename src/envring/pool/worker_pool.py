@@ -24,7 +24,6 @@ from envring.pool.replies import Replies
 from envring.pool.reply import Reply
 from envring.transport.channel import ChannelClosed
 from envring.transport.forked import own
-from envring.transport.polling import readable
 from envring.transport.segment import MappedSegment, SegmentFile
 from envring.workers import starting
 from envring.workers.descriptors import fill_standard
@@ -32,7 +31,7 @@ from envring.workers.foreign import ForeignWorker
 from envring.workers.handle import WorkerHandle
 from envring.workers.lifeline import Lifeline
 from envring.workers.options import Placement, PoolOptions
-from envring.workers.relay import Relay
+from envring.workers.relay import Relay, take_ready
 
 _NEVER = 1 << 62  # ns
 _SLICE = 0.05  # seconds between two looks for the dead
@@ -49,6 +48,7 @@ class WorkerPool:
     """
 
     detaches = True
+    vectors: Sequence[tuple[int, int]] | None = None
 
     def __init__(
         self,
@@ -114,6 +114,12 @@ class WorkerPool:
         except BaseException:
             self.abandon()
             raise
+
+    def renumber(self, spans: Sequence[tuple[int, int]]) -> None:
+        """Gives the envs other ids: they are those of vector envs."""
+        self.spans, self.num_envs = list(spans), sum(end - first for first, end in spans)
+        for worker, span in zip(self.workers, spans, strict=True):
+            worker.env_ids = tuple(range(*span))
 
     def attach(self, segment: MappedSegment, plans: Mapping[str, Any]) -> None:
         """Gives every worker the segment."""
@@ -299,18 +305,7 @@ class WorkerPool:
 
     def take_from_relays(self, seconds: float) -> bool:
         """Takes what workers have answered by their channels; whether there was anything."""
-        waiting = [relay for relay in self._relays.values() if relay.busy]
-        channels = [relay.worker.channel.sock.fileno() for relay in waiting]
-        ready = readable(channels, seconds)
-        for relay, channel in zip(waiting, channels, strict=True):
-            if channel in ready:
-                try:
-                    relay.take(max(seconds, 0.0), self._look)
-                except ChannelClosed:
-                    relay.worker.wait_until_dead(1.0)
-                    self.look_for_deaths()
-                    raise
-        return bool(ready)
+        return take_ready(self._relays.values(), seconds, self._look, self.look_for_deaths)
 
     def collect(self) -> Reply | None:
         """What the complete batch has beyond arrays, or None."""

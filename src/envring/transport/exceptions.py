@@ -16,8 +16,8 @@ def type_name(text: str, trace: str) -> str:
     return name if all(part.isidentifier() for part in name.split(".")) else ""
 
 
-def remote_error(env_id: int, data: bytes | None, text: str, trace: str) -> BaseException | None:
-    """The exception that an env raised, its traceback as cause; None if it cannot be rebuilt."""
+def remote_error(who: str, data: bytes | None, text: str, trace: str) -> BaseException | None:
+    """The exception that `who` raised, its traceback as cause; None if it cannot be rebuilt."""
     if data is None:
         return None
     try:
@@ -32,7 +32,7 @@ def remote_error(env_id: int, data: bytes | None, text: str, trace: str) -> Base
     if not isinstance(error, BaseException):
         return None
     error.__cause__ = RemoteTraceback(trace)
-    error.add_note(f"(raised by env {env_id} in its worker)")
+    error.add_note(f"(raised by {who} in its worker)")
     what = advice(type(error).__name__, text)
     if what is not None:
         error.add_note(what)

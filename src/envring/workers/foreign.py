@@ -183,9 +183,14 @@ class ForeignWorker(WorkerHandle):
         """Whether it tells which space each env has; the spaces themselves are checked later."""
         if not isinstance(description, dict) or type(description.get("native")) is not bool:
             return False
+        count, vectors = len(self.env_ids), description.get("vectors")
+        if vectors is not None:
+            if not is_list_of_vectors(vectors) or len(vectors) != count:
+                return False
+            count = sum(rows for rows, _ in vectors)
         for name in ("observation_spaces", "action_spaces"):
             match description.get(name):
-                case (list() as kinds, list() as which) if len(which) == len(self.env_ids):
+                case (list() as kinds, list() as which) if len(which) == count:
                     if not all(type(kind) is int and 0 <= kind < len(kinds) for kind in which):
                         return False
                 case _:
@@ -216,6 +221,18 @@ class ForeignWorker(WorkerHandle):
         if ours and kind == "env":
             advise_process_each(error, env_id, self.env_ids[0])
         return error
+
+
+def is_list_of_vectors(value: Any) -> bool:
+    """Whether it says of each vector env how many envs it has, and its autoreset mode or None."""
+    return isinstance(value, list) and all(
+        isinstance(each, tuple)
+        and len(each) == 2
+        and type(each[0]) is int
+        and each[0] > 0
+        and isinstance(each[1], str | None)
+        for each in value
+    )
 
 
 def prepare(

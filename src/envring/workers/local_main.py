@@ -15,12 +15,20 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from envring._foreign.envring_worker.commands import CommandLoop
-from envring._foreign.envring_worker.data.actions import ActionReader
 from envring._foreign.envring_worker.data.infos import InfoWriter
 from envring._foreign.envring_worker.data.obs import ObsWriter
+from envring._foreign.envring_worker.envs.vectors import (
+    MIXED,
+    check_vector_env,
+    is_vector_env,
+    vectors_of,
+)
 from envring._foreign.envring_worker.loop import EnvSlice, describe_error
 from envring._foreign.envring_worker.process.apart import run_apart
+from envring._foreign.envring_worker.vector_slice import VectorSlice
 from envring.core import _core
 from envring.errors import EnvFnError
 from envring.transport import segment
@@ -68,10 +76,19 @@ def describe(envs: Sequence[Any]) -> dict[str, Any]:
                 kinds.append(space)
         return kinds, which
 
-    first = envs[0]
+    first, vectors = envs[0], vectors_of(envs)
+
+    def spaces(name: str) -> tuple[list[Any], list[int]]:
+        if vectors is None:
+            return unique([getattr(env, name) for env in envs])
+        kinds, which = unique([getattr(env, "single_" + name) for env in envs])
+        counts = [count for count, _ in vectors]
+        return kinds, np.repeat(which, counts).tolist()
+
     return {
-        "observation_spaces": unique([env.observation_space for env in envs]),
-        "action_spaces": unique([env.action_space for env in envs]),
+        "observation_spaces": spaces("observation_space"),
+        "action_spaces": spaces("action_space"),
+        "vectors": vectors,
         "metadata": dict(first.metadata or {}),
         "render_mode": getattr(first, "render_mode", None),
         "spec": _spec(first),
@@ -98,8 +115,8 @@ def attach_slice(
         ObsWriter(plans["obs"]),
         InfoWriter(envs.first_env, envs.num_envs, mapped.template_ids, mapped.info_area),
     )
-    envs.actions = ActionReader(plans["action"], num_envs, envs.first_env, last, mapped.action_slab)
-    if not compiled:
+    envs.actions = envs.reader(plans["action"], num_envs, envs.first_env, last, mapped.action_slab)
+    if not compiled or envs.batched:
         return None
     return _core.StepLoop(
         envs,
@@ -108,6 +125,12 @@ def attach_slice(
         [offset for offset, _, _ in mapped.spec.outcomes],
         envs.actions.scalars(),
     )
+
+
+def make_slice(envs: list[Any], first_env: int, autoreset_mode: int) -> EnvSlice:
+    """A slice of the envs, which are either all vector envs or all single ones."""
+    kind = VectorSlice if is_vector_env(envs[0]) else EnvSlice
+    return kind(envs, first_env, autoreset_mode, dumps)
 
 
 def make_envs(fns: Sequence[Callable[[], Any]], first_env: int) -> list[Any]:
@@ -126,6 +149,10 @@ def make_envs(fns: Sequence[Callable[[], Any]], first_env: int) -> list[Any]:
                     f"env_fns[{other}] and env_fns[{env_id}] return the same env object, which "
                     "would be stepped for each of them. Let each function build an env of its own."
                 )
+            if is_vector_env(env):
+                check_vector_env(env, f"env_fns[{env_id}]")
+            if is_vector_env(env) != is_vector_env([*envs, env][0]):
+                raise EnvFnError(MIXED % (first_env, env_id))
             envs.append(env)
         except BaseException as error:
             error.envring_env_id = first_env + len(envs)  # type: ignore[attr-defined]
@@ -210,7 +237,7 @@ def _work(options: WorkerOptions, fns: Sequence[Callable[[], Any]], channel: Cha
         env_id = error.envring_env_id  # type: ignore[attr-defined]
         channel.send(("failed", env_id, *describe_error(error, dumps)))
         return
-    envs = EnvSlice(built, options.first_env, options.autoreset_mode, dumps)
+    envs = make_slice(built, options.first_env, options.autoreset_mode)
     try:
         channel.send(("ready", describe(built)))
         _serve(options, envs, channel)
@@ -223,12 +250,13 @@ def _serve(options: WorkerOptions, envs: EnvSlice, channel: Channel) -> None:
     if message[0] != "attach":
         return
     _, spec, plans = message
+    envs.first_env = plans["first_env"]
     mapped = segment.attach(channel.receive_fd(timeout=60.0), spec)
     loop = attach_slice(envs, mapped, plans, options.compiled)
     port = _core.WorkerPort(
         mapped.core,
         options.index,
-        options.first_env,
+        envs.first_env,
         envs.num_envs,
         options.spin,
         options.adaptive,

@@ -9,13 +9,36 @@ reads its command ring and publishes its batches, so that it looks like any othe
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from envring.core import _core
 from envring.errors import CodecError
+from envring.transport.channel import ChannelClosed
 from envring.transport.codec import as_bytes
+from envring.transport.polling import readable
 from envring.transport.segment import MappedSegment
 from envring.workers.handle import WorkerHandle, damaged
+
+
+def take_ready(
+    relays: Iterable[Relay],
+    seconds: float,
+    look: Callable[[], None],
+    look_for_deaths: Callable[[], None],
+) -> bool:
+    """Takes what workers have answered by their channels; whether there was anything."""
+    waiting = [relay for relay in relays if relay.busy]
+    channels = [relay.worker.channel.sock.fileno() for relay in waiting]
+    ready = readable(channels, seconds)
+    for relay, channel in zip(waiting, channels, strict=True):
+        if channel in ready:
+            try:
+                relay.take(max(seconds, 0.0), look)
+            except ChannelClosed:
+                relay.worker.wait_until_dead(1.0)
+                look_for_deaths()
+                raise
+    return bool(ready)
 
 
 class Relay:

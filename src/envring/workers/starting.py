@@ -163,12 +163,13 @@ def attach(
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     for worker in workers:
+        told = {**plans, "first_env": worker.env_ids[0]}  # which vector envs may have changed
         try:
             if isinstance(worker, ForeignWorker):
                 path = worker.mapped_path(segment_file.path)
-                worker.channel.send(("attach", attachment(segment, path), dict(plans)))
+                worker.channel.send(("attach", attachment(segment, path), told))
             else:
-                worker.channel.send(("attach", segment.spec, plans))
+                worker.channel.send(("attach", segment.spec, told))
                 worker.channel.send_fd(segment.fd)
         except ChannelClosed:
             worker.wait_until_dead(1.0)
@@ -209,7 +210,7 @@ def _expect(
         return worker.check(message, name)
     if message[0] == "failed":
         _, env_id, data, text, trace = message
-        error = remote_error(env_id, data, text, trace)
+        error = remote_error(f"env {env_id}", data, text, trace)
         if error is None:
             error = LaunchError(f"Env {env_id} could not be built: {text}")
             error.__cause__ = RemoteTraceback(trace)

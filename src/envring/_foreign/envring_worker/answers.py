@@ -12,6 +12,9 @@ from .data import codec
 from .data.plain import plain
 from .envs import replacing
 from .envs.adapt import AdaptedSlice
+from .envs.spaces import value_to_data
+from .envs.vectors import iterated
+from .vector_slice import VectorSlice
 
 _DEPTH = 2  # of an info in a reply: it is in a dict of parts, and there in one of envs
 
@@ -82,6 +85,32 @@ class ForeignSlice(AdaptedSlice):
             return codec.pack(obs)
         except codec.Unsendable as error:
             raise TypeError(_located("final observation", error))
+
+
+class ForeignVectorSlice(VectorSlice):
+    """A slice of vector envs whose values are sent as plain data, its exceptions as text.
+
+    Args:
+        envs, first_env, autoreset_mode: as for VectorSlice.
+        on_unsendable: as for ForeignSlice.
+    """
+
+    def __init__(self, envs, first_env, autoreset_mode, on_unsendable="raise"):
+        VectorSlice.__init__(self, envs, first_env, autoreset_mode, _dumps)
+        self.on_unsendable = on_unsendable
+
+    def to_info(self, info):
+        return plain(info, "drop", _DEPTH) if self.on_unsendable == "drop" else info
+
+    def store_obs(self, number, obs):
+        if not self.obs_writer.has_dynamic:
+            VectorSlice.store_obs(self, number, obs)
+            return
+        env, arrays = self.envs[number], self.segment.slot_arrays(self.slot)[0]
+        first, space = self.first_env + self.rows[number][0], env.single_observation_space
+        for i, row in enumerate(iterated(env.observation_space, obs)):
+            row = value_to_data(space, row)
+            self.obs_writer.store(arrays, self.dynamic, first + i, row)
 
 
 class ForeignCommandLoop(CommandLoop):

@@ -12,8 +12,9 @@ import sys
 
 import numpy as np
 
+from .data.actions import ActionReader
 from .data.obs import ObservationMismatch
-from .parameters import parameters
+from .parameters import takes_keyword
 from .text import message_of, stack
 
 NEXT_STEP, SAME_STEP, DISABLED = range(3)
@@ -40,6 +41,8 @@ class EnvSlice(object):
         dumps: turns an object into bytes that the caller can decode.
     """
 
+    batched = False  # whether they are vector envs, which compiled loops do not step
+    reader = ActionReader
     def __init__(self, envs, first_env, autoreset_mode, dumps):
         self.envs = envs
         self.first_env = first_env
@@ -277,11 +280,7 @@ class EnvSlice(object):
             if chosen is not None and not chosen[i]:
                 continue
             try:
-                if name in _NOT_CALLABLE_BY_NAME:
-                    raise ValueError(
-                        "Trying to call function `%s` with `call`, use `%s` directly instead."
-                        % (name, name)
-                    )
+                check_name(name)
                 attribute = env.get_wrapper_attr(name)
                 self.results[i] = attribute(*args, **kwargs) if callable(attribute) else attribute
             except BaseException:
@@ -357,12 +356,18 @@ class EnvSlice(object):
         return reply
 
 
+def check_name(name):
+    """Refuses methods that `call` does not call."""
+    if name in _NOT_CALLABLE_BY_NAME:
+        text = "Trying to call function `{0}` with `call`, use `{0}` directly instead."
+        raise ValueError(text.format(name))
+
+
 def _takes(env, name, keyword):
     try:
-        names, any_keyword = parameters(env.get_wrapper_attr(name))
+        return takes_keyword(env.get_wrapper_attr(name), keyword)
     except Exception:
         return False
-    return bool(names is not None and (any_keyword or keyword in names))
 
 
 def describe_error(error, dumps):

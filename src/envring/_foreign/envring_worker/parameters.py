@@ -10,6 +10,12 @@ _BY_POSITION, _EITHER, _ANY_VALUES, _BY_KEYWORD, _ANY_KEYWORD = range(5)
 _HAS_ANY_VALUES, _HAS_ANY_KEYWORD = 0x04, 0x08
 
 
+def takes_keyword(function, keyword):
+    """Returns whether a function is known to take a keyword."""
+    names, any_keyword = parameters(function)
+    return bool(names is not None and (any_keyword or keyword in names))
+
+
 def parameters(function):
     """Returns (keyword names, whether any other keyword is allowed), or (None, None) if unknown.
 

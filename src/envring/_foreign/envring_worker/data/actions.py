@@ -104,3 +104,33 @@ class ActionReader(object):
         if plan[0] == "dict":
             return dict((key, self._build(child, rows, i)) for key, child in plan[1])
         return tuple(self._build(child, rows, i) for child in plan[1])
+
+
+class BatchReader(ActionReader):
+    """Reads actions as vector envs take them: batched, in the structure of the space."""
+
+    def read(self, code):
+        """Returns a function that returns the actions of some rows of the slice.
+
+        They are copies, which later batches do not change; a list of single actions where they
+        came as a message.
+        """
+        message = ActionReader.read(self, MESSAGE) if code == MESSAGE else None
+
+        def rows(a, b):
+            if message is not None:
+                return list(message[a:b])
+            a, b = self.first + a, self.first + b
+            if code == SLAB:
+                return self._build_batch(self.plan, a, b)
+            given = self._view(code)[a:b]
+            return given.astype(self._arrays[0].dtype if code & PYTHON_NUMBERS else given.dtype)
+
+        return rows
+
+    def _build_batch(self, plan, a, b):
+        if plan[0] == "leaf":
+            return self._arrays[plan[1]][a:b].copy()
+        if plan[0] == "dict":
+            return dict((key, self._build_batch(child, a, b)) for key, child in plan[1])
+        return tuple(self._build_batch(child, a, b) for child in plan[1])

@@ -236,8 +236,17 @@ class InfoWriter(object):
                     return
         elif isinstance(info, dict) and not info:
             return
+        self.write_whole(env_id, info)
+
+    def write_whole(self, env_id, info):
+        """Notes an info that is sent whole, whatever it is."""
         self.odd[env_id] = info
         self._template_id_cells[env_id] = ODD
+
+    def take_whole(self, env_id):
+        """Undoes `write_whole`; returns the info, {} if there is none."""
+        self._template_id_cells[env_id] = EMPTY
+        return self.odd.pop(env_id, {})
 
     def _store(self, program, env_id, info):
         """Write `info` by `program`; return False if it does not fit."""

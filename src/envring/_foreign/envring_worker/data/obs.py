@@ -18,8 +18,19 @@ class ObservationMismatch(ValueError):
     """An env's observation does not fit its space."""
 
 
-def _describe(path):
-    return "".join("[%r]" % (key,) for key in path)
+def _named(path):
+    return "".join("[%r]" % (key,) for key in path) or "it"
+
+
+def _children(plan):
+    return plan[1] if plan[0] == "dict" else enumerate(plan[1])
+
+
+def _item(obs, key, path):
+    try:
+        return obs[key]
+    except (KeyError, IndexError, TypeError):
+        raise ObservationMismatch("%s: there is no item %r in %.200r" % (_named(path), key, obs))
 
 
 def _changes_value(array, dtype):
@@ -77,19 +88,20 @@ class ObsWriter(object):
         elif kind == "dynamic":
             dynamic.setdefault(plan[1], {})[env_id] = obs
         else:
-            items = plan[1] if kind == "dict" else enumerate(plan[1])
-            for key, child in items:
-                try:
-                    value = obs[key]
-                except (KeyError, IndexError, TypeError):
-                    raise ObservationMismatch(
-                        "%s: there is no item %r in %.200r" % (_describe(path) or "it", key, obs)
-                    )
+            for key, child in _children(plan):
+                value = _item(obs, key, path)
                 self._store(child, arrays, dynamic, env_id, value, path + (key,))
 
     def _store_leaf(self, plan, array, env_id, obs, path):
-        dtype, shape = self._dtypes[plan[1]], plan[3]
-        where = _describe(path) or "it"
+        array[env_id] = self._fitting(self._dtypes[plan[1]], plan[3], obs, path)
+
+    def _fitting(self, dtype, shape, obs, path):
+        """Returns an observation as an array that fits a leaf.
+
+        Raises:
+            ObservationMismatch: it does not fit.
+        """
+        where = _named(path)
         try:
             value = np.asanyarray(obs)
         except Exception as error:
@@ -103,7 +115,32 @@ class ObsWriter(object):
                 "%s has dtype %s, which cannot be cast to the space's %s without loss"
                 % (where, value.dtype, dtype)
             )
-        array[env_id] = value
+        return value
+
+    def store_rows(self, arrays, dynamic, first, count, obs):
+        """Stores the batched observation of envs `first` to `first + count - 1`, leaf by leaf.
+
+        Raises:
+            ObservationMismatch: it does not fit the batched space.
+        """
+        self._store_rows(self.plan, arrays, dynamic, (first, count), obs, ())
+
+    def _store_rows(self, plan, arrays, dynamic, rows, obs, path):
+        kind, (first, count) = plan[0], rows
+        if kind == "leaf":
+            shape = (count,) + plan[3]
+            array = arrays[plan[1]][first : first + count]
+            array[...] = self._fitting(self._dtypes[plan[1]], shape, obs, path)
+        elif kind == "dynamic":
+            if not hasattr(obs, "__len__") or len(obs) != count:
+                raise ObservationMismatch(
+                    "%s has no value for each of %d envs: %.200r" % (_named(path), count, obs)
+                )
+            dynamic.setdefault(plan[1], {}).update((first + i, obs[i]) for i in range(count))
+        else:
+            for key, child in _children(plan):
+                value = _item(obs, key, path)
+                self._store_rows(child, arrays, dynamic, rows, value, path + (key,))
 
     def store_exact(self, arrays, env_id, obs):
         """Stores an observation only if it can be read back unchanged, with its type and dtype.

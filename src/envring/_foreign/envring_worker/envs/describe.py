@@ -11,6 +11,7 @@ import numpy as np
 from ..data import codec
 from ..errors import SourceError
 from .spaces import SpaceError, describe_space
+from .vectors import vectors_of
 
 _LIBRARIES = ("gymnasium", "gym")
 
@@ -21,21 +22,30 @@ def describe(envs):
     Returns:
         A dict for the codec: `observation_spaces` and `action_spaces` (distinct space
         data, index into these per env), `metadata`, `render_mode`, `spec` (dict or None),
-        `gym` ("gym 0.21.0" or None), `numpy` (its version).
+        `gym` ("gym 0.21.0" or None), `numpy` (its version), `vectors` (see vectors_of).
 
     Raises:
         SourceError: a space cannot be described.
     """
     first = envs[0]
+    vectors = vectors_of(envs)
     return {
-        "observation_spaces": distinct_spaces(envs, "observation_space"),
-        "action_spaces": distinct_spaces(envs, "action_space"),
-        "metadata": _sendable(first.metadata),
+        "observation_spaces": _spaces_of_rows(envs, vectors, "observation_space"),
+        "action_spaces": _spaces_of_rows(envs, vectors, "action_space"),
+        "vectors": vectors,
+        "metadata": _sendable(first.metadata or {}),
         "render_mode": first.render_mode if _is_sendable(first.render_mode) else None,
         "spec": _spec(first.spec),
         "gym": _library_of(first),
         "numpy": np.__version__,
     }
+
+
+def _spaces_of_rows(envs, vectors, name):
+    if vectors is None:
+        return distinct_spaces(envs, name)
+    kinds, which = distinct_spaces(envs, "single_" + name)
+    return kinds, [kind for kind, (count, _) in zip(which, vectors) for _ in range(count)]
 
 
 def distinct_spaces(envs, name):
@@ -48,7 +58,7 @@ def distinct_spaces(envs, name):
     for i, env in enumerate(envs):
         try:
             data = describe_space(getattr(env, name))
-            _refuse_own(data, name == "observation_space", False)
+            _refuse_own(data, name.endswith("observation_space"), False)
             key = codec.pack(data)
         except (SpaceError, codec.Unsendable) as error:
             text = "%s%s: %s" % (name.replace("_", " "), error.path, error.reason)
@@ -114,7 +124,7 @@ def _spec(spec):
 
 def _library_of(env):
     """Returns the library that an env's class comes from, with its version, or None."""
-    for cls in inspect.getmro(env.env.__class__):
+    for cls in inspect.getmro(getattr(env, "env", env).__class__):
         library = cls.__module__.split(".")[0]
         if library in _LIBRARIES:
             return "%s %s" % (library, getattr(sys.modules[library], "__version__", "unknown"))

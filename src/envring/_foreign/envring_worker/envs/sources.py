@@ -27,6 +27,7 @@ from .adapt import adapt
 from .agents import AgentsEnv, is_parallel
 from .portal import factory_of
 from .scripts import import_file, is_installed, run_script
+from .vectors import check_vector_env, is_vector_env
 from .wrappers import find_attribute, owns
 
 _NAME = re.compile(r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")
@@ -54,7 +55,7 @@ def prepare(sources):
 
 
 def make_env(source):
-    """Makes the env of a source, adapted (see adapt.py).
+    """Makes the env of a source, adapted (see adapt.py), or a vector env.
 
     Raises:
         SourceError: it cannot be made, or is not an env.
@@ -75,6 +76,12 @@ def make_env(source):
         env, render_mode = _call(target, args, kwargs, name)
     if is_parallel(env):
         env = AgentsEnv(env)
+    if is_vector_env(env):
+        try:
+            check_vector_env(env, name)
+        except TypeError as error:
+            raise SourceError("env", str(error))
+        return env
     _check(env, name)
     if render_mode is None and find_attribute(env, "render_mode") is None:
         render_mode = kwargs.get("render_mode")  # it took the argument, but has no attribute
@@ -316,5 +323,7 @@ def _check(env, name):
         )
     if owns(env, "single_observation_space"):
         raise SourceError(
-            "env", "%s made %.100r, a vector env. Name a function that makes one env" % (name, env)
+            "env",
+            "%s made %.100r, a vector env of before Gymnasium 1.0. Name a function that makes one "
+            "env" % (name, env),
         )

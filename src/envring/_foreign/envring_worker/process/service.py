@@ -5,12 +5,12 @@ from __future__ import absolute_import, division, print_function
 
 import sys
 
-from ..answers import ForeignCommandLoop, ForeignSlice
+from ..answers import ForeignCommandLoop, ForeignSlice, ForeignVectorSlice
 from ..data import codec
-from ..data.actions import ActionReader
 from ..data.infos import InfoWriter
 from ..data.obs import ObsWriter
 from ..envs import describe, sources
+from ..envs.vectors import MIXED, is_vector_env
 from ..errors import Failed
 from ..text import as_path, as_text, headline, stack
 from .bytecode import no_bytecode
@@ -49,14 +49,12 @@ class Service(object):
         """
         first_env = self.config["first_env"]
         envs = self._make_envs(first_env)
-        self.envs = ForeignSlice(
-            envs,
-            first_env,
-            self.config["autoreset_mode"],
-            self.config["on_unsendable"],
-            self.config["sources"],
-            _make_env,
-        )
+        config = self.config
+        given = envs, first_env, config["autoreset_mode"], config["on_unsendable"]
+        if is_vector_env(envs[0]):
+            self.envs = ForeignVectorSlice(*given)
+        else:
+            self.envs = ForeignSlice(*given, sources=config["sources"], make=_make_env)
         try:
             description = _describe(envs, first_env)
             description["native"] = self.library is not None
@@ -82,12 +80,15 @@ class Service(object):
             for source in self.config["sources"]:
                 env = _make_env(source)
                 env_id = first_env + len(envs)
-                other = slots.setdefault(id(getattr(env.env, "unwrapped", env.env)), env_id)
+                inner = env if is_vector_env(env) else env.env
+                other = slots.setdefault(id(getattr(inner, "unwrapped", inner)), env_id)
                 if other != env_id:
                     text = u"the sources of env %d and env %d return the same env object, %s"
                     text %= (other, env_id, _WOULD_BE_STEPPED)
                     raise Failed(env_id, u"same-env", text)
                 envs.append(env)
+                if is_vector_env(env) != is_vector_env(envs[0]):
+                    raise Failed(env_id, u"same-env", MIXED % (first_env, env_id))
             return envs
         except BaseException:  # SystemExit, too: the caller must learn the reason
             kind, error, trace = sys.exc_info()
@@ -103,6 +104,7 @@ class Service(object):
     def _attach(self, layout, plans):
         """Connects envs and segment; returns the command loop."""
         try:
+            self.envs.first_env = plans["first_env"]
             segment = Segment(layout, self.config["abi"])
             if self.library is not None:
                 self.library.check_segment(segment.address, segment.nbytes)
@@ -112,7 +114,7 @@ class Service(object):
                 ObsWriter(plans["obs"]),
                 InfoWriter(first, count, segment.template_ids, segment.info_area),
             )
-            self.envs.actions = ActionReader(
+            self.envs.actions = self.envs.reader(
                 plans["action"], segment.num_envs, first, first + count, segment.action_slab
             )
             with no_bytecode():
@@ -141,7 +143,7 @@ class Service(object):
             config["adaptive"],
             config["yield_every"],
         )
-        if not config["compiled"]:
+        if not config["compiled"] or envs.batched:
             return port, None
         try:
             loop = NativeLoop(
