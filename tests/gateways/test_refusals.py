@@ -17,6 +17,7 @@ from envring.transport import codec, frames
 from envring.transport.frames import Link
 from support.callers import ask, connect
 from support.launcher_conformance import FILE
+from support.vector_envs import PLAIN
 
 GAME = f"{FILE}:make"
 
@@ -45,6 +46,13 @@ class TestWhatIsRefused:
         anything = Runtime("all", ("*",))
         assert anything.serves("CartPole-v1")
         assert not any(map(anything.serves, ("os:system", "x.py:f", "dir:/tmp", "recipe:atari")))
+
+    def test_vector_envs(self):
+        with envring.serve(PLAIN) as host:
+            source = EnvSource.elsewhere(PLAIN, kwargs={"count": 2, "mode": "NextStep"})
+            with pytest.raises(envring.EnvFnError, match="a vector env of 2 envs, where a single env"):
+                envring.RingVectorEnv([source] * 2, remotes=host.url)
+            assert not len(host.sessions)
 
     def test_an_unknown_runtime(self, host):
         with pytest.raises(HostRefused, match="'other'.*there are: default"):

@@ -31,6 +31,11 @@ class Counting(gym.Env):
         return np.array([0, self.episode, self.t, action], np.float32)
 
 
-def make(count, mode, seed=None):
-    """A vector env of so many."""
+def make(count, mode, seed=None, says=None):
+    """A vector env of so many; with `says` it tells its mode where Gymnasium does not."""
+    if not hasattr(gym.vector, "AutoresetMode"):
+        env = SyncVectorEnv([Counting] * count)
+        if says:
+            env.metadata = dict(env.metadata, autoreset_mode=mode)
+        return env
     return SyncVectorEnv([Counting] * count, autoreset_mode=mode)
