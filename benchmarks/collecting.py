@@ -9,6 +9,8 @@ Leave the machine alone meanwhile.
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import itertools
 import multiprocessing
 import statistics
 import sys
@@ -19,6 +21,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AsyncVectorEnv
 
@@ -221,6 +224,59 @@ def rollout() -> dict[str, Callable[[], float]]:
     }
 
 
+def stepping_randomly(envs: Any) -> Callable[[], int]:
+    """A plain loop, with random actions that were sampled before."""
+    envs.reset(seed=0)
+    actions = itertools.cycle(np.random.default_rng(0).integers(0, 2, (256, envs.num_envs)))
+
+    def once() -> int:
+        envs.step(next(actions))
+        return int(envs.num_envs)
+
+    return once
+
+
+class Bare:
+    """A vector env as an env, for bare loops."""
+
+    def __init__(self, count: int) -> None:
+        self._once = stepping_randomly(CartPoleVectorEnv(count))
+
+    def reset(self) -> None:
+        """It was."""
+
+    def step(self, action: Any) -> Any:
+        self._once()
+        return None, 0.0, False, False, {}
+
+
+def vectors(count: int) -> dict[str, Callable[[], float]]:
+    """Gymnasium's CartPoleVectorEnv, and EnvPool's CartPole if it is installed."""
+    half = count // 2
+    bare = Ceiling([partial(Bare, half)] * 2)
+    pools: dict[str, Any] = {}
+    hosted = envring.RingVectorEnv([partial(CartPoleVectorEnv, half)] * 2, num_workers=2)
+    if importlib.util.find_spec("envpool"):  # its threads come after the fork
+        fns = [partial(envpool, half, 1)] * 2
+        pools["EnvPool in two workers"] = envring.RingVectorEnv(fns, num_workers=2)
+        pools["EnvPool"] = envpool(count, 2)
+    loops = {
+        "one process": CartPoleVectorEnv(count),
+        "two workers": hosted,
+        **pools,
+    }
+    once = {name: stepping_randomly(envs) for name, envs in loops.items()}
+    found: dict[str, Callable[[], float]] = {name: partial(rate, o) for name, o in once.items()}
+    return {**found, "two bare loops": lambda: half * bare()}
+
+
+def envpool(count: int, threads: int) -> Any:
+    """EnvPool's CartPole."""
+    import envpool
+
+    return envpool.make_gymnasium("CartPole-v1", num_envs=count, num_threads=threads, seed=0)
+
+
 ROWS: dict[str, Callable[[], dict[str, Callable[[], float]]]] = {
     "tail": partial(tail, False, 2),
     "tail-asleep": partial(tail, True, 32),
@@ -229,6 +285,8 @@ ROWS: dict[str, Callable[[], dict[str, Callable[[], float]]]] = {
     "caller-null-64": partial(caller, partial(Null, 0), 64),
     "halves": halves,
     "rollout": rollout,
+    "vector-cartpole-64": partial(vectors, 64),
+    "vector-cartpole-16384": partial(vectors, 16384),
 }
 
 

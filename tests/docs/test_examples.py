@@ -41,6 +41,11 @@ def test_replace_async(tmp_path):
     assert "equal observations: True" in said
 
 
+def test_vector_envs(tmp_path):
+    said = run("vector_envs.py", cwd=tmp_path)
+    assert "CartPoleVectorEnv: 16 envs, observations (16, 4) float32" in said
+
+
 @pytest.mark.parametrize("prefix", [None, "gym-0.21"])
 def test_other_interpreter(prefix, request, tmp_path):
     chosen = [request.getfixturevalue("matrix_prefix")(prefix)] if prefix else []

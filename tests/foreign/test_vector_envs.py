@@ -39,5 +39,5 @@ def test_without_a_mode(matrix_prefix):
 
 
 def test_before_they_were_of_this_kind(matrix_prefix):
-    with pytest.raises(RemoteEnvError, match=r"a vector env of before Gymnasium 1\.0"):
+    with pytest.raises(RemoteEnvError, match=r"a vector env, but none of Gymnasium 1\.0"):
         launched(matrix_prefix("gymnasium-0.29"), "NextStep")

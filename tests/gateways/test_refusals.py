@@ -52,6 +52,9 @@ class TestWhatIsRefused:
             source = EnvSource.elsewhere(PLAIN, kwargs={"count": 2, "mode": "NextStep"})
             with pytest.raises(envring.EnvFnError, match="a vector env of 2 envs, where a single env"):
                 envring.RingVectorEnv([source] * 2, remotes=host.url)
+            deadline = time.monotonic() + 10
+            while len(host.sessions) and time.monotonic() < deadline:
+                time.sleep(0.01)
             assert not len(host.sessions)
 
     def test_an_unknown_runtime(self, host):
