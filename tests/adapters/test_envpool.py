@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: MIT
 """Scripts for EnvPool on Python envs. What EnvPool itself returns was compared with by hand."""
 
+from functools import partial
+
 import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
+from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from gymnasium.error import AlreadyPendingCallError, ClosedEnvironmentError, NoAsyncCallError
 
 import envring.adapters.envpool as envpool
-from envring import EnvSource, SourceError
+from envring import EnvFnError, EnvSource, SourceError
 from support.pools import same, with_pool
 
 CARTPOLE = "CartPole-v1"
@@ -212,6 +215,11 @@ def test_functions(task):
         assert pool.spec.config.length == 9
     with pytest.raises(ClosedEnvironmentError):
         pool.reset()
+
+
+def test_a_function_that_makes_vector_envs():
+    with pytest.raises(EnvFnError, match="single envs are wanted"):
+        envpool.make_gym(partial(CartPoleVectorEnv, 2), num_envs=2)
 
 
 def test_sources():

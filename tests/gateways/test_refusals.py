@@ -50,7 +50,9 @@ class TestWhatIsRefused:
     def test_vector_envs(self):
         with envring.serve(PLAIN) as host:
             source = EnvSource.elsewhere(PLAIN, kwargs={"count": 2, "mode": "NextStep"})
-            with pytest.raises(envring.EnvFnError, match="a vector env of 2 envs, where a single env"):
+            with pytest.raises(
+                envring.EnvFnError, match="a vector env of 2 envs, where a single env"
+            ):
                 envring.RingVectorEnv([source] * 2, remotes=host.url)
             deadline = time.monotonic() + 10
             while len(host.sessions) and time.monotonic() < deadline:

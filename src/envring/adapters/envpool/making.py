@@ -18,6 +18,7 @@ from envring.adapters.envpool.pool import EnvPool, GymnasiumEnvPool
 from envring.adapters.envpool.spec import EnvSpec
 from envring.api.making import NAMESPACE, make_vec
 from envring.api.vector import RingVectorEnv
+from envring.errors import EnvFnError
 from envring.launchers.sources import EnvSource
 
 Task: TypeAlias = str | EnvSource | Callable[..., Any]
@@ -103,6 +104,9 @@ def list_all_envs() -> list[str]:
 def _make(kind: type[_Kind], task_id: Task, kwargs: dict[str, Any]) -> _Kind:
     seeds, config, options = _read(kwargs)
     envs = _open(task_id, config["num_envs"], config["max_episode_steps"], options)
+    if envs.num_envs != config["num_envs"]:
+        envs.close()
+        raise EnvFnError("The task makes vector envs, where single envs are wanted here.")
     return kind(envs, _spec(task_id, config, envs), seeds)
 
 

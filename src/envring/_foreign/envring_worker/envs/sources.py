@@ -324,6 +324,6 @@ def _check(env, name):
     if owns(env, "single_observation_space"):
         raise SourceError(
             "env",
-            "%s made %.100r, a vector env, but none of Gymnasium 1.0 or newer. Name a function that "
-            "makes one env" % (name, env),
+            "%s made %.100r, a vector env, but none of Gymnasium 1.0 or newer. Name a function "
+            "that makes one env" % (name, env),
         )
