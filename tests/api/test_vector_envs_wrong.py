@@ -74,6 +74,7 @@ def test_what_does_not_say_what_it_is():
         (0, np.ones((3, 3), np.float32), envring.ObservationError, r"envs 2, 3 .*shape \(3, 3\)"),
         (0, np.ones((2, 3), "U1"), envring.ObservationError, r"envs 2, 3 .*dtype"),
         (1, np.ones(3), ValueError, r"rewards of shape \(3,\)"),
+        (1, np.array(["a", "b"]), ValueError, "rewards of shape .* and dtype <U1"),
         (1, 1.0, ValueError, r"rewards of shape \(\)"),
         (2, np.zeros((2, 1), bool), ValueError, "terminations of shape"),
         (3, [False], ValueError, "truncations of shape"),

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from gymnasium.vector import SyncVectorEnv
@@ -10,6 +12,7 @@ from gymnasium.vector import SyncVectorEnv
 import envring
 from envring import EnvFnError, EnvSource, Prefix, RemoteEnvError
 from envring.testing import assert_same_batch
+from envring.testing.conformance_base import quiet
 from support import plain_vectors
 from support.vector_envs import PLAIN
 
@@ -29,6 +32,23 @@ def test_of_other_versions(matrix_prefix, name, kwargs):
     for _ in range(5):
         got, expected = (each.step(np.arange(4)) for each in (envs, oracle))
         assert_same_batch(got, expected)
+    envs.close()
+
+
+@pytest.mark.parametrize("told", ["raise", "drop", "repr"])
+def test_what_cannot_be_sent(told):
+    source = EnvSource(PLAIN + "_telling", kwargs={"count": 2})
+    launcher = envring.Python(sys.executable)
+    envs = envring.RingVectorEnv([source] * 2, launcher=launcher, on_unsendable=told)
+    envs.reset()
+    if told == "raise":
+        with pytest.raises(RemoteEnvError, match=r"envs 2, 3 raised .*info\['odd'\]"), quiet():
+            envs.step(np.zeros(4, int))
+    else:
+        infos = envs.step(np.zeros(4, int))[4]
+        assert infos["t"].tolist() == [1] * 4
+        assert sorted(infos) == (["_odd", "_t", "odd", "t"] if told == "repr" else ["_t", "t"])
+        assert told == "drop" or all("Odd object" in each for each in infos["odd"])
     envs.close()
 
 

@@ -31,6 +31,23 @@ class Counting(gym.Env):
         return np.array([0, self.episode, self.t, action], np.float32)
 
 
+class Odd:
+    """Nothing that can be sent."""
+
+
+class Telling(Counting):
+    """Infos with an object of its own in them."""
+
+    def step(self, action):
+        *results, info = super().step(action)
+        return (*results, {**info, "odd": Odd()})
+
+
+def make_telling(count):
+    """A vector env of so many of these."""
+    return SyncVectorEnv([Telling] * count)
+
+
 def make(count, mode, seed=None, says=None):
     """A vector env of so many; with `says` it tells its mode where Gymnasium does not."""
     if not hasattr(gym.vector, "AutoresetMode"):

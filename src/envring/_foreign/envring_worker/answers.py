@@ -100,7 +100,13 @@ class ForeignVectorSlice(VectorSlice):
         self.on_unsendable = on_unsendable
 
     def to_info(self, info):
-        return plain(info, "drop", _DEPTH) if self.on_unsendable == "drop" else info
+        if self.on_unsendable != "drop":
+            return info
+        kept = plain(info, "drop", _DEPTH)
+        for key in info:
+            if key not in kept:
+                kept.pop("_%s" % (key,), None)
+        return kept
 
     def store_obs(self, number, obs):
         if not self.obs_writer.has_dynamic:

@@ -95,16 +95,11 @@ class VectorSlice(EnvSlice):
 
     def _store_outcomes(self, number, *given):
         a, b = self.rows[number]
-        arrays = self.segment.slot_arrays(self.slot)[1:]
-        for name, array, values in zip(_OUTCOMES, arrays, given or (0, 0, 0)):
-            if given:
-                values = np.asarray(values)
-                if values.shape != (b - a,):
-                    raise ValueError(
-                        "a vector env of %d envs returned %s of shape %s; return one for each env"
-                        % (b - a, name, values.shape)
-                    )
-            array[self.first_env + a : self.first_env + b] = values
+        rows, shape = slice(self.first_env + a, self.first_env + b), (b - a,)
+        _, rewards, terminations, truncations = self.segment.slot_arrays(self.slot)
+        if given:
+            given = [_column(name, values, shape) for name, values in zip(_OUTCOMES, given)]
+        rewards[rows], terminations[rows], truncations[rows] = given or (0.0, False, False)
 
     def _store_rows(self, number, obs, info):
         self.store_obs(number, obs)
@@ -232,6 +227,21 @@ class VectorSlice(EnvSlice):
         a, b = self.rows[self._env_of[i]]
         self.failures += [(self.first_env + row,) + described for row in range(a, b)]
         self.has_reply = True
+
+
+def _column(name, values, shape):
+    """Returns one number for each env.
+
+    Raises:
+        ValueError: there are not so many, or they are not numbers.
+    """
+    values = np.asarray(values)
+    if values.shape != shape or values.dtype.kind not in "biuf":
+        raise ValueError(
+            "a vector env of %d envs returned %s of shape %s and dtype %s; return a number for "
+            "each env" % (shape + (name, values.shape, values.dtype))
+        )
+    return values
 
 
 def _seed(seeds):
