@@ -33,8 +33,10 @@ def merge(parts: Sequence[tuple[range, Any]], num_rows: int) -> dict[str, Any]:
                 f"{type(infos).__name__}. Return a dict, {{}} where there is nothing to tell."
             )
     merged: dict[str, Any] = {}
-    for key in dict.fromkeys(key for _, infos in parts for key in infos):
-        if any(key == f"_{other}" for _, infos in parts for other in infos if key in infos):
+    keys = dict.fromkeys(key for _, infos in parts for key in infos)
+    masks = {f"_{key}" for key in keys}
+    for key in keys:
+        if key in masks:
             continue
         have = [(rows, infos) for rows, infos in parts if key in infos]
         masked = len(have) < len(parts) or any(f"_{key}" in infos for _, infos in have)
