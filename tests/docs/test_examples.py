@@ -62,6 +62,25 @@ def test_measure(tmp_path):
     assert not cell["failures"]
 
 
+def learnt(name, steps, cwd):
+    """(env steps, mean return) after each update of both ways."""
+    pytest.importorskip("torch", reason=f"no torch: examples/{name} stays unchecked")
+    said = [run(name, "--steps", steps, *way, cwd=cwd) for way in ([], ["--plain"])]
+    pattern = re.compile(r" s +([\d,]+) steps +([\d.]+) mean return")
+    return [[pattern.search(line).groups() for line in each.splitlines()] for each in said]
+
+
+def test_ppo(tmp_path):
+    ours, plain = learnt("ppo.py", 3072, tmp_path)
+    assert ours == plain
+    assert [steps for steps, _ in ours] == ["1,024", "2,048", "3,072"]
+
+
+def test_dqn(tmp_path):
+    for found in learnt("dqn.py", 1200, tmp_path):
+        assert 1200 <= int(found[-1][0].replace(",", "")) < 1200 + 16
+
+
 @pytest.mark.long
 def test_wires(tmp_path):
     pytest.importorskip("grpc")
