@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import envring
-from envring import HostLost, HostRefused, WorkerDied
+from envring import HostLost, HostRefused, WorkerDied, WorkerTimeout
 from envring.gateways.guests import Guests
 from envring.gateways.metrics import render
 from envring.gateways.options import HostOptions
@@ -224,3 +224,28 @@ class TestEnds:
             thread.join(5)
             assert caught == ["the host was ended"]
             assert_gone(pid, 5)
+
+
+class TestProcesses:
+    """A session whose process has ended gives its slots back, whether its caller asks or not."""
+
+    def test_one_that_dies_between_two_calls(self, guests, host):
+        guest, deaths = opened(guests), host.sessions.counts["deaths"]
+        guest.reset()
+        guest._batcher.pool.processes[0].kill()
+        wait_until(lambda: not host.sessions.used(), 5, "its slot is free")
+        with pytest.raises(HostLost, match="process died"):
+            guest.step(0)
+        assert host.sessions.counts["deaths"] == deaths + 1
+
+    def test_one_that_takes_longer_than_it_may(self):
+        env = "envring.bench.workloads.synthetic:SpinEnv"
+        spins = Runtime("spins", (env,), kwargs={"seconds": 30.0}, step_timeout=0.2)
+        with envring.serve(runtimes=[spins]) as host:
+            guest = opened(Guests(host), env)
+            guest.reset()
+            with pytest.raises(WorkerTimeout):
+                guest.step(0)
+            assert not host.sessions.used()
+            with pytest.raises(HostLost, match="longer than it may"):
+                guest.step(0)

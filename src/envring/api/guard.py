@@ -103,6 +103,19 @@ class Guarded:
         return batcher.collect()
 
 
+def batcher_of(env: Guarded) -> Batcher | None:
+    """What steps an env, for those who watch or end it from outside; None if it is closed."""
+    return env._batcher
+
+
+def take_batcher(env: Guarded) -> Batcher:
+    """Takes it from an env, which is closed from now on: its new owner has to end it."""
+    batcher, env._batcher = env._batcher, None
+    env.closed = True
+    assert batcher is not None
+    return batcher
+
+
 def _disown_after_fork() -> None:
     for guarded in list(_guarded):
         guarded._forked = True

@@ -13,14 +13,15 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from envring.api.guard import batcher_of, take_batcher
 from envring.api.single import RingEnv
 from envring.api.vector import RingVectorEnv
 from envring.batch.batcher import Batcher
-from envring.errors import HostLost, HostRefused, WorkerDied
+from envring.errors import HostLost, HostRefused, WorkerDied, WorkerTimeout
 from envring.gateways.latency import Latency
 from envring.gateways.requests import MOST_ENVS, number_of_workers
 from envring.gateways.runtimes import Runtime
-from envring.gateways.sessions import Entry
+from envring.gateways.sessions import DIED, Entry
 from envring.launchers.sources import EnvSource
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ log = logging.getLogger("envring.serve")
 
 _END_SECONDS = 5.0  # for a call whose worker was killed to end
 _CLOSE_SECONDS = 5.0  # for an env to close, while its caller or the host waits
+
+PROCESS_ENDED = (WorkerDied, WorkerTimeout)
+"""Errors after which a session is over."""
 
 T = TypeVar("T")
 
@@ -62,6 +66,7 @@ class Guests:
         num_envs: int | None = None,
         autoreset_mode: str = "NextStep",
         env_fn: Callable[[], Any] | None = None,
+        call_seconds: float | None = None,
     ) -> Guest:
         """Builds an env in a process of its own, and takes its slots. Blocks until it is built.
 
@@ -75,6 +80,8 @@ class Guests:
             num_envs: None for a single env (`RingEnv`), a number for a `RingVectorEnv`.
             autoreset_mode: of the vector env.
             env_fn: builds the env, instead of its name: the host's own function, for a single env.
+            call_seconds: the most seconds of a call, for callers whose end nobody notices. The
+                limits of the runtime take its place.
 
         Raises:
             HostRefused: the reason is "key", "runtime", "env", "full", "closing" or "message".
@@ -98,9 +105,8 @@ class Guests:
             raise self._refused(error) from None
         latency = self.host.latencies.setdefault(wire, Latency())
         try:
-            guest = Guest(
-                self.host, entry, _build(found, source, num_envs, autoreset_mode), latency
-            )
+            env_now = _build(found, source, num_envs, autoreset_mode, call_seconds)
+            guest = Guest(self.host, entry, env_now, latency)
         except BaseException:
             sessions.end(entry)
             raise
@@ -118,10 +124,12 @@ def _build(
     source: EnvSource | Callable[[], Any],
     num_envs: int | None,
     autoreset_mode: str,
+    call_seconds: float | None,
 ) -> RingEnv | RingVectorEnv[Any, Any]:
     limits: dict[str, Any] = {
-        "step_timeout": runtime.step_timeout,
-        "reset_timeout": runtime.reset_timeout,
+        "step_timeout": runtime.step_timeout or call_seconds,
+        "reset_timeout": runtime.reset_timeout or call_seconds,
+        "call_timeout": call_seconds,
     }
     if num_envs is None:
         # never by a fork: this process has threads
@@ -156,8 +164,8 @@ class Guest:
         self._sessions = host.sessions
         self._latency = latency
         self._lock = threading.Lock()  # one call at a time
-        assert env._batcher is not None
-        self._batcher: Batcher | None = env._batcher
+        self._batcher: Batcher | None = batcher_of(env)
+        assert self._batcher is not None
         self._batcher.quiet = True  # the caller is told what its env raised
 
     @property
@@ -171,6 +179,7 @@ class Guest:
         Raises:
             HostLost: the session was ended; `why` says for what.
             WorkerDied: the env's process ended; the session is over.
+            WorkerTimeout: it was killed, because the call took too long; the session is over.
             Exception: whatever the env raised.
         """
         return self._run(lambda: self.env.reset(seed=seed, options=options))
@@ -189,11 +198,13 @@ class Guest:
         try:
             with self._lock:
                 return self._call(call)
-        except WorkerDied as error:
+        except PROCESS_ENDED as error:
             if not isinstance(error, HostLost):
                 self._check()  # the host may have killed it
                 self._sessions.counts["deaths"] += 1
-                self.entry.over = "its process died"
+                self.entry.over = (
+                    DIED if isinstance(error, WorkerDied) else "a call took longer than it may"
+                )
                 self._sessions.end(self.entry)
             raise
 
@@ -223,10 +234,18 @@ class Guest:
 
     def _taken(self) -> Batcher:
         """Takes the batcher from the env and from here: its memory goes with its last user."""
-        batcher, self._batcher, self.env._batcher = self._batcher, None, None
-        self.env.closed = True
-        assert batcher is not None
-        return batcher
+        self._batcher = None
+        return take_batcher(self.env)
+
+    def has_died(self) -> bool:
+        """Whether a process of the env has ended; its caller may never ask again."""
+        batcher = self._batcher
+        if batcher is None or not self._lock.acquire(timeout=0.0):
+            return False
+        try:
+            return any(process.exitcode is not None for process in batcher.pool.processes)
+        finally:
+            self._lock.release()
 
     def abandon(self) -> None:
         """Ends the env's processes, within about a second; a call under way fails."""

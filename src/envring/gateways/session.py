@@ -380,6 +380,10 @@ class Session:
         if self._mirror is not None:
             self.segment.close_fd()
 
+    def has_died(self) -> bool:
+        """Never: its caller's next request shows it, with the reason."""
+        return False
+
     def abandon(self) -> None:
         """Ends the workers, within about a second."""
         self.pool.abandon()

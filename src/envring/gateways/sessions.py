@@ -18,6 +18,8 @@ from envring.transport.frames import Link
 
 log = logging.getLogger("envring.serve")
 
+DIED = "its process died"  # why a session is over
+
 
 class Envs(Protocol):
     """The envs of a session.
@@ -30,6 +32,9 @@ class Envs(Protocol):
 
     def abandon(self) -> None:
         """Ends their processes, within about a second."""
+
+    def has_died(self) -> bool:
+        """Whether a process of theirs has ended, if their caller cannot notice it by itself."""
 
 
 @dataclass(eq=False)
@@ -219,7 +224,7 @@ class Sessions:
                     entry.over = self._why_over(entry, now)
                     if entry.over is not None:
                         over.append(entry)
-            self.counts["expired"] += len(over)
+                        self.counts["deaths" if entry.over == DIED else "expired"] += 1
         for entry in over:
             log.info("session %s ended: %s", entry.client_id, entry.over)
             if entry.link is None:  # else its connection ends it, and tells the caller
@@ -235,6 +240,8 @@ class Sessions:
         if entry.link is None and not entry.is_guest:
             over = idle >= (0.0 if self.closing else options.grace)
             return "nobody came back for it" if over else None
+        if entry.session.has_died():
+            return DIED
         if not entry.session.steps and _is_over(idle, options.first_step_timeout):
             return "it was never stepped"
         return "it was idle" if _is_over(idle, options.idle_timeout) else None

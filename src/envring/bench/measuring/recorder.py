@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from envring.api.guard import batcher_of
 from envring.api.vector import RingVectorEnv
 from envring.batch.observer import Observer
 
@@ -116,7 +117,7 @@ class Recorder:
 
     def __init__(self, envs: RingVectorEnv[Any, Any], capacity: int = 1024) -> None:
         """Allocates the rows."""
-        batcher = envs._batcher
+        batcher = batcher_of(envs)
         if batcher is None:
             raise ValueError("these envs are closed, so there is nothing to record")
         if not batcher.pool.compiled:

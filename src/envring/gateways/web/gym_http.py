@@ -21,7 +21,7 @@ from starlette.routing import BaseRoute, Route
 
 from envring.errors import HostLost, HostRefused
 from envring.gateways.guests import Guest
-from envring.gateways.web import json_text, spaces
+from envring.gateways.web import instances, json_text, spaces
 from envring.gateways.web.callers import key_of, peer_of
 from envring.gateways.web.gymie import with_time_limit
 from envring.gateways.web.instances import Held, Instances
@@ -131,6 +131,7 @@ class GymHttp:
             key_of(request.headers),
             env_id,
             wire=WIRE,
+            call_seconds=instances.CALL_SECONDS,
         )
         try:
             spaces.check(guest.env.observation_space)

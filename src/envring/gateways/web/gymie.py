@@ -20,8 +20,8 @@ from typing import Any, TypeVar
 import numpy as np
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete, Space
 
-from envring.errors import HostLost, HostRefused, SourceError, WorkerDied
-from envring.gateways.guests import Guest, Guests
+from envring.errors import HostLost, HostRefused, SourceError
+from envring.gateways.guests import PROCESS_ENDED, Guest, Guests
 from envring.gateways.web import json_text, spaces
 from envring.gateways.web.closing import Close
 
@@ -221,7 +221,7 @@ class Conversation:
         try:
             value = spaces.decode(guest.env.action_space, action)
             obs, reward, terminated, truncated, info = guest.step(value)
-        except WorkerDied:
+        except PROCESS_ENDED:
             raise
         except Exception as error:
             log.info("%s: action %.100s is wrong: %s", self._peer, action, str(error)[:200])

@@ -13,6 +13,7 @@ from envring.errors import HostLost
 from envring.gateways.guests import Guest
 from envring.gateways.sessions import Sessions
 
+CALL_SECONDS = 600.0  # of a call, where the runtime has no limits: its caller may be gone
 _IDLE_SECONDS = 3600.0  # then an env makes room when another one is made
 
 

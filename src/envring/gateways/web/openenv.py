@@ -14,8 +14,8 @@ from typing import Any
 from gymnasium.spaces import Dict, Space
 
 from envring._foreign.envring_worker.envs.spaces import describe_space
-from envring.errors import HostLost, HostRefused, WorkerDied
-from envring.gateways.guests import Guest, Guests
+from envring.errors import HostLost, HostRefused
+from envring.gateways.guests import PROCESS_ENDED, Guest, Guests
 from envring.gateways.web import json_text, spaces
 from envring.gateways.web.schemas import EXACT, Schema, objects, schema
 from envring.transport import codec
@@ -44,14 +44,16 @@ class Conversation:
     Args:
         guests: of the host.
         env: which env it is about; None for the first that the host serves.
+        call_seconds: the most seconds of a call, None where the caller's end is noticed.
     """
 
     wire = WIRE
 
-    def __init__(self, guests: Guests, env: str | None) -> None:
+    def __init__(self, guests: Guests, env: str | None, call_seconds: float | None = None) -> None:
         """Begins without an env."""
         self._guests = guests
         self._env = env
+        self._call_seconds = call_seconds
         self._guest: Guest | None = None
         self._episode: str | None = None
         self._steps = 0
@@ -80,7 +82,9 @@ class Conversation:
             NotCarried: JSON cannot carry its spaces.
             Exception: it could not be built.
         """
-        self._guest = guest = self._guests.open(peer, key, self._env, wire=WIRE)
+        self._guest = guest = self._guests.open(
+            peer, key, self._env, wire=WIRE, call_seconds=self._call_seconds
+        )
         spaces.check(guest.env.observation_space)
         spaces.check(guest.env.action_space)
 
@@ -222,7 +226,7 @@ def failed(code: str, text: str, **details: Any) -> str:
 def _text(error: Exception) -> str:
     if isinstance(error, HostLost):
         return f"The session was ended: {error.why}."
-    if isinstance(error, WorkerDied):
+    if isinstance(error, PROCESS_ENDED):
         return str(error).partition(" Close this vector env")[0]
     return f"{type(error).__name__}: {error}"[:2000]
 

@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Route
 
 from envring._version import __version__
 from envring.errors import HostRefused
+from envring.gateways.web import instances
 from envring.gateways.web.callers import key_of, peer_of
 from envring.gateways.web.openenv import Conversation, Invalid
 from envring.gateways.web.requests import read, reply
@@ -48,7 +49,8 @@ class OpenEnv:
         self._schemas: dict[str | None, dict[str, Any]] = {}
 
     def _conversation(self, connection: Any) -> Conversation:
-        return Conversation(self._application.guests, connection.path_params.get("env"))
+        env = connection.path_params.get("env")
+        return Conversation(self._application.guests, env, instances.CALL_SECONDS)
 
     async def health(self, _: Request) -> Response:
         """Whether the host takes sessions."""

@@ -19,9 +19,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from envring.api.vector import RingVectorEnv
-from envring.errors import HostLost, HostRefused, SourceError, WorkerDied
+from envring.errors import HostLost, HostRefused, SourceError, WorkerDied, WorkerTimeout
 from envring.gateways.guests import Guest
-from envring.gateways.web import spaces
+from envring.gateways.web import instances, spaces
 from envring.gateways.web.callers import key_of, peer_of
 from envring.gateways.web.dialects import JSON, MSGPACK, Dialect, dialect_of
 from envring.gateways.web.http_lines import Plain
@@ -222,6 +222,7 @@ class RemoteGymnasium:
             wire=WIRE,
             num_envs=num_envs,
             autoreset_mode=autoreset,
+            call_seconds=instances.CALL_SECONDS,
         )
         try:
             view = view_of(guest.env)
@@ -312,7 +313,7 @@ def _said(error: Exception) -> tuple[int, str]:
             return 400, f"Environment was closed: {error.why}. Please call /make first."
         case SourceError():
             return 404, str(error)
-        case WorkerDied():
+        case WorkerDied() | WorkerTimeout():
             return 500, str(error).partition(" Close this vector env")[0]
     return 500, f"{type(error).__name__}: {error}"[:2000]
 
