@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from socket import socket
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from starlette._utils import get_route_path
@@ -49,6 +48,8 @@ _LONG_SECONDS = 1.0  # of a call, until one looks whether its caller is still th
 _MOST_LINES = 4096  # at a time
 _END_SECONDS = 2.0  # for WebSockets to say why they end
 _GOING_AWAY = 1001
+HAS_ROOM = "envring.has_room"
+"""In a scope: whether the host has room for the connection; one without room is not counted."""
 
 
 class Application:
@@ -58,7 +59,8 @@ class Application:
         host: whose envs it serves.
 
     Attributes:
-        guests: sessions of the host for callers that speak these wires.
+        host: the same.
+        guests: sessions of it for callers that speak these wires.
         lines: WebSockets that have threads of their own.
     """
 
@@ -66,9 +68,7 @@ class Application:
         """Makes the routes."""
         self.guests = Guests(host)
         self.lines: set[Line] = set()
-        self._host = host
-        self._lock = Lock()
-        self._peers: Counter[str] = Counter()
+        self.host = host
         self._open: dict[WebSocket, Conversation] = {}
         self._watch: asyncio.Task[None] | None = None
         self._instances = Instances()
@@ -92,15 +92,18 @@ class Application:
         if scope["type"] in ("http", "websocket"):
             refused = self._refusal(scope)
             if refused is not None:
-                self._host.sessions.counts["refused"] += 1
-                if scope["type"] == "websocket":
-                    websocket = WebSocket(scope, receive, send)
-                    with contextlib.suppress(RuntimeError):  # a server that cannot say why
-                        await websocket.send_denial_response(refused)
-                else:
-                    await refused(scope, receive, send)
+                await self._refuse(refused, scope, receive, send)
                 return
         await self._router(scope, receive, send)
+
+    async def _refuse(self, refused: Response, scope: Scope, receive: Receive, send: Send) -> None:
+        self.host.sessions.counts["refused"] += 1
+        if scope["type"] == "websocket":
+            websocket = WebSocket(scope, receive, send)
+            with contextlib.suppress(RuntimeError):  # a server that cannot say why
+                await websocket.send_denial_response(refused)
+        else:
+            await refused(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
@@ -110,17 +113,20 @@ class Application:
             refused = _refused(str(error), 401)
             refused.headers["WWW-Authenticate"] = 'Bearer realm="envring"'
             return refused
-        if not (self._host.options.keys or is_near(headers)):
+        if not (self.host.options.keys or is_near(headers)):
             # else every page that a user of this machine looks at could use the envs
             return _refused("Pages of other origins need a key.", 403)
-        if self._peers[peer_of(scope)] >= self._host.options.max_connections:
-            return _refused("There are too many connections of yours.", 503)
+        if not scope.get(HAS_ROOM, True):
+            return _crowded()
         return None
 
     async def converse(self, websocket: WebSocket, conversation: Conversation) -> None:
         """Serves a WebSocket until it ends."""
         peer = peer_of(websocket.scope)
-        self._arrive(peer)
+        if not self.host.arrive(peer):
+            self.host.leave(peer)
+            await self._refuse(_crowded(), websocket.scope, websocket.receive, websocket.send)
+            return
         calls = Calls()
         self._open[websocket] = conversation
         try:
@@ -135,7 +141,7 @@ class Application:
         finally:
             del self._open[websocket]
             calls.finish(conversation.close)
-            self._leave(peer)
+            self.host.leave(peer)
         await _close(websocket, 1000, "")
 
     def take_over(self, scope: Scope, request: bytes, sock: Callable[[], socket]) -> bool:
@@ -144,20 +150,17 @@ class Application:
         Args:
             scope: says who calls whom.
             request: the bytes of the request to upgrade.
-            sock: gives the connection away.
+            sock: gives the connection away, which the host has counted.
         """
         conversation = self.conversation(scope["path"])
         if conversation is None or len(self.lines) >= _MOST_LINES or self._refusal(scope):
             return False
         peer, key = peer_of(scope), key_of(Headers(scope=scope))
-        most = min(self._host.options.max_frame, json_text.LONGEST)
-        self._arrive(peer)
-
-        def ended(line: Line) -> None:
-            self.lines.discard(line)
-            self._leave(peer)
-
-        self._start(WebSocketLine(sock(), request, conversation, peer, key, most, ended))
+        most = min(self.host.options.max_frame, json_text.LONGEST)
+        line = WebSocketLine(
+            sock(), request, conversation, peer, key, most, partial(self._ended, peer)
+        )
+        self._start(line)
         return True
 
     def take_requests(
@@ -169,7 +172,7 @@ class Application:
             scope: what is the same in all requests.
             data: what has come already.
             seconds: for a request to come, once it has begun.
-            sock: gives the connection away.
+            sock: gives the connection away, which the host has counted.
         """
         if len(self.lines) >= _MOST_LINES:
             return False
@@ -183,9 +186,13 @@ class Application:
             coroutine = by_asgi(self, request)
             return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
 
-        line = HttpLine(sock(), data, dict(scope), answer, seconds, self.lines.discard)
-        self._start(line)
+        ended = partial(self._ended, peer_of(scope))
+        self._start(HttpLine(sock(), data, dict(scope), answer, seconds, ended))
         return True
+
+    def _ended(self, peer: str, line: Line) -> None:
+        self.lines.discard(line)
+        self.host.leave(peer)
 
     def _start(self, line: Line) -> None:
         self.lines.add(line)
@@ -212,16 +219,6 @@ class Application:
 
         paths = ("/gym", "/ws", "/openenv/{env:path}/ws")
         return [WebSocketRoute(path, converse) for path in paths]
-
-    def _arrive(self, peer: str) -> None:
-        with self._lock:
-            self._peers[peer] += 1
-
-    def _leave(self, peer: str) -> None:
-        with self._lock:
-            self._peers[peer] -= 1
-            if not self._peers[peer]:
-                del self._peers[peer]
 
     async def _look_after(self) -> None:
         """Tells callers whose sessions the host has ended; looks for those that went away."""
@@ -278,6 +275,12 @@ async def _converse(
 def _refused(text: str, status: int) -> Response:
     """Says why, in the words of all wires."""
     return reply({"error": text, "detail": text, "message": text}, status)
+
+
+def _crowded() -> Response:
+    refused = _refused("There are too many connections of yours.", 503)
+    refused.headers["Connection"] = "close"
+    return refused
 
 
 async def _no_websocket(_: Request) -> PlainTextResponse:

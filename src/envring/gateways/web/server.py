@@ -18,7 +18,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from envring.errors import AddressError
 from envring.gateways.web import json_text
-from envring.gateways.web.application import Application
+from envring.gateways.web.application import HAS_ROOM, Application
+from envring.gateways.web.callers import peer_of
 from envring.transport.addresses import Address
 
 if TYPE_CHECKING:
@@ -95,17 +96,28 @@ class WebServer:
 
 
 class _Http(HttpToolsProtocol):
-    """Closes connections whose requests are too long or too late; uvicorn would wait for ever."""
+    """Counts connections, and closes those whose requests are too long or too late."""
 
     seconds: float
     application: Application
+    _peer: str | None = None  # while it is counted
+    _has_room = True
     _late: asyncio.TimerHandle | None = None
     _has_begun = False
     _size, _most = 0, _LONGEST_HEAD
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self._peer = peer_of({"client": self.client})
+        self._has_room = self.application.host.arrive(self._peer)
+        if not self._has_room:
+            self._leave()
         self._wait()
+
+    def _leave(self) -> None:
+        peer, self._peer = self._peer, None
+        if peer is not None:
+            self.application.host.leave(peer)
 
     def data_received(self, data: bytes) -> None:
         if self._is_free() and b"pgrade:" not in data:
@@ -138,6 +150,7 @@ class _Http(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._has_begun, self._size, self._most = True, 0, _LONGEST_HEAD
         super().on_message_begin()
+        self.scope[HAS_ROOM] = self._has_room  # type: ignore[typeddict-unknown-key]
 
     def on_headers_complete(self) -> None:
         self._size, self._most = 0, _LONGEST_MESSAGE
@@ -149,7 +162,8 @@ class _Http(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         self._stop()
-        if self.scheme != "http" or not self._give_away():
+        if self.scheme != "http" or not self._has_room or not self._give_away():
+            self._leave()  # the application counts WebSockets
             super().handle_websocket_upgrade()
 
     def _give_away(self) -> bool:
@@ -162,6 +176,7 @@ class _Http(HttpToolsProtocol):
         return self.application.take_over(scope, request, self._detached)
 
     def _detached(self) -> socket.socket:
+        self._peer = None  # who takes it over has to say that it ends
         number = os.dup(self.transport.get_extra_info("socket").fileno())
         self.connections.discard(self)
         self.transport.abort()  # closes its own descriptor, not the connection
@@ -169,6 +184,7 @@ class _Http(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop()
+        self._leave()
         super().connection_lost(exc)
 
     def _wait(self) -> None:
