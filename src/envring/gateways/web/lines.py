@@ -22,6 +22,7 @@ from websockets.server import ServerProtocol
 
 from envring.gateways.web.closing import Close
 from envring.gateways.web.conversations import Conversation
+from envring.gateways.web.whole_frames import is_control, is_text, payload, text_frame
 
 _TICK = 0.25  # seconds between two looks whether the session has ended
 _LONG_SECONDS = 1.0  # of a call, until one looks whether its caller is still there
@@ -135,6 +136,7 @@ class WebSocketLine(Line):
         self._heard = time.monotonic()
         self._pinged: float | None = None
         self._protocol = ServerProtocol(max_size=max_size)
+        self._max_size = max_size
 
     def abandon(self) -> None:
         """Ends the session while a call is under way."""
@@ -183,7 +185,8 @@ class WebSocketLine(Line):
             Close: the session has ended, or the caller is silent.
         """
         protocol = self._protocol
-        whole, is_text = bytearray(), True
+        whole, text = bytearray(), True
+        alone = True  # whether all frames so far came alone, each in one piece
         while protocol.state is OPEN:
             try:
                 data = self._sock.recv(_CHUNK)
@@ -193,15 +196,21 @@ class WebSocketLine(Line):
             if not data:
                 return
             self._heard, self._pinged = time.monotonic(), None
+            if alone:
+                found = payload(data)
+                if found is not None and is_text(data) and len(found) <= self._max_size:
+                    yield _text(found)
+                    continue
+                alone = found is not None and is_control(data)
             protocol.receive_data(data)
             for event in protocol.events_received():
                 if not isinstance(event, Frame) or event.opcode > Opcode.BINARY:
                     continue  # pings are answered, and closing is confirmed
                 if event.opcode is not Opcode.CONT:
-                    whole, is_text = bytearray(), event.opcode is Opcode.TEXT
+                    whole, text = bytearray(), event.opcode is Opcode.TEXT
                 whole += event.data
                 if event.fin:
-                    yield _text(whole) if is_text else bytes(whole)
+                    yield _text(whole) if text else bytes(whole)
             self._flush()
 
     def _look(self) -> None:
@@ -216,8 +225,8 @@ class WebSocketLine(Line):
             self._flush()
 
     def _send(self, text: str) -> None:
-        self._protocol.send_text(text.encode("utf-8", "replace"))
-        self._flush()
+        before = self._protocol.data_to_send()  # answers to pings
+        self._write(b"".join((*before, text_frame(text.encode("utf-8", "replace")))))
 
     def _close(self, code: int, reason: str) -> None:
         if self._protocol.state is OPEN:
@@ -238,7 +247,7 @@ class WebSocketLine(Line):
                         return
 
 
-def _text(data: bytearray) -> str:
+def _text(data: bytes | bytearray) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
@@ -247,4 +256,4 @@ def _text(data: bytearray) -> str:
 
 def short(reason: str) -> str:
     """A reason that has room in a close frame."""
-    return reason.encode()[:120].decode(errors="ignore")
+    return reason.encode("utf-8", "replace")[:120].decode(errors="ignore")

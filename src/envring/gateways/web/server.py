@@ -150,7 +150,7 @@ class _Http(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._has_begun, self._size, self._most = True, 0, _LONGEST_HEAD
         super().on_message_begin()
-        self.scope[HAS_ROOM] = self._has_room  # type: ignore[typeddict-unknown-key]
+        self.scope[HAS_ROOM] = self._has_room  # type: ignore[literal-required]
 
     def on_headers_complete(self) -> None:
         self._size, self._most = 0, _LONGEST_MESSAGE
