@@ -181,3 +181,31 @@ def test_infos_become_json():
     endless.append(endless)
     with pytest.raises(json_text.NotJson):
         json_text.plain(endless)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [],
+        [[1, -2], [3, 2**63 - 1]],
+        [2**64, 10**30],
+        [5.2e-5, 1.0],
+        [1e15, 1e16],
+        [0.1, -0.0, 1e15, 1e16, 1e-4, 1e-5, 5.2e-5, 1.5e300, 5e-324, 1 / 3],
+        [True, None, "a,b", {"c,d": [1, 2.5]}],
+        np.arange(100, dtype=np.float64) / 7,
+        np.array([[1, 2]] * 40, np.int8),
+        1 / 3,
+        -0.0,
+        1e22,
+    ],
+)
+def test_spelling_is_that_of_the_standard_library(value):
+    plain = value.tolist() if isinstance(value, np.ndarray) else value
+    assert json_text.spell(value, json_text.HUGE) == json.dumps(plain)
+
+
+def test_null_is_no_sign_of_infinity():
+    assert json_text.dumps({"a": None, "b": [1.5]}) == '{"a":null,"b":[1.5]}'
+    assert json_text.dumps({"a": None, "b": [math.nan]}) == '{"a":null,"b":[NaN]}'
+    assert json_text.dumps(["null", math.inf]) == '["null",Infinity]'

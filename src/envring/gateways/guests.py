@@ -195,9 +195,19 @@ class Guest:
         return self._run(self.env.render)
 
     def _run(self, call: Callable[[], T]) -> T:
+        entry, clock = self.entry, time.monotonic
         try:
             with self._lock:
-                return self._call(call)
+                entry.busy = True
+                began = clock()
+                try:
+                    self._check()
+                    results = call()
+                    self._latency.add(clock() - began)
+                    return results
+                finally:
+                    entry.since = clock()
+                    entry.busy = False
         except PROCESS_ENDED as error:
             if not isinstance(error, HostLost):
                 self._check()  # the host may have killed it
@@ -207,18 +217,6 @@ class Guest:
                 )
                 self._sessions.end(self.entry)
             raise
-
-    def _call(self, call: Callable[[], T]) -> T:
-        self.entry.busy = True
-        began = time.monotonic()
-        try:
-            self._check()
-            results = call()
-            self._latency.add(time.monotonic() - began)
-            return results
-        finally:
-            self.entry.since = time.monotonic()
-            self.entry.busy = False
 
     def _check(self) -> None:
         if self.over is not None:

@@ -231,8 +231,9 @@ class Conversation:
         process_step = overrides.get("process_step")
         if process_step is not None:
             return _spell(json_text.plain(list(process_step((obs, reward, done, info)))))
-        seen = spaces.encode(guest.env.observation_space, obs)
-        return _spell([seen, float(reward), done, json_text.plain(info)])
+        seen = _spell(spaces.encode(guest.env.observation_space, obs))
+        others = _spell(json_text.plain(info)) if info else "{}"
+        return f"[{seen}, {_spell(float(reward))}, {'true' if done else 'false'}, {others}]"
 
     def _reset(self, instance_id: Any) -> str:
         instance = self._find(instance_id)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Set
@@ -19,6 +20,8 @@ except ImportError:
 LONGEST = 1 << 24  # characters of a text that is read
 _MOST_CONTAINERS = 1 << 17  # lists and objects of a text: each takes far more memory than text
 _DEEPEST = 200  # of what is written
+_NUMERIC = b"[],.-0123456789"  # all that is in lists of numbers without exponents
+_TINY = b"0.0000"  # from here on the standard library writes an exponent
 
 BARE: dict[float | None, str] = {math.inf: "Infinity", -math.inf: "-Infinity", None: "NaN"}
 """As JavaScript and Python write them; Python's `json` reads that."""
@@ -63,11 +66,12 @@ def dumps(value: Any, numbers: Mapping[float | None, str] = BARE) -> str:
     Raises:
         NotJson: there is a NaN, and no spelling for it.
     """
-    if orjson is not None and is_finite(value):
-        try:
-            return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode()
-        except TypeError:
-            pass  # an integer of more than 64 bits, half of a surrogate pair
+    if orjson is not None:
+        # of an integer of more than 64 bits, half of a surrogate pair
+        with contextlib.suppress(TypeError):
+            text = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+            if b"null" not in text or is_finite(value):  # else there is an infinity or NaN
+                return text.decode()
     return spell(value, numbers, (",", ":"))
 
 
@@ -75,6 +79,14 @@ def spell(
     value: Any, numbers: Mapping[float | None, str], separators: tuple[str, str] = (", ", ": ")
 ) -> str:
     """Writes JSON with the standard library's spelling; see `dumps`."""
+    if type(value) is float and math.isfinite(value):
+        return repr(value)
+    if orjson is not None and type(value) in (list, np.ndarray):
+        with contextlib.suppress(TypeError):
+            text = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+            # else it may spell it in another way
+            if not text.translate(None, _NUMERIC) and _TINY not in text:
+                return text.replace(b",", separators[0].encode()).decode()
     try:
         return _encoder(separators).encode(value)
     except ValueError:

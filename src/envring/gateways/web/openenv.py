@@ -22,6 +22,7 @@ from envring.transport import codec
 
 WIRE = "openenv"
 _MESSAGES = {"reset": False, "step": True, "state": None, "close": None}  # whether data is needed
+_KEYS, _LONE_KEYS = {"type", "data"}, {"type"}
 _LONGEST_ID = 255
 
 
@@ -113,7 +114,9 @@ class Conversation:
         if not isinstance(kind, str) or kind not in _MESSAGES:
             return failed("UNKNOWN_TYPE", f"Unknown message type: {kind!s:.100}")
         needs = _MESSAGES[kind]
-        for key in message.keys() - {"type", *(["data"] if needs is not None else [])}:
+        known = _LONE_KEYS if needs is None else _KEYS
+        if not message.keys() <= known:
+            key = next(iter(message.keys() - known))
             raise Invalid("extra_forbidden", (key,), "Extra inputs are not permitted")
         data = message.get("data", None if needs else {})
         if not isinstance(data, dict):
