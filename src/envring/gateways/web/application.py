@@ -74,13 +74,14 @@ class Application:
         self._instances = Instances()
         self._threads = Threads()
         self._remote_gymnasium = RemoteGymnasium(self)
+        self._gym_http = GymHttp(self)
         requests = OpenEnv(self)
         shared = {"/reset": requests.reset, "/step": requests.step}
         self._router = Router(
             [
                 *self._remote_gymnasium.routes(shared),
                 *openenv(requests),
-                *GymHttp(self).routes(),
+                *self._gym_http.routes(),
                 *self._websockets(),
                 Route("/gym", _no_websocket, methods=["GET"]),
                 Route("/{path:path}", _running, methods=["GET"]),
@@ -180,7 +181,7 @@ class Application:
 
         def answer(request: Plain) -> Answered:
             refused = self._refusal(request.scope)
-            found = None if refused is not None else self._remote_gymnasium.answer(request)
+            found = None if refused is not None else self._answer(request)
             if found is not None:
                 return Answered(found.status_code, bytes(found.body), found.raw_headers)
             coroutine = by_asgi(self, request)
@@ -189,6 +190,10 @@ class Application:
         ended = partial(self._ended, peer_of(scope))
         self._start(HttpLine(sock(), data, dict(scope), answer, seconds, ended))
         return True
+
+    def _answer(self, request: Plain) -> Response | None:
+        """Answers without the event loop what most requests ask."""
+        return self._remote_gymnasium.answer(request) or self._gym_http.answer(request)
 
     def _ended(self, peer: str, line: Line) -> None:
         self.lines.discard(line)

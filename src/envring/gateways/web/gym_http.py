@@ -24,8 +24,9 @@ from envring.gateways.guests import Guest
 from envring.gateways.web import instances, json_text, spaces
 from envring.gateways.web.callers import key_of, peer_of
 from envring.gateways.web.gymie import with_time_limit
+from envring.gateways.web.http_lines import Plain
 from envring.gateways.web.instances import Held, Instances
-from envring.gateways.web.requests import read
+from envring.gateways.web.requests import parsed, read
 
 if TYPE_CHECKING:
     from envring.gateways.web.application import Application
@@ -53,6 +54,9 @@ class Instance(Held):
         super().__init__(guest)
         self.env_id = env_id
         self.seed = seed
+
+
+Endpoint = Callable[[Request, dict[str, Any]], Any]
 
 
 class GymHttp:
@@ -83,31 +87,29 @@ class GymHttp:
                 )
         return found
 
-    def _answering(self, endpoint: Callable[[Request, dict[str, Any]], Any]) -> Any:
+    def _answering(self, endpoint: Endpoint) -> Any:
         async def answer(request: Request) -> Response:
             body = await read(request, "message") if request.method == "POST" else {}
             if isinstance(body, Response):
                 return body
-
-            def call() -> Response:
-                found = endpoint(request, body)
-                if found is None:
-                    return Response(status_code=204)
-                text = json_text.dumps(found, json_text.HUGE)
-                return Response(text, media_type="application/json")
-
-            try:
-                return await self._application.once(call)  # type: ignore[no-any-return]
-            except (InvalidUsage, spaces.BadValue, spaces.NotCarried, json_text.NotJson) as error:
-                return _failed(400, str(error))
-            except HostRefused as error:
-                return _failed(503 if error.reason in ("full", "closing") else 400, str(error))
-            except HostLost as error:
-                return _failed(400, f"The instance was ended: {error.why}.")
-            except Exception as error:
-                return _failed(400, f"{type(error).__name__}: {error}"[:2000])
+            done: Response = await self._application.once(lambda: _done(endpoint, request, body))
+            return done
 
         return answer
+
+    def answer(self, request: Plain) -> Response | None:
+        """Answers a step or a reset in a thread; None if it is another request."""
+        scope = request.scope
+        parts = scope["path"].removesuffix("/").split("/")
+        if scope["method"] != "POST" or len(parts) != 5 or parts[1:3] != ["v1", "envs"]:
+            return None
+        endpoint = {"step": self._step, "reset": self._reset}.get(parts[4])
+        if endpoint is None:
+            return None
+        body = parsed(bytes(request.body), "message")
+        if isinstance(body, Response):
+            return body
+        return _done(endpoint, Request({**scope, "path_params": {"instance": parts[3]}}), body)
 
     def _owner(self, request: Request) -> bytes:
         return self._application.guests.host.options.digest(key_of(request.headers))
@@ -190,6 +192,23 @@ class GymHttp:
     def _close(self, request: Request, _: dict[str, Any]) -> None:
         self._find(request)
         self._instances.end(self._owner(request), request.path_params["instance"])
+
+
+def _done(endpoint: Endpoint, request: Request, body: dict[str, Any]) -> Response:
+    try:
+        found = endpoint(request, body)
+        if found is None:
+            return Response(status_code=204)
+        text = json_text.dumps(found, json_text.HUGE)
+        return Response(text, media_type="application/json")
+    except (InvalidUsage, spaces.BadValue, spaces.NotCarried, json_text.NotJson) as error:
+        return _failed(400, str(error))
+    except HostRefused as error:
+        return _failed(503 if error.reason in ("full", "closing") else 400, str(error))
+    except HostLost as error:
+        return _failed(400, f"The instance was ended: {error.why}.")
+    except Exception as error:
+        return _failed(400, f"{type(error).__name__}: {error}"[:2000])
 
 
 def _failed(status: int, text: str) -> Response:
