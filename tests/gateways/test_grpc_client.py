@@ -29,7 +29,7 @@ from envring.gateways.certificates import make
 from envring.gateways.dm_env_rpc.tensors import BOOL, CODES, STRING, Spec
 from envring.testing import fingerprint
 from envring.testing.conformance_base import quiet
-from support.hosts import running
+from support.hosts import running, running_setup
 from support.peers import python_of, server
 from support.wire_envs import every_space, local_env
 
@@ -39,12 +39,9 @@ COUNTING = "Counting-v0"
 
 
 @pytest.fixture(scope="module")
-def host(tmp_path_factory):
-    path = tmp_path_factory.mktemp("grpc") / "serve.toml"
-    setup = SUPPORT / "wire_envs.py"
-    envs = [COUNTING, "envring.testing:CountingEnv", "*"]
-    path.write_text(f"[runtimes.envs]\nenvs = {envs}\nsetup = '{setup}'\n")
-    with running("--config", str(path), "--listen", "grpc://127.0.0.1:0") as host:
+def host():
+    first = [COUNTING, "envring.testing:CountingEnv"]
+    with running_setup("grpc://127.0.0.1:0", first=first) as host:
         yield host
 
 

@@ -8,26 +8,21 @@ import sys
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
-from pathlib import Path
 
 import gymnasium
 import pytest
 
-from support.hosts import running
+from support.hosts import running_setup
 
 pytest.importorskip("starlette", reason="the wires over HTTP stay unchecked")
 pytest.importorskip("uvicorn", reason="the wires over HTTP stay unchecked")
 websockets = pytest.importorskip("websockets.sync.client")
 ConnectionClosed = pytest.importorskip("websockets.exceptions").ConnectionClosed
 
-ENVS = Path(__file__).parents[1] / "support/wire_envs.py"
-
 
 @pytest.fixture(scope="module")
-def host(tmp_path_factory):
-    path = tmp_path_factory.mktemp("gymie") / "serve.toml"
-    path.write_text(f"[runtimes.envs]\nenvs = ['*']\nsetup = '{ENVS}'\n")
-    with running("--config", str(path), "--listen", "http://127.0.0.1:0") as host:
+def host():
+    with running_setup("http://127.0.0.1:0") as host:
         yield host
 
 

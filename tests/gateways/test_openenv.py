@@ -15,7 +15,7 @@ import pytest
 
 from support import foreign_prefixes
 from support.foreign_prefixes import Recipe
-from support.hosts import running
+from support.hosts import running, running_setup
 from support.processes import wait_until
 
 pytest.importorskip("starlette", reason="the wires over HTTP stay unchecked")
@@ -24,15 +24,10 @@ websockets = pytest.importorskip("websockets.sync.client")
 ConnectionClosed = pytest.importorskip("websockets.exceptions").ConnectionClosed
 ConnectionClosedOK = pytest.importorskip("websockets.exceptions").ConnectionClosedOK
 
-ENVS = Path(__file__).parents[1] / "support/wire_envs.py"
-
 
 @pytest.fixture(scope="module")
-def host(tmp_path_factory):
-    path = tmp_path_factory.mktemp("openenv") / "serve.toml"
-    path.write_text(f"[runtimes.envs]\nenvs = ['Counting-v0', '*']\nsetup = '{ENVS}'\n")
-    config = ("--listen", "http://127.0.0.1:0", "--metrics", "0")
-    with running("--config", str(path), *config) as host:
+def host():
+    with running_setup("http://127.0.0.1:0", "--metrics", "0", first=["Counting-v0"]) as host:
         yield host
 
 

@@ -8,7 +8,6 @@ import json
 import threading
 import time
 from http import HTTPStatus
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,7 +29,7 @@ from envring.errors import (
 from envring.gateways.certificates import make
 from envring.gateways.web import json_text, spaces
 from envring.testing.conformance_base import quiet
-from support.hosts import running
+from support.hosts import running, running_setup
 from support.peers import python_of, server
 from support.wire_envs import NOT_CARRIED, local_env
 
@@ -38,15 +37,12 @@ serve = pytest.importorskip("websockets.sync.server").serve
 pytest.importorskip("starlette", reason="the wires over HTTP stay unchecked")
 pytest.importorskip("uvicorn", reason="the wires over HTTP stay unchecked")
 
-SETUP = Path(__file__).parents[1] / "support/wire_envs.py"
 COUNTING = "Counting-v0"
 
 
 @pytest.fixture(scope="module")
-def host(tmp_path_factory):
-    path = tmp_path_factory.mktemp("openenv") / "serve.toml"
-    path.write_text(f"[runtimes.envs]\nenvs = ['{COUNTING}', '*']\nsetup = '{SETUP}'\n")
-    with running("--config", str(path), "--listen", "http://127.0.0.1:0") as host:
+def host():
+    with running_setup("http://127.0.0.1:0", first=[COUNTING]) as host:
         yield host
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from support import foreign_prefixes, gymie_dialogue, peers
 from support.gymie_dialogue import DIALOGUES
-from support.hosts import running
+from support.hosts import running_setup
 
 pytest.importorskip("starlette", reason="the wires over HTTP stay unchecked")
 pytest.importorskip("uvicorn", reason="the wires over HTTP stay unchecked")
@@ -26,10 +26,8 @@ pytestmark = pytest.mark.long  # packages of other projects are installed
 
 
 @pytest.fixture(scope="module")
-def host(tmp_path_factory):
-    path = tmp_path_factory.mktemp("originals") / "serve.toml"
-    path.write_text(f"[runtimes.envs]\nenvs = ['*']\nsetup = '{SUPPORT / 'plain_line.py'}'\n")
-    with running("--config", str(path), "--listen", "http://127.0.0.1:0") as host:
+def host():
+    with running_setup("http://127.0.0.1:0", setup=SUPPORT / "plain_line.py") as host:
         yield host
 
 

@@ -12,7 +12,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from support.hosts import running
+from support.hosts import running, running_setup
 from support.plain_agents import NAMES
 
 pytest.importorskip("starlette", reason="the wires over HTTP stay unchecked")
@@ -306,12 +306,10 @@ class TestAgents:
         assert status == 400 and "one by one" in answer["error"]
 
 
-def test_keys(tmp_path):
-    path = tmp_path / "serve.toml"
-    path.write_text(f"[runtimes.envs]\nenvs = ['*']\nsetup = '{SUPPORT / 'wire_envs.py'}'\n")
-    arguments = ("--config", str(path), "--listen", "http://127.0.0.1:0")
+def test_keys():
     keys = ("--key", "env:KEY1", "--key", "env:KEY2")
-    with running(*arguments, *keys, env={"KEY1": "one", "KEY2": "two"}) as host:
+    values = {"KEY1": "one", "KEY2": "two"}
+    with running_setup("http://127.0.0.1:0", *keys, env=values) as host:
         body = {"env_key": "k", "env_id": "Counting-v0"}
         for headers in ({}, {"Authorization": "Bearer three"}):
             status, answer = send(host, "/make", body, **headers)
@@ -328,11 +326,8 @@ def test_keys(tmp_path):
         send(host, "/close", b"", **one)
 
 
-def test_an_env_that_was_idle_is_gone(tmp_path):
-    path = tmp_path / "serve.toml"
-    path.write_text(f"[runtimes.envs]\nenvs = ['*']\nsetup = '{SUPPORT / 'wire_envs.py'}'\n")
-    arguments = ("--config", str(path), "--listen", "http://127.0.0.1:0", "--idle-timeout", "0.3")
-    with running(*arguments) as host:
+def test_an_env_that_was_idle_is_gone():
+    with running_setup("http://127.0.0.1:0", "--idle-timeout", "0.3") as host:
         send(host, "/make", {"env_key": "k", "env_id": "Counting-v0"})
         for _ in range(100):
             status, answer = send(host, "/action_space?env_key=k")

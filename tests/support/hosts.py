@@ -7,7 +7,11 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+WIRE_ENVS = Path(__file__).with_name("wire_envs.py")
 
 
 class HostProcess:
@@ -66,3 +70,27 @@ def running(*arguments: str, env: dict[str, str] | None = None) -> Iterator[Host
             host.end()
         elif host.process.stderr is not None:
             host.process.stderr.close()
+
+
+@contextlib.contextmanager
+def running_setup(
+    listen: str,
+    *arguments: str,
+    setup: Path = WIRE_ENVS,
+    first: Sequence[str] = (),
+    env: dict[str, str] | None = None,
+) -> Iterator[HostProcess]:
+    """A host of all envs that a file registers in its workers.
+
+    Args:
+        listen: where.
+        *arguments: of `envring serve`.
+        setup: the file.
+        first: envs that come before all others: the first is for callers that name none.
+        env: its environment variables.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "serve.toml"
+        path.write_text(f"[runtimes.envs]\nenvs = {[*first, '*']}\nsetup = '{setup}'\n")
+        with running("--config", str(path), "--listen", listen, *arguments, env=env) as host:
+            yield host

@@ -82,20 +82,20 @@ class Broken(Counting):
         raise ValueError("it cannot be built")
 
 
-def every_space(without):
+def every_space(without, special=True):
     """Samples of a Dict with an example of every kind of space, but some; so are actions."""
     from envring.testing import SpaceEnv, example_spaces
 
     found = {name: space for name, space in example_spaces().items() if name not in without}
     actions = {name: space for name, space in found.items() if name != "graph"}
-    return SpaceEnv(Dict(found), Dict(actions), lengths=[2], ending="truncated")
+    return SpaceEnv(Dict(found), Dict(actions), lengths=[2], ending="truncated", special=special)
 
 
-def local_env(without):
+def local_env(without, special=True):
     """The same in a worker of this machine."""
     import envring
 
-    source = envring.EnvSource(f"{__file__}:every_space", args=(list(without),))
+    source = envring.EnvSource(f"{__file__}:every_space", args=(list(without), special))
     return envring.RingEnv(source, launcher=envring.Python(sys.executable))
 
 
@@ -110,7 +110,11 @@ for name in NAMES:
     )
 
 NOT_CARRIED = ("custom", "mixed")  # by JSON
-for name, kwargs in (("EverySpace-v0", {}), ("JsonSpaces-v0", {"without": NOT_CARRIED})):
+for name, kwargs in (
+    ("EverySpace-v0", {}),
+    ("JsonSpaces-v0", {"without": NOT_CARRIED}),
+    ("FiniteSpaces-v0", {"without": NOT_CARRIED, "special": False}),
+):
     gymnasium.register(
         name, every_space, kwargs=kwargs, disable_env_checker=True, order_enforce=False
     )

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: MIT
+"""What holds on each wire over HTTP: every space, seeds, both ends of episodes, numbers' edges."""
+
+import contextlib
+import json
+
+import numpy as np
+import pytest
+
+from envring.gateways.web import json_text, spaces
+from support.hosts import running_setup
+from support.wire_envs import NOT_CARRIED, local_env
+
+pytest.importorskip("starlette", reason="the wires over HTTP stay unchecked")
+pytest.importorskip("uvicorn", reason="the wires over HTTP stay unchecked")
+ConnectionClosed = pytest.importorskip("websockets.exceptions").ConnectionClosed
+web_callers = pytest.importorskip("support.web_callers", reason="it needs msgpack")
+Requests, Socket = web_callers.Requests, web_callers.Socket
+
+
+@pytest.fixture(scope="module")
+def host():
+    with running_setup("http://127.0.0.1:0", "--idle-timeout", "30") as host:
+        yield host
+
+
+# Each makes an env whose first reset has the seed; `reset` gives an observation, `step` an
+# observation, a reward, and whether the episode was terminated and truncated.
+
+
+class Gymie:
+    def __init__(self, url, env, seed, **kwargs):
+        self.wire = Socket(url, "/gym")
+        self.one = {
+            "instance_id": self.wire.ask(self.said("make", env_id=env, seed=seed, **kwargs))
+        }
+
+    @staticmethod
+    def said(method, **params):
+        return {"method": method, "params": params}
+
+    def reset(self):
+        return json.loads(self.wire.ask(self.said("reset", **self.one)))
+
+    def step(self, action):
+        told = json.loads(self.wire.ask(self.said("step", action=action, **self.one)))
+        obs, reward, done, info = told
+        cut = info.get("TimeLimit.truncated", False)
+        return obs, reward, done and not cut, cut
+
+    def close(self):
+        self.wire.close()
+
+
+class OpenEnv:
+    def __init__(self, url, env, seed, **kwargs):
+        self.wire, self.seed = Socket(url, f"/openenv/{env}/ws"), seed
+
+    def ask(self, kind, data):
+        told = json.loads(self.wire.ask({"type": kind, "data": data}))
+        assert told["type"] == "observation", told
+        return told["data"]
+
+    def reset(self):
+        seed, self.seed = self.seed, None
+        return self.ask("reset", {"seed": seed})["observation"]["obs"]
+
+    def step(self, action):
+        told = self.ask("step", action if isinstance(action, dict) else {"value": action})
+        seen = told["observation"]
+        assert told["done"] == (seen["terminated"] or seen["truncated"])
+        return seen["obs"], told["reward"], seen["terminated"], seen["truncated"]
+
+    def close(self):
+        self.wire.close()
+
+
+class Json:
+    media = "application/json"
+
+    def __init__(self, url, env, seed, **kwargs):
+        self.wire, self.seed = Requests(url, self.media), seed
+        self.wire.ask("/make", {"env_key": "k", "env_id": env, "kwargs": kwargs})
+
+    def reset(self):
+        seed, self.seed = self.seed, None
+        return self.wire.ask("/reset", {"env_key": "k", "seed": seed})["observation"]
+
+    def step(self, action):
+        told = self.wire.ask("/step", {"env_key": "k", "action": action})
+        return told["observation"], told["reward"], told["terminated"], told["truncated"]
+
+    def close(self):
+        self.wire.ask("/close", {"env_key": "k"})
+        self.wire.close()
+
+
+class Msgpack(Json):
+    media = "application/x-msgpack"
+
+
+class GymHttp:
+    def __init__(self, url, env, seed):
+        self.wire = Requests(url)
+        name = self.wire.ask("/v1/envs/", {"env_id": env, "seed": seed})["instance_id"]
+        self.place = f"/v1/envs/{name}"
+
+    def reset(self):
+        return self.wire.ask(f"{self.place}/reset/", {})["observation"]
+
+    def step(self, action):
+        told = self.wire.ask(f"{self.place}/step/", {"action": action})
+        cut = told["info"].get("TimeLimit.truncated", False)
+        return told["observation"], told["reward"], told["done"] and not cut, cut
+
+    def close(self):
+        self.wire.ask(f"{self.place}/close/", {})
+        self.wire.close()
+
+
+WIRES = [Gymie, OpenEnv, Json, Msgpack, GymHttp]
+each_wire = pytest.mark.parametrize("wire", WIRES)
+
+
+def as_json(space, value):
+    return json.loads(json_text.dumps(spaces.encode(space, value)))
+
+
+def differing(found, space, value):
+    """Names of the parts that are not as they are here."""
+    expected = as_json(space, value)
+    assert found.keys() == expected.keys()
+    return [name for name in expected if found[name] != expected[name]]
+
+
+@each_wire
+def test_every_space_and_seeds(host, wire):
+    """The reward shows whether the action has arrived, bit for bit."""
+    local = local_env(NOT_CARRIED, special=False)
+    with contextlib.closing(local):
+        for seed in (0, 3):
+            local.action_space.seed(seed)
+            with contextlib.closing(wire(host.url, "FiniteSpaces-v0", seed)) as env:
+                space = local.observation_space
+                assert not differing(env.reset(), space, local.reset(seed=seed)[0])
+                for _ in range(2):
+                    said = as_json(local.action_space, local.action_space.sample())
+                    action = spaces.decode(local.action_space, said)  # a Discrete's is an int
+                    obs, reward, terminated, truncated, _ = local.step(action)
+                    told = env.step(said)
+                    assert not differing(told[0], space, obs)
+                    assert told[1:] == (reward, terminated, truncated)
+                assert truncated
+                assert not differing(env.reset(), space, local.reset()[0])
+
+
+@each_wire
+def test_seed_0_is_a_seed(host, wire):
+    seen = []
+    for seed in (0, 0, 1):
+        with contextlib.closing(wire(host.url, "CartPole-v1", seed)) as env:
+            seen.append((env.reset(), env.reset()))
+    assert seen[0] == seen[1] != seen[2]
+    assert seen[0][0] != seen[0][1]  # the second reset goes on with the generator
+
+
+@each_wire
+def test_both_ends_of_episodes(host, wire):
+    for env_id, end in (("Scalar-v0", (True, False)), ("Counting-v0", (False, True))):
+        with contextlib.closing(wire(host.url, env_id, None)) as env:
+            action = [0.5, 0.5] if env_id == "Scalar-v0" else 1
+            for _ in range(2):
+                env.reset()
+                told = [env.step(action)[2:] for _ in range(3)]
+                assert told == [(False, False), (False, False), end]
+
+
+@each_wire
+def test_infinities(host, wire):
+    with contextlib.closing(wire(host.url, "Strange-v0", None)) as env:
+        far = [float(each) for each in env.reset()["far"]]  # msgpack's are text
+        assert far == [np.inf, -np.inf]
+        assert env.step({"move": -2, "force": [0.25]})[1] == -2
+
+
+DEEP = 100_000
+HOSTILE = {  # as actions of an env that takes 0 and 1
+    "a bomb of lists": "[" * DEEP,
+    "a bomb of lists that ends": "[" * DEEP + "]" * DEEP,
+    "a bomb of objects": '{"a":' * DEEP,
+    "deep": "[" * 300 + "]" * 300,
+    "wide": "[" + "0," * 300_000 + "0]",
+    "lists without end": "[]," * 200_000,
+    "many digits": "1" * 5000,
+    "more than 64 bits": "18446744073709551616",
+    "a huge number": "1e999",
+    "its negative": "-1e999",
+    "no number": "NaN",
+    "a fraction": "0.5",
+    "a long text": '"' + "x" * 1_000_000 + '"',
+    "half of a pair": '"\\ud800"',
+    "not UTF-8": b'"\xff\xfe"',
+    "nothing": "null",
+    "a truth": "true",
+    "an object": '{"value": 1}',
+    "not closed": '"',
+}
+
+
+def asked(wire, place, action):
+    """The bytes of a step with that action; `place` names the env."""
+    template = {
+        Gymie: f'{{"method": "step", "params": {{"instance_id": "{place}", "action": @}}}}',
+        OpenEnv: '{"type": "step", "data": {"value": @}}',
+        Json: '{"env_key": "k", "action": @}',
+        GymHttp: '{"action": @}',
+    }[wire]
+    action = action.encode() if isinstance(action, str) else action
+    return template.encode().replace(b"@", action)
+
+
+def refused(env, data):
+    """Whether a request is refused, with a reason."""
+    line = env.wire.connection
+    path = "/step" if isinstance(env, Json) else f"{env.place}/step/"
+    line.request("POST", path, data, {"Content-Type": "application/json"})
+    with line.getresponse() as response:
+        told = json.loads(response.read())
+        return response.status in (400, 422) and any(map(len, told.values()))
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+class TestHostileActions:
+    """Each has an answer or a reason, and the env goes on; none reaches it."""
+
+    @pytest.mark.parametrize("wire", [Json, GymHttp])
+    def test_requests(self, host, wire, what):
+        with contextlib.closing(wire(host.url, "CartPole-v1", None)) as env:
+            env.reset()
+            for _ in range(2):
+                assert refused(env, asked(wire, None, HOSTILE[what]))
+            assert len(env.step(1)[0]) == 4
+
+    def test_openenv(self, host, what):
+        with contextlib.closing(OpenEnv(host.url, "CartPole-v1", None)) as env:
+            env.reset()
+            for _ in range(2):
+                env.wire.socket.send(asked(OpenEnv, None, HOSTILE[what]))
+                told = json.loads(env.wire.socket.recv(timeout=20))
+                assert told["type"] == "error" and told["data"]["message"]
+            assert len(env.step(1)[0]) == 4
+
+    def test_gymie(self, host, what):
+        """Its wire has no errors: the connection is closed with a reason."""
+        with contextlib.closing(Gymie(host.url, "CartPole-v1", None)) as env:
+            env.reset()
+            env.wire.socket.send(asked(Gymie, env.one["instance_id"], HOSTILE[what]))
+            with pytest.raises(ConnectionClosed) as caught:
+                env.wire.socket.recv(timeout=20)
+        closed = caught.value.rcvd
+        assert closed.code in (1003, 1007) and closed.reason
