@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import envring
-from envring import HostLost, HostRefused, WorkerDied, WorkerTimeout
+from envring import HostLost, HostRefused, UnsendableError, WorkerDied, WorkerTimeout
 from envring.gateways.guests import Guests
 from envring.gateways.metrics import render
 from envring.gateways.options import HostOptions
@@ -111,6 +111,14 @@ class TestEnvs:
         with quiet(), pytest.raises(Exception, match="no_such"):
             opened(guests, COUNTING, {"no_such": 1})
         assert host.sessions.used() == 0
+
+    def test_arguments_that_cannot_be_sent_leave_no_process(self, guests, host):
+        deep = 1
+        for _ in range(120):
+            deep = {"a": deep}
+        with pytest.raises(UnsendableError, match="deeper than 100"):
+            opened(guests, COUNTING, {"lengths": deep})
+        assert host.sessions.used() == 0  # and what this test started has ended
 
     def test_a_dead_worker_ends_the_session(self, guests, host):
         guest, deaths = opened(guests), host.sessions.counts["deaths"]

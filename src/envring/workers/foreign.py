@@ -335,9 +335,14 @@ def start(
         "grace": GRACE,
         "stderr": stderr,
     }
-    # It reads this once it has started; if it never does, `greet` raises.
-    with contextlib.suppress(ChannelClosed):
-        ours.send(("start", config), on_slice=_give_up_if(worker))
+    try:
+        # It reads this once it has started; if it never does, `greet` raises.
+        with contextlib.suppress(ChannelClosed):
+            ours.send(("start", config), on_slice=_give_up_if(worker))
+    except BaseException:  # arguments that cannot be sent: nobody else knows this worker
+        worker.stop(time.monotonic())
+        worker.release()
+        raise
     return worker
 
 
