@@ -27,7 +27,7 @@ from support.processes import wait_until
 COUNTING = "envring.testing:CountingEnv"
 HERE = Path(__file__).parent
 CREATE, JOIN, STEP, RESET, RESET_WORLD, LEAVE, DESTROY, ERROR = 1, 2, 3, 4, 5, 6, 7, 16
-INVALID, NOT_FOUND, DENIED, PRECONDITION, UNIMPLEMENTED, KEY = 3, 5, 7, 9, 12, 16
+UNKNOWN, INVALID, NOT_FOUND, DENIED, PRECONDITION, UNIMPLEMENTED, KEY = 2, 3, 5, 7, 9, 12, 16
 RUNNING, TERMINATED, INTERRUPTED = 1, 2, 3
 ALL = (1, 2, 4, 5)
 
@@ -262,6 +262,46 @@ class TestRequests:
             for _ in range(random.randrange(1, 5)):
                 data[random.randrange(len(data))] = random.randrange(256)
             assert caller.stream.answer(bytes(data))
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "[" * 100_000,
+            '{"a":' * 5000 + "1" + "}" * 5000,
+            '{"a":' * 120 + "1" + "}" * 120,
+            '{"a": ' + "1" * 5000 + "}",
+            '{"a": nul}',
+            "[1]",
+        ],
+        ids=lambda text: text[:12],
+    )
+    def test_json_that_does_not_do(self, caller, text):
+        for _ in range(2):
+            with quiet(), pytest.raises(Failed) as caught:
+                caller.create(env=COUNTING, kwargs=text)
+            assert code_of(caught) in (INVALID, UNKNOWN) and str(caught.value)
+        caller.begin(COUNTING)
+
+        def reset():
+            caller.reset(options=text_tensor(text))
+            caller.step()  # the env is reset now
+
+        with pytest.raises(Failed):
+            reset()
+        caller.reset()
+        caller.step()
+
+    def test_wrong_wire_types(self, caller):
+        caller.begin(COUNTING)
+        fixed64, fixed32 = b"\x09" + bytes(8), b"\x0d" + bytes(4)
+        for body in (number_field(1, 5), fixed64, fixed32, b"\x0b\x0c", bytes_field(2, b"\xff")):
+            with pytest.raises(Failed) as caught:
+                caller.ask(STEP, body)
+            assert code_of(caught) == INVALID
+        for request in (number_field(STEP, 1), b"\x19" + bytes(8), b"\x1d" + bytes(4), b"\x1b\x1c"):
+            ((number, _, _),) = protobuf.fields(memoryview(caller.stream.answer(request)))
+            assert number == ERROR
+        caller.step()
 
     def test_the_key(self):
         with envring.serve(COUNTING, keys=["secret"]) as host:

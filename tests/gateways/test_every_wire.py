@@ -183,6 +183,22 @@ def test_infinities(host, wire):
         assert env.step({"move": -2, "force": [0.25]})[1] == -2
 
 
+@pytest.mark.parametrize("wire", [OpenEnv, Json, Msgpack])
+def test_nan(host, wire):
+    with contextlib.closing(wire(host.url, "NotANumber-v0", None)) as env:
+        seen = [float(each) for each in env.reset()]  # msgpack's are text
+        assert seen[0] == 0 and np.isnan(seen[1]) and seen[2:] == [np.inf, -np.inf]
+        assert np.isnan(float(env.step(0)[0][1]))
+
+
+def test_nan_is_refused_by_gym_http_api(host):
+    with contextlib.closing(GymHttp(host.url, "NotANumber-v0", None)) as env:
+        env.wire.connection.request("POST", f"{env.place}/reset/", "{}")
+        with env.wire.connection.getresponse() as response:
+            assert response.status == 400
+            assert "cannot be written as JSON" in json.loads(response.read())["message"]
+
+
 DEEP = 100_000
 HOSTILE = {  # as actions of an env that takes 0 and 1
     "a bomb of lists": "[" * DEEP,

@@ -274,6 +274,20 @@ class TestMsgpack:
         send(host, "/close", {"env_key": "b"}, MSGPACK)
 
 
+@pytest.mark.parametrize("media", [JSON, MSGPACK])
+@pytest.mark.parametrize("depth", [95, 300, 800])
+def test_what_has_too_many_levels_goes_no_further(host, media, depth):
+    deep = 1
+    for _ in range(depth):
+        deep = {"a": [deep]} if depth == 95 else {"a": deep}
+    made = {"env_id": "Counting-v0", "env_key": "d"}
+    assert send(host, "/make", {**made, "kwargs": deep}, media)[0] == 400
+    assert send(host, "/make", made, media)[0] == 200
+    assert send(host, "/reset", {"env_key": "d", "options": deep}, media)[0] == 400
+    assert send(host, "/reset", {"env_key": "d", "options": {"a": [1]}}, media)[0] == 200
+    send(host, "/close", {"env_key": "d"}, media)
+
+
 class TestAgents:
     def test_what_an_agent_does_not_have_is_none(self, host):
         from support.plain_agents import Battle

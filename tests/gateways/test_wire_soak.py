@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -49,3 +50,28 @@ def test_fresh_starts():
                 with contextlib.closing(envring.make("", remotes=host.url)) as env:
                     env.reset()
                     env.step(1)
+
+
+def test_half_a_connection_to_grpc_is_closed():
+    """Whether its caller says nothing, or something else; others are served meanwhile."""
+    with (
+        running("CartPole-v1", "--listen", "grpc://127.0.0.1:0") as host,
+        contextlib.ExitStack() as stack,
+    ):
+        place = ("127.0.0.1", int(host.url.rpartition(":")[2]))
+        socks = []
+        for beginning in (
+            b"",
+            b"PRI * HTTP/2.0\r\n",
+            b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"\x16\x03\x01",
+        ):
+            sock = stack.enter_context(socket.create_connection(place, timeout=20))
+            sock.sendall(beginning)
+            socks.append(sock)
+        with contextlib.closing(envring.make("", remotes=host.url)) as env:
+            env.reset()
+        for sock in socks:
+            with contextlib.suppress(ConnectionError):
+                while sock.recv(1000):
+                    pass

@@ -37,6 +37,7 @@ _STATUS = {"key": 401, "env": 404, "runtime": 404, "full": 503, "closing": 503}
 _NOT_MADE = "Environment not initialized. Please call /make first."
 _ERROR = ("error", "detail")  # what texts of errors are called: by JSON's callers, by msgpack's
 _LONGEST_KEY = 1000
+_DEEPEST = 90  # levels; messages to workers have at most 100
 _AUTORESET = ("NextStep", "SameStep", "Disabled")
 
 
@@ -207,7 +208,7 @@ class RemoteGymnasium:
         env = body.get("env_entry_point") or env_id
         kwargs = body.get("kwargs") or {}
         if not _is_plain(kwargs):
-            raise Invalid("kwargs hold what JSON cannot say.")
+            raise Invalid("kwargs hold what JSON cannot say, or have too many levels.")
         autoreset = body.get("autoreset_mode", "SameStep")
         if not isinstance(env, str) or not isinstance(kwargs, dict) or autoreset not in _AUTORESET:
             raise Invalid("env_entry_point, kwargs or autoreset_mode is malformed.")
@@ -261,7 +262,7 @@ class RemoteGymnasium:
         if not (_is_seed(seed) or _are_seeds(seed, found.guest.env)):
             raise Invalid("a seed is an integer from 0 on; several envs may have a list.")
         if options is not None and not (isinstance(options, dict) and _is_plain(options)):
-            raise Invalid("options are an object.")
+            raise Invalid("options are an object, of not too many levels.")
         return None, found.view.first(*found.guest.reset(seed, options))
 
     def _step(self, asked: Asked) -> tuple[Dialect | None, Any]:
@@ -282,12 +283,15 @@ def _are_seeds(seed: Any, env: Any) -> bool:
     return len(seed) == env.num_envs and all(map(_is_seed, seed))
 
 
-def _is_plain(value: Any) -> bool:
-    """Whether JSON could have said it: msgpack has bytes, times and other keys, too."""
+def _is_plain(value: Any, depth: int = 0) -> bool:
+    """Whether it can be sent on, and JSON could have said it: msgpack has bytes and other keys."""
+    if depth > _DEEPEST:
+        return False
     if isinstance(value, dict):
-        return all(isinstance(key, str) and _is_plain(each) for key, each in value.items())
+        items = value.items()
+        return all(isinstance(key, str) and _is_plain(each, depth + 1) for key, each in items)
     if isinstance(value, list):
-        return all(map(_is_plain, value))
+        return all(_is_plain(each, depth + 1) for each in value)
     return value is None or isinstance(value, bool | int | float | str)
 
 
