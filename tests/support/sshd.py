@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """An ssh server of our own: an ordinary process on a free port, with its own keys."""
 
-from __future__ import annotations
+from __future__ import contextlib
+import annotations
 
 import getpass
 import os
@@ -102,13 +103,12 @@ class Sshd:
         found, layer = [], [self.process.pid]
         while layer:
             pid = layer.pop()
-            for path in Path(f"/proc/{pid}/task").glob("*/children"):
-                try:
-                    below = [int(word) for word in path.read_text().split()]
-                except OSError:  # it ended meanwhile
-                    continue
-                found += below
-                layer += below
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                for path in list(Path(f"/proc/{pid}/task").glob("*/children")):
+                    with contextlib.suppress(OSError):
+                        below = [int(word) for word in path.read_text().split()]
+                        found += below
+                        layer += below
         return found
 
     def end(self) -> None:
