@@ -104,7 +104,7 @@ class Service(object):
     def _attach(self, layout, plans):
         """Connects envs and segment; returns the command loop."""
         try:
-            self.envs.first_env = plans["first_env"]
+            self.envs.first_env = plans.get("first_env", self.envs.first_env)
             segment = Segment(layout, self.config["abi"])
             if self.library is not None:
                 self.library.check_segment(segment.address, segment.nbytes)
