@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: MIT
 """Limits of a host that hold for callers over HTTP and WebSockets, too."""
 
+import asyncio
 import contextlib
 import http.client
 import json
+import threading
 import urllib.request
 
 import pytest
 
 import envring
 from envring.gateways.runtimes import Runtime
+from envring.gateways.web import calls
 from support.processes import wait_until
 
 pytest.importorskip("starlette", reason="the wires over HTTP stay unchecked")
@@ -114,3 +117,22 @@ class TestCallsWithoutEnd:
         status, text = self.steps(host, lines, wire)
         assert status in (400, 500) and b"did not finish a step within 0.3 seconds" in text
         assert host.sessions.used() == 0
+
+
+def test_threads_that_nobody_needs_end(monkeypatch):
+    monkeypatch.setattr(calls, "_IDLE_SECONDS", 0.1)
+    before = threading.active_count()
+
+    async def work():
+        threads = calls.Threads()
+        barrier = threading.Barrier(5)
+        await asyncio.gather(*(threads.run(barrier.wait) for _ in range(5)))
+        assert threading.active_count() == before + 5
+        while threading.active_count() > before + 1:
+            await threads.run(int)  # one is used, which keeps the others no longer
+            await asyncio.sleep(0.01)
+        assert await threads.run(int) == 0
+        threads.close()
+
+    asyncio.run(asyncio.wait_for(work(), 20))
+    wait_until(lambda: threading.active_count() == before, 5, "all have ended")

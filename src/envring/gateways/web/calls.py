@@ -10,7 +10,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-_MOST_IDLE = 32  # threads that are kept
+_MOST_IDLE = 32  # threads that are kept for the next calls
+_IDLE_SECONDS = 3.0  # between two looks for those that nobody needs
 
 T = TypeVar("T")
 
@@ -41,10 +42,13 @@ class Threads:
     def __init__(self) -> None:
         """Begins without a thread."""
         self._idle: list[Calls] = []
+        self._fewest = 0  # that were idle since the last look
+        self._looking: asyncio.AbstractEventLoop | None = None  # where one looks again
 
     async def run(self, call: Callable[[], T]) -> T:
         """Runs a call that may block."""
         calls = self._idle.pop() if self._idle else Calls()
+        self._fewest = min(self._fewest, len(self._idle))
         future = calls.run(call)
         try:
             return await future
@@ -54,6 +58,22 @@ class Threads:
                 calls.finish(_nothing)
             else:
                 self._idle.append(calls)
+                self._look_later()
+
+    def _look_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._looking is not loop:
+            self._looking = loop
+            loop.call_later(_IDLE_SECONDS, self._look)
+
+    def _look(self) -> None:
+        """Ends threads that nobody needed for a while, but one."""
+        for _ in range(min(self._fewest, len(self._idle) - 1)):
+            self._idle.pop().finish(_nothing)
+        self._fewest = len(self._idle)
+        self._looking = None
+        if self._fewest > 1:
+            self._look_later()
 
     def close(self) -> None:
         """Ends those that have nothing to do."""
