@@ -50,6 +50,7 @@ from envring.launchers.prefix import Prefix, Python
 from envring.launchers.sources import EnvSource
 from envring.pool.remotes import CLIENTS as _CLIENTS
 from envring.pool.remotes import ENGINES as _ENGINES
+from envring.pool.stats import Stats, WorkerStats
 from envring.transport.segment import SegmentMemoryError
 
 if _TYPE_CHECKING:
@@ -98,10 +99,12 @@ __all__ = [
     "SpaceMismatchError",
     "SpecError",
     "StaleViewError",
+    "Stats",
     "UnsendableError",
     "Uv",
     "WireError",
     "WorkerDied",
+    "WorkerStats",
     "WorkerTimeout",
     "__version__",
     "make",

@@ -61,7 +61,8 @@ class Guarded:
 
     def _running(self) -> Batcher:
         name = type(self).__name__
-        if self.closed:
+        batcher = self._batcher
+        if self.closed or batcher is None:
             raise ClosedEnvironmentError(
                 f"Trying to operate on `{name}`, after a call to `close()`."
             )
@@ -70,8 +71,7 @@ class Guarded:
                 f"This {name} was made in another process; its workers answer only there. Make "
                 "another one in this process."
             )
-        assert self._batcher is not None
-        return self._batcher
+        return batcher
 
     @contextlib.contextmanager
     def _entered(self) -> Iterator[Batcher]:

@@ -24,6 +24,8 @@ from envring.errors import EmptyVectorError, EnvFnError, EnvringError
 from envring.launchers.base import Launcher
 from envring.pool import ending
 from envring.pool.opening import START_TIMEOUT, open_pool
+from envring.pool.stats import Stats
+from envring.pool.stats import read as read_stats
 from envring.workers.limits import Limits
 
 _MODES = {
@@ -266,6 +268,33 @@ class RingVectorEnv(Collecting[ObsType, ActType], Generic[ObsType, ActType]):
     def processes(self) -> list[Any]:
         """The worker processes, after `close` too."""
         return self._processes
+
+    def stats(self) -> Stats:
+        """What each worker has done so far, in numbers: steps, time, waits, memory.
+
+        It reads counters that workers keep anyway, and costs a step nothing. It may be called while
+        a step is pending, and by another thread. Which env is the slowest it does not know: the
+        time of single envs is not taken.
+
+        Returns:
+            Totals. `later.since(earlier)` gives the numbers of the time between two calls.
+
+        Raises:
+            ClosedEnvironmentError: after `close`.
+
+        Example:
+            >>> import gymnasium as gym
+            >>> import envring
+            >>> envs = envring.RingVectorEnv([lambda: gym.make("CartPole-v1")] * 4, num_workers=2)
+            >>> _ = envs.reset(seed=42)
+            >>> before = envs.stats()
+            >>> _ = envs.step([0, 1, 0, 1])
+            >>> envs.stats().since(before).env_steps
+            4
+            >>> envs.close()
+        """
+        batcher = self._running()
+        return read_stats(batcher.pool, batcher.since)
 
     # -- the end ----------------------------------------------------------------------------
 

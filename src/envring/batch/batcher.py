@@ -63,6 +63,7 @@ class Batcher:
         leases: whether batches are handed out in place.
         envs_infos: reads the envs' infos.
         quiet: whether nothing is logged of what envs raise, beside raising it.
+        since: time.monotonic() when the pool was attached.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Batcher:
         self.segment = create(spec, pool.segment_file)
         plans = {"obs": self.layout.plan, "action": None if action.has_dynamic else action.plan}
         pool.attach(self.segment, plans)
+        self.since = time.monotonic()
 
         core = self.segment.core
         self.slots = _core.SlotPool(core, self.segment.back_slot)

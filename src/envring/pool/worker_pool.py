@@ -381,6 +381,10 @@ class WorkerPool:
         """Whether the workers listen: attached, none died, no batch under way."""
         return self.port is not None and self._dead is None and not self.port.in_flight
 
+    def is_relayed(self, number: int) -> bool:
+        """Whether that worker answers by its channel."""
+        return number in self._relays
+
     @property
     def relayed(self) -> bool:
         """Whether some worker answers by its channel."""

@@ -119,9 +119,12 @@ class CommandLoop(object):
             self.step(slot, action)
         elif self.watch.measure(self.step, slot, action):
             self.port.hint(HINT_MOSTLY_WAITING)
-        busy = int((time.time() - start) * 1e9)
-        self.port.count_batch(max(busy, 0), self.envs.num_envs)
+        self._count(start, self.envs.num_envs)
         return self._finish(seq)
+
+    def _count(self, start, env_steps):
+        busy = int((time.time() - start) * 1e9)
+        self.port.count_batch(max(busy, 0), env_steps)
 
     def _reset(self, seq, slot):
         self.envs.reset_plainly(slot)
@@ -138,7 +141,10 @@ class CommandLoop(object):
             i = self.port.env()
             if i < 0:
                 break
+            start = time.time()
             self.envs.run_one(i, slot, actions)
+            if action != RESET:
+                self._count(start, 1)
             if not self._finish(seq):
                 return False
         if action == RESET:
