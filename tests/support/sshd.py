@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """An ssh server of our own: an ordinary process on a free port, with its own keys."""
 
-from __future__ import contextlib
-import annotations
+from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import shutil
