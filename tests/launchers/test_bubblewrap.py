@@ -20,9 +20,9 @@ def fake(tmp_path, monkeypatch):
         file.chmod(0o755)
         monkeypatch.setenv("PATH", str(file.parent))
 
-    sandbox._bubblewrap.cache_clear()
+    sandbox.bubblewrap.cache_clear()
     yield make
-    sandbox._bubblewrap.cache_clear()
+    sandbox.bubblewrap.cache_clear()
 
 
 def test_bubblewrap_is_missing(fake, venv_prefix, monkeypatch, tmp_path):

@@ -50,7 +50,7 @@ class TestSandboxes(_Named, SandboxConformance):
     @pytest.fixture(params=["boxed_prefix", "boxed_conda", "boxed_uv"])
     def name(self, request):
         try:
-            sandbox._bubblewrap()
+            sandbox.bubblewrap()
         except LauncherError as error:
             pytest.skip(f"NOTHING OF THE SANDBOX IS CHECKED HERE: {error}")
         return request.param

@@ -33,7 +33,7 @@ print(json.dumps([outcome(path, mode) for path, mode in json.loads(%r)]))
 def works():
     """Skips where this system has no sandboxes."""
     try:
-        sandbox._bubblewrap()
+        sandbox.bubblewrap()
     except LauncherError as error:
         pytest.skip(f"NOTHING OF THE SANDBOX IS CHECKED HERE: {error}")
 

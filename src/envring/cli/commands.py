@@ -16,6 +16,7 @@ from envring.errors import EnvringError
 _LAZY = {
     "bench": "envring.bench.command",
     "cluster": "envring.cli.cluster",
+    "doctor": "envring.cli.doctor",
     "portal": "envring.cli.portal",
     "serve": "envring.cli.serve",
     "tune": "envring.bench.command",

@@ -60,7 +60,7 @@ def confine(launch: Launch, sandbox: bool | Sandbox, executable: str, needs: Nee
     for path in (*openings.read, *openings.write):
         if not os.path.exists(path):
             raise LauncherError(f"The sandbox opens {path}, which does not exist.")
-    program = _bubblewrap()
+    program = bubblewrap()
     home = launch.environ.get("HOME", "")
     if not os.path.isabs(home) or _is_system(home):
         home = "/tmp"
@@ -102,8 +102,12 @@ def check(sandbox: object) -> None:
 
 
 @functools.cache
-def _bubblewrap() -> str:
-    """Returns the program's path; tries it once."""
+def bubblewrap() -> str:
+    """Returns the program's path; tries it once.
+
+    Raises:
+        LauncherError: it is missing, or cannot make a sandbox here.
+    """
     program = shutil.which("bwrap")
     if program is None:
         raise LauncherError(
