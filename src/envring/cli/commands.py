@@ -15,6 +15,7 @@ from envring.errors import EnvringError
 # commands whose modules are imported only when they are used or help is shown
 _LAZY = {
     "bench": "envring.bench.command",
+    "clean": "envring.cli.clean",
     "cluster": "envring.cli.cluster",
     "doctor": "envring.cli.doctor",
     "portal": "envring.cli.portal",
