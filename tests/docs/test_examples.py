@@ -46,6 +46,13 @@ def test_vector_envs(tmp_path):
     assert "CartPoleVectorEnv: 16 envs, observations (16, 4) float32" in said
 
 
+def test_prometheus(tmp_path):
+    said = run("prometheus.py", cwd=tmp_path)
+    for worker in "01":
+        assert f'envring_worker_env_steps{{worker="{worker}"}} 200\n' in said
+        assert f'envring_worker_memory{{worker="{worker}"}} ' in said
+
+
 @pytest.mark.parametrize("prefix", [None, "gym-0.21"])
 def test_other_interpreter(prefix, request, tmp_path):
     chosen = [request.getfixturevalue("matrix_prefix")(prefix)] if prefix else []
