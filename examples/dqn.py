@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Train CartPole with DQN while envs are stepped, until it returns 475 on average.
+"""Train CartPole with DQN while envs are stepped, until it returns 475 or --steps are made.
 
 `pip install torch` first. The envs that are done first are received and sent again, and the network
 learns while they are stepped. `--plain` is the usual way: step all, wait, and then learn.
