@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "child.h"
 #include "rig.h"
 
 enum { WORKERS = 3, ENVS = 9, VICTIM = 1 };

@@ -8,11 +8,8 @@
 #ifndef CHECK_H
 #define CHECK_H
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
-#include <unistd.h>
 
 #include "er_park.h"
 
@@ -40,19 +37,6 @@ static inline int64_t deadline_in_ms(int64_t ms) { return er_park_now() + ms * 1
 
 /* Never met unless something hangs. */
 static inline int64_t generous(void) { return deadline_in_ms(30000); }
-
-/* fork() for a child that ends with its parent: whoever reads this program's output waits for the
- * output's end, so a child that stays would turn a failed check into a hang. */
-static inline pid_t fork_child(void) {
-    pid_t parent = getpid();
-    pid_t pid = fork();
-    CHECK(pid >= 0);
-    if (pid == 0) {
-        CHECK(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);
-        if (getppid() != parent) _exit(FAIL);
-    }
-    return pid;
-}
 
 /* A deterministic stream of numbers (splitmix64). */
 static inline uint64_t next_random(uint64_t *state) {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "child.h"
 #include "steps.h"
 
 #include <sys/wait.h>
