@@ -96,8 +96,10 @@ class WorkerHandle:
     def death(self) -> WorkerDied:
         """The error that describes its death."""
         if self._death is None:
-            self.process.join(self.reaping)
             code = self.process.exitcode
+            if code is None:
+                self.process.join(self.reaping)
+                code = self.process.exitcode
             tail = self.errors.drain()
             signal = -code if code is not None and code < 0 else None
             code = code if signal is None else None

@@ -12,6 +12,7 @@ from __future__ import annotations
 import faulthandler
 import fcntl
 import io
+import mmap
 import os
 import signal
 import struct
@@ -31,6 +32,7 @@ _INCOMING = _HEAD.size + TAIL_BYTES
 _INCOMING_BYTES = 1 << 16
 _STACK = _INCOMING + _INCOMING_BYTES
 _STACK_BYTES = 1 << 15
+_PAGE = mmap.PAGESIZE
 _MOST = (1 << 62) - 1
 _DRAIN_SECONDS = 1.0
 _DRAIN_BYTES = 1 << 21  # more than a pipe holds
@@ -66,6 +68,17 @@ class Tail:
             data = data[at:] + data[:at]
         lines = data.decode("utf-8", "replace").splitlines()
         return "\n".join(lines[-_SHOWN_LINES:])
+
+
+def _written(memory: memoryview) -> bytes:
+    """What was written at the beginning of memory that was zero; the rest is not touched."""
+    parts = []
+    for at in range(0, len(memory), _PAGE):
+        part = bytes(memory[at : at + _PAGE])
+        parts.append(part)
+        if not part.strip(b"\0"):
+            break
+    return b"".join(parts).rstrip(b"\0")
 
 
 class StderrPipe:
@@ -123,9 +136,9 @@ class StderrPipe:
         deadline = time.monotonic() + _DRAIN_SECONDS  # a grandchild may write on without end
         tail = Tail(self._memory)
         _, kept, passed = _HEAD.unpack_from(self._memory)
-        incoming = bytes(self._memory[_INCOMING:_STACK])
-        incoming = incoming[:kept] if kept else incoming.rstrip(b"\0")
-        self._memory[_INCOMING:_STACK] = bytes(_INCOMING_BYTES)
+        area = self._memory[_INCOMING:_STACK]
+        incoming = bytes(area[:kept]) if kept else _written(area)
+        self._memory[_INCOMING : _INCOMING + len(incoming)] = bytes(len(incoming))
         struct.pack_into("<II", self._memory, 8, 0, 0)
         if not kept:
             tail.append(incoming)
