@@ -142,9 +142,12 @@ int er_bell_wait(er_bell_t *bell, uint32_t seen, er_wait_t *policy, int64_t dead
     int64_t until = start + (goes_on ? 0 : budget(policy));
     uint32_t barred = policy->barred;
     if (until > start) {
-        if (spin(bell, seen, policy, until < deadline_ns ? until : deadline_ns)) {
+        int moved = spin(bell, seen, policy, until < deadline_ns ? until : deadline_ns);
+        int64_t spun = er_park_now() - start;
+        policy->spun_ns += (uint64_t)spun;
+        if (moved) {
             if (policy->barred == barred) {
-                learn(policy, er_park_now() - start);
+                learn(policy, spun);
                 if (++policy->clean >= CLEAN_SPINS) policy->bar = 0;
             }
             policy->spins++;

@@ -49,6 +49,7 @@ typedef struct {
     uint32_t strangers;   /* such yields in all: others want this CPU */
     uint64_t spins;       /* waits that ended while spinning */
     uint64_t parks;       /* waits that slept */
+    uint64_t spun_ns;     /* spent spinning in all */
 } er_wait_t;
 
 /* Begins a policy without experience. Seconds above 0.5 count as 0.5, yield_every 0 as 1. */

@@ -21,7 +21,7 @@
 #include "er_atomic.h"
 
 #define ER_MAGIC UINT64_C(0x474e4952564e45) /* "ENVRING" read as a little-endian word */
-#define ER_ABI 3u
+#define ER_ABI 4u
 #define ER_LINE 128u /* two cache lines: adjacent-line prefetch makes 64 too little */
 #define ER_PAGE 4096u
 #define ER_MAX_ENVS (1u << 20)
@@ -56,6 +56,10 @@ typedef struct {
     er_atomic64_t finished_ns[2]; /* published, the caller rung: after which it is too late to
                                    * publish this too, so there is one for odd batches and one for
                                    * even ones, to be read when the next is complete */
+
+    er_atomic64_t spin_ns; /* the part of wait_ns in which it was awake */
+    er_atomic64_t slowest; /* env of the slice that was the slowest when each was looked at last, */
+    er_atomic64_t slowest_ns; /* and the time of its step; 0: none was yet */
 } er_stats_t;
 
 /* What a worker says of the batch it has just finished; plain words, published by its sequences. */
@@ -152,6 +156,7 @@ _Static_assert(sizeof(er_ring_t) == 2 * ER_LINE, "each position has its lines to
 _Static_assert(sizeof(er_worker_t) == 7 * ER_LINE, "worker block");
 _Static_assert(offsetof(er_worker_t, stats) == ER_LINE, "worker block: stats");
 _Static_assert(offsetof(er_stats_t, finished_ns) == 80, "statistics: last");
+_Static_assert(offsetof(er_stats_t, slowest_ns) == 112, "statistics: the slowest env");
 _Static_assert(sizeof(er_stats_t) == ER_LINE, "statistics have their lines to themselves");
 _Static_assert(offsetof(er_worker_t, commands) == 2 * ER_LINE, "worker block: commands");
 _Static_assert(offsetof(er_worker_t, replies) == 4 * ER_LINE, "worker block: replies");

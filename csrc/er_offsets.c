@@ -159,6 +159,9 @@ int er_struct_offsets(uint32_t *values, int room) {
         AT(timing),
         AT(began_ns),
         AT(env_ns),
+        AT(sampled),
+        AT(slowest),
+        AT(slowest_ns),
 #undef STRUCT
         ER_OBS_LEAF,
         ER_OBS_DICT,

@@ -284,11 +284,37 @@ static __attribute__((noinline)) int run_timed(er_steploop_t *loop) {
     return 0;
 }
 
-static int run_untimed(er_steploop_t *loop) {
-    for (; loop->at < loop->num_envs; loop->at++) {
+static int run_until(er_steploop_t *loop, uint32_t end) {
+    for (; loop->at < end; loop->at++) {
         if (step_env(loop, loop->at, 0) < 0) return -1;
     }
     return 0;
+}
+
+void er_steploop_sample(er_steploop_t *loop, uint32_t i, int64_t ns) {
+    if (i != loop->sampled || !loop->stats) return;
+    if (ns >= loop->slowest_ns) {
+        loop->slowest = i;
+        loop->slowest_ns = ns;
+    }
+    if (++loop->sampled < loop->num_envs) return;
+    er_stat_set(&loop->stats->slowest, loop->slowest);
+    er_stat_set(&loop->stats->slowest_ns, (uint64_t)loop->slowest_ns);
+    loop->sampled = 0;
+    loop->slowest_ns = 0;
+}
+
+static int run_untimed(er_steploop_t *loop) {
+    uint32_t sampled = loop->sampled;
+    if (!loop->stats || loop->at > sampled) return run_until(loop, loop->num_envs);
+    if (run_until(loop, sampled) < 0) return -1;
+    int resets = loop->pending[sampled];
+    int64_t start = er_park_now();
+    int r = run_until(loop, sampled + 1);
+    int64_t ns = er_park_now() - start;
+    resets |= loop->terminations[sampled] || loop->truncations[sampled];
+    er_steploop_sample(loop, sampled, resets ? 0 : ns);
+    return r < 0 ? r : run_until(loop, loop->num_envs);
 }
 
 static int run_reset(er_steploop_t *loop) {

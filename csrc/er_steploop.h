@@ -89,6 +89,11 @@ typedef struct {
     int timing; /* whether this batch is timed */
     int64_t began_ns;
     int64_t env_ns; /* of this batch */
+
+    /* Which env takes longest: in each batch the time of one is taken, round and round. */
+    uint32_t sampled; /* the next */
+    uint32_t slowest; /* of this round */
+    int64_t slowest_ns;
 } er_steploop_t;
 
 /* Points the loop to the actions of a batch, by the code of how they travel (er_command_t). Returns
@@ -111,6 +116,10 @@ void er_steploop_begin_one(er_steploop_t *loop, uint32_t slot, uint32_t i, int r
 
 /* Steps or resets env loop->at, and stores its reward and flags. 0, or -1 with a Python error. */
 int er_steploop_run_one(er_steploop_t *loop);
+
+/* Notes how long a step of env i took, if it is the next whose time is wanted; 0 if an episode ended
+ * with it, since resets would hide steps. */
+void er_steploop_sample(er_steploop_t *loop, uint32_t i, int64_t ns);
 
 /* Has the methods looked up again, which a reset may have replaced. 0, or -1 with a Python error. */
 int er_steploop_rebind(er_steploop_t *loop);

@@ -38,6 +38,7 @@ static int next(er_port_t *port, int64_t start, int64_t timeout_ns) {
     er_stat_add(&stats->wait_ns, (uint64_t)(port->since - start));
     er_stat_set(&stats->spins, port->end.wait.spins);
     er_stat_set(&stats->parks, port->end.wait.parks);
+    er_stat_set(&stats->spin_ns, port->end.wait.spun_ns);
     return 0;
 }
 
@@ -111,10 +112,12 @@ void er_port_count_for(er_port_t *port, er_steploop_t *loop) {
     loop->stats = &port->end.block->stats;
 }
 
-void er_port_count_step(er_port_t *port, const er_steploop_t *loop) {
+void er_port_count_step(er_port_t *port, er_steploop_t *loop) {
     int64_t now = er_park_now();
     if (port->command.action != ER_ACTIONS_RESET) {
-        er_port_count(port, now - port->since, port->at < port->until ? 1 : loop->num_envs);
+        int alone = port->at < port->until;
+        er_port_count(port, now - port->since, alone ? 1 : loop->num_envs);
+        if (alone) er_steploop_sample(loop, port->at, now - port->since);
     }
     er_stat_set(&port->end.block->stats.slow_rows, loop->slow_rows);
     port->since = now;

@@ -56,7 +56,7 @@ int er_port_finish(er_port_t *port, uint32_t seq, const void *reply, uint64_t by
 void er_port_count_for(er_port_t *port, er_steploop_t *loop);
 
 /* Adds what the loop has run for the last command, unless it was a reset. */
-void er_port_count_step(er_port_t *port, const er_steploop_t *loop);
+void er_port_count_step(er_port_t *port, er_steploop_t *loop);
 
 enum { ER_SERVED_COMMAND = 1, ER_SERVED_STEP = 2, ER_SERVED_ACTIONS = 3 };
 

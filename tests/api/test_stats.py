@@ -44,6 +44,7 @@ def are_counted(worker, pid):
     assert worker.step_seconds > 0
     assert worker.wait_seconds > 0
     assert worker.spins + worker.sleeps > 0
+    assert 0 <= worker.spin_seconds <= worker.wait_seconds
     assert worker.memory > 1 << 20
     assert worker.step_share + worker.wait_share > 0
     assert worker.steps_per_second == worker.env_steps / worker.seconds
@@ -51,7 +52,8 @@ def are_counted(worker, pid):
 
 def are_unknown(worker):
     names = ("batches", "env_steps", "step_seconds", "wait_seconds", "spins", "sleeps")
-    assert [getattr(worker, name) for name in (*names, "slow_rows")] == [None] * 7
+    names += ("spin_seconds", "slow_rows", "slowest_env", "slowest_seconds", "spin_share")
+    assert [getattr(worker, name) for name in names] == [None] * 11
     assert worker.steps_per_second is worker.step_share is worker.wait_share is None
 
 
@@ -171,6 +173,104 @@ def test_results_that_are_slow():
         for _ in range(100):  # beyond the steps that are watched for waiting
             envs.step(np.zeros(1, np.int64))
         assert envs.stats().workers[0].slow_rows > 0
+    finally:
+        envs.close()
+
+
+SLOW = """
+import time
+from envring.testing import CountingEnv
+
+def work(seconds):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        pass
+
+class Slow(CountingEnv):
+    def __init__(self):
+        super().__init__(lengths=(10**6,))
+
+    def step(self, action):
+        work(0.002)
+        return super().step(action)
+
+class SlowReset(CountingEnv):
+    def reset(self, **arguments):
+        work(0.05)
+        return super().reset(**arguments)
+"""
+
+
+@pytest.fixture
+def slow(tmp_path):
+    (tmp_path / "slow.py").write_text(SLOW)
+    return f"{tmp_path}/slow.py"
+
+
+def sources(num_envs, slow):
+    return [envring.EnvSource(slow.get(env_id, SOURCE.env)) for env_id in range(num_envs)]
+
+
+@pytest.mark.parametrize("launcher", [None, envring.Python(sys.executable)], ids=["local", "other"])
+def test_the_slowest_env(launcher, slow):
+    fns = sources(6, {4: f"{slow}:Slow"})
+    envs = envring.RingVectorEnv(fns, num_workers=2, launcher=launcher)
+    try:
+        envs.reset()
+        assert envs.stats().workers[1].slowest_env is None
+        for _ in range(6):
+            envs.step(np.zeros(6, np.int64))
+        first, second = envs.stats().workers
+        assert first.slowest_env in first.env_ids
+        assert second.slowest_env == 4
+        assert first.slowest_seconds < 0.002 <= second.slowest_seconds < 1
+    finally:
+        envs.close()
+
+
+def test_the_slowest_of_envs_that_are_sent(slow):
+    envs = envring.RingVectorEnv(sources(3, {1: f"{slow}:Slow"}), num_workers=1)
+    try:
+        envs.async_reset()
+        envs.recv(3)
+        for _ in range(6):
+            envs.send(np.zeros(3, np.int64), [2, 1, 0])
+            envs.recv(3)
+        (worker,) = envs.stats().workers
+        assert worker.slowest_env == 1
+        assert worker.slowest_seconds >= 0.002
+    finally:
+        envs.close()
+
+
+@pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
+def test_resets_are_not_taken_for_slow_steps(slow, mode):
+    fns = sources(2, {0: f"{slow}:SlowReset", 1: f"{slow}:Slow"})
+    envs = envring.RingVectorEnv(fns, num_workers=1, autoreset_mode=mode)
+    try:
+        envs.reset()
+        for _ in range(20):
+            envs.step(np.zeros(2, np.int64))
+            (worker,) = envs.stats().workers
+            assert worker.slowest_env in (None, 1)
+            assert worker.slowest_seconds is None or worker.slowest_seconds < 0.05
+        assert worker.slowest_env == 1
+    finally:
+        envs.close()
+
+
+def test_a_worker_that_spins():
+    arguments = {"num_workers": 1, "pin": False}
+    envs = stepped([CountingEnv], **arguments, spin=0.0)
+    try:
+        assert envs.stats().workers[0].spin_seconds == 0
+    finally:
+        envs.close()
+    envs = stepped([CountingEnv], **arguments, spin=0.01)
+    try:
+        worker = envs.stats().workers[0]
+        assert worker.spin_seconds > 0 or worker.spins == 0
+        assert worker.spin_share == worker.spin_seconds / worker.seconds
     finally:
         envs.close()
 

@@ -66,6 +66,9 @@ cdef extern from "er_format.h":
         er_atomic64_t batches, env_steps, busy_ns, wait_ns, spins, parks, slow_rows
         er_atomic64_t env_ns, began_ns, ended_ns
         er_atomic64_t finished_ns[2]
+        er_atomic64_t spin_ns
+        er_atomic64_t slowest
+        er_atomic64_t slowest_ns
     ctypedef struct er_worker_t:
         er_report_t report
         er_stats_t stats
@@ -355,6 +358,9 @@ cdef class Segment:
             "ended_ns": er_load_relaxed(&s.ended_ns),
             "finished_ns": max(er_load_relaxed(&s.finished_ns[0]),
                                er_load_relaxed(&s.finished_ns[1])),
+            "spin_ns": er_load_relaxed(&s.spin_ns),
+            "slowest": er_load_relaxed(&s.slowest),
+            "slowest_ns": er_load_relaxed(&s.slowest_ns),
         }
 
     def set_time_slots(self, uint32_t first, uint32_t count):

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from envring.workers.foreign import ForeignWorker
 from envring.workers.handle import WorkerHandle
 
 _COUNTERS = (
-    *("batches", "env_steps", "step_seconds", "wait_seconds"),
+    *("batches", "env_steps", "step_seconds", "wait_seconds", "spin_seconds"),
     *("spins", "sleeps", "slow_rows"),
 )
 
@@ -41,8 +41,13 @@ class WorkerStats:
         step_seconds: time in which it stepped and stored results.
         wait_seconds: time in which it waited for commands, spinning and asleep. A wait that is
             under way does not count, of one beyond a quarter of a second only the end.
+        spin_seconds: the part of wait_seconds in which it was awake.
         spins: waits that ended while it was spinning.
         sleeps: waits in which it went to sleep; one counts again after a quarter of a second.
+        slowest_env: the env whose step took longest. Each batch takes the time of one env, in
+            turn, without ends of episodes; this is of the last round over all of them. None: no
+            round is over yet, or the worker does without the compiled step loop.
+        slowest_seconds: how long its step took.
         slow_rows: results that the compiled step loop left to Python; 0 without that loop.
         memory: resident bytes of the process and of those that it started, now. Memory that
             processes share counts in each of them.
@@ -56,9 +61,12 @@ class WorkerStats:
     env_steps: int | None = None
     step_seconds: float | None = None
     wait_seconds: float | None = None
+    spin_seconds: float | None = None
     spins: int | None = None
     sleeps: int | None = None
     slow_rows: int | None = None
+    slowest_env: int | None = None
+    slowest_seconds: float | None = None
     memory: int | None = None
 
     @property
@@ -76,8 +84,16 @@ class WorkerStats:
         """Share of the time in which it waited. The rest went into resets, calls and replies."""
         return _ratio(self.wait_seconds, self.seconds)
 
+    @property
+    def spin_share(self) -> float | None:
+        """Share of the time in which it spun; a part of `wait_share`."""
+        return _ratio(self.spin_seconds, self.seconds)
+
     def since(self, earlier: WorkerStats) -> WorkerStats:
-        """The numbers of the time between two looks at the same worker; its memory is of now."""
+        """The numbers of the time between two looks at the same worker.
+
+        Its memory and its slowest env are those of the later look.
+        """
         past = {name: _less(getattr(self, name), getattr(earlier, name)) for name in _COUNTERS}
         return replace(self, seconds=self.seconds - earlier.seconds, **past)
 
@@ -174,16 +190,25 @@ def _of_worker(pool: WorkerPool, w: int, worker: WorkerHandle) -> WorkerStats:
     )
     if pool.is_relayed(w):  # it cannot write them
         return stats
-    words = pool.segment.core.stats(w)
+    return counted(stats, pool.segment.core.stats(w))
+
+
+def counted(stats: WorkerStats, words: Mapping[str, int]) -> WorkerStats:
+    """With the numbers that the worker wrote into its segment."""
+    slowest, slowest_ns = words["slowest"], words["slowest_ns"]
+    known = slowest_ns > 0 and slowest < len(stats.env_ids)  # an env may have written anything
     return replace(
         stats,
         batches=words["batches"],
         env_steps=words["env_steps"],
         step_seconds=words["busy_ns"] * 1e-9,
         wait_seconds=words["wait_ns"] * 1e-9,
+        spin_seconds=words["spin_ns"] * 1e-9,
         spins=words["spins"],
         sleeps=words["parks"],
         slow_rows=words["slow_rows"],
+        slowest_env=stats.env_ids[slowest] if known else None,
+        slowest_seconds=slowest_ns * 1e-9 if known else None,
     )
 
 
