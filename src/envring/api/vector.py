@@ -24,6 +24,7 @@ from envring.errors import EmptyVectorError, EnvFnError, EnvringError
 from envring.launchers.base import Launcher
 from envring.pool import ending
 from envring.pool.opening import START_TIMEOUT, open_pool
+from envring.pool.publishing import publish
 from envring.pool.stats import Stats
 from envring.pool.stats import read as read_stats
 from envring.workers.limits import Limits
@@ -273,8 +274,7 @@ class RingVectorEnv(Collecting[ObsType, ActType], Generic[ObsType, ActType]):
         """What each worker has done so far, in numbers: steps, time, waits, memory.
 
         It reads counters that workers keep anyway, and costs a step nothing. It may be called while
-        a step is pending, and by another thread. Which env is the slowest it does not know: the
-        time of single envs is not taken.
+        a step is pending, and by another thread.
 
         Returns:
             Totals. `later.since(earlier)` gives the numbers of the time between two calls.
@@ -295,6 +295,22 @@ class RingVectorEnv(Collecting[ObsType, ActType], Generic[ObsType, ActType]):
         """
         batcher = self._running()
         return read_stats(batcher.pool, batcher.since)
+
+    def publish(self, label: str = "") -> None:
+        """Lets `envring top` show these envs to the same user, until they are closed.
+
+        Their workers' numbers get a name in shared memory. `ENVRING_TOP=1` in the environment does
+        it for all vector envs, and for those of `envring serve`. Envs on hosts, and those that the
+        calling process steps itself, are not shown.
+
+        Args:
+            label: what to call them; again, to call them something else.
+
+        Raises:
+            ClosedEnvironmentError: after `close`.
+        """
+        batcher = self._running()
+        publish(batcher.pool, batcher.since, label)
 
     # -- the end ----------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from envring.batch.space_data import restore_value
 from envring.batch.spaces import VectorSpaces
 from envring.batch.time_slots import TimeSlots
 from envring.core import _core
+from envring.pool import publishing
 from envring.pool.protocol import Pool, StepParts
 from envring.pool.reply import Reply
 from envring.transport.segment import (
@@ -88,6 +89,8 @@ class Batcher:
         plans = {"obs": self.layout.plan, "action": None if action.has_dynamic else action.plan}
         pool.attach(self.segment, plans)
         self.since = time.monotonic()
+        if publishing.asked():
+            publishing.publish(pool, self.since)
 
         core = self.segment.core
         self.slots = _core.SlotPool(core, self.segment.back_slot)

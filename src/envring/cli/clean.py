@@ -6,7 +6,7 @@ from __future__ import annotations
 import click
 
 from envring.prefixes import cache
-from envring.transport import leftovers
+from envring.transport import leftovers, published
 
 
 @click.command()
@@ -16,7 +16,7 @@ def clean(dry_run: bool) -> None:
 
     Processes and other memory are never left: they end with the process that made them.
     """
-    found = leftovers.find()
+    found = [*leftovers.find(), *published.stale()]
     for path in found:
         if not dry_run:
             path.unlink(missing_ok=True)

@@ -20,6 +20,7 @@ _LAZY = {
     "doctor": "envring.cli.doctor",
     "portal": "envring.cli.portal",
     "serve": "envring.cli.serve",
+    "top": "envring.cli.top",
     "tune": "envring.bench.command",
 }
 

@@ -250,6 +250,9 @@ def segment_bytes(**config):
     return r
 
 
+include "_stats.pxi"
+
+
 cdef class Segment:
     """A mapped segment. Arrays made from it keep the mapping alive, whatever is closed.
 
@@ -344,24 +347,13 @@ cdef class Segment:
         """A worker's statistics words, as a dict of counters and nanoseconds."""
         if worker >= self.num_workers:
             raise IndexError(worker)
-        cdef er_stats_t *s = &self.worker(worker).stats
-        return {
-            "batches": er_load_relaxed(&s.batches),
-            "env_steps": er_load_relaxed(&s.env_steps),
-            "busy_ns": er_load_relaxed(&s.busy_ns),
-            "wait_ns": er_load_relaxed(&s.wait_ns),
-            "spins": er_load_relaxed(&s.spins),
-            "parks": er_load_relaxed(&s.parks),
-            "slow_rows": er_load_relaxed(&s.slow_rows),
-            "env_ns": er_load_relaxed(&s.env_ns),
-            "began_ns": er_load_relaxed(&s.began_ns),
-            "ended_ns": er_load_relaxed(&s.ended_ns),
-            "finished_ns": max(er_load_relaxed(&s.finished_ns[0]),
-                               er_load_relaxed(&s.finished_ns[1])),
-            "spin_ns": er_load_relaxed(&s.spin_ns),
-            "slowest": er_load_relaxed(&s.slowest),
-            "slowest_ns": er_load_relaxed(&s.slowest_ns),
-        }
+        return _words(&self.worker(worker).stats)
+
+    def stats_offset(self, uint32_t worker):
+        """Where a worker's statistics lie in the segment; they are STATS_BYTES long."""
+        if worker >= self.num_workers:
+            raise IndexError(worker)
+        return <char *>&self.worker(worker).stats - <char *>self.base
 
     def set_time_slots(self, uint32_t first, uint32_t count):
         """Says which slots follow each other in time: see er_slot_rows_t. Before they are used."""

@@ -23,6 +23,7 @@ from envring.errors import EnvringError, format_env_ids
 from envring.pool import watching
 from envring.pool.reply import Reply
 from envring.transport.channel import ChannelClosed
+from envring.transport.published import Publication
 from envring.transport.segment import SegmentFile
 from envring.workers.handle import WorkerHandle
 from envring.workers.lifeline import Lifeline
@@ -45,6 +46,7 @@ class Belongings:
     pid: int
     ended: bool = False
     watch: _core.DeathWatch | None = None
+    published: Publication | None = None
     finalizer: weakref.finalize[..., WorkerPool] | None = None
 
     def let_go(self) -> None:
@@ -58,6 +60,8 @@ class Belongings:
         if self.watch is not None:
             watching.unwatch(self.watch)  # before its descriptors are closed
             self.watch = None
+        if self.published is not None:
+            self.published.remove()
         for worker in self.workers:
             worker.release()
         self.lifeline.close()

@@ -22,6 +22,7 @@ import numpy as np
 
 from envring.core import _core
 from envring.errors import EnvringError, LayoutMismatch
+from envring.transport import shared_memory
 from envring.transport.sealing import make_file, seal_size
 
 COMMAND_RING_BYTES = 1024
@@ -70,9 +71,9 @@ class SegmentFile:
         self.path: str | None = None
         self._maker = os.getpid()
         if named:
-            self.path = f"/dev/shm/envring-{secrets.token_hex(8)}"
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            self.fd = os.open(self.path, flags, 0o600)
+            name = f"/envring-{secrets.token_hex(8)}"
+            self.fd = shared_memory.open_named(name, make=True)
+            self.path = shared_memory.FOLDER + name
         else:
             self.fd = make_file("envring")
 
