@@ -198,6 +198,26 @@ class TestEnding:
         assert not thread.is_alive()
         envs.close()
 
+    @pytest.mark.parametrize("asked", [True, False])  # whether the caller closes them first
+    def test_envs_that_do_not_close_are_killed(self, asked, tmp_path):
+        announced = tmp_path / "hangs"
+        kwargs = {"where": "close", "announce": str(announced)}
+        with envring.serve("envring.testing.faulty:HangingEnv", kwargs=kwargs) as host:
+            envs = envring.make_vec("envring.testing.faulty:HangingEnv", 2, remotes=host.url)
+            envs.reset()
+            closing = threading.Thread(target=envs.close)
+            if asked:
+                closing.start()
+                wait_until(announced.exists, 20, "an env hangs in close")
+            began = time.monotonic()
+            with quiet():
+                host.close()
+            assert time.monotonic() - began < 12
+            if not asked:
+                closing.start()
+            closing.join(10)
+            assert not closing.is_alive()
+
 
 class TestReports:
     def test_what_is_logged(self, caplog):

@@ -235,6 +235,9 @@ class Guest:
         self._batcher = None
         return take_batcher(self.env)
 
+    def hurry(self) -> None:
+        """Nothing: `close` takes some seconds at most."""
+
     def has_died(self) -> bool:
         """Whether a process of the env has ended; its caller may never ask again."""
         batcher = self._batcher

@@ -11,7 +11,7 @@ import ssl
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from envring.errors import AddressError, HostRefused
@@ -35,6 +35,7 @@ log = logging.getLogger("envring.serve")
 _TICK = 0.1  # seconds between two looks at the connections
 _ALERT = b"\x15\x03\x01\x00\x02\x02\x46"  # of TLS, for callers that speak something else
 _LAST_SECONDS = 2.0  # for connections to tell their callers that the host ends
+_END_SECONDS = 5.0  # for sessions to end whose workers are killed
 _MOST_CONNECTIONS = 4096  # of all peers together
 
 
@@ -305,15 +306,14 @@ class Host:
         for connection in connections:
             if not connection.is_welcome:
                 connection.link.shut_down()
-        for seconds in (_LAST_SECONDS, 5.0):
-            deadline = time.monotonic() + seconds
-            for thread in connections.values():
-                if thread is not threading.current_thread():
-                    thread.join(max(deadline - time.monotonic(), 0.0))
+        for seconds in (_LAST_SECONDS, _END_SECONDS):
+            _join(connections.values(), seconds)
             for connection in self._living():
                 connection.link.shut_down()
-        for entry in self.sessions.all():
-            self.sessions.end(entry)
+            self.sessions.hurry()
+        # at the same time: each may take a second
+        ends = [self._start(self.sessions.end, entry) for entry in self.sessions.all()]
+        _join(ends, _END_SECONDS + len(ends))
         for listener in self._others:
             listener.close()
         if self.metrics is not None:
@@ -340,6 +340,14 @@ class Host:
     def __exit__(self, *_: object) -> None:
         """Closes the host."""
         self.close()
+
+
+def _join(threads: Iterable[threading.Thread], seconds: float) -> None:
+    """Waits for other threads, so long at most."""
+    deadline = time.monotonic() + seconds
+    for thread in threads:
+        if thread is not threading.current_thread():
+            thread.join(max(deadline - time.monotonic(), 0.0))
 
 
 def _turn_away(link: Link, address: Address) -> None:

@@ -33,6 +33,9 @@ class Envs(Protocol):
     def abandon(self) -> None:
         """Ends their processes, within about a second."""
 
+    def hurry(self) -> None:
+        """Has a `close` that is under way end within some seconds, whatever the envs do."""
+
     def has_died(self) -> bool:
         """Whether a process of theirs has ended, if their caller cannot notice it by itself."""
 
@@ -214,6 +217,12 @@ class Sessions:
                     if entry.session is not None:
                         self._past_steps += entry.session.steps
             entry.ended.set()
+
+    def hurry(self) -> None:
+        """Nobody has time any longer for envs that take long to close."""
+        for entry in self.all():
+            if entry.ending and entry.session is not None:
+                entry.session.hurry()
 
     def expire(self, now: float) -> None:
         """Ends sessions whose time is over."""
