@@ -14,8 +14,9 @@ import envring
 from envring import EnvSource, HostRefused, LaunchError, UnsendableError
 from envring.gateways.runtimes import Runtime
 from envring.transport import codec, frames
+from envring.transport.addresses import no_delay
 from envring.transport.frames import Link
-from support.callers import ask, connect
+from support.callers import ask, connect, until
 from support.launcher_conformance import FILE
 from support.vector_envs import PLAIN
 
@@ -230,6 +231,22 @@ class TestMalformedRequests:
         kinds = [link.receive(time.monotonic() + 20).head.kind for _ in range(2)]
         assert kinds == [frames.RESULT, frames.ERROR]
         link.close()
+
+    @pytest.mark.parametrize("seconds", [0.02, 0.2])  # the second takes longer than the short way
+    def test_a_request_while_a_batch_is_under_way(self, seconds):
+        env = "envring.testing.faulty:SlowEnv"
+        with envring.serve(env) as host:
+            link = connect(host.url)
+            no_delay(link._sock)
+            ask(link, frames.HELLO, {"client_id": "c"})
+            ask(link, frames.OPEN, {"sources": [{"env": env}]})
+            link.send(frames.STEP, [(2).to_bytes(4, "little")], number=1)  # a reset
+            assert link.receive(until()).head.kind == frames.RESULT
+            for number in (2, 3):
+                link.send(frames.STEP, [bytes(4), np.float64(seconds).tobytes()], number=number)
+            kinds = [link.receive(until()).head.kind for _ in range(2)]
+            assert kinds == [frames.RESULT, frames.ERROR]
+            link.close()
 
     @pytest.mark.parametrize(
         "data",

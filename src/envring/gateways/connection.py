@@ -252,7 +252,7 @@ class Connection:
                 self.busy_since = time.monotonic()
                 self._answer_batch(entry, path.number, Session.finish_step)
                 self._rest()
-                if self._is_in_a_frame():  # a sign of life is sent in part
+                if self._early or self._is_in_a_frame():  # or a sign of life is sent in part
                     return True
 
     def _is_in_a_frame(self) -> bool:
