@@ -48,11 +48,15 @@ int er_link_send(int fd, struct iovec *parts, int count, int64_t deadline_ns) {
 }
 
 int er_link_receive(int fd, const struct iovec *parts, int count, uint64_t *got, uint64_t enough,
-                    int64_t deadline_ns) {
+                    int64_t deadline_ns, int64_t sleep_ns) {
     struct iovec rest[MOST_PARTS];
-    int error = *got ? 0 : wait_for(fd, POLLIN, deadline_ns); /* the other end is at work */
-    if (error < 0) return error;
+    int waits = *got == 0; /* the other end is at work */
     while (*got < enough) {
+        int sleeps = waits && sleep_ns && deadline_ns - er_park_now() >= sleep_ns;
+        if (waits && !sleeps) {
+            int error = wait_for(fd, POLLIN, deadline_ns);
+            if (error < 0) return error;
+        }
         uint64_t skip = *got;
         int first = 0, n = 0;
         while (first < count && skip >= parts[first].iov_len) skip -= parts[first++].iov_len;
@@ -62,15 +66,16 @@ int er_link_receive(int fd, const struct iovec *parts, int count, uint64_t *got,
             skip = 0;
         }
         struct msghdr message = {.msg_iov = rest, .msg_iovlen = n};
-        ssize_t r = recvmsg(fd, &message, MSG_DONTWAIT);
+        ssize_t r = recvmsg(fd, &message, sleeps ? 0 : MSG_DONTWAIT);
+        if (r == 0) return -ECONNRESET;
         if (r > 0) {
             *got += r;
-            continue;
+        } else if (errno != EAGAIN) {
+            return -errno;
+        } else if (sleeps) {
+            sleep_ns = 0; /* slept in vain, or not at all */
         }
-        if (r == 0) return -ECONNRESET;
-        error = -errno;
-        if (error == -EAGAIN) error = wait_for(fd, POLLIN, deadline_ns);
-        if (error < 0) return error;
+        waits = r < 0;
     }
     return 0;
 }

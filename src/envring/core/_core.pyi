@@ -214,6 +214,7 @@ class RemotePath:
     def __init__(
         self,
         fd: int,
+        sleep_ns: int,
         kinds: tuple[int, int, int],
         actions: FrameParts,
         rows: Callable[[int], Sequence[Any]],
@@ -248,6 +249,7 @@ class HostPath:
         self,
         port: CallerPort,
         fd: int,
+        sleep_ns: int,
         kinds: tuple[int, int, int],
         actions: FrameParts,
         rows: FrameParts,

@@ -214,7 +214,7 @@ cdef extern from "<sys/socket.h>" nogil:
 
 cdef extern from "er_link.h" nogil:
     int er_link_send(int, iovec *, int, int64_t)
-    int er_link_receive(int, const iovec *, int, uint64_t *, uint64_t, int64_t)
+    int er_link_receive(int, const iovec *, int, uint64_t *, uint64_t, int64_t, int64_t)
 
 
 cdef extern from "er_watch.h" nogil:
@@ -374,6 +374,7 @@ cdef class Segment:
 # Signals and deaths are looked for at least this often during a wait.
 cdef int64_t SLICE_NS = 50_000_000
 cdef int64_t SEND_NS = 30_000_000_000  # for a peer to read what it is sent
+cdef int64_t LOOK_NS = 500_000  # of a batch after which a look at the socket costs nothing
 
 
 include "_watch.pxi"

@@ -77,7 +77,8 @@ cdef class RemotePath:
     """The short way through a step whose envs are on a host; as StepPath.
 
     Args:
-        fd: the connection, which does not block.
+        fd: the connection.
+        sleep_ns: how long a receive of it sleeps, 0 if it does not block.
         kinds: numbers of STEP and RESULT frames, and the flag of a RESULT that has only arrays.
         actions: the rows of the action slab that the host needs.
         rows: returns the buffers that a slot's rows are received into.
@@ -97,7 +98,7 @@ cdef class RemotePath:
     cdef IntSlab ints
     cdef bint leases, blocked
     cdef object came
-    cdef int64_t slow_ns
+    cdef int64_t sleep_ns, slow_ns
     cdef uint64_t got
     cdef readonly bint pending, complete, torn
     cdef readonly uint32_t slot
@@ -105,9 +106,10 @@ cdef class RemotePath:
     cdef public uint64_t number
     cdef public bint paused  # whether `start` refers to the long way
 
-    def __init__(self, int fd, kinds, FrameParts actions not None, rows, SlotPool slots,
-                 BatchReader reader, ActionSlab slab, IntSlab ints, bint leases):
+    def __init__(self, int fd, int64_t sleep_ns, kinds, FrameParts actions not None, rows,
+                 SlotPool slots, BatchReader reader, ActionSlab slab, IntSlab ints, bint leases):
         self.fd = fd
+        self.sleep_ns = sleep_ns
         self.step, self.result, self.arrays = kinds
         self.actions = actions
         self.nothing = FrameParts(())
@@ -196,7 +198,8 @@ cdef class RemotePath:
         rows.parts[0].iov_len = HEAD
         while True:
             with nogil:
-                r = er_link_receive(self.fd, rows.parts, rows.count, &self.got, enough, until)
+                r = er_link_receive(self.fd, rows.parts, rows.count, &self.got, enough, until,
+                                    self.sleep_ns)
             if r == -EINTR:
                 PyErr_CheckSignals()
                 return 2
@@ -238,8 +241,7 @@ cdef class HostPath:
 
     Args:
         port: the port of the session's workers.
-        fd: the connection, which does not block.
-        kinds: as in RemotePath.
+        fd, sleep_ns, kinds: as in RemotePath.
         actions: the action slab's rows.
         rows: the rows of slot 0.
         ints: whether lists of ints have as many bytes as batches of the space's dtype.
@@ -264,14 +266,16 @@ cdef class HostPath:
     cdef int64_t *bounds
     cdef uint64_t *counts
     cdef int buckets
-    cdef int64_t spent_ns
+    cdef int64_t sleep_ns, spent_ns
     cdef readonly uint64_t batches, resets, number
     cdef readonly bint resetting, early
 
-    def __cinit__(self, CallerPort port not None, int fd, kinds, FrameParts actions not None,
-                  FrameParts rows not None, bint ints, bounds, bint near):
+    def __cinit__(self, CallerPort port not None, int fd, int64_t sleep_ns, kinds,
+                  FrameParts actions not None, FrameParts rows not None, bint ints, bounds,
+                  bint near):
         self.port = port
         self.fd = fd
+        self.sleep_ns = sleep_ns
         self.step, self.result, self.arrays = kinds
         self.actions = actions
         self.rows = rows
@@ -295,23 +299,25 @@ cdef class HostPath:
         Returns 0 when the time was up, 1 if something else has come or the connection ended (see
         `taken`), 2 if a step or reset was started that is not complete or has more than arrays.
         """
-        cdef int64_t end = er_park_now() + <int64_t>(seconds * 1e9)
-        cdef int64_t began
+        cdef int64_t span = <int64_t>(seconds * 1e9)
+        cdef int64_t now = er_park_now()
+        cdef int64_t end = now + span
+        cdef int64_t began, until
         cdef uint64_t *head = <uint64_t *>&self.actions.prefix[0]
         cdef uint32_t code
         cdef uint64_t whole = PREFIX + self.actions.body
         cdef uint64_t size
         cdef int r, b
-        cdef char byte
         self.actions.parts[0].iov_len = PREFIX
         while True:
+            until = now + span
             with nogil:
                 r = er_link_receive(self.fd, self.actions.parts, self.actions.count, &self.got,
-                                    HEAD, end)
+                                    HEAD, until, self.sleep_ns)
                 size = HEAD + head[0]
                 if r == 0 and head[1] == self.step and (size == whole or size == PREFIX):
                     r = er_link_receive(self.fd, self.actions.parts, self.actions.count,
-                                        &self.got, size, end)
+                                        &self.got, size, until, self.sleep_ns)
                 elif r == 0:
                     r = 1
             if r == -ETIMEDOUT:
@@ -332,24 +338,31 @@ cdef class HostPath:
             began = er_park_now()
             self.port.uncollected = True
             self.port.start_step(0, code)
+            self.early = self._has_more()  # while the workers are at work
             if self.port.wait(began + SLICE_NS) != 0 or self.port.attention():
                 return 2
             self.port.uncollected = False
-            self.spent_ns += er_park_now() - began
+            now = er_park_now()
+            self.spent_ns += now - began
             b = 0
-            while b < self.buckets and er_park_now() - began > self.bounds[b]:
+            while b < self.buckets and now - began > self.bounds[b]:
                 b += 1
             self.counts[b] += 1
+            if now - began > LOOK_NS:
+                self.early = self._has_more()
             self.rows.begin(HEAD, self.result, self.arrays, self.number)
             with nogil:
-                self.early = recv(self.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0
-                r = self.rows.send(self.fd, er_park_now() + SEND_NS)
+                r = self.rows.send(self.fd, now + SEND_NS)
             if r < 0 or self.early:
                 return 1
             if self.near:
                 er_follow(&self.pace, self.fd)
             if began > end:
                 return 0
+
+    cdef bint _has_more(self):
+        cdef char byte
+        return recv(self.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0
 
     def taken(self):
         """Bytes that came and belong to the long way, which goes on with them."""

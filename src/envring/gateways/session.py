@@ -48,6 +48,7 @@ from envring.transport.segment import MappedSegment, create
 log = logging.getLogger("envring.serve")
 
 _SLICE = 0.25  # seconds between two looks whether the caller is still there
+_SLEEP = 0.4  # seconds of a receive on the short way
 _UNKNOWN = 0xFFFE  # of a template that the caller of now does not know
 
 
@@ -192,8 +193,9 @@ class Session:
         rows = _core.FrameParts(mirror.arrays(0))
         parts = _core.FrameParts(actions)
         near = link.is_near and pool.num_workers < usable_cpus()
+        fd, sleep_ns = link.fileno(), link.sleep_in_receives(_SLEEP)
         self._path = _core.HostPath(
-            pool.port, link.fileno(), STEP_KINDS, parts, rows, ints, BOUNDS, near
+            pool.port, fd, sleep_ns, STEP_KINDS, parts, rows, ints, BOUNDS, near
         )
         return self._path
 

@@ -10,6 +10,8 @@ from envring.core import _core
 from envring.pool.mirror import STEP_KINDS, ActionRows, Mirror
 from envring.transport.frames import Link
 
+_SLEEP = 0.03  # seconds of a receive: less than the 50 ms for which the short way waits
+
 
 def open_path(
     link: Link, actions: ActionRows, mirror: Mirror, number: int, *parts: Any
@@ -24,7 +26,8 @@ def open_path(
         parts: what a batcher gives; see `StepParts`.
     """
     sent = _core.FrameParts(actions.views(codes.SLAB))
-    path = _core.RemotePath(link.fileno(), STEP_KINDS, sent, mirror.arrays, *parts)
+    fd, sleep_ns = link.fileno(), link.sleep_in_receives(_SLEEP)
+    path = _core.RemotePath(fd, sleep_ns, STEP_KINDS, sent, mirror.arrays, *parts)
     if link.packing is not None:
         slow_ns = link.packing.slow_ns(sum(view.nbytes for view in mirror.arrays(0)))
         path.watch(slow_ns, link.packing.came)

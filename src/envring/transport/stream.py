@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -31,7 +33,7 @@ class LinkClosed(ConnectionError):
 
 
 class Stream:
-    """A connected socket that does not block. One thread reads it, one at a time writes.
+    """A connected socket whose methods do not block. One thread reads it, one at a time writes.
 
     Attributes:
         heard: time.monotonic() when the last bytes came.
@@ -69,6 +71,14 @@ class Stream:
     def fileno(self) -> int:
         """The socket's descriptor."""
         return self._fd
+
+    def sleep_in_receives(self, seconds: float) -> int:
+        """Has receives of the descriptor wait by themselves, so long; the same in nanoseconds."""
+        os.set_blocking(self._fd, True)  # what is sent and received here says that it must not
+        whole, part = divmod(round(seconds * 1e6), 1_000_000)
+        timeval = struct.pack("@ll", whole, part)
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
+        return round(seconds * 1e9)
 
     # -- sending ----------------------------------------------------------------------------
 
@@ -128,7 +138,7 @@ class Stream:
 
     def _send_some(self, views: list[memoryview]) -> int:
         if self._tls is None:
-            return self._sock.sendmsg(views[:_MOST_VECTORS])
+            return self._sock.sendmsg(views[:_MOST_VECTORS], (), socket.MSG_DONTWAIT)
         # after SSLWantWriteError OpenSSL has taken the bytes, and wants the same ones again: from
         # the same views the same piece is made
         small = views[0].nbytes < _JOINED and sum(v.nbytes for v in views) <= _JOINED
@@ -207,8 +217,8 @@ class Stream:
             with self._tls:
                 return self._sock.recv_into(views[0])
         if len(views) == 1:
-            return self._sock.recv_into(views[0])
-        return self._sock.recvmsg_into(views[:_MOST_VECTORS])[0]
+            return self._sock.recv_into(views[0], 0, socket.MSG_DONTWAIT)
+        return self._sock.recvmsg_into(views[:_MOST_VECTORS], 0, socket.MSG_DONTWAIT)[0]
 
     def _wait(self, event: int, deadline: float | None) -> bool:
         """Waits until something can be read or written; False if time was up."""
