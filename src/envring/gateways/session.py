@@ -364,6 +364,9 @@ class Session:
             body += mirror.pack_finals(which)
         if reply is not None:
             flags |= frames.REPLY
+            for env_id, _, _, text, trace in reply.failures[:1]:
+                line = (trace.strip() or text).rpartition("\n")[2]
+                log.info("a session of %s: env %d raised %.200r", self.runtime.name, env_id, line)
             body.append(codec.dumps(plain(reply, self.num_envs)))
         return flags, body
 
