@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""The conformance suite once more, by other ways to a host: TLS, a unix socket, a bad network."""
+"""The conformance suite once more, by other ways to a host.
+
+TLS, a unix socket, ssh, a bad network, and workers here beside a host.
+"""
 
 from __future__ import annotations
 
+import functools
+import sys
 from types import SimpleNamespace
 from typing import Any, ClassVar, Generic
 
@@ -10,13 +15,14 @@ import cloudpickle
 import pytest
 
 import envring.testing
-from envring import RemoteEnvError, serve
+from envring import Python, RemoteEnvError, serve
 from envring.gateways.certificates import make
 from envring.testing import AsyncVectorEnvConformance
 from foreign.test_conformance import KNOWN_DIFFERENT, LOADER
 from gateways.test_conformance import Action, Observation, RemoteRing
 from support.known_failures import mark_known_failures
 from support.proxy import Proxy
+from support.sshd import PROGRAM, Sshd
 
 pytestmark = pytest.mark.long
 
@@ -31,6 +37,19 @@ class UnixRing(RemoteRing[Observation, Action], Generic[Observation, Action]):
 
 class ProxiedRing(RemoteRing[Observation, Action], Generic[Observation, Action]):
     """Over a network that takes a millisecond and splits what it carries."""
+
+
+class SshRing(RemoteRing[Observation, Action], Generic[Observation, Action]):
+    """On a host that is started over ssh, for each vector env anew."""
+
+
+class MixedRing(RemoteRing[Observation, Action], Generic[Observation, Action]):
+    """With one worker here and the other envs on a host."""
+
+    @functools.wraps(RemoteRing.__init__)
+    def __init__(self, env_fns: Any, *args: Any, **kwargs: Any) -> None:
+        # as if they were of another interpreter: their errors are text, too
+        super().__init__(env_fns, *args, launcher=Python(sys.executable), **kwargs)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -48,6 +67,7 @@ def _host(tmp_path_factory):
         TlsRing.host = SimpleNamespace(url=f"{host.urls[1]}?{options}")
         UnixRing.host = SimpleNamespace(url=host.urls[2])
         ProxiedRing.host = proxy
+        MixedRing.host = SimpleNamespace(url=f"1,{host.urls[0]}")
         yield
     cloudpickle.unregister_pickle_by_value(envring.testing)
 
@@ -70,3 +90,21 @@ class TestUnixEnvs(_Envs):
 
 class TestProxiedEnvs(_Envs):
     vector_class = ProxiedRing
+
+
+class TestMixedEnvs(_Envs):
+    vector_class = MixedRing
+
+
+@pytest.mark.skipif(
+    PROGRAM is None, reason="there is no sshd here: remotes='ssh://...' stays untried"
+)
+class TestSshEnvs(_Envs):
+    vector_class = SshRing
+
+    @pytest.fixture(autouse=True, scope="class")
+    def _sshd(self, tmp_path_factory):
+        server = Sshd(tmp_path_factory.mktemp("sshd"))
+        SshRing.host = SimpleNamespace(url=server.url())
+        yield
+        server.end()
