@@ -16,6 +16,8 @@ from typing import NamedTuple
 # in the environment of all that a test process starts: its process id
 MARK = "ENVRING_TEST_PROCESS"
 SHM = "/dev/shm"
+# what another process publishes is in use by nobody; its name says whose it is
+NAME = re.compile(rf"envring-(?!top-)|envring-top-{os.getpid()}-")
 OUR_FDS = re.compile(r"/memfd:|socket:|pipe:|pidfd:|anon_inode:\[pidfd\]")
 OUR_MAPPINGS = re.compile(rb"/memfd:\S+")
 
@@ -149,7 +151,7 @@ def _files(pid: int) -> set[str]:
 def _names() -> set[str]:
     """Names in /dev/shm, but those that are in use by nobody but processes that are not ours."""
     try:
-        found = {f"{SHM}/{name}" for name in os.listdir(SHM) if name.startswith("envring")}
+        found = {f"{SHM}/{name}" for name in os.listdir(SHM) if NAME.match(name)}
     except FileNotFoundError:
         return set()
     if not found:
