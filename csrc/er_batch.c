@@ -70,6 +70,35 @@ int er_caller_post(er_caller_t *caller, uint32_t worker, const er_command_t *com
     return er_ring_put(&caller->commands[worker], command, sizeof *command);
 }
 
+void er_caller_excuse(er_caller_t *caller, uint32_t first_env, uint32_t num_envs) {
+    uint32_t excused = 0;
+    for (uint32_t env = first_env; env < first_env + num_envs; env++) {
+        uint64_t bit = UINT64_C(1) << env % 64;
+        if (caller->counted[env / 64] & bit) continue;
+        caller->counted[env / 64] |= bit;
+        excused++;
+        er_store_relaxed(&caller->env_seq[env], caller->seq);
+    }
+    caller->done += excused;
+    /* SYNC POINT: pending. It may count them twice, and then somebody rings too early. */
+    er_fetch_sub_acq_rel(&caller->segment->progress.pending, (int32_t)excused);
+}
+
+int er_caller_replace(er_caller_t *caller, uint32_t worker, uint32_t first_env, uint32_t num_envs) {
+    if (worker >= caller->num_workers || num_envs == 0) return -EINVAL;
+    if (first_env > caller->num_envs || num_envs > caller->num_envs - first_env) return -EINVAL;
+    er_ring_restart(&caller->commands[worker]);
+    er_ring_restart(&caller->replies[worker]);
+    /* SYNC POINT: result. The first sequence is published after all results of the slice. */
+    if (er_load_acquire(&caller->env_seq[first_env]) == caller->seq) {
+        er_caller_excuse(caller, first_env, num_envs);
+        return 0;
+    }
+    er_report_t *report = &er_worker(caller->segment, worker)->report;
+    memset(report, 0, sizeof *report);
+    return 1;
+}
+
 int er_caller_ring(er_caller_t *caller) { return er_bell_ring(&caller->segment->command_bell); }
 
 uint32_t er_caller_collect(er_caller_t *caller) {

@@ -65,6 +65,14 @@ uint32_t er_caller_begin(er_caller_t *caller, uint32_t expected);
 /* Queues a command for one worker. 0, -EINVAL, or -EAGAIN if the ring is full. */
 int er_caller_post(er_caller_t *caller, uint32_t worker, const er_command_t *command);
 
+/* Makes ready for a process that takes the place of a worker, which is dead and whose replies were
+ * read. Returns 1 if its envs owe their results of the batch under way: the new process has to be
+ * sent its command again; 0 if all of them have come, perhaps in this moment. -EINVAL. */
+int er_caller_replace(er_caller_t *caller, uint32_t worker, uint32_t first_env, uint32_t num_envs);
+
+/* Counts these envs as done in the batch under way, whose results nobody will publish. */
+void er_caller_excuse(er_caller_t *caller, uint32_t first_env, uint32_t num_envs);
+
 /* Wakes the workers to look at their rings. */
 int er_caller_ring(er_caller_t *caller);
 

@@ -24,6 +24,13 @@ int er_ring_open_consumer(er_ring_view_t *view, er_ring_t *shared, void *data, u
     return open_view(view, shared, data, capacity);
 }
 
+/* Relaxed: the new process maps the segment later than this. */
+void er_ring_restart(er_ring_view_t *view) {
+    view->peer = view->mine;
+    er_store_relaxed(&view->shared->tail, view->mine);
+    er_store_relaxed(&view->shared->head, view->mine);
+}
+
 /* Free bytes, looking at the peer only when the last look does not suffice. */
 static int64_t room(er_ring_view_t *view, uint64_t wanted) {
     uint64_t used = view->mine - view->peer;

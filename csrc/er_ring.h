@@ -36,6 +36,10 @@ int er_ring_put(er_ring_view_t *view, const void *record, uint64_t count);
 int64_t er_ring_read(er_ring_view_t *view, void *bytes, uint64_t count);
 int er_ring_get(er_ring_view_t *view, void *record, uint64_t count);
 
+/* Empties the ring where this side stands, whatever the other side's position says: its process is
+ * gone. Whoever takes its place opens its view afterwards. */
+void er_ring_restart(er_ring_view_t *view);
+
 /* Whether there is anything to read: a look that costs nothing. */
 int er_ring_holds_some(er_ring_view_t *view);
 

@@ -19,7 +19,13 @@ int er_port_open(er_port_t *port, void *base, uint32_t worker, uint32_t first_en
     memset(port, 0, sizeof *port);
     er_wait_open(&port->end.wait, spin_seconds, adaptive, yield_every);
     er_spread_open(&port->spread, segment, &port->end.wait);
-    return er_worker_open(&port->end, segment, worker, first_env, num_envs);
+    int r = er_worker_open(&port->end, segment, worker, first_env, num_envs);
+    if (r < 0) return r;
+    /* it counts on from where a worker stood in whose place it is */
+    port->end.wait.spins = er_load_relaxed(&port->end.block->stats.spins);
+    port->end.wait.parks = er_load_relaxed(&port->end.block->stats.parks);
+    port->end.wait.spun_ns = er_load_relaxed(&port->end.block->stats.spin_ns);
+    return 0;
 }
 
 /* Waits from `start` on: so much is counted. */
@@ -110,6 +116,7 @@ int er_port_finish(er_port_t *port, uint32_t seq, const void *reply, uint64_t by
 void er_port_count_for(er_port_t *port, er_steploop_t *loop) {
     loop->timed = &port->end.segment->timed;
     loop->stats = &port->end.block->stats;
+    loop->slow_rows = er_load_relaxed(&loop->stats->slow_rows);
 }
 
 void er_port_count_step(er_port_t *port, er_steploop_t *loop) {

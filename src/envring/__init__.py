@@ -43,6 +43,7 @@ from envring.errors import (
     UnsendableError,
     WireError,
     WorkerDied,
+    WorkerRestarted,
     WorkerTimeout,
 )
 from envring.launchers.base import Launch, Launcher, Needs, Sandbox
@@ -104,6 +105,7 @@ __all__ = [
     "Uv",
     "WireError",
     "WorkerDied",
+    "WorkerRestarted",
     "WorkerStats",
     "WorkerTimeout",
     "__version__",

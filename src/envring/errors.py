@@ -26,7 +26,11 @@ class WorkerDied(EnvringError, RuntimeError):
         exitcode: its exit code; None if a signal ended it or the code is unknown.
         signal: number of the signal that ended it, or None.
         stderr_tail: the last lines it wrote to stderr, "" if none.
+        restarts: how often it had been started again before, within the time that counts.
     """
+
+    restarts: int = 0
+    why_not_again: str = ""
 
     def __init__(
         self,
@@ -56,11 +60,40 @@ class WorkerDied(EnvringError, RuntimeError):
             how = "ended"
         text = (
             f"The worker process (pid {self.pid}) of {format_env_ids(self.env_ids)} {how}. "
-            "Close this vector env and make a new one."
+            f"{self.why_not_again}Close this vector env and make a new one."
         )
         if self.stderr_tail:
             text += f"\nThe last lines of its stderr:\n{self.stderr_tail}"
         return text
+
+
+class WorkerRestarted(WorkerDied):
+    """A worker died during a call of its envs, and is started again (on_worker_death="restart").
+
+    The vector env goes on: the next step of these envs is the end of their episodes, as truncated.
+
+    Attributes:
+        name: what was asked of the envs: "call", "set_attr", ...
+        why: what happened to the worker.
+    """
+
+    def __init__(
+        self, env_ids: Sequence[int], pid: int, name: str, died: WorkerDied | None, why: str
+    ) -> None:
+        """Takes exit code, signal and stderr from the error that would be raised otherwise."""
+        code, signal = (None, None) if died is None else (died.exitcode, died.signal)
+        super().__init__(env_ids, pid, code, signal, "" if died is None else died.stderr_tail)
+        self.name = name
+        self.why = why
+        self.args = (env_ids, pid, name, died, why)
+
+    def __str__(self) -> str:
+        """Returns what happened, to which envs, and what to do."""
+        return (
+            f"The worker process (pid {self.pid}) of {format_env_ids(self.env_ids)} ended during "
+            f"{self.name!r}: {self.why} It is started again, so this vector env goes on. Whether "
+            "the envs did what was asked of them is not known: ask again."
+        )
 
 
 class HostLost(WorkerDied):

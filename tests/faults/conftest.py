@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -35,3 +35,17 @@ def envs(home: dict[str, Any]) -> Iterator[Any]:
     yield envs
     with quiet():
         envs.close()
+
+
+@pytest.fixture
+def made() -> Iterator[Callable[..., RingVectorEnv[Any, Any]]]:
+    """Makes vector envs whose workers are started again."""
+    envs: list[RingVectorEnv[Any, Any]] = []
+
+    def make(fns: Any, **kwargs: Any) -> RingVectorEnv[Any, Any]:
+        envs.append(RingVectorEnv(fns, on_worker_death="restart", **kwargs))
+        return envs[-1]
+
+    yield make
+    for each in envs:
+        each.close()

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Literal
@@ -16,18 +15,19 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.async_vector_env import AsyncState
 
 from envring._foreign.envring_worker import loop
+from envring.api.checks import check_env_fns, check_restartable, check_worker
 from envring.api.collecting import Collecting
 from envring.api.known_ids import KnownIds
 from envring.batch.opening import open_batcher
 from envring.batch.spaces import check_observation_mode
-from envring.errors import EmptyVectorError, EnvFnError, EnvringError
+from envring.errors import EnvringError
 from envring.launchers.base import Launcher
 from envring.pool import ending
 from envring.pool.opening import START_TIMEOUT, open_pool
 from envring.pool.publishing import publish
 from envring.pool.stats import Stats
 from envring.pool.stats import read as read_stats
-from envring.workers.limits import Limits
+from envring.workers.limits import Limits, RestartPolicy
 
 _MODES = {
     AutoresetMode.NEXT_STEP: loop.NEXT_STEP,
@@ -92,6 +92,9 @@ class RingVectorEnv(Collecting[ObsType, ActType], Generic[ObsType, ActType]):
         on_unsendable: Literal["raise", "drop", "repr"] = "raise",
         batch_size: int | None = None,
         caller_steps: bool = False,
+        on_worker_death: Literal["raise", "restart"] = "raise",
+        max_restarts: int = 10,
+        restart_window: float = 600.0,
     ) -> None:
         """Starts workers and builds the envs in them; none is built in this process.
 
@@ -160,6 +163,13 @@ class RingVectorEnv(Collecting[ObsType, ActType], Generic[ObsType, ActType]):
                 waits for the workers, of which there is one less by default. It helps on machines
                 with few cores. These envs have no isolation: they share the process's state, an
                 env that crashes ends it, and time limits do not hold for them.
+            on_worker_death: "raise": WorkerDied, by this call and every later one. "restart": a
+                worker that dies, or takes longer than it may, is started again, and its envs are
+                built anew. The step says so by `truncations`, and by `infos["worker_restarted"]`
+                (see docs/faults.md); other envs lose nothing.
+            max_restarts: how often one worker may be started again within `restart_window`. One
+                more is an error, as with "raise".
+            restart_window: seconds.
 
         Raises:
             LaunchError: a launcher's interpreter could not be started, or could not build an env;
@@ -172,14 +182,17 @@ class RingVectorEnv(Collecting[ObsType, ActType], Generic[ObsType, ActType]):
             Exception: whatever an env's constructor raised.
         """
         self._guard()
-        _check_env_fns(env_fns)
-        _check_worker(worker)
+        check_env_fns(env_fns)
+        check_worker(worker)
         check_observation_mode(observation_mode)
         if slots is not None and slots < 1:
             raise ValueError(f"slots must be at least 1, got {slots}")
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size must be from 1 to {len(env_fns)}, got {batch_size}")
-        self._slots = slots
+        restarts = RestartPolicy.read(on_worker_death, max_restarts, restart_window)
+        if restarts is not None:
+            check_restartable(copy, batch_size)
+        self._slots, self._restarts = slots, restarts is not None
         self.env_fns = env_fns
         self.shared_memory = shared_memory
         self.copy = copy
@@ -216,6 +229,7 @@ class RingVectorEnv(Collecting[ObsType, ActType], Generic[ObsType, ActType]):
             prelude=KnownIds(),
             caller_steps=caller_steps,
             vectors=True,
+            restarts=restarts,
         )
         self.num_envs, self._vectors = pool.num_envs, pool.vectors
         self.batch_size = self.num_envs if batch_size is None else batch_size
@@ -245,6 +259,11 @@ class RingVectorEnv(Collecting[ObsType, ActType], Generic[ObsType, ActType]):
             raise ValueError(f"batch_size must be from 1 to {self.num_envs}, got {self.batch_size}")
         if self._vectors is None:
             return
+        if self._restarts:
+            raise ValueError(
+                "on_worker_death='restart' cannot be combined with vector envs in workers yet. "
+                "Leave it out, or let the env_fns return single envs."
+            )
         if self.options_per_env:
             raise ValueError(
                 "options_per_env=True gives each env options of its own, but a vector env takes "
@@ -268,6 +287,8 @@ class RingVectorEnv(Collecting[ObsType, ActType], Generic[ObsType, ActType]):
     @property
     def processes(self) -> list[Any]:
         """The worker processes, after `close` too."""
+        if self._batcher is not None:
+            self._processes = list(self._batcher.pool.processes)
         return self._processes
 
     def stats(self) -> Stats:
@@ -357,30 +378,3 @@ class RingVectorEnv(Collecting[ObsType, ActType], Generic[ObsType, ActType]):
             return
         self.closed = True
         batcher.abandon()
-
-
-def _check_env_fns(env_fns: Any) -> None:
-    if len(env_fns) == 0:
-        raise EmptyVectorError("env_fns is empty. Give one function per env.")
-    for i, fn in enumerate(env_fns):
-        if not callable(fn):
-            raise EnvFnError(
-                f"env_fns[{i}] is {fn!r}, which cannot be called, so env {i} cannot be built. Give "
-                "functions that return envs: [lambda: gym.make(...)] * n."
-            )
-
-
-def _check_worker(worker: Callable[..., None] | None) -> None:
-    if worker is None:
-        return
-    try:
-        inspect.signature(worker).bind(*(None,) * 8)
-    except TypeError as error:
-        raise ValueError(
-            "A custom `worker` must accept 8 arguments. Got the signature "
-            f"{inspect.signature(worker)}."
-        ) from error
-    raise ValueError(
-        "A custom `worker` cannot run here: envs are not driven through pipes. Wrap the envs "
-        "instead (gymnasium.Wrapper), or keep gymnasium.vector.AsyncVectorEnv for this one."
-    )

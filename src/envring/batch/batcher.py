@@ -17,6 +17,7 @@ from envring.batch.arrivals import Arrivals
 from envring.batch.envs_infos import EnvsInfos
 from envring.batch.failures import raise_failures
 from envring.batch.forks import ForkedCopies
+from envring.batch.last_batch import LastBatch, refuse_restarts
 from envring.batch.layout import ALIGNMENT, Layout
 from envring.batch.observer import Observer
 from envring.batch.space_data import restore_value
@@ -102,6 +103,8 @@ class Batcher:
             LEASE_BYTES,
         )
         self.leases = copy and self.reader.leases
+        if pool.restarts is not None:
+            pool.restarts.last = LastBatch(self)
         self.envs_infos = EnvsInfos(pool, self.segment, self.layout, spaces, add_info)
         self.actions = ActionSender(
             action, spaces.action_space, n, self.segment.action_slab, pool.send_actions
@@ -142,7 +145,8 @@ class Batcher:
         config = {
             "num_envs": n,
             "num_workers": self.pool.num_rings,
-            "num_slots": wanted + 1 if slots is not None or (leases and self.copy) else 1,
+            "num_slots": (wanted + 1 if slots is not None or (leases and self.copy) else 1)
+            + (self.pool.restarts is not None),
             "command_ring_bytes": command_ring_bytes(self.pool.spans),
             "reply_ring_bytes": REPLY_RING_BYTES,
             "action_bytes": slab_bytes(action, n),
@@ -168,11 +172,12 @@ class Batcher:
                 self._slot = slot
                 return
         code = self.actions.put(actions)
-        self._slot = slot = self.slots.take() if self.leases else 0
+        self._slot = slot = self.slots.take() if self.leases else self.slots.copied
         self.pool.start_step(slot, code)
 
     def time_slots(self, count: int) -> TimeSlots:
         """So many slots that follow each other, for good; for `start_step_into`."""
+        refuse_restarts(self.pool, "rollouts")
         return TimeSlots(self, count)
 
     def start_step_into(self, actions: Any, slot: int) -> None:
@@ -230,7 +235,7 @@ class Batcher:
         into: int = 0,
     ) -> None:
         """Starts a reset, perhaps into one of the time slots; see `messages.reset`."""
-        slot = into or (self.slots.take() if self.leases else 0)
+        slot = into or (self.slots.take() if self.leases else self.slots.copied)
         plain = options is None and mask is None and not any(seed is not None for seed in seeds)
         try:
             if plain:
@@ -246,6 +251,7 @@ class Batcher:
     def arrivals(self) -> Arrivals:
         """Its envs, each on its own. Only while no batch is under way."""
         if self._arrivals is None:
+            refuse_restarts(self.pool, "send, recv and parts")
             self._arrivals = Arrivals(self)
         return self._arrivals
 
@@ -323,14 +329,16 @@ class Batcher:
     def single_observation(self, reply: Reply | None) -> Any:
         """Env 0's observation alone, copied."""
         slot = self._take_slot()
-        arrays = self.segment.slot_arrays(slot)[0]
         if reply is not None:
             self._take_dynamic(reply)
-        if self._dynamic:
-            arrays = self._leaf_values(arrays)
-        row = self.layout.row(arrays, 0)
+        row = self.observation_in(slot, 0)
         self.slots.give_back(slot)
         return row
+
+    def observation_in(self, slot: int, env_id: int) -> Any:
+        """An env's observation, copied out of a slot."""
+        arrays = self.segment.slot_arrays(slot)[0]
+        return self.layout.row(self._leaf_values(arrays) if self._dynamic else arrays, env_id)
 
     def _take_slot(self) -> int:
         """The batch's slot. Whoever takes it hands it out or gives it back.

@@ -127,6 +127,8 @@ cdef extern from "er_batch.h":
     uint32_t er_caller_begin(er_caller_t *, uint32_t)
     int er_caller_post(er_caller_t *, uint32_t, const er_command_t *)
     int er_caller_ring(er_caller_t *)
+    int er_caller_replace(er_caller_t *, uint32_t, uint32_t, uint32_t)
+    void er_caller_excuse(er_caller_t *, uint32_t, uint32_t)
     int er_caller_wait(er_caller_t *, int64_t) nogil
     ctypedef struct er_worker_end_t:
         pass
@@ -196,11 +198,6 @@ cdef extern from "er_offsets.h":
     int er_struct_offsets(uint32_t *, int)
 
 
-cdef extern from "<poll.h>" nogil:
-    cdef struct pollfd:
-        int fd
-
-
 cdef extern from "<sys/uio.h>" nogil:
     cdef struct iovec:
         void *iov_base
@@ -215,16 +212,6 @@ cdef extern from "<sys/socket.h>" nogil:
 cdef extern from "er_link.h" nogil:
     int er_link_send(int, iovec *, int, int64_t)
     int er_link_receive(int, const iovec *, int, uint64_t *, uint64_t, int64_t, int64_t)
-
-
-cdef extern from "er_watch.h" nogil:
-    ctypedef struct er_watch_t:
-        pass
-    void er_watch_open(er_watch_t *, er_bell_t *, pollfd *, uint32_t)
-    int er_watch_start(er_watch_t *)
-    void er_watch_stop(er_watch_t *)
-    void er_watch_forget(er_watch_t *)
-    int er_watch_noticed(er_watch_t *)
 
 
 COMPLETE, RANG, NOT_YET = range(3)  # what `CallerPort.wait` returns
@@ -388,6 +375,7 @@ cdef class CallerPort:
 
     cdef Segment segment
     cdef er_caller_t caller
+    cdef er_command_t command  # the last one posted
     cdef er_ring_view_t *commands
     cdef er_ring_view_t *replies
     cdef uint64_t *counted
@@ -435,7 +423,7 @@ cdef class CallerPort:
         self._post(ER_OP_STEP, er_caller_begin(&self.caller, self.num_envs), slot, action)
 
     cdef _post(self, uint32_t op, uint32_t seq, uint32_t slot, uint32_t action):
-        cdef er_command_t command
+        cdef er_command_t *command = &self.command
         cdef uint32_t w
         cdef int r
         command.op = op
@@ -443,7 +431,7 @@ cdef class CallerPort:
         command.slot = slot
         command.action = action
         for w in range(self.num_workers):
-            r = er_caller_post(&self.caller, w, &command)
+            r = er_caller_post(&self.caller, w, command)
             if r < 0:
                 _raise_errno(r)
         if not (seq and self.segment.timed):  # moments are those of a batch
@@ -452,6 +440,39 @@ cdef class CallerPort:
         self.posted_ns = er_park_now()
         er_caller_ring(&self.caller)
         self.rung_ns = er_park_now()
+
+    def replace_worker(self, uint32_t worker, uint32_t first, uint32_t end):
+        """Makes ready for a process in the place of a dead worker, whose replies were drained.
+
+        Args:
+            worker: its number.
+            first, end: its envs.
+
+        Returns:
+            The batch's command if its envs owe results: OP_STEP or OP_MESSAGE; else None.
+        """
+        cdef int r = er_caller_replace(&self.caller, worker, first, end - first)
+        if r < 0:
+            _raise_errno(r)
+        return self.command.op if r and self.in_flight else None
+
+    def post_again(self, uint32_t worker, bint told=False):
+        """Posts the batch's command to one worker, or `told`: announces a message to it alone."""
+        cdef er_command_t command = self.command
+        if told:
+            command.op, command.seq = ER_OP_MESSAGE, 0
+        cdef int r = er_caller_post(&self.caller, worker, &command)
+        if r < 0:
+            _raise_errno(r)
+
+    def excuse(self, uint32_t first, uint32_t end):
+        """Counts envs as done in the batch under way, to which nobody will answer."""
+        er_caller_excuse(&self.caller, first, end - first)
+
+    @property
+    def action(self):
+        """How the actions of the command that was posted last travel."""
+        return self.command.action
 
     def ring(self):
         """Wakes the workers."""

@@ -16,7 +16,8 @@ cdef class Lease:
 cdef class SlotPool:
     """The slots of a segment, and which of them are leased. Belongs to the caller's process.
 
-    Slot 0 is never leased: it takes the batches that are copied out.
+    Slot 0 is never leased: it takes the batches that are copied out, in turn with another one if
+    the batch before is to stay as it was (`keep_last`).
 
     Args:
         segment: the segment.
@@ -31,6 +32,9 @@ cdef class SlotPool:
     cdef uint32_t num_slots
     cdef uint32_t *pins  # by slot: how many hold it beside its lease
     cdef uint8_t *dropped  # by slot: whether its lease ended while it was pinned
+    cdef uint32_t spare  # takes turns with slot 0; 0: there is none
+    cdef readonly uint32_t copied  # takes the next batch that is copied out
+    cdef readonly int64_t last  # of the batch that was handed out last, with a spare; -1: none
     cdef public object unpin_some  # called when no slot is free; returns whether there are some now
 
     def __cinit__(self, Segment segment, back):
@@ -39,6 +43,7 @@ cdef class SlotPool:
         self.num_slots = segment.num_slots
         self.num_idle = 0
         self.num_backed = 1
+        self.last = -1
         self.idle = <uint32_t *>malloc(self.num_slots * sizeof(uint32_t))
         self.pins = <uint32_t *>calloc(self.num_slots, sizeof(uint32_t))
         self.dropped = <uint8_t *>calloc(self.num_slots, 1)
@@ -77,7 +82,7 @@ cdef class SlotPool:
                 self._release(slot)
 
     def take(self):
-        """A slot that is free, or 0 if there is none: then the batch must be copied out."""
+        """A slot that is free; without one, `copied`: then the batch must be copied out."""
         cdef uint32_t slot
         if self.num_idle:
             self.num_idle -= 1
@@ -91,7 +96,7 @@ cdef class SlotPool:
         if self.unpin_some is not None and self.unpin_some() and self.num_idle:
             self.num_idle -= 1
             return self.idle[self.num_idle]
-        return 0
+        return self.copied
 
     def reserve(self, uint32_t count):
         """Takes the last `count` slots for good; returns the first one, or -1 if some are used."""
@@ -100,9 +105,16 @@ cdef class SlotPool:
         self.num_slots -= count
         return self.num_slots
 
+    def keep_last(self):
+        """Has the batch that was handed out last stay until another is. Before any is."""
+        cdef int64_t slot = self.reserve(1)
+        if slot < 0 or not self.back(slot):
+            raise MemoryError("there is no memory for a second batch")
+        self.spare = slot
+
     def give_back(self, uint32_t slot):
         """Returns a slot that was taken but not handed out."""
-        if slot:
+        if slot and slot != self.spare:
             self._release(slot)
 
     @property
@@ -159,6 +171,7 @@ cdef class BatchReader:
     cdef Leaf rewards, terminations, truncations
     cdef uint64_t lease_bytes
     cdef readonly bint leases
+    cdef Lease kept  # on the batch that was handed out last, if the slots keep it
 
     def __init__(self, SlotPool pool, leaves, outcomes, uint64_t lease_bytes):
         self.pool = pool
@@ -170,16 +183,22 @@ cdef class BatchReader:
     def observations(self, uint32_t slot):
         """The slot's observation leaves, as arrays that no one will write: a list.
 
-        A slot other than 0 belongs to these arrays from now on.
+        A slot that is leased belongs to these arrays from now on.
         """
-        cdef uint8_t *base = self.pool.segment.slot(slot)
+        cdef SlotPool pool = self.pool
+        cdef uint8_t *base = pool.segment.slot(slot)
         cdef Lease lease = None
         cdef Leaf leaf
         cdef list out = []
-        if slot:
+        if slot and slot != pool.spare:
             lease = Lease.__new__(Lease)
-            lease.pool = self.pool
+            lease.pool = pool
             lease.slot = slot
+        if pool.spare:
+            pool.last = slot
+            if lease is None:
+                pool.copied = pool.spare - slot  # the other one
+            self.kept = lease
         for leaf in self.leaves:
             if lease is None or leaf.nbytes <= self.lease_bytes:
                 out.append(_fresh(leaf, base))

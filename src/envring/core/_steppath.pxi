@@ -65,7 +65,7 @@ cdef class StepPath:
 
     def start(self, actions):
         """Starts a step and returns its slot, or -1 for the long way."""
-        cdef uint32_t slot = 0
+        cdef uint32_t slot = self.slots.copied
         cdef uint32_t how = ER_ACTIONS_SLAB
         if self.blocked or self.port.uncollected:
             return -1

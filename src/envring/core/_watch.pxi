@@ -2,6 +2,21 @@
 # How the caller learns at once that a worker ended. Part of _core.pyx.
 
 
+cdef extern from "<poll.h>" nogil:
+    cdef struct pollfd:
+        int fd
+
+
+cdef extern from "er_watch.h" nogil:
+    ctypedef struct er_watch_t:
+        pass
+    void er_watch_open(er_watch_t *, er_bell_t *, pollfd *, uint32_t)
+    int er_watch_start(er_watch_t *)
+    void er_watch_stop(er_watch_t *)
+    void er_watch_forget(er_watch_t *)
+    int er_watch_noticed(er_watch_t *)
+
+
 cdef class DeathWatch:
     """Rings the caller's bell when one of these processes ends.
 

@@ -133,7 +133,7 @@ cdef class RemotePath:
     def start(self, actions):
         """Starts a step and returns its slot, or -1 for the long way."""
         cdef uint32_t code = ER_ACTIONS_SLAB
-        cdef uint32_t slot = 0
+        cdef uint32_t slot = self.slots.copied
         if self.paused or self.blocked or self.pending or self.complete:
             return -1
         if type(actions) is list and self.ints is not None and self.ints.put(actions):

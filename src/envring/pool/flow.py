@@ -159,7 +159,7 @@ class WorkerFlow:
             elif now - since >= seconds:
                 late.append(self._pool.workers[w])
         if late:
-            raise self._pool.give_up(late, "step", seconds)
+            self._pool.deaths.give_up(late, "step", seconds)
 
     def failed(self, env_ids: EnvIds) -> list[int]:
         """Those of the envs whose results are exceptions."""

@@ -27,6 +27,7 @@ class InlinePool:
     num_workers = 0
     num_rings = 1
     foreign = False
+    restarts = None
     detaches = False  # caller and envs hold the same objects
     segment_file = None  # memory of this process will do
     vectors: Sequence[tuple[int, int]] | None = None

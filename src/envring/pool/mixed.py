@@ -48,6 +48,7 @@ class MixedPool:
     """A `Pool` over the workers of several launchers."""
 
     foreign = True
+    restarts = None
     detaches = True
     hints = 0
     any_info = False

@@ -24,7 +24,7 @@ from envring.pool.remotes import as_clients, read, sourced, spread, start_hosts
 from envring.pool.sharing import SharingPool
 from envring.pool.vectors import number_rows
 from envring.pool.worker_pool import WorkerPool
-from envring.workers.limits import Limits
+from envring.workers.limits import Limits, RestartPolicy
 from envring.workers.options import Placement, PoolOptions
 
 log = logging.getLogger("envring")
@@ -53,6 +53,7 @@ def open_pool(
     prelude: Any = None,
     caller_steps: bool = False,
     vectors: bool = False,
+    restarts: RestartPolicy | None = None,
 ) -> Pool:
     """Starts workers and waits until they have built their envs.
 
@@ -100,6 +101,8 @@ def open_pool(
                 "num_workers=0 steps the envs in this process, but a launcher wants them in "
                 "another interpreter. Leave one of them out."
             )
+        if restarts is not None:
+            _assert_restartable(placements, caller_steps, hosts)
         options = pool_options(
             name=name,
             num_workers=len(placements),
@@ -114,6 +117,7 @@ def open_pool(
             limits=limits,
             on_unsendable=on_unsendable,
             prelude=prelude,
+            restarts=restarts,
         )
         pool: InlinePool | SharingPool | WorkerPool | MixedPool | RemotePool
         if not placements and not hosts:
@@ -137,6 +141,25 @@ def _assert_local(launchers: Sequence[Any], hosts: Sequence[Any]) -> None:
         raise LauncherError(
             "caller_steps=True steps some of the envs in this process, but a launcher or a host "
             "wants them elsewhere. Leave one of them out."
+        )
+
+
+def _assert_restartable(
+    placements: Sequence[Placement], caller_steps: bool, hosts: Sequence[Any]
+) -> None:
+    """Refuses what on_worker_death="restart" cannot do yet."""
+    what = None
+    if caller_steps:
+        what = "caller_steps=True"
+    elif hosts:
+        what = "remotes="
+    elif not placements:
+        what = "num_workers=0, which has no workers"
+    elif any(placement.launcher is not None for placement in placements):
+        what = "launchers of other interpreters, yet"
+    if what is not None:
+        raise LauncherError(
+            f"on_worker_death='restart' cannot be combined with {what}. Leave one of them out."
         )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from envring.cpus import allowed_cpus, usable_cpus
 from envring.workers.blas import VARIABLES
-from envring.workers.limits import Limits
+from envring.workers.limits import Limits, RestartPolicy
 from envring.workers.local import get_context
 from envring.workers.options import PoolOptions
 
@@ -68,6 +68,7 @@ def pool_options(
     limits: Limits,
     on_unsendable: str,
     prelude: Any,
+    restarts: RestartPolicy | None,
 ) -> PoolOptions:
     """Checks the arguments (see RingVectorEnv) and fills in defaults.
 
@@ -100,4 +101,5 @@ def pool_options(
         limits=limits,
         on_unsendable=on_unsendable,
         prelude=prelude,
+        restarts=restarts,
     )

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 from envring.core import _core
 from envring.pool.flow import Flow
 from envring.pool.reply import Reply
+from envring.pool.restarting import Restarts
 from envring.transport.segment import MappedSegment, SegmentFile
 
 
@@ -73,6 +74,10 @@ class Pool(Protocol):
     @property
     def segment_file(self) -> SegmentFile | None:
         """Where the segment must lie; None for memory of this process."""
+
+    @property
+    def restarts(self) -> Restarts | None:
+        """Starts workers again that died; None: nothing does."""
 
     @property
     def any_info(self) -> bool:

@@ -53,7 +53,7 @@ class RemotePool:
     """
 
     foreign = detaches = True
-    vectors = None  # a host refuses vector envs
+    vectors = restarts = None  # a host refuses vector envs
     segment_file = None  # memory of this process will do
     num_rings = 1
     hints = 0

@@ -136,13 +136,21 @@ class Replies:
             EnvringError: a ring is damaged, or a reply has no end; the text names the envs.
         """
         for w in range(len(self._workers)):
-            data = self._ring(w)
-            if data:
-                part = self._parts.setdefault(w, bytearray())
-                part += data
-                if len(part) > MAX_REPLY:
-                    raise damaged(self._workers[w], f"its reply has more than {MAX_REPLY} bytes")
+            self.drain_one(w)
         self._port.ring()
+
+    def drain_one(self, w: int) -> None:
+        """As `drain`, of one worker, which is not woken."""
+        data = self._ring(w)
+        if data:
+            part = self._parts.setdefault(w, bytearray())
+            part += data
+            if len(part) > MAX_REPLY:
+                raise damaged(self._workers[w], f"its reply has more than {MAX_REPLY} bytes")
+
+    def drop_one(self, w: int) -> None:
+        """Drops what a worker has answered that is not complete."""
+        self._parts.pop(w, None)
 
     def drop(self) -> None:
         """Drops what is left of a complete batch whose collection was interrupted."""

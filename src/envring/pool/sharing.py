@@ -27,6 +27,7 @@ class SharingPool:
     """A `Pool` of workers of this interpreter and, for the last envs, of the calling process."""
 
     foreign = False
+    restarts = None
     detaches = False  # of its own envs it holds the same objects
     vectors: Sequence[tuple[int, int]] | None = None
 

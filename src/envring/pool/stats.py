@@ -19,7 +19,7 @@ from envring.workers.handle import WorkerHandle
 
 _COUNTERS = (
     *("batches", "env_steps", "step_seconds", "wait_seconds", "spin_seconds"),
-    *("spins", "sleeps", "slow_rows"),
+    *("spins", "sleeps", "slow_rows", "restarts"),
 )
 
 
@@ -49,6 +49,8 @@ class WorkerStats:
             round is over yet, or the worker does without the compiled step loop.
         slowest_seconds: how long its step took.
         slow_rows: results that the compiled step loop left to Python; 0 without that loop.
+        restarts: how often it was started again (`on_worker_death="restart"`). All numbers go on
+            from where they were then.
         memory: resident bytes of the process and of those that it started, now. Memory that
             processes share counts in each of them.
     """
@@ -67,6 +69,7 @@ class WorkerStats:
     slow_rows: int | None = None
     slowest_env: int | None = None
     slowest_seconds: float | None = None
+    restarts: int = 0
     memory: int | None = None
 
     @property
@@ -186,6 +189,7 @@ def _of_worker(pool: WorkerPool, w: int, worker: WorkerHandle) -> WorkerStats:
     stats = WorkerStats(
         worker.env_ids,
         worker.pid,
+        restarts=0 if pool.restarts is None else pool.restarts.numbers[w],
         memory=None if in_container or worker.is_dead() else memory(worker.pid),
     )
     if pool.is_relayed(w):  # it cannot write them

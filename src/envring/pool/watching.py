@@ -9,15 +9,14 @@ from collections.abc import Sequence
 
 from envring.core import _core
 from envring.transport.segment import MappedSegment
-from envring.workers.handle import WorkerHandle
 
 _watches: weakref.WeakSet[_core.DeathWatch] = weakref.WeakSet()
 _stopped: list[_core.DeathWatch] = []
 
 
-def watch(segment: MappedSegment, workers: Sequence[WorkerHandle]) -> _core.DeathWatch:
+def watch(segment: MappedSegment, pidfds: Sequence[int]) -> _core.DeathWatch:
     """Watches these workers; to be stopped before their pidfds are closed."""
-    watch = _core.DeathWatch(segment.core, [worker.pidfd for worker in workers])
+    watch = _core.DeathWatch(segment.core, pidfds)
     if watch.start():  # without it the slices of a wait do
         _watches.add(watch)
     return watch

@@ -7,7 +7,6 @@ a batch means.
 
 from __future__ import annotations
 
-import select
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -15,13 +14,14 @@ from typing import Any
 
 from envring._foreign.envring_worker.data import actions as codes
 from envring.core import _core
-from envring.errors import EnvringError, WorkerTimeout, format_env_ids
-from envring.pool import ending, watching
+from envring.errors import EnvringError, format_env_ids
+from envring.pool import ending
+from envring.pool.deaths import Deaths
 from envring.pool.flow import WorkerFlow
-from envring.pool.patience import Patience
 from envring.pool.protocol import StepParts
 from envring.pool.replies import Replies
 from envring.pool.reply import Reply
+from envring.pool.restarting import Restarts
 from envring.transport.channel import ChannelClosed
 from envring.transport.forked import own
 from envring.transport.segment import MappedSegment, SegmentFile
@@ -77,10 +77,8 @@ class WorkerPool:
         self.port: _core.CallerPort | None = None
         self.segment: MappedSegment | None = None
         self.replies: Replies
-        self._poll = select.poll()
         self.paths: list[_core.StepPath | _core.PartPath] = []  # short ways, which an end blocks
-        self._dead: EnvringError | None = None
-        self._patience = Patience(options.limits)
+        self.deaths = Deaths(self)
         self.hints, self.any_info = 0, False
         self.workers: list[WorkerHandle] = []
         self._relays: dict[int, Relay] = {}
@@ -94,7 +92,8 @@ class WorkerPool:
                 self.workers, env_fns, placements, options, lifeline, self.segment_file
             )
             for worker in self.workers:
-                self._poll.register(worker.pidfd, select.POLLIN)
+                self.deaths.expect(worker)
+            self.deaths.replace(env_fns, placements)
         except BaseException:
             self.abandon()
             raise
@@ -131,7 +130,7 @@ class WorkerPool:
             self.options.yield_every,
             self.num_envs,
         )
-        self.port.watch = self.belongings.watch = watching.watch(segment, self.workers)
+        self.deaths.watch()
         # before workers have the segment: from then on an env may write nonsense into its header
         for w, description in enumerate(self.descriptions):
             if description.get("foreign") and not description.get("native"):
@@ -139,6 +138,13 @@ class WorkerPool:
         num_leaves = len(segment.spec.obs_leaves)
         self.replies = Replies(self.port, self.workers, self._relays, num_leaves)
         starting.attach(self.workers, segment, plans, self.segment_file, self.options.start_timeout)
+        if self.restarts is not None:
+            self.restarts.attached(plans)
+
+    @property
+    def restarts(self) -> Restarts | None:
+        """What starts workers again; None: nothing does."""
+        return self.deaths.restarts
 
     @property
     def processes(self) -> list[Any]:
@@ -169,7 +175,10 @@ class WorkerPool:
     def start(self, messages: Sequence[tuple[Any, ...]]) -> None:
         """Starts a batch of another kind: one message per worker, each of which is answered."""
         self.raise_if_dead()
-        self.start_encoded(messages[0][0], self.encode(messages))
+        encoded = self.encode(messages)
+        if self.restarts is not None:
+            self.restarts.note(messages, encoded)
+        self.start_encoded(messages[0][0], encoded)
 
     def start_encoded(self, name: str, messages: Sequence[bytes]) -> None:
         """`start`, with messages of that name that are encoded already."""
@@ -178,25 +187,28 @@ class WorkerPool:
 
     def expect(self, name: str) -> None:
         """Says what the batch under way is, if it was posted to the port itself."""
-        self._patience.begin(name)
+        self.deaths.patience.begin(name)
 
     def _begin(self, name: str) -> _core.CallerPort:
         """Begins a batch: the port, with which it is to be posted next."""
         assert self.port is not None
         if self.port.uncollected:
             self.replies.drop()
-        self._patience.begin(name)
+        self.deaths.patience.begin(name)
         self.port.uncollected = True
         return self.port
 
     def tell(self, messages: Sequence[tuple[Any, ...]]) -> None:
         """Sends one message per worker, none of which is answered."""
         self.raise_if_dead()
-        self.tell_encoded(self.encode(messages))
+        encoded = self.encode(messages)
+        if self.restarts is not None:
+            self.restarts.note(messages, encoded)
+        self.tell_encoded(encoded)
 
     def tell_encoded(self, messages: Sequence[bytes]) -> None:
         """`tell`, with messages that are encoded already."""
-        self._patience.begin()
+        self.deaths.patience.begin()
         self._send(messages, answered=False)
 
     def encode(self, messages: Sequence[tuple[Any, ...]]) -> list[bytes]:
@@ -220,17 +232,15 @@ class WorkerPool:
             self.port.post_messages(answered)
             if self._relays:
                 self.forward()
-            for worker, message in zip(self.workers, messages, strict=True):
-                worker.channel.send_encoded(message, partial(self._look, worker))
-        except ChannelClosed:
-            worker.wait_until_dead(1.0)
-            self.look_for_deaths()
+            for w, message in enumerate(messages):
+                self.send_to(w, message)
+        except (EnvringError, ChannelClosed):
             raise
         except BaseException:
             # Ctrl-C came between the messages: workers would read the next one at a wrong place.
-            if self._dead is None:
+            if self.deaths.error is None:
                 env_ids = [env_id for worker in self.workers for env_id in worker.env_ids]
-                self._end(
+                self.deaths.end(
                     EnvringError(
                         f"A message to {format_env_ids(env_ids)} was interrupted. "
                         "Close this vector env and make a new one."
@@ -238,13 +248,26 @@ class WorkerPool:
                 )
             raise
 
+    def send_to(self, w: int, message: bytes) -> None:
+        """Sends an encoded message to one worker."""
+        worker = self.workers[w]
+        if self.restarts is not None and self.restarts.take(w, message):
+            return
+        try:
+            worker.channel.send_encoded(message, partial(self.deaths.look_for_late, worker))
+        except ChannelClosed:
+            worker.wait_until_dead(1.0)
+            self.look_for_deaths()
+            if self.restarts is None or not self.restarts.is_missing(w):
+                raise
+
     def forward(self) -> None:
         """Sends the command that was just posted to workers that cannot read their rings."""
         for relay in self._relays.values():
             try:
-                relay.forward(partial(self._look, relay.worker))
+                relay.forward(partial(self.deaths.look_for_late, relay.worker))
             except EnvringError as error:
-                raise self._end(error) from error.__cause__
+                raise self.deaths.end(error) from error.__cause__
             except ChannelClosed:
                 relay.worker.wait_until_dead(1.0)
                 self.look_for_deaths()
@@ -272,8 +295,10 @@ class WorkerPool:
             return False
         look = time.monotonic() + _SLICE
         while True:
-            state = port.wait(until)
+            state = port.wait(until if self.restarts is None else self.restarts.slice(until))
             if state == _core.COMPLETE:
+                if self.restarts is not None:
+                    self.restarts.raise_interrupted()
                 return True
             now = time.monotonic()
             if state == _core.RANG:
@@ -282,9 +307,9 @@ class WorkerPool:
                 if now < look:
                     continue
             look = now + _SLICE
-            self._look()
-            if deadline is not None and now >= deadline:
-                return port.wait(0) == _core.COMPLETE
+            self.deaths.look_for_late()
+            if deadline is not None and now >= deadline and port.wait(0) != _core.COMPLETE:
+                return False
 
     def _wait_for_relays(self, deadline: float | None) -> bool:
         """Waits for the workers that answer by their channels; False when time was up."""
@@ -297,7 +322,7 @@ class WorkerPool:
             now = time.monotonic()
             if not took or now >= look:
                 look = now + _SLICE
-                self._look()
+                self.deaths.look_for_late()
                 self.drain()  # the others must not wait for room meanwhile
             if deadline is not None and now >= deadline:
                 return not any(relay.busy for relay in self._relays.values())
@@ -305,12 +330,14 @@ class WorkerPool:
 
     def take_from_relays(self, seconds: float) -> bool:
         """Takes what workers have answered by their channels; whether there was anything."""
-        return take_ready(self._relays.values(), seconds, self._look, self.look_for_deaths)
+        return take_ready(
+            self._relays.values(), seconds, self.deaths.look_for_late, self.look_for_deaths
+        )
 
     def collect(self) -> Reply | None:
         """What the complete batch has beyond arrays, or None."""
         reply = self.replies.collect()
-        self._patience.begin()  # a step, if nobody says otherwise
+        self.deaths.patience.begin()  # a step, if nobody says otherwise
         self.any_info, self.hints = self.replies.any_info, self.replies.hints
         return reply
 
@@ -319,67 +346,27 @@ class WorkerPool:
         try:
             self.replies.drain()
         except EnvringError as error:
-            raise self._end(error) from error.__cause__
+            raise self.deaths.end(error) from error.__cause__
 
     # -- death and the end ------------------------------------------------------------------
 
-    def _end(self, error: EnvringError) -> EnvringError:
-        """Makes every later call raise the error."""
-        self._dead = error
-        for path in self.paths:
-            path.block()  # it does not look for the dead
-        return error
-
     def forget_death(self) -> None:
         """Drops the error of a dead worker, whose traceback holds this pool and its memory."""
-        self._dead = None
+        self.deaths.error = None
 
     def raise_if_dead(self) -> None:
         """Raises what ended this pool, if something did."""
-        if self._dead is not None:
-            raise self._dead
-
-    def _look(self, sending_to: WorkerHandle | None = None) -> None:
-        """Looks for workers that died, or that took longer than they may: those are killed."""
-        self.look_for_deaths()
-        port = self.port
-        assert port is not None
-        if not self._patience.is_over(port.batch):
-            return
-        port.wait(0)  # counts what has come
-        late = [sending_to] if sending_to else [w for w in self.workers if port.owes(w.env_ids[0])]
-        if late:
-            raise self.give_up(late, self._patience.name, self._patience.seconds)
-
-    def give_up(
-        self, late: Sequence[WorkerHandle], name: str, seconds: float | None
-    ) -> EnvringError:
-        """Kills workers that took longer than they may; returns the error that says so."""
-        stacks = [(worker, worker.python_stack(starting.STACK_SECONDS)) for worker in late]
-        for worker in late:
-            worker.process.kill()
-        env_ids = [env_id for worker in late for env_id in worker.env_ids]
-        error = WorkerTimeout(
-            f"{format_env_ids(env_ids)} did not finish a {name} within {seconds or 0:g} seconds "
-            f"({name}_timeout), so their workers (pid {', '.join(str(w.pid) for w in late)}) were "
-            "killed. Close this vector env and make a new one.",
-            env_ids,
-            "\n".join(f"worker {w.pid}:\n{stack}" for w, stack in stacks if stack),
-        )
-        return self._end(error)
+        if self.deaths.error is not None:
+            raise self.deaths.error
 
     def look_for_deaths(self) -> None:
-        """Raises WorkerDied if a worker ended."""
-        if not self._poll.poll(0):
-            return
-        for worker in self.workers:
-            if worker.is_dead():
-                raise self._end(worker.death())
+        """Raises WorkerDied if a worker ended that is not replaced."""
+        self.deaths.look()
 
     @property
     def can_be_asked(self) -> bool:
         """Whether the workers listen: attached, none died, no batch under way."""
-        return self.port is not None and self._dead is None and not self.port.in_flight
+        return self.port is not None and self.deaths.error is None and not self.port.in_flight
 
     def is_relayed(self, number: int) -> bool:
         """Whether that worker answers by its channel."""
@@ -392,6 +379,7 @@ class WorkerPool:
 
     def close(self, timeout: float | None = None, terminate: bool = False) -> None:
         """Closes the envs and ends the workers; see `ending.close`."""
+        self.deaths.stop_restarts()
         ending.close(self, timeout, terminate)
 
     def abandon(self) -> None:

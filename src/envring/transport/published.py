@@ -34,7 +34,11 @@ def started(pid: int) -> int | None:
 
 
 class Publication:
-    """One name of this process."""
+    """One name of this process.
+
+    Attributes:
+        content: what it says.
+    """
 
     def __init__(self, content: Mapping[str, Any]) -> None:
         """Makes it.
@@ -47,6 +51,7 @@ class Publication:
         self._write(content, make=True)
 
     def _write(self, content: Mapping[str, Any], make: bool) -> None:
+        self.content = dict(content)
         data = json.dumps(content).encode()
         fd = open_named(self.name, make=make)
         try:

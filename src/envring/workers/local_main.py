@@ -26,8 +26,9 @@ from envring._foreign.envring_worker.envs.vectors import (
     is_vector_env,
     vectors_of,
 )
-from envring._foreign.envring_worker.loop import EnvSlice, describe_error
+from envring._foreign.envring_worker.loop import EnvSlice
 from envring._foreign.envring_worker.process.apart import run_apart
+from envring._foreign.envring_worker.raised import describe_error
 from envring._foreign.envring_worker.vector_slice import VectorSlice
 from envring.core import _core
 from envring.errors import EnvFnError
@@ -251,6 +252,8 @@ def _serve(options: WorkerOptions, envs: EnvSlice, channel: Channel) -> None:
         return
     _, spec, plans = message
     envs.first_env = plans["first_env"]
+    if "lost" in plans:
+        envs.take_place(plans["lost"])
     mapped = segment.attach(channel.receive_fd(timeout=60.0), spec)
     loop = attach_slice(envs, mapped, plans, options.compiled)
     port = _core.WorkerPort(
@@ -270,6 +273,7 @@ def _serve(options: WorkerOptions, envs: EnvSlice, channel: Channel) -> None:
         gone=_core.lifeline_cut,
         loop=loop,
     )
+    commands.add_templates(plans.get("templates", ()))
     channel.send(("attached",))
     commands.run()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from envring.launchers.base import Launcher
-from envring.workers.limits import Limits
+from envring.workers.limits import Limits, RestartPolicy
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class PoolOptions:
         limits: seconds that a batch may take.
         on_unsendable: what becomes of objects that cannot be sent from another interpreter.
         prelude: is pickled with env_fns and unpickled before them, in workers that are not forked.
+        restarts: how often workers that died are started again; None: a death is an error.
     """
 
     context: Any
@@ -63,6 +64,7 @@ class PoolOptions:
     limits: Limits
     on_unsendable: str
     prelude: Any
+    restarts: RestartPolicy | None = None
 
 
 @dataclass

@@ -88,43 +88,65 @@ def start_workers(
         warn_of_hazards(options.blas_threads)
     with blas.limited(options.blas_threads):
         for w, (placement, launch) in enumerate(zip(placements, launches, strict=True)):
-            cpus, number = options.cpus, placement.number
-            name = f"{options.name}-{number}"
-            worker_options = WorkerOptions(
-                index=w,
-                first_env=placement.env_ids[0],
-                autoreset_mode=options.autoreset_mode,
-                environ=options.environ,
-                cpu=None if cpus is None else cpus[number % len(cpus)],
-                blas_threads=options.blas_threads,
-                seeds=next_seeds(),
-                compiled=options.compiled,
-                spin=options.spin,
-                adaptive=options.adaptive,
-                yield_every=options.yield_every,
-                on_unsendable=options.on_unsendable,
-            )
             with local.without_interrupts(forks and launch is None):  # until it can be ended
                 workers.append(
-                    local.start(
-                        options.context,
-                        options.daemon,
-                        name,
-                        worker_options,
-                        [env_fns[env_id] for env_id in placement.env_ids],
-                        lifeline,
-                        options.prelude,
-                    )
-                    if launch is None
-                    else foreign.start(
-                        launch,
-                        name,
-                        worker_options,
-                        _sources(env_fns, placement),
-                        lifeline,
-                        segment_file,
-                    )
+                    _start(w, env_fns, placement, launch, options, lifeline, segment_file)
                 )
+
+
+def start_again(
+    workers: list[WorkerHandle],
+    w: int,
+    env_fns: Sequence[Callable[[], Any]],
+    placement: Placement,
+    options: PoolOptions,
+    lifeline: Lifeline,
+    segment_file: SegmentFile,
+) -> None:
+    """Starts a worker in the place of one that is dead; see `start_workers`."""
+    (launch,) = _prepare(env_fns, [placement], options, segment_file)
+    forks = options.context.get_start_method() == "fork" and launch is None
+    with blas.limited(options.blas_threads), local.without_interrupts(forks):
+        workers[w] = _start(w, env_fns, placement, launch, options, lifeline, segment_file)
+
+
+def _start(
+    w: int,
+    env_fns: Sequence[Callable[[], Any]],
+    placement: Placement,
+    launch: Launch | None,
+    options: PoolOptions,
+    lifeline: Lifeline,
+    segment_file: SegmentFile,
+) -> WorkerHandle:
+    cpus, number = options.cpus, placement.number
+    name = f"{options.name}-{number}"
+    worker_options = WorkerOptions(
+        index=w,
+        first_env=placement.env_ids[0],
+        autoreset_mode=options.autoreset_mode,
+        environ=options.environ,
+        cpu=None if cpus is None else cpus[number % len(cpus)],
+        blas_threads=options.blas_threads,
+        seeds=next_seeds(),
+        compiled=options.compiled,
+        spin=options.spin,
+        adaptive=options.adaptive,
+        yield_every=options.yield_every,
+        on_unsendable=options.on_unsendable,
+    )
+    if launch is not None:
+        sources = _sources(env_fns, placement)
+        return foreign.start(launch, name, worker_options, sources, lifeline, segment_file)
+    return local.start(
+        options.context,
+        options.daemon,
+        name,
+        worker_options,
+        [env_fns[env_id] for env_id in placement.env_ids],
+        lifeline,
+        options.prelude,
+    )
 
 
 def greet(workers: Sequence[WorkerHandle], timeout: float | None) -> list[dict[str, Any]]:
@@ -141,7 +163,7 @@ def greet(workers: Sequence[WorkerHandle], timeout: float | None) -> list[dict[s
     for worker in workers:
         if isinstance(worker, ForeignWorker):
             worker.greet(_left(deadline))
-    return [_expect(worker, "ready", deadline, timeout)[1] for worker in workers]
+    return [expect(worker, "ready", deadline, timeout)[1] for worker in workers]
 
 
 def _left(deadline: float | None) -> float | None:
@@ -163,23 +185,37 @@ def attach(
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     for worker in workers:
-        told = {**plans, "first_env": worker.env_ids[0]}  # which vector envs may have changed
-        try:
-            if isinstance(worker, ForeignWorker):
-                path = worker.mapped_path(segment_file.path)
-                worker.channel.send(("attach", attachment(segment, path), told))
-            else:
-                worker.channel.send(("attach", segment.spec, told))
-                worker.channel.send_fd(segment.fd)
-        except ChannelClosed:
-            worker.wait_until_dead(1.0)
-            raise worker.death() from None
+        give(worker, segment, plans, segment_file)
     for worker in workers:
-        _expect(worker, "attached", deadline, timeout)
+        expect(worker, "attached", deadline, timeout)
     segment_file.unlink()
 
 
-def _expect(
+def give(
+    worker: WorkerHandle,
+    segment: MappedSegment,
+    plans: Mapping[str, Any],
+    segment_file: SegmentFile,
+) -> None:
+    """Gives a worker the segment; it answers "attached".
+
+    Raises:
+        WorkerDied: it ended.
+    """
+    told = {**plans, "first_env": worker.env_ids[0]}  # which vector envs may have changed
+    try:
+        if isinstance(worker, ForeignWorker):
+            path = worker.mapped_path(segment_file.path)
+            worker.channel.send(("attach", attachment(segment, path), told))
+        else:
+            worker.channel.send(("attach", segment.spec, told))
+            worker.channel.send_fd(segment.fd)
+    except ChannelClosed:
+        worker.wait_until_dead(1.0)
+        raise worker.death() from None
+
+
+def expect(
     worker: WorkerHandle, name: str, deadline: float | None, timeout: float | None
 ) -> tuple[Any, ...]:
     """The worker's next message, which must be of that name. The deadline is of them all."""

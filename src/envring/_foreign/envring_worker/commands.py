@@ -194,6 +194,9 @@ class CommandLoop(object):
             self.loop.rebind()
 
     def _finish(self, seq):
+        if self.envs.stale:
+            self.envs.rebind()
+            self._rebind()
         reply = self.envs.take_reply()
         return self.port.finish(seq, None if reply is None else self.encode(reply))
 

@@ -14,8 +14,9 @@ import numpy as np
 
 from .data.actions import ActionReader
 from .data.obs import ObservationMismatch
+from .lost import Lost
 from .parameters import takes_keyword
-from .text import message_of, stack
+from .raised import describe_error
 
 NEXT_STEP, SAME_STEP, DISABLED = range(3)
 
@@ -50,7 +51,8 @@ class EnvSlice(object):
         self.autoreset_mode = autoreset_mode
         self.dumps = dumps
         self.steps = []
-        self.rebind()
+        self.lost = None  # a Lost: what is owed for the worker that was here before
+        self.rebind()  # `stale`: whether that is to be done again
         self.last_obs = [UNSET] * self.num_envs
         self.pending = np.zeros(self.num_envs, np.uint8)
         self.rewards = np.zeros(self.num_envs, np.float64)
@@ -82,6 +84,14 @@ class EnvSlice(object):
     def rebind(self):
         """Looks the step methods up again, after something may have replaced them."""
         self.steps[:] = [env.step for env in self.envs]
+        self.stale = False
+        if self.lost is not None:
+            self.lost.bind(self.steps)
+
+    def take_place(self, told):
+        """Takes the place of a worker that died; see Lost."""
+        self.lost = Lost(self, told, self.autoreset_mode != SAME_STEP)
+        self.rebind()
 
     # -- one batch ------------------------------------------------------------------------------
 
@@ -171,7 +181,10 @@ class EnvSlice(object):
                     self._keep_obs(i)
                     continue
                 given = options[i] if per_env else options
-                obs, info = env.reset(seed=seeds[i], options=given)
+                if self.lost is None:
+                    obs, info = env.reset(seed=seeds[i], options=given)
+                else:
+                    obs, info = self.lost.reset(i, seeds[i], given)
                 self.pending[i] = 0
                 self._store(i, obs, info)
             except BaseException:
@@ -197,7 +210,10 @@ class EnvSlice(object):
 
     def reset_env(self, i, _=None):
         """Resets an env, with what was kept for it; returns (observation, info)."""
-        if i in self.reset_arguments:
+        if self.lost is not None:
+            seed, options = self.reset_arguments.pop(i, (None, None))
+            obs, info = self.lost.reset(i, seed, options)
+        elif i in self.reset_arguments:
             seed, options = self.reset_arguments.pop(i)
             obs, info = self.envs[i].reset(seed=seed, options=options)
         else:
@@ -217,7 +233,7 @@ class EnvSlice(object):
             self.has_reply = True
         if final_info:
             final_info = _detach(final_info)
-        obs, info = self.envs[i].reset()
+        obs, info = self.reset_env(i)
         # None is a placeholder: the caller inserts the observation.
         merged = {"final_obs": None, "final_info": final_info}
         merged.update(info)
@@ -368,28 +384,6 @@ def _takes(env, name, keyword):
         return takes_keyword(env.get_wrapper_attr(name), keyword)
     except Exception:
         return False
-
-
-def describe_error(error, dumps):
-    """Returns the exception being handled: (bytes or None, its text, its traceback)."""
-    kind, _, trace = sys.exc_info()
-    # The first frame is this package's, which does not help an env's author.
-    inner = trace.tb_next if trace is not None and trace.tb_next is not None else trace
-    return _dump_error(error, dumps), message_of(error), stack(kind, error, inner)
-
-
-def _dump_error(error, dumps):
-    try:
-        return dumps(error, check=True)
-    except Exception:
-        pass
-    # If the constructor does not accept `args`, the caller rebuilds the exception from its parts.
-    for state in (getattr(error, "__dict__", {}), {}):
-        try:
-            return dumps((type(error), error.args, state), check=True)
-        except Exception:
-            pass
-    return None
 
 
 def _detach(info):

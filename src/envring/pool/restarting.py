@@ -1,0 +1,364 @@
+# SPDX-License-Identifier: MIT
+"""Processes in the place of workers that died: `on_worker_death="restart"`.
+
+What a dead worker owed its successor answers: it gets the same command again. Its envs' episodes
+are lost, and its first steps of them are their ends (`envring_worker/lost.py`). So whoever waits
+for a batch waits for the successor as for any worker, and the others notice nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from envring._foreign.envring_worker.loop import NEXT_STEP
+from envring.core import _core
+from envring.errors import (
+    EnvringError,
+    LaunchError,
+    WorkerDied,
+    WorkerRestarted,
+    format_env_ids,
+)
+from envring.transport.polling import readable
+from envring.workers import starting
+from envring.workers.handle import WorkerHandle
+from envring.workers.limits import RestartPolicy
+from envring.workers.options import Placement
+
+if TYPE_CHECKING:
+    from envring.pool.worker_pool import WorkerPool
+
+log = logging.getLogger("envring")
+
+_SLICE_NS = 2_000_000  # between two looks at successors that start
+_SHORT_LIFE = 1.0  # seconds: the successor of a worker that lived no longer has to wait
+_FIRST_DELAY, _LONGEST_DELAY = 0.1, 10.0  # seconds; it doubles with each short life that follows
+_KILL_SECONDS = 10.0  # for the kernel to end a process that was killed
+
+
+class Last(Protocol):
+    """The batch that was handed out last."""
+
+    def rows(self, first: int, end: int) -> list[tuple[Any, bool]]:
+        """(observation, whether its episode had ended) of a run of envs; [] before any batch."""
+
+
+@dataclass
+class _Successor:
+    """A process in the place of a dead worker, until it can be used as that was.
+
+    Attributes:
+        due: time.monotonic() from which it may be started.
+        worker: the process, once it was started.
+        built: whether its envs are, and it was told to attach.
+        after: number of a batch that has all results of the dead worker: it attaches when that was
+            handed out, because that one then has the last observations; None: no such batch.
+        messages: what it is to be sent once it is attached.
+        deadline: time.monotonic() at which it must be attached.
+    """
+
+    due: float
+    worker: WorkerHandle | None = None
+    built: bool = False
+    after: int | None = None
+    messages: list[bytes] = field(default_factory=list)
+    deadline: float | None = None
+
+
+class Restarts:
+    """Starts workers of a pool again.
+
+    Attributes:
+        policy: how often.
+        last: where last observations are.
+    """
+
+    def __init__(
+        self,
+        pool: WorkerPool,
+        env_fns: Sequence[Callable[[], Any]],
+        placements: Sequence[Placement],
+        policy: RestartPolicy,
+    ) -> None:
+        """Keeps what a worker is started from; see `WorkerPool`."""
+        self.policy = policy
+        self.last: Last | None = None
+        self._pool = pool
+        self._env_fns = env_fns
+        self._placements = placements
+        self._plans: Mapping[str, Any] = {}
+        self._begun: list[deque[float]] = [deque() for _ in placements]
+        self._short_lives = [0] * len(placements)  # that followed each other
+        self._numbers = [0] * len(placements)  # of restarts
+        self._seeds: dict[int, tuple[int, list[int]]] = {}  # env id -> (seed, restarts since)
+        self._successors: dict[int, _Successor] = {}
+        self._messages: Sequence[bytes] = ()  # of the batch, if it is one of messages
+        self._name = "step"
+        self._actions: Sequence[bytes] = ()  # told ahead of a step, if they do not fit the slab
+        self._templates: list[Any] = []
+        self._interrupted: WorkerRestarted | None = None
+
+    def slice(self, until: int) -> int:
+        """Until when to wait, in ns of time.monotonic: soon, if a worker is missing."""
+        return min(until, time.monotonic_ns() + _SLICE_NS) if self._successors else until
+
+    def attached(self, plans: Mapping[str, Any]) -> None:
+        """The workers have the segment: from now on those that die are replaced."""
+        self._plans = plans
+
+    # -- what is said to workers --------------------------------------------------------------
+
+    def note(self, messages: Sequence[tuple[Any, ...]], encoded: Sequence[bytes]) -> None:
+        """Notes messages, one per worker, which are about to be sent."""
+        self._name = name = messages[0][0]
+        if name == "templates":
+            self._templates += messages[0][1]
+        elif name == "actions":
+            self._actions = encoded
+        else:
+            self._messages = encoded
+        if name != "reset":
+            return
+        for (first, _), (_, _, seeds, _, mask, *_) in zip(self._pool.spans, messages, strict=True):
+            for i, seed in enumerate(seeds):
+                if seed is not None and (mask is None or mask[i]):
+                    self._seeds[first + i] = seed, [0]
+
+    def take(self, w: int, message: bytes) -> bool:
+        """Keeps a message for a worker that cannot be sent any now; whether it was kept."""
+        successor = self._successors.get(w)
+        if successor is None:
+            return False
+        successor.messages.append(message)
+        return True
+
+    # -- deaths -------------------------------------------------------------------------------
+
+    @property
+    def under_way(self) -> bool:
+        """Whether some worker is missing."""
+        return bool(self._successors)
+
+    def is_missing(self, w: int) -> bool:
+        """Whether a worker's successor is not yet at work."""
+        return w in self._successors
+
+    def is_gone(self, w: int) -> bool:
+        """Whether a worker was buried and has no successor yet."""
+        return w in self._successors and self._successors[w].worker is None
+
+    def bury(self, w: int, error: EnvringError) -> None:
+        """Makes ready for a successor of a worker that is dead, or was just killed.
+
+        Raises:
+            EnvringError: the error, if there were too many restarts.
+        """
+        pool, deaths = self._pool, self._pool.deaths
+        worker = pool.workers[w]
+        if not worker.wait_until_dead(_KILL_SECONDS):
+            raise deaths.end(error)  # the kernel holds it: it may write yet
+        delay = self._delay(w, error)
+        log.warning("%s It is started again%s.", _what(error), f" in {delay:.1f} s" * (delay > 0))
+        self._successors[w] = self._hand_over(w, time.monotonic() + delay, error)
+        deaths.forget(worker)
+        deaths.watch()
+        worker.release()
+        worker.process.join(0)
+        deaths.patience.begin(deaths.patience.name)
+
+    def _delay(self, w: int, error: EnvringError) -> float:
+        """Counts a restart; seconds until it may be made."""
+        now, begun = time.monotonic(), self._begun[w]
+        while begun and begun[0] < now - self.policy.window:
+            begun.popleft()
+        if len(begun) >= self.policy.most:
+            why = (
+                f"It was started again {len(begun)} times within {self.policy.window:g} seconds, "
+                "and max_restarts allows no more. "
+            )
+            if isinstance(error, WorkerDied):
+                error.restarts, error.why_not_again = len(begun), why
+            else:
+                error.add_note(why.rstrip())
+            raise self._pool.deaths.end(error)
+        short = begun and now - begun[-1] < _SHORT_LIFE
+        self._short_lives[w] = self._short_lives[w] + 1 if short else 0
+        delay = min(_FIRST_DELAY * 2.0 ** (self._short_lives[w] - 1), _LONGEST_DELAY) * bool(short)
+        begun.append(now + delay)
+        self._numbers[w] += 1
+        first, end = self._pool.spans[w]
+        for env_id in range(first, end):
+            if env_id in self._seeds:
+                self._seeds[env_id][1][0] += 1
+        return delay
+
+    def _hand_over(self, w: int, due: float, error: EnvringError) -> _Successor:
+        """Takes what the dead worker has answered, and has the rest asked of its successor."""
+        successor = _Successor(due)
+        pool, port = self._pool, self._pool.port
+        assert port is not None
+        first, end = pool.spans[w]
+        with contextlib.suppress(EnvringError):  # nonsense that it left is dropped
+            pool.replies.drain_one(w)
+        op = port.replace_worker(w, first, end)
+        if op is not None:
+            pool.replies.drop_one(w)
+        if self._actions:
+            port.post_again(w, told=True)
+            successor.messages.append(self._actions[w])
+        if op == _core.OP_MESSAGE and self._name != "reset":
+            # whether it was done nobody knows: whoever called has to say what is to become of it
+            port.excuse(first, end)
+            died = error if isinstance(error, WorkerDied) else None
+            self._interrupted = WorkerRestarted(
+                pool.workers[w].env_ids, pool.workers[w].pid, self._name, died, _what(error)
+            )
+            op = None
+        if op is not None:
+            port.post_again(w)
+        if op == _core.OP_MESSAGE:
+            successor.messages.append(self._messages[w])
+        if op is None and port.in_flight:
+            successor.after = port.batch
+        return successor
+
+    def raise_interrupted(self) -> None:
+        """Raises what a complete batch cannot answer, once: calls of envs that died meanwhile."""
+        error, self._interrupted = self._interrupted, None
+        if error is not None:
+            self._pool.collect()
+            raise error
+
+    # -- successors ---------------------------------------------------------------------------
+
+    def advance(self) -> None:
+        """Does for successors what can be done without waiting.
+
+        Raises:
+            EnvringError: there were too many restarts.
+        """
+        for w, successor in list(self._successors.items()):
+            try:
+                self._advance(w, successor)
+            except Exception as error:
+                self._failed(w, successor, error)
+
+    def _failed(self, w: int, successor: _Successor, error: Exception) -> None:
+        """A successor could not be started, or cannot build its envs: there is to be another."""
+        if successor.worker is None:  # not even a process
+            successor.due = time.monotonic() + self._delay(w, _as_ours(error, self._pool, w))
+            return
+        if not isinstance(error, WorkerDied):
+            successor.worker.process.kill()
+        self.bury(w, _as_ours(error, self._pool, w))
+
+    def _advance(self, w: int, successor: _Successor) -> None:
+        pool, worker, now = self._pool, successor.worker, time.monotonic()
+        port = pool.port
+        assert port is not None
+        timeout = pool.options.start_timeout
+        if worker is None:
+            if now < successor.due:
+                return
+            successor.deadline = None if timeout is None else now + timeout
+            if pool.workers[w].pidfd < 0:  # else Ctrl-C came right after its start
+                starting.start_again(
+                    pool.workers,
+                    w,
+                    self._env_fns,
+                    self._placements[w],
+                    pool.options,
+                    pool.belongings.lifeline,
+                    pool.segment_file,
+                )
+            successor.worker = worker = pool.workers[w]
+            worker.env_ids = tuple(range(*pool.spans[w]))
+            pool.deaths.expect(worker)
+            pool.deaths.watch()
+            return
+        if successor.after == port.batch:
+            return
+        if not readable([worker.channel.sock.fileno()], 0):
+            if successor.deadline is not None and now >= successor.deadline:
+                starting.expect(worker, "ready", successor.deadline, timeout)
+            return
+        if not successor.built:
+            (_, description) = starting.expect(worker, "ready", successor.deadline, timeout)
+            _assert_same(pool.descriptions[w], description, worker.env_ids)
+            assert pool.segment is not None
+            starting.give(worker, pool.segment, self._for(w), pool.segment_file)
+            successor.built = True
+            return
+        starting.expect(worker, "attached", successor.deadline, timeout)
+        del self._successors[w]
+        self._publish(w, worker.pid)
+        for message in successor.messages:
+            pool.send_to(w, message)
+        pool.deaths.patience.begin(pool.deaths.patience.name)  # it has its time from now on
+
+    def _publish(self, w: int, pid: int) -> None:
+        """Has those who look at the pool from outside find the new process."""
+        published = self._pool.belongings.published
+        if published is not None:
+            workers = list(published.content["workers"])
+            workers[w] = {**workers[w], "pid": pid}
+            with contextlib.suppress(OSError):
+                published.rewrite({**published.content, "workers": workers})
+
+    def _for(self, w: int) -> dict[str, Any]:
+        """What a successor is told when it attaches."""
+        first, end = self._pool.spans[w]
+        rows = [] if self.last is None else self.last.rows(first, end)
+        resets = self._pool.options.autoreset_mode == NEXT_STEP
+        lost = {
+            "obs": {i: obs for i, (obs, _) in enumerate(rows)},
+            "pending": [i for i, (_, ended) in enumerate(rows) if ended and resets],
+            "seeds": {
+                env_id - first: fresh_seed(self._seeds[env_id][0], self._seeds[env_id][1][0])
+                for env_id in range(first, end)
+                if env_id in self._seeds
+            },
+        }
+        return {**self._plans, "lost": lost, "templates": list(self._templates)}
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        """How often each worker was started again."""
+        return self._numbers
+
+
+def fresh_seed(seed: int, restarts: int) -> int:
+    """The seed of an env whose worker was restarted that often since it was given this seed."""
+    return int(np.random.SeedSequence([seed, restarts]).generate_state(1)[0])
+
+
+def _what(error: EnvringError) -> str:
+    text = str(error).partition("\n")[0]
+    return text.replace(" Close this vector env and make a new one.", "")
+
+
+def _as_ours(error: Exception, pool: WorkerPool, w: int) -> EnvringError:
+    if isinstance(error, EnvringError):
+        return error
+    which = format_env_ids(range(*pool.spans[w]))
+    failed = LaunchError(f"The envs {which} could not be built again: {error}")
+    failed.__cause__ = error
+    return failed
+
+
+def _assert_same(old: Mapping[str, Any], new: Mapping[str, Any], env_ids: Sequence[int]) -> None:
+    """Refuses envs whose spaces are others than those that they replace."""
+    for name in ("observation_spaces", "action_spaces", "vectors"):
+        if name in old and old[name] != new.get(name):
+            raise LaunchError(
+                f"{format_env_ids(env_ids)} were built again with other {name.replace('_', ' ')}: "
+                f"{new.get(name)} instead of {old[name]}."
+            )

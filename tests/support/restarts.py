@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: MIT
+"""Vector envs whose workers die and are started again."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from envring.testing import CountingEnv, assert_same_batch
+from support.processes import assert_gone
+
+
+class Once:
+    """Makes an env of another kind once, and counting ones ever after."""
+
+    def __init__(self, path: Path, make: Callable[[], Any], index: int = 0) -> None:
+        self.path, self.make, self.index = str(path), make, index
+
+    def __call__(self) -> Any:
+        try:
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return CountingEnv(self.index, lengths=(10**6,))
+        return self.make()
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    assert_gone(pid, 5)
+
+
+def assert_ended(results: Any, last: Any, rows: slice, mode: str) -> None:
+    """The rows are ends of episodes that were lost, as the mode has them."""
+    observations, rewards, terminations, truncations, infos = results
+    assert_same_batch(rewards[rows], np.zeros_like(rewards[rows]))
+    assert not terminations[rows].any()
+    assert truncations[rows].all()
+    told = np.zeros(len(rewards), bool)
+    told[rows] = True
+    for key in ("worker_restarted", "_worker_restarted"):
+        assert_same_batch(infos[key], told)
+    if mode != "SameStep":
+        assert_same_batch(observations[rows], last[rows])
+        assert "final_obs" not in infos
+        return
+    assert infos["_final_obs"][rows].all()
+    assert_same_batch(np.stack(infos["final_obs"][rows].tolist()), last[rows])
+    assert (observations[rows, 2:] == [0, -1]).all()  # of a reset
