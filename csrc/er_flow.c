@@ -47,6 +47,33 @@ int er_flow_post(er_flow_t *flow, uint32_t worker, uint32_t first_env,
     return 0;
 }
 
+/* Puts an env into the queue if it has done what it was sent. */
+static int find(er_flow_t *flow, uint32_t env) {
+    er_caller_t *caller = flow->caller;
+    if (!flow->wanted[env]) return 0;
+    /* SYNC POINT: result. Acquire pairs with er_worker_finish_some. */
+    if (er_load_acquire(&caller->env_seq[env]) != flow->wanted[env]) return 0;
+    flow->wanted[env] = 0;
+    flow->num_busy--;
+    flow->found++;
+    flow->queue[(flow->first + flow->num_ready++) % caller->num_envs] = env;
+    return 1;
+}
+
+int er_flow_replace(er_flow_t *flow, uint32_t worker, uint32_t first_env, uint32_t num_envs) {
+    er_caller_t *caller = flow->caller;
+    if (worker >= caller->num_workers) return -EINVAL;
+    if (first_env > caller->num_envs || num_envs > caller->num_envs - first_env) return -EINVAL;
+    er_ring_restart(&caller->commands[worker]);
+    er_ring_restart(&caller->replies[worker]);
+    er_flow_collect(flow);
+    int32_t unmarked = 0; /* who has not marked has not counted either */
+    for (uint32_t env = first_env; env < first_env + num_envs; env++) unmarked += find(flow, env);
+    /* SYNC POINT: pending. As a worker counts. */
+    er_fetch_sub_acq_rel(&caller->segment->progress.pending, unmarked);
+    return 0;
+}
+
 uint32_t er_flow_collect(er_flow_t *flow) {
     er_caller_t *caller = flow->caller;
     uint32_t n = caller->num_envs;
@@ -55,13 +82,7 @@ uint32_t er_flow_collect(er_flow_t *flow) {
         for (; marks; marks &= marks - 1) {
             uint32_t env = w * 64 + (uint32_t)__builtin_ctzll(marks);
             if (env >= n) break;
-            if (!flow->wanted[env]) continue;
-            /* SYNC POINT: result. Acquire pairs with er_worker_finish_some. */
-            if (er_load_acquire(&caller->env_seq[env]) != flow->wanted[env]) continue;
-            flow->wanted[env] = 0;
-            flow->num_busy--;
-            flow->found++;
-            flow->queue[(flow->first + flow->num_ready++) % n] = env;
+            find(flow, env);
         }
     }
     return flow->num_ready;

@@ -45,6 +45,10 @@ uint32_t er_flow_sequence(er_flow_t *flow);
  * the worker. */
 int er_flow_post(er_flow_t *flow, uint32_t worker, uint32_t first_env, const er_command_t *command);
 
+/* As er_caller_replace. Results that have come are in the queue afterwards; the new process has to be
+ * sent the commands of the others again. 0 or -EINVAL. */
+int er_flow_replace(er_flow_t *flow, uint32_t worker, uint32_t first_env, uint32_t num_envs);
+
 /* Puts what has finished into the queue. Returns how many envs are in it. */
 uint32_t er_flow_collect(er_flow_t *flow);
 

@@ -203,7 +203,6 @@ def test_successor_with_other_spaces_is_refused(tmp_path: Path, made: Any) -> No
         ({"max_restarts": 0}, ValueError),
         ({"restart_window": -1.0}, ValueError),
         ({"copy": False}, ValueError),
-        ({"batch_size": 1}, ValueError),
         ({"num_workers": 0}, LauncherError),
         ({"caller_steps": True}, LauncherError),
     ],
@@ -216,8 +215,6 @@ def test_refused(kwargs: Any, error: type[Exception]) -> None:
 def test_refused_calls(made: Any) -> None:
     envs = made(counting_fns(2), num_workers=2, slots=5)
     envs.reset()
-    with pytest.raises(EnvringError, match="on_worker_death='restart'"):
-        envs.send([0, 0])
     with pytest.raises(EnvringError, match="on_worker_death='restart'"):
         next(iter(envs.rollout(4)))
     with pytest.raises(ValueError, match="vector envs"):

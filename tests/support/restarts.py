@@ -19,13 +19,14 @@ class Once:
     """Makes an env of another kind once, and counting ones ever after."""
 
     def __init__(self, path: Path, make: Callable[[], Any], index: int = 0) -> None:
-        self.path, self.make, self.index = str(path), make, index
+        self.path, self.make = str(path), make
+        self.after: Callable[[], Any] = lambda: CountingEnv(index, lengths=(10**6,))
 
     def __call__(self) -> Any:
         try:
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL))
         except FileExistsError:
-            return CountingEnv(self.index, lengths=(10**6,))
+            return self.after()
         return self.make()
 
 

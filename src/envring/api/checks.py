@@ -22,17 +22,12 @@ def check_env_fns(env_fns: Any) -> None:
             )
 
 
-def check_restartable(copy: bool, batch_size: int | None) -> None:
+def check_restartable(copy: bool) -> None:
     """Refuses what on_worker_death="restart" cannot do."""
     if not copy:
         raise ValueError(
             "on_worker_death='restart' cannot be combined with copy=False: the worker that dies "
             "may have been writing into what you hold. Leave one of them out."
-        )
-    if batch_size is not None:
-        raise ValueError(
-            "on_worker_death='restart' cannot be combined with batch_size=, which is for send and "
-            "recv, yet. Leave one of them out."
         )
 
 

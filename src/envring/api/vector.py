@@ -191,7 +191,7 @@ class RingVectorEnv(Collecting[ObsType, ActType], Generic[ObsType, ActType]):
             raise ValueError(f"batch_size must be from 1 to {len(env_fns)}, got {batch_size}")
         restarts = RestartPolicy.read(on_worker_death, max_restarts, restart_window)
         if restarts is not None:
-            check_restartable(copy, batch_size)
+            check_restartable(copy)
         self._slots, self._restarts = slots, restarts is not None
         self.env_fns = env_fns
         self.shared_memory = shared_memory

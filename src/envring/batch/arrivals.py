@@ -16,7 +16,7 @@ from envring.batch import messages
 from envring.batch.failures import raise_failures
 from envring.batch.space_data import restore_value
 from envring.core import _core
-from envring.pool.flow import EnvIds, Flow
+from envring.pool.flow import EnvIds, Flow, WorkerFlow
 from envring.pool.reply import Reply
 from envring.pool.whole_flow import WholeFlow
 
@@ -54,9 +54,21 @@ class Arrivals:
         if batcher.pool.vectors is not None:
             self._flow = WholeFlow(self._flow, batcher.pool.vectors)
         self._slot_of = np.zeros(batcher.num_envs, np.uint32)
+        self._last = batcher.last
+        self._kept: dict[int, Any] = {}  # env id -> lease on its last row
         self._slots: dict[int, _Slot] = {}
         self._slices = dict(batcher.pool.spans)
         self._slice_sizes = {end - first for first, end in batcher.pool.spans}
+
+    def last_slots(self, first: int, end: int) -> list[int]:
+        """Where the last rows of a run of envs are, those that were not received among them."""
+        assert self._last is not None
+        assert isinstance(self._flow, WorkerFlow)
+        slots: list[int] = self._last.slot_of[first:end].tolist()
+        done = set(self.among_out(np.arange(first, end, dtype=np.int32)))
+        for env_id in done.difference(self._flow.owing()):
+            slots[env_id - first] = int(self._slot_of[env_id])
+        return slots
 
     @property
     def num_out(self) -> int:
@@ -95,8 +107,7 @@ class Arrivals:
             self._pool.tell(messages.some_actions(self._pool.spans, env_ids.tolist(), items))
 
         code = self._batcher.actions.put_some(actions, env_ids, tell)
-        self._slot_of[env_ids] = 0
-        self._flow.send(env_ids, 0, code, True)
+        self._send_into(env_ids, 0, code, True)
 
     def short_path(self, env_ids: EnvIds) -> _core.PartPath | None:
         """The short way through steps of the same envs, or None if there is none."""
@@ -126,11 +137,23 @@ class Arrivals:
         if self._batcher.leases and all(batch_size % size == 0 for size in self._slice_sizes):
             whole = self._are_slices(env_ids)
             slot = self._batcher.slots.take() if whole else 0
+            slot *= slot != self._batcher.slots.copied
             together = whole and slot > 0
         if slot:
             self._slots[slot] = _Slot(len(env_ids))
-        self._slot_of[env_ids] = slot
-        self._flow.send(env_ids, slot, code, together)
+        self._send_into(env_ids, slot, code, together)
+
+    def _send_into(self, env_ids: EnvIds, slot: int, code: int, together: bool) -> None:
+        """Sends envs into a slot; where restarts need the last rows, not into theirs."""
+        parts = [(env_ids, slot)]
+        if self._last is not None:
+            in_first = self._last.by_env()[env_ids] == 0
+            if slot == 0:
+                parts = [(env_ids[~in_first], 0), (env_ids[in_first], self._batcher.slots.spare)]
+        for part, into in parts:
+            if len(part):
+                self._slot_of[part] = into
+                self._flow.send(part, into, code, together)
 
     def _are_slices(self, env_ids: EnvIds) -> bool:
         """Whether the envs, in ascending order, are those of whole slices."""
@@ -200,7 +223,7 @@ class Arrivals:
         reader, slots = self._batcher.reader, self._slot_of[env_ids]
         slot = int(slots[0])
         first, end = int(env_ids[0]), int(env_ids[-1]) + 1
-        if slot and end - first == len(env_ids) and (slots == slot).all():
+        if slot in self._slots and end - first == len(env_ids) and (slots == slot).all():
             held = self._slots[slot]
             if held.lease is None:
                 held.lease = reader.leased(slot)
@@ -208,8 +231,23 @@ class Arrivals:
         else:
             leaves = reader.gathered(env_ids, self._slot_of)
         rewards, terminations, truncations = reader.outcomes_of(env_ids, self._slot_of)
+        if self._last is not None:
+            self._keep(env_ids, slots.tolist())
         self._leave_slots(env_ids)
         return self._build(leaves, env_ids, reply), rewards, terminations, truncations
+
+    def _keep(self, env_ids: EnvIds, slots: Sequence[int]) -> None:
+        """Keeps these rows until the envs have others."""
+        assert self._last is not None
+        self._last.by_env()[env_ids] = slots
+        for env_id, slot in zip(env_ids.tolist(), slots, strict=True):
+            held = self._slots.get(slot)
+            if held is None:
+                self._kept.pop(env_id, None)
+                continue
+            if held.lease is None:
+                held.lease = self._batcher.reader.leased(slot)
+            self._kept[env_id] = held.lease
 
     def _leave_slots(self, env_ids: EnvIds) -> None:
         """Notes that the envs' rows are no longer needed where they are."""

@@ -8,18 +8,17 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import Any
 
-import numpy as np
-
 from envring._foreign.envring_worker.data.actions import RESET
 from envring.batch import messages
-from envring.batch.actions import ActionSender, slab_bytes
+from envring.batch.actions import ActionSender
 from envring.batch.arrivals import Arrivals
 from envring.batch.envs_infos import EnvsInfos
 from envring.batch.failures import raise_failures
 from envring.batch.forks import ForkedCopies
 from envring.batch.last_batch import LastBatch, refuse_restarts
-from envring.batch.layout import ALIGNMENT, Layout
+from envring.batch.layout import Layout
 from envring.batch.observer import Observer
+from envring.batch.segment_spec import LEASE_BYTES, lay_out
 from envring.batch.space_data import restore_value
 from envring.batch.spaces import VectorSpaces
 from envring.batch.time_slots import TimeSlots
@@ -27,24 +26,9 @@ from envring.core import _core
 from envring.pool import publishing
 from envring.pool.protocol import Pool, StepParts
 from envring.pool.reply import Reply
-from envring.transport.segment import (
-    REPLY_RING_BYTES,
-    SegmentSpec,
-    command_ring_bytes,
-    create,
-)
+from envring.transport.segment import create
 
 _COMPLETE, _RANG = _core.COMPLETE, _core.RANG
-
-# Arrays up to this size are copied out: that costs no more than handing out a view.
-LEASE_BYTES = 1 << 14
-_POOL_BYTES = 1 << 28  # slots are made up to about so many bytes
-_MAX_SLOTS = 1024
-_INFO_BYTES_PER_ENV = 1 << 16
-
-
-def _default_slots(slot_bytes: int) -> int:
-    return max(4, min(_MAX_SLOTS, _POOL_BYTES // slot_bytes))
 
 
 class Batcher:
@@ -85,7 +69,7 @@ class Batcher:
         self._add_info = add_info
         self.layout = Layout(spaces.single_observation_space)
         action = Layout(spaces.single_action_space)
-        spec = self._lay_out(self.layout, action, slots)
+        spec = lay_out(pool, self.layout, action, slots, copy)
         self.segment = create(spec, pool.segment_file)
         plans = {"obs": self.layout.plan, "action": None if action.has_dynamic else action.plan}
         pool.attach(self.segment, plans)
@@ -103,8 +87,9 @@ class Batcher:
             LEASE_BYTES,
         )
         self.leases = copy and self.reader.leases
+        self.last: LastBatch | None = None
         if pool.restarts is not None:
-            pool.restarts.last = LastBatch(self)
+            self.last = pool.restarts.last = LastBatch(self)
         self.envs_infos = EnvsInfos(pool, self.segment, self.layout, spaces, add_info)
         self.actions = ActionSender(
             action, spaces.action_space, n, self.segment.action_slab, pool.send_actions
@@ -125,37 +110,6 @@ class Batcher:
         parts = StepParts(self.slots, self.reader, actions.exact, actions.ints, self.leases)
         return self.pool.short_path(parts)
 
-    def _lay_out(self, obs: Layout, action: Layout, slots: int | None) -> SegmentSpec:
-        n = self.num_envs
-        obs_offsets, at = obs.offsets(n)
-        outcomes: list[tuple[int, tuple[int, ...], str]] = []
-        for dtype in ("<f8", "|b1", "|b1"):
-            outcomes.append((at, (n,), np.dtype(dtype).str))
-            at += -(-n * np.dtype(dtype).itemsize // ALIGNMENT) * ALIGNMENT
-        final_offsets, final_bytes = obs.offsets(n)
-
-        def located(offsets: Sequence[int]) -> list[tuple[int, tuple[int, ...] | None, str]]:
-            return [
-                (offset, (n, *leaf.shape) if leaf.dtype is not None else None, _dtype_str(leaf))
-                for offset, leaf in zip(offsets, obs.leaves, strict=True)
-            ]
-
-        leases = any(leaf.nbytes(n) > LEASE_BYTES for leaf in obs.leaves)
-        wanted = _default_slots(at) if slots is None else slots
-        config = {
-            "num_envs": n,
-            "num_workers": self.pool.num_rings,
-            "num_slots": (wanted + 1 if slots is not None or (leases and self.copy) else 1)
-            + (self.pool.restarts is not None),
-            "command_ring_bytes": command_ring_bytes(self.pool.spans),
-            "reply_ring_bytes": REPLY_RING_BYTES,
-            "action_bytes": slab_bytes(action, n),
-            "final_bytes": max(final_bytes, ALIGNMENT),
-            "slot_bytes": at,
-            "info_bytes": n * _INFO_BYTES_PER_ENV + (1 << 20),
-        }
-        return SegmentSpec(config, located(obs_offsets), outcomes, located(final_offsets))
-
     # -- batches ----------------------------------------------------------------------------
 
     def start_step(self, actions: Any) -> None:
@@ -172,6 +126,8 @@ class Batcher:
                 self._slot = slot
                 return
         code = self.actions.put(actions)
+        if self.last is not None:
+            self.last.in_one(self._path)
         self._slot = slot = self.slots.take() if self.leases else self.slots.copied
         self.pool.start_step(slot, code)
 
@@ -235,6 +191,8 @@ class Batcher:
         into: int = 0,
     ) -> None:
         """Starts a reset, perhaps into one of the time slots; see `messages.reset`."""
+        if self.last is not None:
+            self.last.in_one(self._path)
         slot = into or (self.slots.take() if self.leases else self.slots.copied)
         plain = options is None and mask is None and not any(seed is not None for seed in seeds)
         try:
@@ -251,9 +209,15 @@ class Batcher:
     def arrivals(self) -> Arrivals:
         """Its envs, each on its own. Only while no batch is under way."""
         if self._arrivals is None:
-            refuse_restarts(self.pool, "send, recv and parts")
+            if self.layout.has_dynamic:
+                refuse_restarts(self.pool, "send and recv of observations without a fixed size")
             self._arrivals = Arrivals(self)
         return self._arrivals
+
+    def block_path(self) -> None:
+        """Has the next step take the long way."""
+        if self._path is not None:
+            self._path.block()
 
     def start_call(
         self,
@@ -393,7 +357,3 @@ class Batcher:
     def abandon(self) -> None:
         """Ends the workers of an env that nobody closed."""
         self.pool.abandon()
-
-
-def _dtype_str(leaf: Any) -> str:
-    return "" if leaf.dtype is None else leaf.dtype.str

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""The batch that was handed out last: what is known of envs whose worker died."""
+"""What was handed out last: what is known of envs whose worker died."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from envring.errors import EnvringError
 from envring.pool.protocol import Pool
@@ -12,12 +15,17 @@ from envring.transport.segment import SegmentMemoryError
 if TYPE_CHECKING:
     from envring.batch.batcher import Batcher
 
+_BY_ENV = -2  # in the place of the last batch's slot: `slot_of` has it
+
 
 class LastBatch:
-    """Reads the batch that a batcher handed out last.
+    """Reads the batch that a batcher handed out last, or the rows of envs that were received.
 
-    It stays as it was while the next one is stored: its slot is not written until that is handed
-    out.
+    They stay as they were while the next ones are stored: in slots that are not written until those
+    are handed out.
+
+    Attributes:
+        slot_of: by env, where its last row is; holds while envs are sent and received.
     """
 
     def __init__(self, batcher: Batcher) -> None:
@@ -27,6 +35,7 @@ class LastBatch:
             SegmentMemoryError: there is no memory for that.
         """
         self._batcher = batcher
+        self.slot_of: NDArray[np.int64] = np.full(batcher.num_envs, -1)
         try:
             batcher.slots.keep_last()
         except MemoryError as error:
@@ -34,13 +43,48 @@ class LastBatch:
 
     def rows(self, first: int, end: int) -> list[tuple[Any, bool]]:
         """(observation, whether its episode had ended) of a run of envs; [] before any batch."""
-        slot = self._batcher.slots.last
-        if slot < 0:
+        batcher = self._batcher
+        if batcher.slots.last == _BY_ENV:
+            slots = batcher.arrivals().last_slots(first, end)
+        else:
+            slots = [batcher.slots.last] * (end - first)
+        if min(slots) < 0:
             return []
-        _, _, terminations, truncations = self._batcher.segment.slot_arrays(slot)
-        ended = (terminations[first:end] | truncations[first:end]).tolist()
-        observations = [self._batcher.observation_in(slot, env_id) for env_id in range(first, end)]
-        return list(zip(observations, ended, strict=True))
+        rows = []
+        for env_id, slot in enumerate(slots, first):
+            _, _, terminations, truncations = batcher.segment.slot_arrays(slot)
+            ended = bool(terminations[env_id] or truncations[env_id])
+            rows.append((batcher.observation_in(slot, env_id), ended))
+        return rows
+
+    # -- of envs that are sent and received ---------------------------------------------------
+
+    def by_env(self) -> NDArray[np.int64]:
+        """`slot_of`, which holds from now on; the next batch of all envs takes the long way."""
+        slots = self._batcher.slots
+        if slots.last != _BY_ENV:
+            self._batcher.block_path()
+            self.slot_of[:] = slots.last
+            slots.last = _BY_ENV
+        return self.slot_of
+
+    def in_one(self, path: Any) -> None:
+        """Has all last rows in one slot again, before a batch of all envs, and opens its path."""
+        slots, segment = self._batcher.slots, self._batcher.segment
+        if slots.last != _BY_ENV:
+            return
+        if path is not None:
+            path.block(False)
+        if self.slot_of.min() < 0:
+            slots.last = -1
+            return
+        slots.last = last = slots.spare - slots.copied
+        to = segment.slot_arrays(last)
+        for slot in set(self.slot_of.tolist()) - {last}:
+            rows = self.slot_of == slot
+            leaves, *outcomes = segment.slot_arrays(slot)
+            for target, source in zip([*to[0], *to[1:]], [*leaves, *outcomes], strict=True):
+                target[rows] = source[rows]
 
 
 def refuse_restarts(pool: Pool, what: str) -> None:

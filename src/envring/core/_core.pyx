@@ -141,6 +141,7 @@ cdef extern from "er_flow.h":
     void er_flow_open(er_flow_t *, er_caller_t *, uint32_t *, uint32_t *)
     void er_flow_begin(er_flow_t *)
     uint32_t er_flow_sequence(er_flow_t *)
+    int er_flow_replace(er_flow_t *, uint32_t, uint32_t, uint32_t)
     int er_flow_post(er_flow_t *, uint32_t, uint32_t, const er_command_t *)
     uint32_t er_flow_collect(er_flow_t *)
     int er_flow_wait(er_flow_t *, uint32_t, int64_t) nogil

@@ -87,6 +87,26 @@ cdef class Flow:
                 _raise_errno(r)
         er_caller_ring(&self.port.caller)
 
+    def replace_worker(self, uint32_t worker, uint32_t first, uint32_t end):
+        """Makes ready for a process in the place of a dead worker, whose replies were drained.
+
+        Its envs that owe results (`owing`) have to be posted again.
+        """
+        cdef int r = er_flow_replace(&self.flow, worker, first, end - first)
+        if r < 0:
+            _raise_errno(r)
+
+    def post_again(self, uint32_t env, uint32_t slot, uint32_t action):
+        """Posts the command of one env that owes a result to the new process of its worker."""
+        cdef er_command_t command
+        cdef int r
+        command.op, command.seq = ER_OP_EACH, self.words[env]
+        command.slot, command.action = slot, action
+        command.first, command.count = env - self.first_of[env], 1
+        r = er_caller_post(&self.port.caller, self.worker_of[env], &command)
+        if r < 0:
+            _raise_errno(r)
+
     def collect(self):
         """How many envs are done and not taken, without waiting."""
         return er_flow_collect(&self.flow)

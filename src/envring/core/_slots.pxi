@@ -32,9 +32,9 @@ cdef class SlotPool:
     cdef uint32_t num_slots
     cdef uint32_t *pins  # by slot: how many hold it beside its lease
     cdef uint8_t *dropped  # by slot: whether its lease ended while it was pinned
-    cdef uint32_t spare  # takes turns with slot 0; 0: there is none
+    cdef readonly uint32_t spare  # takes turns with slot 0; 0: there is none
     cdef readonly uint32_t copied  # takes the next batch that is copied out
-    cdef readonly int64_t last  # of the batch that was handed out last, with a spare; -1: none
+    cdef public int64_t last  # of the batch that was handed out last, with a spare; -1: none
     cdef public object unpin_some  # called when no slot is free; returns whether there are some now
 
     def __cinit__(self, Segment segment, back):

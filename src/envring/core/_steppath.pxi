@@ -59,9 +59,9 @@ cdef class StepPath:
                 return True
         return False
 
-    def block(self):
-        """Has `start` refer to the long way from now on."""
-        self.blocked = True
+    def block(self, bint blocked=True):
+        """Has `start` refer to the long way from now on, or not any more."""
+        self.blocked = blocked
 
     def start(self, actions):
         """Starts a step and returns its slot, or -1 for the long way."""

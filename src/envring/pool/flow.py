@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias
@@ -10,7 +11,9 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from envring._foreign.envring_worker.data import actions as codes
 from envring.core import _core
+from envring.errors import EnvringError
 from envring.pool.reply import Reply
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ EnvIds: TypeAlias = NDArray[np.int32]  # in ascending order where they are sent
 
 _NEVER = 1 << 62  # ns
 _SLICE = 0.05  # seconds between two looks for the dead
+_SOON = 0.002  # the same, while a worker is started again
 _RELAY_SLICE = 0.002  # seconds for channels, where other workers answer by the segment
 
 
@@ -98,6 +102,9 @@ class WorkerFlow:
         self.done_among = self._flow.done_among
         self._looked = 0.0
         self._since: dict[int, tuple[list[int], float]] = {}  # what a worker owed when
+        self._commands: dict[int, tuple[int, int]] = {}  # env id -> (slot, code), with restarts
+        if pool.restarts is not None:
+            pool.restarts.flow = self
 
     @property
     def num_out(self) -> int:
@@ -107,8 +114,36 @@ class WorkerFlow:
     def send(self, env_ids: EnvIds, slot: int, code: int, together: bool) -> None:
         """Has envs stepped or reset; see `Flow`."""
         self._pool.raise_if_dead()
+        if self._pool.restarts is not None:
+            self._commands.update(dict.fromkeys(env_ids.tolist(), (slot, code)))
+            if code == codes.RESET:
+                self._pool.restarts.sent(env_ids.tolist())
         self._flow.post(env_ids, slot, code, together)
         self._pool.forward()
+
+    def replace_worker(self, w: int) -> list[int]:
+        """Makes ready for a process in the place of a dead worker; its envs that owe results."""
+        first, end = self._pool.spans[w]
+        replies = self._pool.replies
+        with contextlib.suppress(EnvringError):  # nonsense that it left is dropped
+            replies.split(w)
+        self._flow.replace_worker(w, first, end)
+        owing = [env_id for env_id in self._flow.owing() if first <= env_id < end]
+        replies.drop_one(w, owing)
+        return owing
+
+    def post_again(self, env_ids: Sequence[int]) -> None:
+        """Has envs that owe results do so in their new process."""
+        for env_id in env_ids:
+            self._flow.post_again(env_id, *self._commands[env_id])
+
+    def to_be_reset(self, env_ids: Sequence[int]) -> list[int]:
+        """Those of the envs that were sent for a reset."""
+        return [env_id for env_id in env_ids if self._commands[env_id][1] == codes.RESET]
+
+    def owing(self) -> list[int]:
+        """The envs that owe results."""
+        return self._flow.owing()
 
     def wait(self, count: int, deadline: float | None) -> bool:
         """Waits until so many envs are done; see `Flow`."""
@@ -119,10 +154,14 @@ class WorkerFlow:
             if pool.relayed:
                 pool.take_from_relays(0.0 if flow.collect() >= count else _RELAY_SLICE)
                 until = 0
-            state = flow.wait(count, until)
+            slice = _SLICE
+            if pool.restarts is None or not pool.restarts.under_way:
+                state = flow.wait(count, until)
+            else:
+                state, slice = flow.wait(count, pool.restarts.slice(until)), _SOON
             now = time.monotonic()
             # while others are quick, too: one that hangs must be noticed
-            if state == _core.NOT_YET or now >= self._looked + _SLICE:
+            if state == _core.NOT_YET or now >= self._looked + slice:
                 self._looked = now
                 self._look(now)
             if state == _core.COMPLETE:
@@ -136,7 +175,7 @@ class WorkerFlow:
         self, reader: _core.BatchReader, actions: _core.ActionSlab, env_ids: EnvIds
     ) -> _core.PartPath | None:
         """The short way; none where a worker gets its commands by its channel."""
-        if self._pool.relayed:
+        if self._pool.relayed or self._pool.restarts is not None:
             return None
         path = _core.PartPath(self._flow, reader, actions, env_ids)
         self._pool.paths.append(path)
@@ -145,6 +184,9 @@ class WorkerFlow:
     def _look(self, now: float) -> None:
         """Looks for workers that died, or that took longer than they may."""
         self._pool.look_for_deaths()
+        restarts = self._pool.restarts
+        if restarts is not None:
+            restarts.advance()
         seconds = self._pool.options.limits.step
         if seconds is None:
             return
@@ -154,7 +196,7 @@ class WorkerFlow:
             # one env after the other: what a worker owes shrinks while it gets on
             owed = [env_id for env_id in range(first, end) if env_id in owing]
             known, since = self._since.get(w, ([], now))
-            if not owed or owed != known:
+            if not owed or owed != known or (restarts is not None and restarts.is_missing(w)):
                 self._since[w] = owed, now
             elif now - since >= seconds:
                 late.append(self._pool.workers[w])

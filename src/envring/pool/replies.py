@@ -8,7 +8,7 @@ checked, and what does not fit is an error that names the envs.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from envring.core import _core
@@ -93,12 +93,13 @@ class Replies:
                 for env_id, data in self._relays[w].take_replies():
                     self._of_envs[env_id] = worker, self._read(worker, data, env_id)
             elif w in self._parts or self._port.holds_reply(w):
-                self._split(w, worker)
+                self.split(w)
         found = self._of_envs
         return [e for e in env_ids if e in found and found[e][1]["failures"]]
 
-    def _split(self, w: int, worker: WorkerHandle) -> None:
+    def split(self, w: int) -> None:
         """Takes what a worker's ring has apart; the last reply may not be whole."""
+        worker = self._workers[w]
         data = self._parts.pop(w, None) or bytearray()
         data += self._ring(w)
         at = 0
@@ -148,9 +149,11 @@ class Replies:
             if len(part) > MAX_REPLY:
                 raise damaged(self._workers[w], f"its reply has more than {MAX_REPLY} bytes")
 
-    def drop_one(self, w: int) -> None:
-        """Drops what a worker has answered that is not complete."""
+    def drop_one(self, w: int, env_ids: Iterable[int] = ()) -> None:
+        """Drops what a worker has answered that is not complete, and what these envs have."""
         self._parts.pop(w, None)
+        for env_id in env_ids:
+            self._of_envs.pop(env_id, None)
 
     def drop(self) -> None:
         """Drops what is left of a complete batch whose collection was interrupted."""

@@ -34,6 +34,7 @@ from envring.workers.limits import RestartPolicy
 from envring.workers.options import Placement
 
 if TYPE_CHECKING:
+    from envring.pool.flow import WorkerFlow
     from envring.pool.worker_pool import WorkerPool
 
 log = logging.getLogger("envring")
@@ -79,6 +80,7 @@ class Restarts:
     Attributes:
         policy: how often.
         last: where last observations are.
+        flow: the pool's envs, each on its own, if they were asked for.
     """
 
     def __init__(
@@ -102,7 +104,9 @@ class Restarts:
         self._successors: dict[int, _Successor] = {}
         self._messages: Sequence[bytes] = ()  # of the batch, if it is one of messages
         self._name = "step"
-        self._actions: Sequence[bytes] = ()  # told ahead of a step, if they do not fit the slab
+        self._arguments: dict[int, Any] = {}  # env id -> (seed, options) of the reset it is in
+        self._told: dict[int, Any] = {}  # the same, of the next one
+        self.flow: WorkerFlow | None = None
         self._templates: list[Any] = []
         self._interrupted: WorkerRestarted | None = None
 
@@ -118,19 +122,31 @@ class Restarts:
 
     def note(self, messages: Sequence[tuple[Any, ...]], encoded: Sequence[bytes]) -> None:
         """Notes messages, one per worker, which are about to be sent."""
-        self._name = name = messages[0][0]
+        name = messages[0][0]
         if name == "templates":
             self._templates += messages[0][1]
-        elif name == "actions":
-            self._actions = encoded
-        else:
-            self._messages = encoded
+        elif name == "reset_arguments":
+            self._note_arguments(messages)
+        elif name not in ("actions", "some_actions"):  # no env of a dead worker needs its action
+            self._messages, self._name = encoded, name
         if name != "reset":
             return
         for (first, _), (_, _, seeds, _, mask, *_) in zip(self._pool.spans, messages, strict=True):
             for i, seed in enumerate(seeds):
                 if seed is not None and (mask is None or mask[i]):
                     self._seeds[first + i] = seed, [0]
+
+    def _note_arguments(self, messages: Sequence[tuple[Any, ...]]) -> None:
+        for (first, _), (_, given) in zip(self._pool.spans, messages, strict=True):
+            for i, (seed, options) in given.items():
+                self._told[first + i] = seed, options
+                if seed is not None:
+                    self._seeds[first + i] = seed, [0]
+
+    def sent(self, env_ids: Sequence[int]) -> None:
+        """Envs are sent for a reset, with what was told of it."""
+        for env_id in env_ids:
+            self._arguments[env_id] = self._told.pop(env_id, None)
 
     def take(self, w: int, message: bytes) -> bool:
         """Keeps a message for a worker that cannot be sent any now; whether it was kept."""
@@ -203,17 +219,20 @@ class Restarts:
     def _hand_over(self, w: int, due: float, error: EnvringError) -> _Successor:
         """Takes what the dead worker has answered, and has the rest asked of its successor."""
         successor = _Successor(due)
-        pool, port = self._pool, self._pool.port
+        pool, port, flow = self._pool, self._pool.port, self.flow
         assert port is not None
         first, end = pool.spans[w]
+        if flow is not None and flow.num_out:
+            owing = flow.replace_worker(w)
+            self._tell_again(w, successor, flow.to_be_reset(owing))
+            flow.post_again(owing)
+            return successor
         with contextlib.suppress(EnvringError):  # nonsense that it left is dropped
             pool.replies.drain_one(w)
         op = port.replace_worker(w, first, end)
         if op is not None:
             pool.replies.drop_one(w)
-        if self._actions:
-            port.post_again(w, told=True)
-            successor.messages.append(self._actions[w])
+        self._tell_again(w, successor, ())
         if op == _core.OP_MESSAGE and self._name != "reset":
             # whether it was done nobody knows: whoever called has to say what is to become of it
             port.excuse(first, end)
@@ -229,6 +248,18 @@ class Restarts:
         if op is None and port.in_flight:
             successor.after = port.batch
         return successor
+
+    def _tell_again(self, w: int, successor: _Successor, resets: Sequence[int]) -> None:
+        """Has seeds and options of resets that are under way, or come next, told again."""
+        first, end = self._pool.spans[w]
+        given = {env_id: self._arguments.get(env_id) for env_id in resets}
+        given.update({env_id: each for env_id, each in self._told.items() if first <= env_id < end})
+        message = {env_id - first: each for env_id, each in given.items() if each is not None}
+        if message:
+            assert self._pool.port is not None
+            self._pool.port.post_again(w, told=True)
+            encoded = self._pool.workers[w].channel.encode(("reset_arguments", message))
+            successor.messages.append(encoded)
 
     def raise_interrupted(self) -> None:
         """Raises what a complete batch cannot answer, once: calls of envs that died meanwhile."""
