@@ -67,8 +67,8 @@ def check_count(values: Any, count: int) -> None:
 
 
 def check_name(name: str) -> None:
-    """Refuses names of attributes that lead out of an env."""
-    if name.startswith("__"):
+    """Refuses names of attributes that lead out of an env, in questions, too ("get:NAME")."""
+    if name.rpartition(":")[2].startswith("__"):
         raise WireError(f"{name!r:.100} may not be asked for")
 
 

@@ -74,7 +74,7 @@ def encode(name: str, arguments: list[Any], host: object) -> tuple[str, int, byt
                 )
     elif name == "templates":
         sent = [(number, template_signature(entries)) for number, entries in arguments[0]]
-    elif name in ("call", "set_attr", "takes") and arguments[0].startswith("__"):
+    elif name in ("call", "set_attr", "takes") and _is_inner(arguments[0]):
         raise UnsendableError(
             f"{arguments[0]!r:.100} cannot be asked of {host}; nothing was sent. Names that begin "
             "with two underscores lead out of an env, into its class and interpreter, so hosts "
@@ -87,6 +87,10 @@ def encode(name: str, arguments: list[Any], host: object) -> tuple[str, int, byt
             f"An argument cannot be sent to {host} ({error}); nothing was sent. Give plain data, "
             "or build such objects inside the envs."
         ) from error
+
+
+def _is_inner(name: str) -> bool:
+    return name.rpartition(":")[2].startswith("__")
 
 
 def read_reply(told: Any, env_ids: range, num_leaves: int) -> Reply:

@@ -12,17 +12,15 @@ import sys
 
 import numpy as np
 
+from . import names
 from .data.actions import ActionReader
 from .data.obs import ObservationMismatch
 from .lost import Lost
-from .parameters import takes_keyword
 from .raised import describe_error
 
 NEXT_STEP, SAME_STEP, DISABLED = range(3)
 
 FINAL_NONE, FINAL_SLAB, FINAL_REPLY = range(3)
-
-_NOT_CALLABLE_BY_NAME = ("reset", "step", "close", "_setattr", "_check_spaces")
 
 
 class _Unset(object):
@@ -289,16 +287,14 @@ class EnvSlice(object):
     def call(self, name, args, kwargs, chosen=None):
         """Gets attribute `name` of each env, calls it if callable; results go to the reply.
 
-        `chosen` is one bool per env, or None for all.
+        `chosen` is one bool per env, or None for all. A name may be a question: see `names.call`.
         """
         self.results = [None] * self.num_envs
         for i, env in enumerate(self.envs):
             if chosen is not None and not chosen[i]:
                 continue
             try:
-                check_name(name)
-                attribute = env.get_wrapper_attr(name)
-                self.results[i] = attribute(*args, **kwargs) if callable(attribute) else attribute
+                self.results[i] = names.call(env, self.inside(env), name, args, kwargs)
             except BaseException:
                 self.fail(i)
         self.has_reply = True
@@ -306,8 +302,12 @@ class EnvSlice(object):
 
     def takes(self, name, keyword):
         """Finds whether method `name` of each env takes a keyword; results go to the reply."""
-        self.results = [_takes(env, name, keyword) for env in self.envs]
+        self.results = [names.takes(env, name, keyword) for env in self.envs]
         self.has_reply = True
+
+    def inside(self, env):
+        """Returns an env without what adapts it to the modern interface."""
+        return env
 
     def set_attr(self, name, values, chosen=None):
         """Sets attribute `name` of each env; values is a sequence over the slice.
@@ -370,20 +370,6 @@ class EnvSlice(object):
         self.infos.objects, self.infos.odd = {}, {}
         self.has_reply = False
         return reply
-
-
-def check_name(name):
-    """Refuses methods that `call` does not call."""
-    if name in _NOT_CALLABLE_BY_NAME:
-        text = "Trying to call function `{0}` with `call`, use `{0}` directly instead."
-        raise ValueError(text.format(name))
-
-
-def _takes(env, name, keyword):
-    try:
-        return takes_keyword(env.get_wrapper_attr(name), keyword)
-    except Exception:
-        return False
 
 
 def _detach(info):

@@ -15,7 +15,8 @@ from .data.actions import BatchReader
 from .data.obs import ObservationMismatch
 from .envs import vectors
 from .envs.wrappers import get_attribute
-from .loop import UNSET, EnvSlice, check_name
+from .loop import UNSET, EnvSlice
+from .names import check_name
 from .parameters import takes_keyword
 from .raised import describe_error
 

@@ -289,6 +289,9 @@ class AdaptedSlice(EnvSlice):
 
     four_tuples = True  # the native loop may read them itself, by the rule of `to_five`
 
+    def inside(self, env):
+        return env.env
+
     def to_result(self, i, result):
         return to_five(result)
 

@@ -9,26 +9,10 @@ from __future__ import absolute_import, division, print_function
 
 import inspect
 
+from ..names import layers, owns
 from ..parameters import parameters
 
-_MAX_LAYERS = 100
 _LIBRARIES = ("gymnasium", "gym")
-
-
-def layers(env):
-    """Returns the layers of an env, from the outermost wrapper to the innermost env."""
-    found = [env]
-    while len(found) < _MAX_LAYERS:
-        inner = getattr(found[-1], "env", None) if owns(found[-1], "env") else None
-        if not hasattr(inner, "reset") or not hasattr(inner, "step"):
-            break
-        found.append(inner)
-    return found
-
-
-def owns(layer, name):
-    """Returns whether a layer has the attribute itself, without forwarding to inner layers."""
-    return name in getattr(layer, "__dict__", ()) or hasattr(layer.__class__, name)
 
 
 def takes(env, keyword, method="reset", deep=True):
