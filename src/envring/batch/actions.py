@@ -32,6 +32,10 @@ def slab_bytes(layout: Layout, num_envs: int) -> int:
     return max(total, ALIGNMENT)
 
 
+class Each(list[Any]):
+    """One action per env, which it receives as it is, whatever the action space says."""
+
+
 class ActionSender:
     """Stores batches of actions where workers find them.
 
@@ -89,6 +93,8 @@ class ActionSender:
             return self._slab_code
         if self.ints is not None and type(actions) is list and self.ints.put(actions):
             return self._ints_code
+        if type(actions) is Each:
+            return self._put_items(actions)
         if self._leaf is not None:
             return self._put_leaf(actions, self._leaf)
         if self._write_nested is not None and self._write_nested(actions):
@@ -178,7 +184,9 @@ class ActionSender:
             ) from error
 
     def _put_nested(self, actions: Any) -> int:
-        items = self._items(actions)
+        return self._put_items(self._items(actions))
+
+    def _put_items(self, items: Sequence[Any]) -> int:
         self._check_count(len(items))
         self._send(items)
         return self._message_code

@@ -325,6 +325,10 @@ class Batcher:
         """The batch's infos as Gymnasium batches them."""
         return self.envs_infos.of_all(reply) if self.has_infos else {}
 
+    def infos_of_each(self, reply: Reply | None) -> list[dict[str, Any]]:
+        """The batch's infos, one per env, as the envs returned them. Not of vector envs."""
+        return self.envs_infos.of_each(reply)
+
     def _take_dynamic(self, reply: Reply) -> None:
         for index, values in reply.dynamic.items():
             if self._restores:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,20 @@ class EnvsInfos:
         finally:
             if odd and reply is not None:
                 self.learn(reply)
+
+    def of_each(self, reply: Reply | None) -> list[dict[str, Any]]:
+        """The info of each env as it returned it."""
+        objects, odd, final_obs = self._parts(reply)
+        template_ids = self._segment.template_ids.tolist()
+        try:
+            infos = [
+                self._assembler.info(env_id, template_id, objects, odd, final_obs)
+                for env_id, template_id in enumerate(template_ids)
+            ]
+        finally:
+            if odd and reply is not None:
+                self.learn(reply)
+        return infos if self._pool.detaches else deepcopy(infos)
 
     def of(self, env_ids: NDArray[np.int32], reply: Reply | None) -> dict[str, Any]:
         """The infos of some envs, batched as if they were all."""

@@ -140,7 +140,7 @@ class InfoAssembler:
             if self._plan is not None:
                 return _run(self._plan, objects, final_obs)
         infos = [
-            self._info(env, template_id, objects, odd, final_obs)
+            self.info(env, template_id, objects, odd, final_obs)
             for env, template_id in enumerate(np.frombuffer(batch, np.uint16).tolist())
         ]
         batched: dict[str, Any] = {}
@@ -177,7 +177,7 @@ class InfoAssembler:
         plain: AddInfo = _PlainBatch(len(ids))._add_info  # type: ignore[misc]
         batched: dict[str, Any] = {}
         for row, (env, template_id) in enumerate(zip(ids, order.tolist(), strict=True)):
-            info = self._info(env, template_id, objects, odd, final_obs)
+            info = self.info(env, template_id, objects, odd, final_obs)
             try:
                 batched = plain(batched, info, row)
             except Exception as error:
@@ -188,7 +188,7 @@ class InfoAssembler:
                 ) from error
         return batched
 
-    def _info(
+    def info(
         self,
         env: int,
         template_id: int,

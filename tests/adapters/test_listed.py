@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: MIT
+"""Envs whose infos are a list: what adapters of other libraries stand on."""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.vector import SyncVectorEnv
+
+from envring import EnvFnError, EnvSource, RemoteEnvError, UnsendableError
+from envring.adapters.listed import ListedEnvs
+from support import noted
+from support.hosts import running
+from support.noted import wrapped
+
+FILE = f"{Path(noted.__file__)}:Noted"
+
+
+def listed(count, **kwargs):
+    return ListedEnvs([partial(wrapped, rank) for rank in range(count)], **kwargs)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_infos_are_what_envs_return(workers):
+    envs = listed(3, num_workers=workers, autoreset_mode="SameStep")
+    assert envs.reset(seed=4)[1] == [{"seed": 4}, {"seed": 5}, {"seed": 6}]
+    actions = [{"a": rank} for rank in range(3)]
+    for wanted in ({"n": 1}, {"n": 2.0, "a": [1]}, {"n": {"n": None}}):
+        infos = envs.step(envs.fitting(actions))[4]
+        assert infos == [wanted] * 3
+        assert [type(info.get("n")) for info in infos] == [type(wanted["n"])] * 3
+        infos[0].clear()  # they are the caller's
+    infos = envs.step(envs.fitting(actions))[4]
+    assert [info["final_info"] for info in infos] == [{"last": action} for action in actions]
+    assert [info["seed"] for info in infos] == [None] * 3
+    assert envs.ask("get:rank", [2, 0, -1, 0]) == [2, 0, 2, 0]
+    assert envs.ask("run:name", 1, ("x",), {"env": 1}) == ["x1"]
+    envs.close()
+
+
+def test_no_infos():
+    envs = ListedEnvs([partial(gym.make, "CartPole-v1")] * 2, num_workers=1)
+    assert envs.reset()[1] == {}
+    assert envs.step(envs.fitting(np.zeros(2, np.int64)))[4] == {}
+    envs.close()
+
+
+def test_vector_envs_are_refused():
+    with pytest.raises(EnvFnError, match="single envs"):
+        ListedEnvs([lambda: SyncVectorEnv([noted.Noted])], num_workers=1)
+
+
+def questions(envs, module):
+    """Asks everything once; returns what env_is_wrapped is told of the outermost class."""
+    assert envs.ask("has:rank", None) == [True, True]
+    assert envs.ask("has:nothing", None) == [False, False]
+    envs.ask("set:level", 1, ("high",))
+    assert envs.ask("get:level", None) == [0, "high"]
+    assert envs.ask("run:name", None, ("of ",)) == ["of 0", "of 1"]
+    assert envs.ask("run:reset", 1, (), {"seed": 3})[0][1] == {"seed": 3}
+    return envs.ask("wrapped:Outer", None, (module,))
+
+
+def test_questions():
+    envs = listed(2, num_workers=1)
+    assert questions(envs, noted.__name__) == [True, True]
+    assert envs.ask("get:name", 0)[0]() == "0"  # not called
+    assert envs.ask("wrapped:Noted", None, (noted.__name__,)) == [False, False]
+    assert envs.ask("wrapped:Outer", None, ("another",)) == [False, False]
+    assert envs.ask("wrapped:Wrapper", None, ("gymnasium.core",)) == [True, True]
+    with pytest.raises(AttributeError, match="no attribute 'what:rank'"):
+        envs.ask("what:rank", None)
+    with pytest.raises(IndexError):
+        envs.ask("get:rank", 2)
+    envs.close()
+
+
+def test_questions_to_another_interpreter_and_to_a_host():
+    sources = [EnvSource(FILE, args=(rank,)) for rank in range(2)]
+    envs = ListedEnvs(sources, launcher=f"prefix:{sys.prefix}", num_workers=1)
+    assert questions(envs, __name__) == [False, False]
+    with pytest.raises(RemoteEnvError, match="method"):
+        envs.ask("get:name", 0)
+    envs.close()
+    with running(FILE, "--num-envs", "2") as host:
+        envs = ListedEnvs(sources, remotes=host.url)
+        assert questions(envs, __name__) == [False, False]
+        for name in ("get:__class__", "set:__class__", "run:__init__"):
+            with pytest.raises(UnsendableError, match="two underscores"):
+                envs.ask(name, None)
+        envs.close()
