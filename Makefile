@@ -17,7 +17,7 @@ WORKER := src/envring/_foreign
 # newer than 2.7 or 3.6, and used only where they are
 GUARDED := time.thread_time inspect.signature importlib.util.find_spec
 
-.PHONY: help run lock test test-newest test-oldest test-wide test-long test-containers test-cluster check python types layers native worker spelling format ctest sanitize model soak attacks fuzz kills wires bench bench-compare bench-baseline bench-full bench-peers bench-remote wheel clean distclean
+.PHONY: help run lock test test-newest test-oldest test-wide test-long test-containers test-cluster test-ecosystem check python types layers native worker spelling format ctest sanitize model soak attacks fuzz kills wires bench bench-compare bench-baseline bench-full bench-peers bench-remote wheel clean distclean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -117,6 +117,17 @@ test-containers: $(VENV)/.dev ## workers in containers, with podman and docker, 
 test-cluster: $(VENV)/.dev ## hosts on two Ray nodes of this machine; installs Ray into .venv
 	$(BIN)/python -c 'import ray' 2>/dev/null || $(PIP) install --no-build-isolation --editable '.[ray]'
 	ENVRING_CLUSTER=1 $(BIN)/python -m pytest -n 0 -o faulthandler_timeout=300 tests/cluster $(ARGS)
+
+# Each in an environment of its own, with what make has built here. torch for CPUs where an index has it.
+LIBRARIES ?= $(basename $(notdir $(wildcard requirements/ecosystem/*.txt)))
+
+test-ecosystem: $(VENV)/.dev ## libraries that people train with, in .venv-NAME each; LIBRARIES="sb3" for some
+	for name in $(LIBRARIES); do \
+	  "$(PYTHON)" -m venv .venv-$$name && \
+	  .venv-$$name/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/ecosystem/$$name.txt && \
+	  ENVRING_ECOSYSTEM=1 PYTHONPATH=$(CURDIR)/src .venv-$$name/bin/python -m pytest \
+	    -n 0 -o faulthandler_timeout=300 tests/ecosystem/test_$${name}*.py tests/docs/test_examples.py -k $$name $(ARGS) || exit 1; \
+	done
 
 check: python types layers native worker spelling ## formatting, lint, types, import layers, spelling (-k: go on after a failure)
 
@@ -229,5 +240,5 @@ clean: ## remove build products and caches, keep .venv
 	rm -f src/envring/core/*.so src/envring/_foreign/*.so $(VENV)/.run $(VENV)/.dev
 	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
-distclean: clean ## clean, and remove .venv, .venv-newest and .venv-oldest
-	rm -rf $(VENV) .venv-newest .venv-oldest
+distclean: clean ## clean, and remove .venv and the others beside it
+	rm -rf $(VENV) .venv-newest .venv-oldest $(addprefix .venv-,$(LIBRARIES))

@@ -28,6 +28,7 @@ HOST = "a host"
 UNREACHABLE = {
     "conda-forge",
     "a Portal-Env directory",
+    "Stable-Baselines3",
     "a Ray cluster",
     "an ssh host",
     "hosts that dial in",

@@ -88,6 +88,17 @@ def test_dqn(tmp_path):
         assert 1200 <= int(found[-1][0].replace(",", "")) < 1200 + 16
 
 
+def test_sb3_ppo(tmp_path):
+    pytest.importorskip("stable_baselines3", reason="no SB3: make test-ecosystem runs it")
+    said = run("sb3_ppo.py", "--steps", 1024, "--envs", 4, "--seconds", "0.2", cwd=tmp_path)
+    assert len(re.findall(r" s +[\d,]+ steps +[\d.]+ mean return", said)) == 8
+    assert re.findall(r"^(\w+) +[\d,]+ env steps/s", said, re.MULTILINE) == [
+        "RingVecEnv",
+        "SubprocVecEnv",
+        "DummyVecEnv",
+    ]
+
+
 @pytest.mark.long
 def test_wires(tmp_path):
     pytest.importorskip("grpc")

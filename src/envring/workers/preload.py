@@ -32,6 +32,13 @@ def environment(changes: Mapping[str, str | None]) -> Iterator[None]:
         _apply(before)
 
 
+def preload(module: str) -> None:
+    """Has the fork server import a module, too, if it is still to be started."""
+    server: Any = forkserver._forkserver
+    if module not in server._preload_modules:
+        server.set_forkserver_preload([*server._preload_modules, module])
+
+
 def start_fork_server(environ: Mapping[str, str | None]) -> None:
     """Starts the fork server if there is none, which then imports what workers need.
 
