@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 import subprocess
 import sys
 from typing import Any
 
+import cloudpickle
 import gymnasium
 import numpy as np
 import pytest
@@ -145,3 +148,50 @@ def test_in_place_of_asyncvectorenv(monkeypatch: pytest.MonkeyPatch) -> None:
     assert envs.spec is not None
     envs.reset(seed=0)
     envs.close()
+
+
+def test_specs_of_registered_ids_keep_us() -> None:
+    """A spec makes the same again, as JSON, too."""
+    envs = gymnasium.make_vec("envring/CartPole-v1", num_envs=2)
+    spec = envs.spec
+    envs.close()
+    assert spec is not None
+    for each in (spec, gymnasium.envs.registration.EnvSpec.from_json(spec.to_json())):
+        again = gymnasium.make_vec(each)
+        assert isinstance(again, RingVectorEnv)
+        assert again.num_envs == 2
+        again.close()
+    with gymnasium.make("envring/CartPole-v1") as env:
+        assert isinstance(env.unwrapped, envring.RingEnv)
+        assert env.spec is not None
+        assert env.spec.to_json()
+
+
+def test_ids_with_a_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = dict(gymnasium.registry)
+    monkeypatch.setattr(gymnasium.envs.registration, "registry", registry)
+    monkeypatch.setattr(gymnasium, "registry", registry)
+    gymnasium.register("Some/Pole-v3", "gymnasium.envs.classic_control:CartPoleEnv")
+    assert envring.register("Some/Pole-v3") == "envring/Some.Pole-v3"
+    envs = gymnasium.make_vec("envring/Some.Pole-v3", num_envs=2)
+    assert isinstance(envs, RingVectorEnv)
+    assert envs.reset()[0].shape == (2, 4)
+    envs.close()
+
+
+def test_with_and_len() -> None:
+    with RingVectorEnv([CountingEnv] * 3, num_workers=1) as envs:
+        assert len(envs) == 3
+        envs.reset()
+    assert envs.closed
+
+
+@pytest.mark.parametrize("copy_of", [pickle.dumps, cloudpickle.dumps, copy.copy, copy.deepcopy])
+def test_copies_are_refused(copy_of: Any) -> None:
+    with RingVectorEnv([CountingEnv], num_workers=0) as envs:
+        with pytest.raises(TypeError, match="RingVectorEnv cannot be copied or pickled: it holds"):
+            copy_of(envs)
+    env = envring.RingEnv(CountingEnv)
+    with pytest.raises(TypeError, match="RingEnv cannot be copied or pickled"):
+        copy_of(env)
+    env.close()

@@ -6,7 +6,7 @@ from __future__ import annotations
 import multiprocessing
 import warnings
 from collections.abc import Sequence
-from typing import Any, Generic
+from typing import Any, Generic, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +45,17 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
     _wait_warning_due = False
     _vectors: Sequence[tuple[int, int]] | None = None  # rows of each vector env
     _out = False  # envs were sent (`send`, `async_reset`) and not received
+
+    def __len__(self) -> int:
+        """Number of envs."""
+        return self.num_envs
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Closes it."""
+        self.close()
 
     # -- reset ------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
 
 from gymnasium.error import ClosedEnvironmentError
 
@@ -34,6 +35,13 @@ class Guarded:
         """The constructor calls this before anything else."""
         self._owner: int | None = None  # the thread that is in a call
         _guarded.add(self)
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        """Refuses copies and pickles, with an error that says what to do instead."""
+        raise TypeError(
+            f"A {type(self).__name__} cannot be copied or pickled: it holds worker processes. Copy "
+            "or send the env functions, and make another one of them where it is needed."
+        )
 
     def _enter(self) -> Batcher:
         """Begins a call; at its end `_owner` must be None again.

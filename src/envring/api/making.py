@@ -170,21 +170,24 @@ def _vector_entry(id: str, num_envs: int = 1, **kwargs: Any) -> RingVectorEnv[An
 def register(id: str) -> str:
     """Registers "envring/<id>" with Gymnasium, for a registered id.
 
-    `gymnasium.make_vec` and `gymnasium.make` of that id then give RingVectorEnv and RingEnv. Ids
-    that were registered before this package was imported have theirs already.
+    `gymnasium.make_vec` and `gymnasium.make` of that id then give RingVectorEnv and RingEnv, and so
+    do their specs, as JSON, too. Ids that were registered before this package was imported have
+    theirs already.
 
     Args:
-        id: a registered id without a namespace.
+        id: a registered id. Gymnasium allows one namespace, so that of an id comes before a dot:
+            "ALE/Pong-v5" becomes "envring/ALE.Pong-v5".
 
     Returns:
         The new id.
     """
-    new = f"{NAMESPACE}/{id}"
+    new = f"{NAMESPACE}/{id.replace('/', '.')}"
     if new not in gymnasium.registry:
         gymnasium.register(
             id=new,
-            entry_point=partial(make, id),
-            vector_entry_point=partial(_vector_entry, id),
+            entry_point=f"{__name__}:make",
+            vector_entry_point=f"{__name__}:{_vector_entry.__name__}",
+            kwargs={"id": id},
             order_enforce=False,
             disable_env_checker=True,
         )
@@ -192,7 +195,7 @@ def register(id: str) -> str:
 
 
 def register_all() -> None:
-    """Registers every id of Gymnasium's registry that has no namespace."""
+    """Registers every id of Gymnasium's registry."""
     for id in list(gymnasium.registry):
-        if "/" not in id:
+        if not id.startswith(f"{NAMESPACE}/"):
             register(id)
