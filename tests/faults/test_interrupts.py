@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium.error import AlreadyPendingCallError
 
 from envring import RingEnv, RingVectorEnv
 from envring.testing import CountingEnv, GatedEnv, assert_same_batch
@@ -82,6 +83,45 @@ def test_use_goes_on_after_a_keyboard_interrupt(tmp_path: Path) -> None:
     assert_same_batch(observations, np.array([[0, 0, 1, 3], [1, 0, 1, 3]], np.float32))
     observations = envs.reset(seed=0)[0]
     assert_same_batch(observations, np.array([[0, 0, 0, -1], [1, 0, 0, -1]], np.float32))
+    envs.close()
+
+
+@pytest.mark.parametrize("where", ["step", "reset", "call"])
+def test_the_next_reset_just_works(where: str, tmp_path: Path) -> None:
+    """As in the next cell of a notebook; what was interrupted is forgotten."""
+    gate = tmp_path / "gate"
+    place = "add" if where == "call" else where
+    fns: list[Any] = [CountingEnv, lambda: GatedEnv(str(gate), place, at=-1, index=1)]
+    envs = RingVectorEnv(fns, num_workers=2)
+    if where != "reset":
+        envs.reset()
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def interrupt() -> None:
+        read_pid(Path(f"{gate}.waiting"))
+        os.kill(os.getpid(), signal.SIGINT)
+        gate.touch()
+
+    sender = threading.Thread(target=interrupt)
+    try:
+        sender.start()
+        with pytest.raises(KeyboardInterrupt):
+            {
+                "step": lambda: envs.step([3, 3]),
+                "reset": lambda: envs.reset(),
+                "call": lambda: envs.call("add", 1),
+            }[where]()
+        sender.join()
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    for _ in range(2):
+        observations = envs.reset(seed=0)[0]
+        assert_same_batch(observations, np.array([[0, 0, 0, -1], [1, 0, 0, -1]], np.float32))
+        envs.step([1, 1])
+    envs.step_async([1, 1])
+    with pytest.raises(AlreadyPendingCallError):
+        envs.reset()
+    envs.step_wait()
     envs.close()
 
 

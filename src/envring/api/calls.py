@@ -44,6 +44,7 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
     _state = AsyncState.DEFAULT
     _wait_warning_due = False
     _vectors: Sequence[tuple[int, int]] | None = None  # rows of each vector env
+    _interrupted = False  # Ctrl-C ended the wait for what is pending
     _out = False  # envs were sent (`send`, `async_reset`) and not received
 
     def __len__(self) -> int:
@@ -86,6 +87,8 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
     ) -> None:
         """Starts a reset; `reset_wait` gives its results.
 
+        A call that Ctrl-C interrupted is waited for and forgotten.
+
         Raises:
             ClosedEnvironmentError: after `close`.
             ValueError: wrong number of seeds or options, or reset_mask of a wrong shape or all
@@ -95,6 +98,8 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
         """
         with self._entered() as batcher:
             seeds = reset_arguments.seeds(seed, self.num_envs)
+            if self._interrupted and self._state is not _IDLE:  # the next cell of a notebook
+                self._state, self._unclaimed = _IDLE, True
             self._assert_idle("reset_async")
             per_env = self.options_per_env and isinstance(options, (list, tuple))
             mask, rest = reset_arguments.split(options, self.num_envs, per_env)
@@ -160,7 +165,7 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
             self._unclaimed = True  # until the state says so; Ctrl-C may strike between the lines
             batcher.start_step(actions)
             self._state = _STEPPING
-            self._unclaimed = False
+            self._unclaimed = self._interrupted = False
         finally:
             self._owner = None
 
@@ -188,6 +193,9 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
             observations = batcher.observations(reply)
             infos = self._infos(batcher, reply) if batcher.has_infos else {}
             return observations, rewards, terminations, truncations, infos
+        except KeyboardInterrupt:
+            self._interrupted = True
+            raise
         finally:
             self._owner = None
 
@@ -323,7 +331,7 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
 
     def _pend(self, state: AsyncState) -> None:
         self._state = state
-        self._unclaimed = False
+        self._unclaimed = self._interrupted = False
 
     def _await(
         self, batcher: Batcher, state: AsyncState, name: str, timeout: float | None
@@ -337,6 +345,9 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
             in_time = batcher.wait(timeout)
         except EnvringError:  # a worker died: nothing is pending any more
             self._state = AsyncState.DEFAULT
+            raise
+        except KeyboardInterrupt:
+            self._interrupted = True
             raise
         if not in_time:
             self._state, self._unclaimed = AsyncState.DEFAULT, True
