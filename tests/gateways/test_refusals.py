@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import gymnasium as gym
 import numpy as np
@@ -116,6 +117,24 @@ class TestWhatIsRefused:
         assert told["reason"] == "version"
         assert "7 to 9" in told["text"]
         link.close()
+
+    def test_a_host_of_another_version(self):
+        with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as beside:
+
+            def greet():
+                link = Link(server.accept()[0], "a caller")
+                link.send_greeting(until(), (7, 9))
+                assert link.receive_greeting(until()) == (frames.LOWEST, frames.VERSION)
+                link.close()
+
+            greeted = beside.submit(greet)
+            url = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+            with pytest.raises(HostRefused) as caught:
+                envring.make_vec("CartPole-v1", 2, remotes=url)
+            greeted.result(20)
+        assert caught.value.reason == "version"
+        for lowest, highest in ((7, 9), (frames.LOWEST, frames.VERSION)):
+            assert f"{lowest} to {highest}" in str(caught.value)
 
     def test_an_env_that_cannot_be_built(self, host, no_sessions_left):
         with pytest.raises(LaunchError, match="no such argument|unexpected keyword"):
