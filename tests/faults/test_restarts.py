@@ -235,3 +235,31 @@ def test_killed_without_pause(made: Any, monkeypatch: pytest.MonkeyPatch) -> Non
         stop.set()
         thread.join()
     assert restarts >= 2
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
+def test_rollouts(mode: str, steps: int, made: Any) -> None:
+    envs = made(counting_fns(4), num_workers=2, autoreset_mode=mode, slots=steps + 1)
+    rollout = envs.rollout()
+    last = np.array(rollout.reset(seed=0)[0])
+    ends = 0
+    was_end = np.zeros(4, bool)
+    for t in range(12):
+        if t in (2, 6, 7):
+            kill(envs.processes[1].pid)
+        observations, rewards, _, truncations, infos = rollout.step([2] * 4)
+        expected = last + np.float32([0, 0, 1, 0])
+        expected[:, 3] = 2
+        assert_same_batch(observations[:2], expected[:2])
+        if truncations.any():
+            assert_ended((observations, rewards, _, truncations, infos), last, slice(2, 4), mode)
+            finals = rollout.final_obs
+            assert_same_batch(finals.observations[-2:], last[2:])
+            ends += 1
+        elif was_end.any() and mode == "NextStep":
+            assert observations[2:, 2:].tolist() == [[0, -1]] * 2
+        elif not infos.get("worker_restarted", was_end).any():
+            assert_same_batch(observations, expected)
+        last, was_end = np.array(observations), np.array(truncations)
+    assert ends >= 2

@@ -70,18 +70,21 @@ class Collecting(Splitting[ObsType, ActType], Generic[ObsType, ActType]):
             per_env = self.options_per_env and isinstance(options, (list, tuple))
             _, rest = reset_arguments.split(options, self.num_envs, per_env)
             return self._run_into(
-                batcher, lambda: batcher.start_reset(seeds, rest, None, per_env, slot)
+                batcher, slot, lambda: batcher.start_reset(seeds, rest, None, per_env, slot)
             )
 
     def _step_into(self, slot: int, actions: ActType) -> dict[str, Any]:
         """A step whose results are stored in a slot; its infos."""
         with self._entered() as batcher:
             self._assert_idle("step_async")
-            return self._run_into(batcher, lambda: batcher.start_step_into(actions, slot))
+            return self._run_into(batcher, slot, lambda: batcher.start_step_into(actions, slot))
 
-    def _run_into(self, batcher: Batcher, start: Callable[[], None]) -> dict[str, Any]:
+    def _run_into(self, batcher: Batcher, slot: int, start: Callable[[], None]) -> dict[str, Any]:
         reply = self._run(batcher, lambda _: start())
-        return self._infos(batcher, reply) if batcher.has_infos else {}
+        infos = self._infos(batcher, reply) if batcher.has_infos else {}
+        if batcher.last is not None:
+            batcher.last.handed_out(slot)
+        return infos
 
     def _unpin_memory(self) -> None:
         unpin, self._unpin = self._unpin, None

@@ -216,6 +216,7 @@ class Rollout(Generic[ObsType, ActType]):
             array[0] = array[-1]
 
         mapped(self._slots.observations, carry)
+        self._slots.go_round()
         self._forget()
 
     def _forget(self) -> None:

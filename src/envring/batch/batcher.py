@@ -133,11 +133,12 @@ class Batcher:
 
     def time_slots(self, count: int) -> TimeSlots:
         """So many slots that follow each other, for good; for `start_step_into`."""
-        refuse_restarts(self.pool, "rollouts")
         return TimeSlots(self, count)
 
     def start_step_into(self, actions: Any, slot: int) -> None:
         """Starts a step into one of the time slots; otherwise as `start_step`."""
+        if self.last is not None:
+            self.last.in_one(self._path)
         self.pool.start_step(slot, self.actions.put(actions))
 
     def step_is_done(self) -> bool:

@@ -57,6 +57,10 @@ class LastBatch:
             rows.append((batcher.observation_in(slot, env_id), ended))
         return rows
 
+    def handed_out(self, slot: int) -> None:
+        """A batch was handed out where it is, in a slot that stays until the next one is."""
+        self._batcher.slots.last = slot
+
     # -- of envs that are sent and received ---------------------------------------------------
 
     def by_env(self) -> NDArray[np.int64]:

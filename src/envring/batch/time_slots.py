@@ -37,6 +37,7 @@ class TimeSlots:
                 "Use `step`, and keep what it returns."
             )
         self.count = count
+        self._last = batcher.last
         self.first = batcher.slots.reserve(count)
         if self.first < 0:
             raise EnvringError(
@@ -54,3 +55,10 @@ class TimeSlots:
         self.observations = batcher.layout.build(leaves)
         self.address = core.address + core.off_slots + self.first * core.slot_bytes
         self.nbytes = count * core.slot_bytes
+
+    def go_round(self) -> None:
+        """The last observations became the first ones."""
+        if self._last is not None:
+            for each in (self.terminations, self.truncations):
+                each[0] = each[-1]
+            self._last.handed_out(self.first)

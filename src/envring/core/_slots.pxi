@@ -107,10 +107,10 @@ cdef class SlotPool:
 
     def keep_last(self):
         """Has the batch that was handed out last stay until another is. Before any is."""
-        cdef int64_t slot = self.reserve(1)
-        if slot < 0 or not self.back(slot):
+        if self.num_backed != 1 or self.num_slots < 2 or not self.back(1):
             raise MemoryError("there is no memory for a second batch")
-        self.spare = slot
+        self.num_backed = 2
+        self.spare = 1
 
     def give_back(self, uint32_t slot):
         """Returns a slot that was taken but not handed out."""
@@ -120,7 +120,7 @@ cdef class SlotPool:
     @property
     def leased(self):
         """How many slots are taken, or pinned."""
-        return self.num_backed - 1 - self.num_idle
+        return self.num_backed - 1 - self.num_idle - (self.spare != 0)
 
     @property
     def backed(self):
