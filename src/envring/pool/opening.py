@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -103,6 +104,8 @@ def open_pool(
             )
         if restarts is not None:
             _assert_restartable(placements, caller_steps, hosts)
+        if any(placement.launcher is None for placement in placements):
+            _assert_may_have_children()
         options = pool_options(
             name=name,
             num_workers=len(placements),
@@ -134,6 +137,19 @@ def open_pool(
         pool.abandon()
         raise
     return pool
+
+
+def _assert_may_have_children() -> None:
+    """Refuses to start workers in a process that multiprocessing lets start none."""
+    process = multiprocessing.current_process()
+    if process.daemon:
+        raise LauncherError(
+            f"{process.name} is a daemonic process of multiprocessing (as those of Pool, "
+            "DataLoader, SubprocVecEnv and AsyncVectorEnv are), which may not start workers. Step "
+            "the envs in it with num_workers=0; or give a launcher, whose workers are not those of "
+            "multiprocessing (launcher='prefix:' + sys.prefix, with EnvSources); or make the "
+            "process with daemon=False."
+        )
 
 
 def _assert_local(launchers: Sequence[Any], hosts: Sequence[Any]) -> None:
