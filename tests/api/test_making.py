@@ -179,6 +179,11 @@ def test_ids_with_a_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
     envs.close()
 
 
+def test_vector_env_is_a_direct_base() -> None:
+    """Where skrl looks for what it has to wrap."""
+    assert gymnasium.vector.VectorEnv in RingVectorEnv.__bases__
+
+
 def test_with_and_len() -> None:
     with RingVectorEnv([CountingEnv] * 3, num_workers=1) as envs:
         assert len(envs) == 3

@@ -36,7 +36,11 @@ _MODES = {
 }
 
 
-class RingVectorEnv(Collecting[ObsType, ActType], Generic[ObsType, ActType]):
+class RingVectorEnv(
+    Collecting[ObsType, ActType],
+    VectorEnv[ObsType, ActType, np.ndarray],  # directly: skrl looks there to know what it wraps
+    Generic[ObsType, ActType],
+):
     """Runs environments in worker processes that share memory with this one.
 
     A drop-in for `gymnasium.vector.AsyncVectorEnv`: the same parameters in the same order, the same
