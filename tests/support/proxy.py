@@ -63,6 +63,7 @@ class Proxy:
         self._under_way: list[tuple[float, int, socket.socket, bytes]] = []
         self._count = itertools.count()
         self._peers: dict[socket.socket, socket.socket] = {}
+        self._finished: set[socket.socket] = set()  # to which nothing more goes
         self._thread = threading.Thread(target=self._run, name="proxy")
         self._thread.start()
 
@@ -143,6 +144,7 @@ class Proxy:
         if not data:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_WR)
+            self._end(sock)
             return
         while data:
             count = self._random.randint(1, self._split) if self._split else len(data)
@@ -160,6 +162,17 @@ class Proxy:
                 return
             data = data[count:]
 
+    def _end(self, sock: socket.socket) -> None:
+        """Nothing more goes to it; closes a connection of which that is true of both ends."""
+        self._finished.add(sock)
+        peer = self._peers.get(sock)
+        if peer in self._finished:
+            for each in (sock, peer):
+                self._finished.remove(each)
+                self._free.pop(each, None)
+                del self._peers[each]
+                each.close()
+
     def _cut(self) -> None:
         self._under_way.clear()
         for sock in self._peers:
@@ -167,3 +180,4 @@ class Proxy:
                 self._selector.unregister(sock)
             sock.close()
         self._peers.clear()
+        self._finished.clear()
