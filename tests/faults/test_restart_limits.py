@@ -16,7 +16,7 @@ from gymnasium.spaces import Box, Dict, Text
 from gymnasium.vector import SyncVectorEnv
 
 from envring import EnvringError, LauncherError, RingVectorEnv, WorkerDied
-from envring.pool.restarting import fresh_seed
+from envring.pool.seeds import fresh_seed
 from envring.testing import CountingEnv
 from support.processes import assert_gone, counting_fns, wait_until
 from support.restarts import kill

@@ -15,7 +15,7 @@ import pytest
 from gymnasium.spaces import Box
 
 from envring.pool import restarting
-from envring.pool.restarting import fresh_seed
+from envring.pool.seeds import fresh_seed
 from envring.testing import CountingEnv, GatedEnv, HangingEnv
 from support.processes import counting_fns, read_pid
 from support.restarts import Once, kill

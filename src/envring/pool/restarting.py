@@ -16,8 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
 from envring._foreign.envring_worker.loop import NEXT_STEP
 from envring.core import _core
 from envring.errors import (
@@ -27,8 +25,10 @@ from envring.errors import (
     WorkerRestarted,
     format_env_ids,
 )
+from envring.pool.seeds import Seeds
 from envring.transport.polling import readable
 from envring.workers import starting
+from envring.workers.foreign import ForeignWorker
 from envring.workers.handle import WorkerHandle
 from envring.workers.limits import RestartPolicy
 from envring.workers.options import Placement
@@ -59,6 +59,7 @@ class _Successor:
     Attributes:
         due: time.monotonic() from which it may be started.
         worker: the process, once it was started.
+        greeted: whether it said hello, if it is in another interpreter.
         built: whether its envs are, and it was told to attach.
         after: number of a batch that has all results of the dead worker: it attaches when that was
             handed out, because that one then has the last observations; None: no such batch.
@@ -68,6 +69,7 @@ class _Successor:
 
     due: float
     worker: WorkerHandle | None = None
+    greeted: bool = False
     built: bool = False
     after: int | None = None
     messages: list[bytes] = field(default_factory=list)
@@ -100,7 +102,7 @@ class Restarts:
         self._begun: list[deque[float]] = [deque() for _ in placements]
         self._short_lives = [0] * len(placements)  # that followed each other
         self._numbers = [0] * len(placements)  # of restarts
-        self._seeds: dict[int, tuple[int, list[int]]] = {}  # env id -> (seed, restarts since)
+        self._seeds = Seeds()
         self._successors: dict[int, _Successor] = {}
         self._messages: Sequence[bytes] = ()  # of the batch, if it is one of messages
         self._name = "step"
@@ -133,15 +135,14 @@ class Restarts:
             return
         for (first, _), (_, _, seeds, _, mask, *_) in zip(self._pool.spans, messages, strict=True):
             for i, seed in enumerate(seeds):
-                if seed is not None and (mask is None or mask[i]):
-                    self._seeds[first + i] = seed, [0]
+                if mask is None or mask[i]:
+                    self._seeds.note(first + i, seed)
 
     def _note_arguments(self, messages: Sequence[tuple[Any, ...]]) -> None:
         for (first, _), (_, given) in zip(self._pool.spans, messages, strict=True):
             for i, (seed, options) in given.items():
                 self._told[first + i] = seed, options
-                if seed is not None:
-                    self._seeds[first + i] = seed, [0]
+                self._seeds.note(first + i, seed)
 
     def sent(self, env_ids: Sequence[int]) -> None:
         """Envs are sent for a reset, with what was told of it."""
@@ -210,10 +211,7 @@ class Restarts:
         delay = min(_FIRST_DELAY * 2.0 ** (self._short_lives[w] - 1), _LONGEST_DELAY) * bool(short)
         begun.append(now + delay)
         self._numbers[w] += 1
-        first, end = self._pool.spans[w]
-        for env_id in range(first, end):
-            if env_id in self._seeds:
-                self._seeds[env_id][1][0] += 1
+        self._seeds.count(*self._pool.spans[w])
         return delay
 
     def _hand_over(self, w: int, due: float, error: EnvringError) -> _Successor:
@@ -295,6 +293,7 @@ class Restarts:
         pool, worker, now = self._pool, successor.worker, time.monotonic()
         port = pool.port
         assert port is not None
+        assert pool.segment is not None
         timeout = pool.options.start_timeout
         if worker is None:
             if now < successor.due:
@@ -309,6 +308,7 @@ class Restarts:
                     pool.options,
                     pool.belongings.lifeline,
                     pool.segment_file,
+                    pool.segment.fd,
                 )
             successor.worker = worker = pool.workers[w]
             worker.env_ids = tuple(range(*pool.spans[w]))
@@ -322,9 +322,12 @@ class Restarts:
                 starting.expect(worker, "ready", successor.deadline, timeout)
             return
         if not successor.built:
-            (_, description) = starting.expect(worker, "ready", successor.deadline, timeout)
-            _assert_same(pool.descriptions[w], description, worker.env_ids)
-            assert pool.segment is not None
+            if isinstance(worker, ForeignWorker) and not successor.greeted:
+                successor.greeted = True
+                worker.greet(timeout)
+                return
+            _, description = starting.expect(worker, "ready", successor.deadline, timeout)
+            _assert_same(pool.descriptions[w], description, worker)
             starting.give(worker, pool.segment, self._for(w), pool.segment_file)
             successor.built = True
             return
@@ -352,11 +355,7 @@ class Restarts:
         lost = {
             "obs": {i: obs for i, (obs, _) in enumerate(rows)},
             "pending": [i for i, (_, ended) in enumerate(rows) if ended and resets],
-            "seeds": {
-                env_id - first: fresh_seed(self._seeds[env_id][0], self._seeds[env_id][1][0])
-                for env_id in range(first, end)
-                if env_id in self._seeds
-            },
+            "seeds": self._seeds.fresh(first, end),
         }
         return {**self._plans, "lost": lost, "templates": list(self._templates)}
 
@@ -364,11 +363,6 @@ class Restarts:
     def numbers(self) -> Sequence[int]:
         """How often each worker was started again."""
         return self._numbers
-
-
-def fresh_seed(seed: int, restarts: int) -> int:
-    """The seed of an env whose worker was restarted that often since it was given this seed."""
-    return int(np.random.SeedSequence([seed, restarts]).generate_state(1)[0])
 
 
 def _what(error: EnvringError) -> str:
@@ -385,11 +379,13 @@ def _as_ours(error: Exception, pool: WorkerPool, w: int) -> EnvringError:
     return failed
 
 
-def _assert_same(old: Mapping[str, Any], new: Mapping[str, Any], env_ids: Sequence[int]) -> None:
+def _assert_same(old: Mapping[str, Any], new: Mapping[str, Any], worker: WorkerHandle) -> None:
     """Refuses envs whose spaces are others than those that they replace."""
+    # plain data may hold arrays, which do not compare as one
+    plain = worker.channel.encode if worker.foreign else lambda value: value
     for name in ("observation_spaces", "action_spaces", "vectors"):
-        if name in old and old[name] != new.get(name):
+        if plain(old.get(name)) != plain(new.get(name)):
             raise LaunchError(
-                f"{format_env_ids(env_ids)} were built again with other {name.replace('_', ' ')}: "
-                f"{new.get(name)} instead of {old[name]}."
+                f"{format_env_ids(worker.env_ids)} were built again with other "
+                f"{name.replace('_', ' ')}: {new.get(name)} instead of {old[name]}."
             )

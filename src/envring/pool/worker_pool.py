@@ -14,7 +14,7 @@ from typing import Any
 
 from envring._foreign.envring_worker.data import actions as codes
 from envring.core import _core
-from envring.errors import EnvringError, format_env_ids
+from envring.errors import EnvringError, LauncherError, format_env_ids
 from envring.pool import ending
 from envring.pool.deaths import Deaths
 from envring.pool.flow import WorkerFlow
@@ -135,6 +135,11 @@ class WorkerPool:
         for w, description in enumerate(self.descriptions):
             if description.get("foreign") and not description.get("native"):
                 self._relays[w] = Relay(w, self.workers[w], segment)
+        if self._relays and self.restarts is not None:
+            raise LauncherError(
+                "on_worker_death='restart' cannot be combined with an interpreter that does not "
+                "load the native library, yet. Leave one of them out."
+            )
         num_leaves = len(segment.spec.obs_leaves)
         self.replies = Replies(self.port, self.workers, self._relays, num_leaves)
         starting.attach(self.workers, segment, plans, self.segment_file, self.options.start_timeout)

@@ -38,7 +38,6 @@ from envring.launchers.sources import EnvSource
 from envring.transport.advice import advise_process_each
 from envring.transport.channel import DATA, DATA_OF_PYTHON_2, Channel, ChannelClosed
 from envring.transport.forked import own
-from envring.transport.segment import SegmentFile
 from envring.workers.foreign_process import ForeignProcess
 from envring.workers.handle import WorkerHandle
 from envring.workers.lifeline import GRACE, LIBRARY, Lifeline
@@ -256,7 +255,7 @@ def start(
     options: WorkerOptions,
     sources: Sequence[EnvSource],
     lifeline: Lifeline,
-    segment_file: SegmentFile,
+    segment_fd: int,
 ) -> ForeignWorker:
     """Starts one worker and tells it what to build.
 
@@ -266,7 +265,7 @@ def start(
         options: how it is to run.
         sources: its envs.
         lifeline: the pipe that tells it when this process ends.
-        segment_file: where the segment will be.
+        segment_fd: of the file in which the segment is, or will be.
 
     Raises:
         InterpreterError: the program does not exist or cannot be run.
@@ -284,7 +283,7 @@ def start(
         if launch.shares_fds:
             with contextlib.suppress(OSError):  # the caller's stderr may be closed
                 passed_to = os.dup(2)
-            pass_fds += [errors.read_end, errors.tail_fd, segment_file.fd]
+            pass_fds += [errors.read_end, errors.tail_fd, segment_fd]
             if passed_to >= 0:
                 pass_fds.append(passed_to)
             stderr = {"read": errors.read_end, "tail": errors.tail_fd, "pass_on": passed_to}

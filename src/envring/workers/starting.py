@@ -90,7 +90,7 @@ def start_workers(
         for w, (placement, launch) in enumerate(zip(placements, launches, strict=True)):
             with local.without_interrupts(forks and launch is None):  # until it can be ended
                 workers.append(
-                    _start(w, env_fns, placement, launch, options, lifeline, segment_file)
+                    _start(w, env_fns, placement, launch, options, lifeline, segment_file.fd)
                 )
 
 
@@ -102,12 +102,13 @@ def start_again(
     options: PoolOptions,
     lifeline: Lifeline,
     segment_file: SegmentFile,
+    segment_fd: int,
 ) -> None:
     """Starts a worker in the place of one that is dead; see `start_workers`."""
     (launch,) = _prepare(env_fns, [placement], options, segment_file)
     forks = options.context.get_start_method() == "fork" and launch is None
     with blas.limited(options.blas_threads), local.without_interrupts(forks):
-        workers[w] = _start(w, env_fns, placement, launch, options, lifeline, segment_file)
+        workers[w] = _start(w, env_fns, placement, launch, options, lifeline, segment_fd)
 
 
 def _start(
@@ -117,7 +118,7 @@ def _start(
     launch: Launch | None,
     options: PoolOptions,
     lifeline: Lifeline,
-    segment_file: SegmentFile,
+    segment_fd: int,
 ) -> WorkerHandle:
     cpus, number = options.cpus, placement.number
     name = f"{options.name}-{number}"
@@ -137,7 +138,7 @@ def _start(
     )
     if launch is not None:
         sources = _sources(env_fns, placement)
-        return foreign.start(launch, name, worker_options, sources, lifeline, segment_file)
+        return foreign.start(launch, name, worker_options, sources, lifeline, segment_fd)
     return local.start(
         options.context,
         options.daemon,

@@ -105,6 +105,8 @@ class Service(object):
         """Connects envs and segment; returns the command loop."""
         try:
             self.envs.first_env = plans.get("first_env", self.envs.first_env)
+            if "lost" in plans:
+                self.envs.take_place(plans["lost"])
             segment = Segment(layout, self.config["abi"])
             if self.library is not None:
                 self.library.check_segment(segment.address, segment.nbytes)
@@ -123,7 +125,11 @@ class Service(object):
             kind, error, trace = sys.exc_info()
             text = u"the worker cannot use the shared memory: %s" % headline(kind, error)
             raise Failed(-1, u"library", text, stack(kind, error, trace))
-        return ForeignCommandLoop(self.envs, port, self._receive, codec.pack, self.gone, loop=loop)
+        commands = ForeignCommandLoop(
+            self.envs, port, self._receive, codec.pack, self.gone, loop=loop
+        )
+        commands.add_templates(plans.get("templates", ()))
+        return commands
 
     def _open(self, segment):
         """Returns (port, compiled step loop or None)."""

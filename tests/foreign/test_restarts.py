@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: MIT
+"""on_worker_death="restart" with workers in another interpreter."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+from envring import EnvSource, LauncherError, RingVectorEnv, make_vec
+from envring.testing import assert_same_batch
+from support.processes import assert_gone
+
+PYTHON = f"python:{sys.executable}"
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    assert_gone(pid, 5)
+
+
+@pytest.mark.parametrize("env", ["CartPole-v1", "FrozenLake-v1"])
+@pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
+def test_killed(mode: str, env: str) -> None:
+    envs = make_vec(
+        env, 4, launcher=PYTHON, num_workers=2, autoreset_mode=mode, on_worker_death="restart"
+    )
+    envs.reset(seed=0)
+    last: Any = envs.step(np.zeros(4, np.int64))[0]
+    kill(envs.processes[1].pid)
+    observations, rewards, _, truncations, infos = envs.step(np.zeros(4, np.int64))
+    assert truncations[2:].all()
+    assert (rewards[2:] == 0).all()
+    assert infos["worker_restarted"].tolist() == [False, False, True, True]
+    if mode == "SameStep":
+        assert infos["final_obs"][2:].tolist()[0].tolist() == last[2].tolist()
+    else:
+        assert_same_batch(observations[2:], last[2:])
+    envs.step(np.zeros(4, np.int64))
+    envs.send(np.zeros(4, np.int64))
+    kill(envs.processes[0].pid)
+    assert envs.recv(4)[0].shape == last.shape
+    assert envs.stats().workers[1].restarts == 1
+    envs.close()
+
+
+@pytest.mark.parametrize("launchers", [[None, PYTHON], ["docker:python:3.11"] * 2])
+def test_other_launchers_are_refused(launchers: Any) -> None:
+    fns = [EnvSource("CartPole-v1", launcher=each) for each in launchers]
+    with pytest.raises(LauncherError):
+        RingVectorEnv(fns, num_workers=2, on_worker_death="restart")
