@@ -126,14 +126,19 @@ def learn(agent: Agent, optimizer: torch.optim.Optimizer, batch: tuple[Any, ...]
 
 
 def train(
-    make_env: Callable[[], Any], seed: int, plain: bool = False, limit: int = 500_000
+    make_env: Callable[[], Any],
+    seed: int,
+    plain: bool = False,
+    limit: int = 500_000,
+    **options: Any,
 ) -> Iterator[tuple[float, int, float]]:
     """Yields (seconds, env steps, mean return of the last 100 episodes) after each update."""
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     began = time.perf_counter()
-    slots = {} if plain else {"slots": NUM_STEPS + 1}
-    envs = envring.RingVectorEnv([make_env] * NUM_ENVS, autoreset_mode="SameStep", **slots)
+    if not plain:
+        options["slots"] = NUM_STEPS + 1
+    envs = envring.RingVectorEnv([make_env] * NUM_ENVS, autoreset_mode="SameStep", **options)
     agent = Agent(envs.single_observation_space.shape[0], envs.single_action_space.n)
     optimizer = torch.optim.Adam(agent.parameters(), RATE, eps=1e-5, fused=True)
     episodes, current = deque([0.0] * 100, 100), np.zeros(NUM_ENVS)

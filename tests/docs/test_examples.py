@@ -83,6 +83,12 @@ def test_ppo(tmp_path):
     assert [steps for steps, _ in ours] == ["1,024", "2,048", "3,072"]
 
 
+def test_ppo_with_kills(tmp_path):
+    pytest.importorskip("torch", reason="no torch: examples/ppo_with_kills.py stays unchecked")
+    said = run("ppo_with_kills.py", "--steps", 3072, "--every", "0.5", cwd=tmp_path)
+    assert said.splitlines()[-1].partition("steps")[0].endswith(" 3,072 ")
+
+
 def test_dqn(tmp_path):
     for found in learnt("dqn.py", 1200, tmp_path):
         assert 1200 <= int(found[-1][0].replace(",", "")) < 1200 + 16
