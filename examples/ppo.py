@@ -146,7 +146,8 @@ def train(
         learn(agent, optimizer, batch)
         for rewards, ended in zip(batch[2], batch[3] | batch[4], strict=True):
             current += rewards
-            episodes.extend(current[ended])
+            whole = ended & (rewards > 0)  # CartPole rewards each step, a lost worker none
+            episodes.extend(current[whole])
             current[ended] = 0.0
         steps, mean = count * NUM_STEPS * NUM_ENVS, float(np.mean(episodes))
         yield time.perf_counter() - began, steps, mean

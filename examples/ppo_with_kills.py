@@ -2,8 +2,8 @@
 """Train CartPole with PPO while a worker is killed every few seconds: the training goes on.
 
 `pip install torch` first. Each kill costs the episodes of one worker's envs, which come back as
-truncated, and count with the return that they had; docs/faults.md has more of it. `--every 0` kills
-nobody.
+truncated: the agent learns from what there is of them, and their returns do not count in the mean.
+docs/faults.md has more of it. `--every 0` kills nobody.
 
     python examples/ppo_with_kills.py [--seed 1] [--every 5] [--plain]
 """

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,7 +35,7 @@ class LastBatch:
         Raises:
             SegmentMemoryError: there is no memory for that.
         """
-        self._batcher = batcher
+        self._batcher: Batcher = weakref.proxy(batcher)  # which its pool must not keep alive
         self.slot_of: NDArray[np.int64] = np.full(batcher.num_envs, -1)
         try:
             batcher.slots.keep_last()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import select
+import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ class Deaths:
         self.error: EnvringError | None = None
         self.patience = Patience(pool.options.limits)
         self.restarts: Restarts | None = None
-        self._pool = pool
+        self._pool: WorkerPool = weakref.proxy(pool)  # it ends when nobody else holds it
         self._poll = select.poll()
         self._watched: dict[int, int] = {}  # pidfd by the worker's process id
 

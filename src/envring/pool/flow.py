@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -104,7 +105,7 @@ class WorkerFlow:
         self._since: dict[int, tuple[list[int], float]] = {}  # what a worker owed when
         self._commands: dict[int, tuple[int, int]] = {}  # env id -> (slot, code), with restarts
         if pool.restarts is not None:
-            pool.restarts.flow = self
+            pool.restarts.flow = weakref.proxy(self)
 
     @property
     def num_out(self) -> int:
