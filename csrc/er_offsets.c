@@ -161,6 +161,7 @@ int er_struct_offsets(uint32_t *values, int room) {
         AT(env_ns),
         AT(sampled),
         AT(slowest),
+        AT(spared),
         AT(slowest_ns),
 #undef STRUCT
         ER_OBS_LEAF,

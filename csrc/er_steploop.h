@@ -90,9 +90,10 @@ typedef struct {
     int64_t began_ns;
     int64_t env_ns; /* of this batch */
 
-    /* Which env takes longest: in each batch the time of one is taken, round and round. */
+    /* Which env takes longest: now and then the time of one is taken, round and round. */
     uint32_t sampled; /* the next */
     uint32_t slowest; /* of this round */
+    uint32_t spared;  /* batches until then */
     int64_t slowest_ns;
 } er_steploop_t;
 

@@ -7,6 +7,7 @@
 #include "er_park.h"
 #include "er_stats.h"
 
+#define SHORT_NS 100000   /* of a batch in which two looks at the clock would show */
 #define STALL_NS 50000000 /* a stalled reply looks this often whether the caller still lives */
 
 uint64_t er_port_bytes(void) { return sizeof(er_port_t); }
@@ -125,6 +126,7 @@ void er_port_count_step(er_port_t *port, er_steploop_t *loop) {
         int alone = port->at < port->until;
         er_port_count(port, now - port->since, alone ? 1 : loop->num_envs);
         if (alone) er_steploop_sample(loop, port->at, now - port->since);
+        if (now - port->since > SHORT_NS) loop->spared = 0;
     }
     er_stat_set(&port->end.block->stats.slow_rows, loop->slow_rows);
     port->since = now;

@@ -218,7 +218,7 @@ def test_the_slowest_env(launcher, slow):
     try:
         envs.reset()
         assert envs.stats().workers[1].slowest_env is None
-        for _ in range(6):
+        for _ in range(40):  # of short batches one of 16 is looked at
             envs.step(np.zeros(6, np.int64))
         first, second = envs.stats().workers
         assert first.slowest_env in first.env_ids

@@ -77,7 +77,7 @@ STEP_LOOP = _struct(
     (_U64, "slow_rows"),
     (_INT, "timing"),
     (_I64, "began_ns env_ns"),
-    (_U32, "sampled slowest"),
+    (_U32, "sampled slowest spared"),
     (_I64, "slowest_ns"),
 )
 
