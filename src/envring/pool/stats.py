@@ -45,8 +45,9 @@ class WorkerStats:
         spins: waits that ended while it was spinning.
         sleeps: waits in which it went to sleep; one counts again after a quarter of a second.
         slowest_env: the env whose step took longest. The time of one env is taken in each batch
-            (of short ones in one of 16), in turn, without ends of episodes; this is of the last round over all of them. None: no
-            round is over yet, or the worker does without the compiled step loop.
+            (of short ones in one of 16), in turn, without ends of episodes; this is of the last
+            round over all of them. None: no round is over yet, or the worker does without the
+            compiled step loop.
         slowest_seconds: how long its step took.
         slow_rows: results that the compiled step loop left to Python; 0 without that loop.
         restarts: how often it was started again (`on_worker_death="restart"`). All numbers go on
