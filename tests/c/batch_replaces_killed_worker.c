@@ -3,49 +3,19 @@
  * A worker is killed at a place in the real code, and another process takes its place: the batch
  * becomes complete, and later ones are as good as ever.
  */
-#define er_ready_mark real_ready_mark
-#include "../../csrc/er_ready.c"
-#undef er_ready_mark
-#define er_unpark real_unpark
-#include "../../csrc/er_park_linux.c"
-#undef er_unpark
-
-#include <signal.h>
-#include <sys/wait.h>
-
-#include "child.h"
-#include "rig.h"
+#include "dying.h"
 
 enum { WORKERS = 3, ENVS = 9, VICTIM = 1, LATER = 3 };
 
-static const enum {
-    ASLEEP,        /* its command is not taken */
-    IN_STEP,       /* its command is taken */
-    IN_REPLY,      /* a part of its reply is in the ring */
-    NONSENSE,      /* an env wrote into the positions of its rings */
-    BEFORE_MARK,   /* the sequences are published, the marks are not */
-    BEFORE_COUNT,  /* the marks are, `pending` does not know */
-    BEFORE_WAKING, /* the bell's word says rung, nobody was woken */
-    NOWHERE,
-} points[] = {ASLEEP, IN_STEP, IN_REPLY, NONSENSE, BEFORE_MARK, BEFORE_COUNT, BEFORE_WAKING};
+enum {
+    ASLEEP = OTHER_PLACES, /* its command is not taken */
+    IN_STEP,               /* its command is taken */
+    IN_REPLY,              /* a part of its reply is in the ring */
+    NONSENSE,              /* an env wrote into the positions of its rings */
+};
 
-static int die_at = NOWHERE;
-
-static void die(void) {
-    raise(SIGKILL);
-    _exit(FAIL);
-}
-
-void er_ready_mark(er_atomic64_t *words, uint32_t first, uint32_t count) {
-    if (die_at == BEFORE_MARK) die();
-    real_ready_mark(words, first, count);
-    if (die_at == BEFORE_COUNT) die();
-}
-
-int er_unpark(er_atomic32_t *word) {
-    if (die_at == BEFORE_WAKING) die();
-    return real_unpark(word);
-}
+static const int points[] = {ASLEEP,      IN_STEP,      IN_REPLY,     NONSENSE,
+                             BEFORE_MARK, BEFORE_COUNT, BEFORE_WAKING};
 
 static void work(rig_t *rig, uint32_t w, int batches) {
     er_worker_end_t *end = &rig->ends[w];

@@ -1,48 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * The real code with places to die in: this program's er_ready_mark and er_unpark stand before the
- * core's and kill the process on request.
+ * A worker is killed at a place in the real code: the caller learns of it, and of the others' results.
  */
-#define er_ready_mark real_ready_mark
-#include "../../csrc/er_ready.c"
-#undef er_ready_mark
-#define er_unpark real_unpark
-#include "../../csrc/er_park_linux.c"
-#undef er_unpark
-
-#include <signal.h>
-#include <sys/wait.h>
-
-#include "child.h"
-#include "rig.h"
+#include "dying.h"
 
 enum { WORKERS = 3, ENVS = 9, VICTIM = 1 };
 
-static const enum {
-    IN_STEP,       /* nothing is published */
-    BEFORE_MARK,   /* the sequences are, the marks are not */
-    BEFORE_COUNT,  /* the marks are, `pending` does not know */
-    BEFORE_WAKING, /* the bell's word says rung, nobody was woken */
-    NOWHERE,
-} points[] = {IN_STEP, BEFORE_MARK, BEFORE_COUNT, BEFORE_WAKING, NOWHERE};
+enum { IN_STEP = OTHER_PLACES }; /* nothing is published */
 
-static int die_at = NOWHERE;
-
-static void die(void) {
-    raise(SIGKILL);
-    _exit(FAIL);
-}
-
-void er_ready_mark(er_atomic64_t *words, uint32_t first, uint32_t count) {
-    if (die_at == BEFORE_MARK) die();
-    real_ready_mark(words, first, count);
-    if (die_at == BEFORE_COUNT) die();
-}
-
-int er_unpark(er_atomic32_t *word) {
-    if (die_at == BEFORE_WAKING) die();
-    return real_unpark(word);
-}
+static const int points[] = {IN_STEP, BEFORE_MARK, BEFORE_COUNT, BEFORE_WAKING, NOWHERE};
 
 static void work(rig_t *rig, uint32_t w, int point) {
     er_worker_end_t *end = &rig->ends[w];
