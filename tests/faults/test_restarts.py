@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from envring import WorkerRestarted
 from envring.pool import restarting as restarting_module
 from envring.testing import CountingEnv, DyingEnv, GatedEnv, HangingEnv, assert_same_batch
 from support.processes import CONTEXTS, counting_fns, read_pid
-from support.restarts import Once, assert_ended, kill
+from support.restarts import Once, assert_ended, kill, killing
 
 MODES = ["NextStep", "SameStep", "Disabled"]
 HOW = ["SIGKILL", "SIGSEGV", "os._exit", "sys.exit"]
@@ -202,20 +201,9 @@ def test_killed_without_pause(made: Any, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(restarting_module, "_SHORT_LIFE", 0.0)
     envs = made(counting_fns(4), num_workers=2, max_restarts=10**6)
     last, _ = envs.reset(seed=0)
-    stop = threading.Event()
-
-    def killer() -> None:
-        rng = np.random.default_rng(0)
-        while not stop.wait(rng.uniform(0.01, 0.12)):
-            with_pid = envs._batcher.pool.workers[int(rng.integers(2))]
-            if not with_pid.is_dead():
-                os.kill(with_pid.pid, signal.SIGKILL)
-
-    thread = threading.Thread(target=killer)
-    thread.start()
     pending = np.zeros(4, bool)
     restarts = 0
-    try:
+    with killing(envs, 0.12):
         until = time.monotonic() + 1.5
         while time.monotonic() < until:
             observations, _, _, truncations, infos = envs.step([2] * 4)
@@ -231,9 +219,6 @@ def test_killed_without_pause(made: Any, monkeypatch: pytest.MonkeyPatch) -> Non
             restarts += int(truncations.any())
             last, pending = observations, truncations
             assert not truncations.any() or infos["worker_restarted"][truncations].all()
-    finally:
-        stop.set()
-        thread.join()
     assert restarts >= 2
 
 

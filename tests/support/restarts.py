@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,28 @@ class Once:
 def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
     assert_gone(pid, 5)
+
+
+@contextlib.contextmanager
+def killing(envs: Any, longest: float) -> Iterator[None]:
+    """Kills workers meanwhile, one after 10 ms to `longest` seconds, as another thread."""
+    stop = threading.Event()
+
+    def killer() -> None:
+        rng = np.random.default_rng(0)
+        while not stop.wait(rng.uniform(0.01, longest)):
+            workers = envs._batcher.pool.workers
+            worker = workers[int(rng.integers(len(workers)))]
+            if not worker.is_dead():
+                os.kill(worker.pid, signal.SIGKILL)
+
+    thread = threading.Thread(target=killer)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def assert_ended(results: Any, last: Any, rows: slice, mode: str) -> None:
