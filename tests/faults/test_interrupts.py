@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +88,26 @@ def test_use_goes_on_after_a_keyboard_interrupt(tmp_path: Path) -> None:
     envs.close()
 
 
+@contextlib.contextmanager
+def interrupted(gate: Path) -> Iterator[None]:
+    """Ctrl-C comes as soon as a gated env waits, which then may go on."""
+
+    def interrupt() -> None:
+        read_pid(Path(f"{gate}.waiting"))
+        os.kill(os.getpid(), signal.SIGINT)
+        gate.touch()
+
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    sender = threading.Thread(target=interrupt)
+    try:
+        sender.start()
+        with pytest.raises(KeyboardInterrupt):
+            yield
+        sender.join()
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
 @pytest.mark.parametrize("where", ["step", "reset", "call"])
 def test_the_next_reset_just_works(where: str, tmp_path: Path) -> None:
     """As in the next cell of a notebook; what was interrupted is forgotten."""
@@ -95,25 +117,12 @@ def test_the_next_reset_just_works(where: str, tmp_path: Path) -> None:
     envs = RingVectorEnv(fns, num_workers=2)
     if where != "reset":
         envs.reset()
-    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def interrupt() -> None:
-        read_pid(Path(f"{gate}.waiting"))
-        os.kill(os.getpid(), signal.SIGINT)
-        gate.touch()
-
-    sender = threading.Thread(target=interrupt)
-    try:
-        sender.start()
-        with pytest.raises(KeyboardInterrupt):
-            {
-                "step": lambda: envs.step([3, 3]),
-                "reset": lambda: envs.reset(),
-                "call": lambda: envs.call("add", 1),
-            }[where]()
-        sender.join()
-    finally:
-        signal.signal(signal.SIGINT, previous)
+    with interrupted(gate):
+        {
+            "step": lambda: envs.step([3, 3]),
+            "reset": lambda: envs.reset(),
+            "call": lambda: envs.call("add", 1),
+        }[where]()
     for _ in range(2):
         observations = envs.reset(seed=0)[0]
         assert_same_batch(observations, np.array([[0, 0, 0, -1], [1, 0, 0, -1]], np.float32))
@@ -122,6 +131,22 @@ def test_the_next_reset_just_works(where: str, tmp_path: Path) -> None:
     with pytest.raises(AlreadyPendingCallError):
         envs.reset()
     envs.step_wait()
+    envs.close()
+
+
+def test_an_interrupted_step_may_be_waited_for(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    envs = RingVectorEnv([lambda: GatedEnv(str(gate), "step", at=-1)], num_workers=1)
+    envs.reset()
+    with interrupted(gate):
+        envs.step([3])
+    with pytest.raises(AlreadyPendingCallError):
+        envs.step([4])
+    assert_same_batch(envs.step_wait()[0], np.array([[0, 0, 1, 3]], np.float32))
+    envs.step_async([5])
+    with pytest.raises(AlreadyPendingCallError):
+        envs.reset()
+    assert_same_batch(envs.step_wait()[0], np.array([[0, 0, 2, 5]], np.float32))
     envs.close()
 
 

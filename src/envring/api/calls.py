@@ -44,7 +44,6 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
     _state = AsyncState.DEFAULT
     _wait_warning_due = False
     _vectors: Sequence[tuple[int, int]] | None = None  # rows of each vector env
-    _interrupted = False  # Ctrl-C ended the wait for what is pending
     _out = False  # envs were sent (`send`, `async_reset`) and not received
 
     def __len__(self) -> int:
@@ -98,8 +97,8 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
         """
         with self._entered() as batcher:
             seeds = reset_arguments.seeds(seed, self.num_envs)
-            if self._interrupted and self._state is not _IDLE:  # the next cell of a notebook
-                self._state, self._unclaimed = _IDLE, True
+            if self._unclaimed:  # Ctrl-C ended the wait for it: the next cell of a notebook
+                self._state = _IDLE
             self._assert_idle("reset_async")
             per_env = self.options_per_env and isinstance(options, (list, tuple))
             mask, rest = reset_arguments.split(options, self.num_envs, per_env)
@@ -165,7 +164,7 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
             self._unclaimed = True  # until the state says so; Ctrl-C may strike between the lines
             batcher.start_step(actions)
             self._state = _STEPPING
-            self._unclaimed = self._interrupted = False
+            self._unclaimed = False
         finally:
             self._owner = None
 
@@ -194,7 +193,7 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
             infos = self._infos(batcher, reply) if batcher.has_infos else {}
             return observations, rewards, terminations, truncations, infos
         except KeyboardInterrupt:
-            self._interrupted = True
+            self._unclaimed = True  # and it is still pending: `step_wait` may go on
             raise
         finally:
             self._owner = None
@@ -331,7 +330,7 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
 
     def _pend(self, state: AsyncState) -> None:
         self._state = state
-        self._unclaimed = self._interrupted = False
+        self._unclaimed = False
 
     def _await(
         self, batcher: Batcher, state: AsyncState, name: str, timeout: float | None
@@ -347,7 +346,7 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
             self._state = AsyncState.DEFAULT
             raise
         except KeyboardInterrupt:
-            self._interrupted = True
+            self._unclaimed = True
             raise
         if not in_time:
             self._state, self._unclaimed = AsyncState.DEFAULT, True

@@ -196,7 +196,8 @@ class RingVectorEnv(
         restarts = RestartPolicy.read(on_worker_death, max_restarts, restart_window)
         if restarts is not None:
             check_restartable(copy)
-        self._slots, self._restarts = slots, restarts is not None
+        # CPython finds up to 30 attributes of an object quickly, and with more a step takes longer
+        self._slots = slots
         self.env_fns = env_fns
         self.shared_memory = shared_memory
         self.copy = copy
@@ -238,7 +239,7 @@ class RingVectorEnv(
         self.num_envs, self._vectors = pool.num_envs, pool.vectors
         self.batch_size = self.num_envs if batch_size is None else batch_size
         try:
-            self._check_sizes()
+            self._check_sizes(restarts)
         except BaseException:
             pool.abandon()
             raise
@@ -257,13 +258,13 @@ class RingVectorEnv(
         self._processes = list(pool.processes)
         self._wait_warning_due = 0 < self.num_workers < len(env_fns) and self._vectors is None
 
-    def _check_sizes(self) -> None:
+    def _check_sizes(self, restarts: RestartPolicy | None) -> None:
         """Refuses arguments that do not suit the envs, now that their number is known."""
         if self.batch_size > self.num_envs:
             raise ValueError(f"batch_size must be from 1 to {self.num_envs}, got {self.batch_size}")
         if self._vectors is None:
             return
-        if self._restarts:
+        if restarts is not None:
             raise ValueError(
                 "on_worker_death='restart' cannot be combined with vector envs in workers yet. "
                 "Leave it out, or let the env_fns return single envs."
