@@ -46,8 +46,8 @@ class Curve(BaseCallback):
 def train(envs: int, steps: int) -> None:
     """Trains, with what SB3's zoo has for CartPole."""
     env = make_vec_env("CartPole-v1", envs, seed=1, vec_env_cls=RingVecEnv)
-    options: dict[str, Any] = {"n_steps": 32, "batch_size": 256, "n_epochs": 20, "gae_lambda": 0.8}
-    options |= {"gamma": 0.98, "learning_rate": lambda left: 1e-3 * left}
+    options: dict[str, Any] = {"n_steps": 32, "batch_size": min(256, 32 * envs), "n_epochs": 20}
+    options |= {"gae_lambda": 0.8, "gamma": 0.98, "learning_rate": lambda left: 1e-3 * left}
     model = PPO("MlpPolicy", env, seed=1, device="cpu", clip_range=0.2, **options)
     model.learn(steps, callback=Curve())
     env.close()
