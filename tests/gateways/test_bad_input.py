@@ -14,7 +14,7 @@ import pytest
 from gymnasium.error import ClosedEnvironmentError
 
 import envring
-from envring import ActionError, HostRefused, RemoteEnvError
+from envring import ActionError, HostRefused, RemoteEnvError, UnsendableError
 from envring.testing.conformance_base import quiet
 from envring.transport import codec, frames
 from envring.transport.addresses import no_delay
@@ -127,6 +127,22 @@ def step_before_reset(host):
     return "env 0 raised .*ResetNeeded"
 
 
+def a_name_that_leads_out_of_the_env(host):
+    with cart_poles(host) as envs:
+        for call in [
+            lambda: envs.call("__class__"),
+            lambda: envs.call("get:__dict__"),
+            lambda: envs.call("get_wrapper_attr", "__dict__"),
+            lambda: envs.call("run:get_wrapper_attr", "__dict__"),
+            lambda: envs.call("set_wrapper_attr", "__dict__", {}),
+            lambda: envs.set_attr("__dict__", {}),
+        ]:
+            with pytest.raises(UnsendableError, match="__' cannot be asked of"):
+                call()  # which does not reach the host
+        assert envs.call("get_wrapper_attr", "gravity") == (9.8, 9.8)
+    return "opened session"
+
+
 def use_after_close(host):
     with cart_poles(host) as envs:
         envs.reset()
@@ -212,6 +228,7 @@ def a_slow_peer(host):
         action_outside_the_space,
         step_before_reset,
         use_after_close,
+        a_name_that_leads_out_of_the_env,
         another_version,
         a_frame_that_is_too_large,
         a_frame_that_ends_too_soon,

@@ -11,7 +11,7 @@ from envring.cpus import usable_cpus
 from envring.errors import CodecError, HostRefused, WireError
 from envring.gateways.plans import Plan
 from envring.gateways.runtimes import Runtime
-from envring.pool.remote_data import AUTORESET_MODES
+from envring.pool.remote_data import AUTORESET_MODES, inner_name
 from envring.pool.reply import Reply
 from envring.transport import codec
 from envring.workers.limits import Limits
@@ -66,10 +66,13 @@ def check_count(values: Any, count: int) -> None:
         raise WireError(f"expected a list of {count} values, one for each env")
 
 
-def check_name(name: str) -> None:
-    """Refuses names of attributes that lead out of an env, in questions, too ("get:NAME")."""
-    if name.rpartition(":")[2].startswith("__"):
-        raise WireError(f"{name!r:.100} may not be asked for")
+def check_names(
+    name: str, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+) -> None:
+    """Refuses a call of, or a question about, what leads out of an env."""
+    inner = inner_name(name, args, kwargs)
+    if inner is not None:
+        raise WireError(f"{inner!r:.100} may not be asked for")
 
 
 def merged(descriptions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from envring.gateways.latency import BOUNDS
 from envring.gateways.plans import check_plans, check_sizes, plans_of, spec_of
 from envring.gateways.requests import (
     check_count,
-    check_name,
+    check_names,
     merged,
     number_of_workers,
     plain,
@@ -269,17 +269,17 @@ class Session:
         spans, n = self.pool.spans, self.num_envs
         match message:
             case ("call", str() as name, list() | tuple() as args, dict() as kwargs, *marks):
-                check_name(name)
+                check_names(name, args, kwargs)
                 return messages.call(spans, name, tuple(args), kwargs, self._chosen(marks))
             case ("set_attr", str() as name, list() | tuple() as values, *marks):
-                check_name(name)
+                check_names(name)
                 check_count(values, n)
                 chosen = self._chosen(marks)
                 if chosen is not None:
                     values = [values[env_id] for env_id in chosen]
                 return messages.set_attr(spans, name, values, chosen)
             case ("takes", str() as name, str() as keyword):
-                check_name(name)
+                check_names(name)
                 return [("takes", name, keyword)] * len(spans)
         raise WireError("a message is none of those that exist")
 

@@ -17,6 +17,7 @@ from envring.workers.options import PoolOptions
 
 AUTORESET_MODES = ("NextStep", "SameStep", "Disabled")
 
+_TAKE_NAMES = ("get_wrapper_attr", "has_wrapper_attr", "set_wrapper_attr")  # of attributes
 _MEMBERS = {"failures", "dynamic", "finals", "objects", "infos", "results"}
 
 
@@ -74,9 +75,9 @@ def encode(name: str, arguments: list[Any], host: object) -> tuple[str, int, byt
                 )
     elif name == "templates":
         sent = [(number, template_signature(entries)) for number, entries in arguments[0]]
-    elif name in ("call", "set_attr", "takes") and _is_inner(arguments[0]):
+    elif name in ("call", "set_attr", "takes") and (inner := _asked(name, arguments)) is not None:
         raise UnsendableError(
-            f"{arguments[0]!r:.100} cannot be asked of {host}; nothing was sent. Names that begin "
+            f"{inner!r:.100} cannot be asked of {host}; nothing was sent. Names that begin "
             "with two underscores lead out of an env, into its class and interpreter, so hosts "
             "refuse them. Give the env a method that does what you need."
         )
@@ -89,8 +90,24 @@ def encode(name: str, arguments: list[Any], host: object) -> tuple[str, int, byt
         ) from error
 
 
-def _is_inner(name: str) -> bool:
-    return name.rpartition(":")[2].startswith("__")
+def _asked(name: str, arguments: list[Any]) -> str | None:
+    return inner_name(*arguments[: 3 if name == "call" else 1])
+
+
+def inner_name(
+    name: str, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+) -> str | None:
+    """The name in a call, a setting or a question that leads out of an env: hosts refuse it.
+
+    Args:
+        name: of an attribute, or a question about one ("get:NAME").
+        args: of the call. Gymnasium's own methods may take a name here.
+        kwargs: of the call.
+    """
+    names = [name]
+    if name.rpartition(":")[2] in _TAKE_NAMES:
+        names += [each for each in (*args[:1], *(kwargs or {}).values()) if isinstance(each, str)]
+    return next((each for each in names if each.rpartition(":")[2].startswith("__")), None)
 
 
 def read_reply(told: Any, env_ids: range, num_leaves: int) -> Reply:
