@@ -36,7 +36,7 @@ RING = {"num_workers": CORES}
 ALL = ("envring", "async", "sync", "bare")
 OWN = ("envring", "bare")
 ROUNDS, SLICE_SECONDS, REPEATS = 11, 0.4, 2
-BUSY_STARTS, BUSY_ROUNDS, BUSY_SLICE_SECONDS = 7, 5, 0.2
+BUSY_STARTS, BUSY_ROUNDS, BUSY_SLICE_SECONDS = 21, 3, 0.2
 FORK_TRIALS, SPAWN_TRIALS, IDLE_TRIALS = 7, 2, 7
 SPAWN_RESERVE_SECONDS = 110.0
 START_TIMEOUT, CLOSE_TIMEOUT = 90.0, 30.0
@@ -77,7 +77,7 @@ class ThroughputRow:
 
     If `crowded`, another program holds one of the processors meanwhile. Beside busy loops, a few
     rounds are taken with fresh processes again and again: where the kernel puts a caller, its
-    worker and two loops on two processors decides on as much as four times, for as long as these
+    worker and two loops on two processors decides on as much as ten times, for as long as these
     processes live.
     """
 
