@@ -17,6 +17,7 @@ _LAZY = {
     "bench": "envring.bench.command",
     "clean": "envring.cli.clean",
     "cluster": "envring.cli.cluster",
+    "demo": "envring.cli.demo",
     "doctor": "envring.cli.doctor",
     "portal": "envring.cli.portal",
     "serve": "envring.cli.serve",
