@@ -34,10 +34,12 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 # Each kind of info and of space, through workers in another interpreter or on a host: what they add
 # to the local ones is how values travel, which tests/worker, test_infos, test_interpreters show.
-# And interpreters of which an older and a newer one is tested: 3.6, 3.8, 3.11 and later are.
+# And interpreters and launchers of which others are tested: of interpreters, the oldest of each
+# major version, this one and the newest; of launchers, one way to install packages.
 LONG = re.compile(
     r"Test(Remote|Foreign)[A-Za-z]+::test_(infos|observation_space|action_space)_"
-    r"|[\[-]3\.(7|9|10)[\]-]"
+    r"|[\[-]3\.(7|8|9|10|12)[\]-]"
+    r"|launchers/test_conformance\.py::[^[]+\[(micromamba|boxed_conda)[\]-]"
 )
 
 # The same tests in more places. `make test` has the oldest interpreter and this one, an old gym,
@@ -46,7 +48,7 @@ LONG = re.compile(
 # case of each call on servers of other projects, and an editable installation. What the C programs
 # show, sanitizers show of them as well.
 WIDE = re.compile(
-    r"[\[-]3\.(6|8|12|13)[\]-]"
+    r"[\[-]3\.(6|13)[\]-]"
     r"|^tests/(wheel|c)/"
     r"|test_ring\.py::Test(Reference|CallerSteps)"
     r"|test_(grpc|openenv)_client\.py::[^[]+\[|test_the_container_starts_as_written"
@@ -55,7 +57,7 @@ WIDE = re.compile(
     r"|test_exceptions\.py::[^[]+\[1-"
     r"|conformance/test_gymnasium\.py"
     r"|(gateways|foreign)/test_conformance\.py|test_attacks\.py"
-    r"|launchers/test_conformance\.py::[^[]+\[(python|uv|micromamba|boxed_conda|boxed_uv)[\]-]"
+    r"|launchers/test_conformance\.py::[^[]+\[(python|uv|boxed_uv)[\]-]"
     r"|test_(bitwise|sources_registered)\.py::[^[]+\[(gym-0\.(16|17|18|25|26)|gymnasium-(0|1\.0))"
     r"|test_bitwise\.py::.*(Breakout|Hopper)"
     r"|test_readme_of_portal_env|test_groups_are_measured_and_reported"
