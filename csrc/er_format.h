@@ -123,7 +123,7 @@ typedef struct {
     er_place_t caller_place;
 } er_segment_t;
 
-enum { ER_HINT_MOSTLY_WAITING = 1u };
+enum { ER_HINT_MOSTLY_WAITING = 1u, ER_HINT_LEAVES_SOON = 2u };
 
 /* A step or reset of all envs of a slice; a message; a step or reset of some, each published as soon
  * as it is done, or all together once the last one is. */

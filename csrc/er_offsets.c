@@ -184,6 +184,7 @@ int er_struct_offsets(uint32_t *values, int room) {
         ER_OP_EACH,
         ER_OP_TOGETHER,
         ER_HINT_MOSTLY_WAITING,
+        ER_HINT_LEAVES_SOON,
         ER_ACTIONS_SLAB,
         ER_ACTIONS_RESET,
         ER_ACTIONS_INTS,

@@ -184,11 +184,12 @@ ALWAYS_INLINE int store_result(er_steploop_t *loop, uint32_t i, er_object *resul
     return r;
 }
 
-/* Resets env i, with neither seed nor options. 0 or -1. */
+/* Resets env i, which the caller asked for or an end; with neither seed nor options. 0 or -1. */
 static int reset_env(er_steploop_t *loop, uint32_t i) {
     const er_python_t *py = loop->py;
     int64_t start = loop->timing ? er_park_now() : 0;
-    er_object *pair = py->call_env(loop->reset_env, (long)i, py->false_);
+    er_object *pair =
+        py->call_env(loop->reset_env, (long)i, loop->resetting ? py->true_ : py->false_);
     if (loop->timing) loop->env_ns += er_park_now() - start;
     if (!pair) return -1;
     if (loop->resetting) loop->pending[i] = 0;

@@ -44,7 +44,7 @@ typedef struct {
     double *rewards;         /* gathered */
     uint8_t *terminations;   /* gathered */
     uint8_t *truncations;    /* gathered */
-    er_object *reset_env;    /* (i, False) -> (observation, info) */
+    er_object *reset_env;    /* (i, whether the caller asked) -> (observation, info) */
     er_object *rebind;       /* (0, False): after a reset, which may replace methods */
     er_object *finish_ended; /* (i, result tuple): SAME_STEP's end of an episode */
     er_object *store_obs;    /* (i, obs) */

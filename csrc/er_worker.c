@@ -53,6 +53,10 @@ int er_port_next(er_port_t *port, int64_t timeout_ns) {
     return next(port, er_park_now(), timeout_ns);
 }
 
+uint64_t er_port_env_steps(const er_port_t *port) {
+    return er_load_relaxed(&port->end.block->stats.env_steps);
+}
+
 void er_port_count(er_port_t *port, int64_t busy_ns, uint64_t env_steps) {
     er_stats_t *stats = &port->end.block->stats;
     er_stat_add(&stats->busy_ns, (uint64_t)busy_ns);

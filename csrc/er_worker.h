@@ -38,6 +38,9 @@ int er_port_open(er_port_t *port, void *base, uint32_t worker, uint32_t first_en
 /* Waits for a command at most timeout_ns, and leaves it in port->command. 0 or -errno. */
 int er_port_next(er_port_t *port, int64_t timeout_ns);
 
+/* How many steps the worker's statistics count. */
+uint64_t er_port_env_steps(const er_port_t *port);
+
 /* Adds a batch to the worker's statistics. */
 void er_port_count(er_port_t *port, int64_t busy_ns, uint64_t env_steps);
 

@@ -215,6 +215,7 @@ int main(void) {
     CHECK_EQ(er_caller_wait(&rig.caller, generous()), 0);
     CHECK_EQ(report->hints, 5);
     CHECK_EQ(er_load_relaxed(&stats->batches), 5);
+    CHECK_EQ(er_port_env_steps(&port), er_load_relaxed(&stats->env_steps));
 
     /* a reset, which is not a step */
     int stored_before = fake_called[STORE_OBS];

@@ -8,12 +8,15 @@ import signal
 import sys
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.vector import SyncVectorEnv
 
 from envring import EnvSource, LauncherError, RingVectorEnv, make_vec
 from envring.testing import assert_same_batch
 from support.processes import assert_gone
+from support.rebuilt import Rebuilt
 
 PYTHON = f"python:{sys.executable}"
 
@@ -45,6 +48,27 @@ def test_killed(mode: str, env: str) -> None:
     kill(envs.processes[0].pid)
     assert envs.recv(4)[0].shape == last.shape
     assert envs.stats().workers[1].restarts == 1
+    envs.close()
+
+
+@pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
+def test_replaced_between_episodes(mode: str) -> None:
+    """Results are those of envs of this process that are built anew."""
+    envs = make_vec(
+        "CartPole-v1",
+        2,
+        launcher=PYTHON,
+        num_workers=2,
+        autoreset_mode=mode,
+        restart_every={"episodes": 2},
+    )
+    fns = [lambda: Rebuilt(lambda: gym.make("CartPole-v1"), 2)] * 2
+    oracle = SyncVectorEnv(fns, autoreset_mode=mode)
+    assert_same_batch(envs.reset(seed=1), oracle.reset(seed=1))
+    for _ in range(60):
+        assert_same_batch(envs.step(np.zeros(2, np.int64)), oracle.step([0, 0]))
+    stats = envs.stats()
+    assert min(worker.planned_restarts for worker in stats.workers) >= 2
     envs.close()
 
 

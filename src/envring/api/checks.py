@@ -23,10 +23,10 @@ def check_env_fns(env_fns: Any) -> None:
 
 
 def check_restartable(copy: bool) -> None:
-    """Refuses what on_worker_death="restart" cannot do."""
+    """Refuses what restarts cannot do."""
     if not copy:
         raise ValueError(
-            "on_worker_death='restart' cannot be combined with copy=False: the worker that dies "
+            "Restarts cannot be combined with copy=False: the worker that dies "
             "may have been writing into what you hold. Leave one of them out."
         )
 

@@ -99,6 +99,7 @@ class RingVectorEnv(
         on_worker_death: Literal["raise", "restart"] = "raise",
         max_restarts: int = 10,
         restart_window: float = 600.0,
+        restart_every: Mapping[str, int] | None = None,
     ) -> None:
         """Starts workers and builds the envs in them; none is built in this process.
 
@@ -174,6 +175,9 @@ class RingVectorEnv(
             max_restarts: how often one worker may be started again within `restart_window`. One
                 more is an error, as with "raise".
             restart_window: seconds.
+            restart_every: replaces each worker between episodes, after {"episodes": N} or
+                {"steps": N} of its envs together, for simulators that leak. No episode is cut
+                short for it, as long as a worker has one env (see docs/faults.md).
 
         Raises:
             LaunchError: a launcher's interpreter could not be started, or could not build an env;
@@ -193,7 +197,7 @@ class RingVectorEnv(
             raise ValueError(f"slots must be at least 1, got {slots}")
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size must be from 1 to {len(env_fns)}, got {batch_size}")
-        restarts = RestartPolicy.read(on_worker_death, max_restarts, restart_window)
+        restarts = RestartPolicy.read(on_worker_death, max_restarts, restart_window, restart_every)
         if restarts is not None:
             check_restartable(copy)
         # CPython finds up to 30 attributes of an object quickly, and with more a step takes longer
@@ -266,7 +270,7 @@ class RingVectorEnv(
             return
         if restarts is not None:
             raise ValueError(
-                "on_worker_death='restart' cannot be combined with vector envs in workers yet. "
+                "Restarts cannot be combined with vector envs in workers yet. "
                 "Leave it out, or let the env_fns return single envs."
             )
         if self.options_per_env:

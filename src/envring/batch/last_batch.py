@@ -96,6 +96,5 @@ def refuse_restarts(pool: Pool, what: str) -> None:
     """Refuses what does not know of the last batch, where workers are started again."""
     if pool.restarts is not None:
         raise EnvringError(
-            f"on_worker_death='restart' cannot be combined with {what} yet. Leave it out, or use "
-            "`step`."
+            f"Restarts cannot be combined with {what} yet. Leave them out, or use `step`."
         )

@@ -185,6 +185,7 @@ cdef extern from "er_worker.h":
         er_command_t command
         uint32_t at, until
     int er_port_env(const er_port_t *)
+    uint64_t er_port_env_steps(const er_port_t *)
     int er_port_open(er_port_t *, void *, uint32_t, uint32_t, uint32_t, double, int, uint32_t)
     int er_port_next(er_port_t *, int64_t) nogil
     void er_port_count(er_port_t *, int64_t, uint64_t)

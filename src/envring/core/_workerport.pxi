@@ -50,6 +50,10 @@ cdef class WorkerPort:
         """Publishes one env of the slice, which has no reply here."""
         er_worker_finish_some(&self.port.end, seq, i, 1)
 
+    def env_steps(self):
+        """How many steps the worker's statistics count."""
+        return er_port_env_steps(&self.port)
+
     def count_batch(self, int64_t busy_ns, uint64_t env_steps):
         """Adds a batch to the worker's statistics."""
         er_port_count(&self.port, busy_ns, env_steps)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import weakref
 from collections.abc import Callable, Sequence
@@ -48,6 +49,9 @@ class Deaths:
 
     def stop_restarts(self) -> None:
         """Has none replaced from now on: the pool is closed."""
+        if self.restarts is not None and self.error is None:
+            with contextlib.suppress(EnvringError):
+                self.restarts.advance()  # one may be at work, and nobody looked
         restarts, self.restarts = self.restarts, None
         if restarts is not None and restarts.under_way and self.error is None:
             self.error = EnvringError("The vector env is closed while workers are started again.")

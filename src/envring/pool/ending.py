@@ -41,6 +41,7 @@ class Belongings:
     """What a pool leaves behind if nobody ends it."""
 
     workers: list[WorkerHandle]
+    beside: dict[int, WorkerHandle]  # started in advance, to take the place of one of these
     lifeline: Lifeline
     segment_file: SegmentFile
     pid: int
@@ -49,10 +50,15 @@ class Belongings:
     published: Publication | None = None
     finalizer: weakref.finalize[..., WorkerPool] | None = None
 
+    @property
+    def processes(self) -> list[WorkerHandle]:
+        """All of them."""
+        return [*self.workers, *self.beside.values()]
+
     def let_go(self) -> None:
         """Tells the workers to close their envs and leave."""
         self.lifeline.close()
-        for worker in self.workers:
+        for worker in self.processes:
             worker.channel.close()
 
     def release(self) -> None:
@@ -62,7 +68,7 @@ class Belongings:
             self.watch = None
         if self.published is not None:
             self.published.remove()
-        for worker in self.workers:
+        for worker in self.processes:
             worker.release()
         self.lifeline.close()
         self.segment_file.close()
@@ -79,7 +85,7 @@ def register(
     pool: WorkerPool, workers: list[WorkerHandle], lifeline: Lifeline, segment_file: SegmentFile
 ) -> Belongings:
     """Has the workers end with the pool, or with the interpreter, if nobody closes them."""
-    belongings = Belongings(workers, lifeline, segment_file, os.getpid())
+    belongings = Belongings(workers, {}, lifeline, segment_file, os.getpid())
     _living.add(belongings)
     belongings.finalizer = weakref.finalize(pool, _abandon, [belongings])
     belongings.finalizer.atexit = False  # `_at_exit` ends all of them at once
@@ -103,17 +109,21 @@ def close(pool: WorkerPool, timeout: float | None, terminate: bool) -> None:
     reply: Reply | None = None
     late: list[WorkerHandle] = []
     asked = False
+    beside = list(belongings.beside.values())
+    for worker in beside:
+        worker.channel.close()  # they have nothing to do, and leave
+    leave = time.monotonic() + LEAVE_SECONDS
     try:
         if not terminate and pool.can_be_asked:
             asked, reply = _close_envs(pool, deadline)
     finally:
-        workers = belongings.workers
         if not terminate and not asked:
             belongings.let_go()
             deadline = time.monotonic() + LEAVE_SECONDS
         if not terminate:
-            late = _wait(workers, max(deadline, time.monotonic() + 0.05))
-        _end(workers, 0.5 if terminate else _TERM_SECONDS)
+            late = _wait(belongings.workers, max(deadline, time.monotonic() + 0.05))
+            _wait(beside, leave)  # one that is still building its envs is not worth a warning
+        _end(belongings.processes, 0.5 if terminate else _TERM_SECONDS)
         belongings.release()
         pool.forget_death()
         if pool.segment is not None:
@@ -182,7 +192,7 @@ def abandon(pool: WorkerPool) -> None:
 def _abandon(several: Sequence[Belongings]) -> None:
     # in a forked copy of this process the workers are not ours
     ours = [one for one in several if one.pid == os.getpid() and not one.ended]
-    workers = [worker for one in ours for worker in one.workers]
+    workers = [worker for one in ours for worker in one.processes]
     try:
         for one in ours:
             one.let_go()

@@ -164,7 +164,7 @@ def _assert_local(launchers: Sequence[Any], hosts: Sequence[Any]) -> None:
 def _assert_restartable(
     placements: Sequence[Placement], caller_steps: bool, hosts: Sequence[Any]
 ) -> None:
-    """Refuses what on_worker_death="restart" cannot do yet."""
+    """Refuses what restarts cannot do yet."""
     what = None
     if caller_steps:
         what = "caller_steps=True"
@@ -178,7 +178,7 @@ def _assert_restartable(
         what = "sandboxes, containers and launchers other than prefix: and python:, yet"
     if what is not None:
         raise LauncherError(
-            f"on_worker_death='restart' cannot be combined with {what}. Leave one of them out."
+            f"Restarts of workers cannot be combined with {what}. Leave one of them out."
         )
 
 

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from envring._foreign.envring_worker.retiring import HINT_LEAVES_SOON
 from envring.core import _core
 from envring.errors import EnvringError, format_env_ids
 from envring.pool.reply import Reply, check_part
@@ -34,6 +35,7 @@ class Replies:
     Attributes:
         any_info: whether any env had an info in the batch that was collected last.
         hints: what workers noticed in that batch.
+        leaving: numbers of workers that will leave soon, until somebody takes them out.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Replies:
         """Begins with empty rings."""
         self.any_info = False
         self.hints = 0
+        self.leaving: set[int] = set()
         self._port = port
         self._workers = workers
         self._relays = relays
@@ -72,6 +75,8 @@ class Replies:
         for w, worker in enumerate(self._workers):
             nbytes, hints = port.report(w)
             self.hints |= hints
+            if hints & HINT_LEAVES_SOON:
+                self.leaving.add(w)
             data = self._relays[w].take_reply() if w in self._relays else None
             if nbytes:
                 data = self._take(w, nbytes)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Processes in the place of workers that died: `on_worker_death="restart"`.
+"""Processes in the place of workers that died, or have left: `on_worker_death="restart"`.
 
 What a dead worker owed its successor answers: it gets the same command again. Its envs' episodes
 are lost, and its first steps of them are their ends (`envring_worker/lost.py`). So whoever waits
-for a batch waits for the successor as for any worker, and the others notice nothing.
+for a batch waits for the successor as for any worker, and the others notice nothing. A worker that
+has left as planned (`restart_every=`) died between two episodes, so that none is lost.
 """
 
 from __future__ import annotations
@@ -13,19 +14,20 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from envring._foreign.envring_worker.loop import NEXT_STEP
 from envring.core import _core
 from envring.errors import (
     EnvringError,
-    LaunchError,
     WorkerDied,
     WorkerRestarted,
     format_env_ids,
 )
+from envring.pool.planned import Planned
 from envring.pool.seeds import Seeds
+from envring.pool.successors import Successor, as_ours, assert_same, headline
 from envring.transport.polling import readable
 from envring.workers import starting
 from envring.workers.foreign import ForeignWorker
@@ -52,36 +54,13 @@ class Last(Protocol):
         """(observation, whether its episode had ended) of a run of envs; [] before any batch."""
 
 
-@dataclass
-class _Successor:
-    """A process in the place of a dead worker, until it can be used as that was.
-
-    Attributes:
-        due: time.monotonic() from which it may be started.
-        worker: the process, once it was started.
-        greeted: whether it said hello, if it is in another interpreter.
-        built: whether its envs are, and it was told to attach.
-        after: number of a batch that has all results of the dead worker: it attaches when that was
-            handed out, because that one then has the last observations; None: no such batch.
-        messages: what it is to be sent once it is attached.
-        deadline: time.monotonic() at which it must be attached.
-    """
-
-    due: float
-    worker: WorkerHandle | None = None
-    greeted: bool = False
-    built: bool = False
-    after: int | None = None
-    messages: list[bytes] = field(default_factory=list)
-    deadline: float | None = None
-
-
 class Restarts:
     """Starts workers of a pool again.
 
     Attributes:
         policy: how often.
         last: where last observations are.
+        planned: those that leave.
         flow: the pool's envs, each on its own, if they were asked for.
     """
 
@@ -99,11 +78,12 @@ class Restarts:
         self._env_fns = env_fns
         self._placements = placements
         self._plans: Mapping[str, Any] = {}
+        self.planned = Planned(len(placements), pool.belongings.beside)
         self._begun: list[deque[float]] = [deque() for _ in placements]
         self._short_lives = [0] * len(placements)  # that followed each other
         self._numbers = [0] * len(placements)  # of restarts
         self._seeds = Seeds()
-        self._successors: dict[int, _Successor] = {}
+        self._successors: dict[int, Successor] = {}
         self._messages: Sequence[bytes] = ()  # of the batch, if it is one of messages
         self._name = "step"
         self._arguments: dict[int, Any] = {}  # env id -> (seed, options) of the reset it is in
@@ -113,12 +93,14 @@ class Restarts:
         self._interrupted: WorkerRestarted | None = None
 
     def slice(self, until: int) -> int:
-        """Until when to wait, in ns of time.monotonic: soon, if a worker is missing."""
-        return min(until, time.monotonic_ns() + _SLICE_NS) if self._successors else until
+        """Until when to wait, in ns of time.monotonic: soon, if a worker is missing, or leaves."""
+        soon = self._successors or self.planned.beside
+        return min(until, time.monotonic_ns() + _SLICE_NS) if soon else until
 
-    def attached(self, plans: Mapping[str, Any]) -> None:
-        """The workers have the segment: from now on those that die are replaced."""
-        self._plans = plans
+    def plans(self, plans: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What workers are told when they attach: from then on those that die are replaced."""
+        self._plans = {**plans, "every": self.policy.every}
+        return self._plans
 
     # -- what is said to workers --------------------------------------------------------------
 
@@ -172,8 +154,16 @@ class Restarts:
         """Whether a worker was buried and has no successor yet."""
         return w in self._successors and self._successors[w].worker is None
 
+    def prepare(self, workers: set[int]) -> None:
+        """Starts processes beside these workers, which will leave; empties the set."""
+
+        def start(w: int) -> None:
+            self._start(w, partial(self.planned.beside.__setitem__, w))
+
+        self.planned.prepare(workers, start)
+
     def bury(self, w: int, error: EnvringError) -> None:
-        """Makes ready for a successor of a worker that is dead, or was just killed.
+        """Makes ready for a successor of a worker that is dead, was just killed, or has left.
 
         Raises:
             EnvringError: the error, if there were too many restarts.
@@ -182,9 +172,26 @@ class Restarts:
         worker = pool.workers[w]
         if not worker.wait_until_dead(_KILL_SECONDS):
             raise deaths.end(error)  # the kernel holds it: it may write yet
-        delay = self._delay(w, error)
-        log.warning("%s It is started again%s.", _what(error), f" in {delay:.1f} s" * (delay > 0))
-        self._successors[w] = self._hand_over(w, time.monotonic() + delay, error)
+        successor, delay = self._successors.get(w), 0.0
+        if successor is not None and successor.built:  # perhaps it was at work, and nobody looked
+            with contextlib.suppress(EnvringError):
+                self._advance(w, successor)
+            successor = self._successors.get(w)
+            if self.is_gone(w):
+                return
+        if successor is not None and successor.beside:  # alone it may work: a port is free now
+            log.info("%s It is started again, now that the other one has left.", headline(error))
+            successor.worker, successor.beside = None, False
+            successor.greeted = successor.built = False
+        elif successor is None and self.planned.has_left(w, worker):
+            log.info("The worker of %s is replaced.", format_env_ids(worker.env_ids))
+            self._seeds.count(*pool.spans[w])
+            self._successors[w] = self._hand_over(w, 0.0, error)
+        else:
+            delay = self._delay(w, error)
+            again = f" in {delay:.1f} s" * (delay > 0)
+            log.warning("%s It is started again%s.", headline(error), again)
+            self._successors[w] = self._hand_over(w, time.monotonic() + delay, error)
         deaths.forget(worker)
         deaths.watch()
         worker.release()
@@ -193,6 +200,8 @@ class Restarts:
 
     def _delay(self, w: int, error: EnvringError) -> float:
         """Counts a restart; seconds until it may be made."""
+        if not self.policy.most:
+            raise self._pool.deaths.end(error)
         now, begun = time.monotonic(), self._begun[w]
         while begun and begun[0] < now - self.policy.window:
             begun.popleft()
@@ -214,9 +223,9 @@ class Restarts:
         self._seeds.count(*self._pool.spans[w])
         return delay
 
-    def _hand_over(self, w: int, due: float, error: EnvringError) -> _Successor:
+    def _hand_over(self, w: int, due: float, error: EnvringError) -> Successor:
         """Takes what the dead worker has answered, and has the rest asked of its successor."""
-        successor = _Successor(due)
+        successor = Successor(due)
         pool, port, flow = self._pool, self._pool.port, self.flow
         assert port is not None
         first, end = pool.spans[w]
@@ -236,7 +245,7 @@ class Restarts:
             port.excuse(first, end)
             died = error if isinstance(error, WorkerDied) else None
             self._interrupted = WorkerRestarted(
-                pool.workers[w].env_ids, pool.workers[w].pid, self._name, died, _what(error)
+                pool.workers[w].env_ids, pool.workers[w].pid, self._name, died, headline(error)
             )
             op = None
         if op is not None:
@@ -247,7 +256,7 @@ class Restarts:
             successor.after = port.batch
         return successor
 
-    def _tell_again(self, w: int, successor: _Successor, resets: Sequence[int]) -> None:
+    def _tell_again(self, w: int, successor: Successor, resets: Sequence[int]) -> None:
         """Has seeds and options of resets that are under way, or come next, told again."""
         first, end = self._pool.spans[w]
         given = {env_id: self._arguments.get(env_id) for env_id in resets}
@@ -274,22 +283,27 @@ class Restarts:
         Raises:
             EnvringError: there were too many restarts.
         """
+        if self.policy.every is not None:
+            workers = enumerate(self._pool.workers)
+            self.planned.listen([each for each in workers if each[0] not in self._successors])
         for w, successor in list(self._successors.items()):
             try:
                 self._advance(w, successor)
             except Exception as error:
                 self._failed(w, successor, error)
 
-    def _failed(self, w: int, successor: _Successor, error: Exception) -> None:
+    def _failed(self, w: int, successor: Successor, error: Exception) -> None:
         """A successor could not be started, or cannot build its envs: there is to be another."""
         if successor.worker is None:  # not even a process
-            successor.due = time.monotonic() + self._delay(w, _as_ours(error, self._pool, w))
+            successor.due = time.monotonic() + self._delay(
+                w, as_ours(error, range(*self._pool.spans[w]))
+            )
             return
         if not isinstance(error, WorkerDied):
             successor.worker.process.kill()
-        self.bury(w, _as_ours(error, self._pool, w))
+        self.bury(w, as_ours(error, range(*self._pool.spans[w])))
 
-    def _advance(self, w: int, successor: _Successor) -> None:
+    def _advance(self, w: int, successor: Successor) -> None:
         pool, worker, now = self._pool, successor.worker, time.monotonic()
         port = pool.port
         assert port is not None
@@ -299,17 +313,12 @@ class Restarts:
             if now < successor.due:
                 return
             successor.deadline = None if timeout is None else now + timeout
-            if pool.workers[w].pidfd < 0:  # else Ctrl-C came right after its start
-                starting.start_again(
-                    pool.workers,
-                    w,
-                    self._env_fns,
-                    self._placements[w],
-                    pool.options,
-                    pool.belongings.lifeline,
-                    pool.segment_file,
-                    pool.segment.fd,
-                )
+            beside = self.planned.beside.get(w)
+            if beside is not None:
+                pool.workers[w], successor.beside = beside, True
+                del self.planned.beside[w]
+            elif pool.workers[w].pidfd < 0:  # else Ctrl-C came right after its start
+                self._start(w, partial(pool.workers.__setitem__, w))
             successor.worker = worker = pool.workers[w]
             worker.env_ids = tuple(range(*pool.spans[w]))
             pool.deaths.expect(worker)
@@ -327,16 +336,31 @@ class Restarts:
                 worker.greet(timeout)
                 return
             _, description = starting.expect(worker, "ready", successor.deadline, timeout)
-            _assert_same(pool.descriptions[w], description, worker)
+            assert_same(pool.descriptions[w], description, worker)
             starting.give(worker, pool.segment, self._for(w), pool.segment_file)
             successor.built = True
             return
         starting.expect(worker, "attached", successor.deadline, timeout)
         del self._successors[w]
+        self.planned.replaced(w)
         self._publish(w, worker.pid)
         for message in successor.messages:
             pool.send_to(w, message)
         pool.deaths.patience.begin(pool.deaths.patience.name)  # it has its time from now on
+
+    def _start(self, w: int, keep: Callable[[WorkerHandle], None]) -> None:
+        pool = self._pool
+        assert pool.segment is not None
+        starting.start_another(
+            keep,
+            w,
+            self._env_fns,
+            self._placements[w],
+            pool.options,
+            pool.belongings.lifeline,
+            pool.segment_file,
+            pool.segment.fd,
+        )
 
     def _publish(self, w: int, pid: int) -> None:
         """Has those who look at the pool from outside find the new process."""
@@ -356,36 +380,11 @@ class Restarts:
             "obs": {i: obs for i, (obs, _) in enumerate(rows)},
             "pending": [i for i, (_, ended) in enumerate(rows) if ended and resets],
             "seeds": self._seeds.fresh(first, end),
+            "ends": self.planned.ends(w),
         }
         return {**self._plans, "lost": lost, "templates": list(self._templates)}
 
     @property
     def numbers(self) -> Sequence[int]:
-        """How often each worker was started again."""
+        """How often each worker was started again after a death."""
         return self._numbers
-
-
-def _what(error: EnvringError) -> str:
-    text = str(error).partition("\n")[0]
-    return text.replace(" Close this vector env and make a new one.", "")
-
-
-def _as_ours(error: Exception, pool: WorkerPool, w: int) -> EnvringError:
-    if isinstance(error, EnvringError):
-        return error
-    which = format_env_ids(range(*pool.spans[w]))
-    failed = LaunchError(f"The envs {which} could not be built again: {error}")
-    failed.__cause__ = error
-    return failed
-
-
-def _assert_same(old: Mapping[str, Any], new: Mapping[str, Any], worker: WorkerHandle) -> None:
-    """Refuses envs whose spaces are others than those that they replace."""
-    # plain data may hold arrays, which do not compare as one
-    plain = worker.channel.encode if worker.foreign else lambda value: value
-    for name in ("observation_spaces", "action_spaces", "vectors"):
-        if plain(old.get(name)) != plain(new.get(name)):
-            raise LaunchError(
-                f"{format_env_ids(worker.env_ids)} were built again with other "
-                f"{name.replace('_', ' ')}: {new.get(name)} instead of {old[name]}."
-            )

@@ -19,7 +19,7 @@ from envring.workers.handle import WorkerHandle
 
 _COUNTERS = (
     *("batches", "env_steps", "step_seconds", "wait_seconds", "spin_seconds"),
-    *("spins", "sleeps", "slow_rows", "restarts"),
+    *("spins", "sleeps", "slow_rows", "restarts", "planned_restarts"),
 )
 
 
@@ -50,8 +50,9 @@ class WorkerStats:
             compiled step loop.
         slowest_seconds: how long its step took.
         slow_rows: results that the compiled step loop left to Python; 0 without that loop.
-        restarts: how often it was started again (`on_worker_death="restart"`). All numbers go on
-            from where they were then.
+        restarts: how often it was started again after a death (`on_worker_death="restart"`). All
+            numbers go on from where they were then.
+        planned_restarts: how often it was replaced between episodes (`restart_every`).
         memory: resident bytes of the process and of those that it started, now. Memory that
             processes share counts in each of them.
     """
@@ -71,6 +72,7 @@ class WorkerStats:
     slowest_env: int | None = None
     slowest_seconds: float | None = None
     restarts: int = 0
+    planned_restarts: int = 0
     memory: int | None = None
 
     @property
@@ -187,10 +189,12 @@ def _workers(pool: Any) -> list[WorkerStats]:
 def _of_worker(pool: WorkerPool, w: int, worker: WorkerHandle) -> WorkerStats:
     assert pool.segment is not None
     in_container = isinstance(worker, ForeignWorker) and worker.launch.stop_argv is not None
+    restarts = pool.restarts
     stats = WorkerStats(
         worker.env_ids,
         worker.pid,
-        restarts=0 if pool.restarts is None else pool.restarts.numbers[w],
+        restarts=0 if restarts is None else restarts.numbers[w],
+        planned_restarts=0 if restarts is None else restarts.planned.numbers[w],
         memory=None if in_container or worker.is_dead() else memory(worker.pid),
     )
     if pool.is_relayed(w):  # it cannot write them

@@ -137,14 +137,14 @@ class WorkerPool:
                 self._relays[w] = Relay(w, self.workers[w], segment)
         if self._relays and self.restarts is not None:
             raise LauncherError(
-                "on_worker_death='restart' cannot be combined with an interpreter that does not "
+                "Restarts cannot be combined with an interpreter that does not "
                 "load the native library, yet. Leave one of them out."
             )
         num_leaves = len(segment.spec.obs_leaves)
         self.replies = Replies(self.port, self.workers, self._relays, num_leaves)
-        starting.attach(self.workers, segment, plans, self.segment_file, self.options.start_timeout)
         if self.restarts is not None:
-            self.restarts.attached(plans)
+            plans = self.restarts.plans(plans)
+        starting.attach(self.workers, segment, plans, self.segment_file, self.options.start_timeout)
 
     @property
     def restarts(self) -> Restarts | None:
@@ -344,6 +344,8 @@ class WorkerPool:
         reply = self.replies.collect()
         self.deaths.patience.begin()  # a step, if nobody says otherwise
         self.any_info, self.hints = self.replies.any_info, self.replies.hints
+        if self.replies.leaving and self.restarts is not None:
+            self.restarts.prepare(self.replies.leaving)
         return reply
 
     def drain(self) -> None:

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -31,18 +33,25 @@ class RestartPolicy:
     """How often a worker that died is started again.
 
     Attributes:
-        most: restarts of one worker within `window`.
+        most: restarts of one worker within `window`; 0: a death is an error.
         window: seconds.
+        every: "episodes" and "steps" after which a worker is replaced, or None in their place;
+            None: it is never replaced as planned.
     """
 
     most: int
     window: float
+    every: Mapping[str, int | None] | None = None
 
     @classmethod
     def read(
-        cls, on_worker_death: str, max_restarts: int, restart_window: float
+        cls,
+        on_worker_death: str,
+        max_restarts: int,
+        restart_window: float,
+        restart_every: Mapping[str, int] | None = None,
     ) -> RestartPolicy | None:
-        """The policy that arguments of a vector env ask for; None: a death is an error.
+        """The policy that arguments of an env ask for; None: nothing is ever started again.
 
         Raises:
             ValueError: an argument has a value that it cannot have.
@@ -55,4 +64,18 @@ class RestartPolicy:
             raise ValueError(f"max_restarts must be an integer >= 1, got {max_restarts!r}")
         if not restart_window > 0:
             raise ValueError(f"restart_window must be seconds > 0, got {restart_window!r}")
-        return cls(max_restarts, restart_window) if on_worker_death == "restart" else None
+        every = None if restart_every is None else _read_every(restart_every)
+        if on_worker_death == "raise":
+            return None if every is None else cls(0, restart_window, every)
+        return cls(max_restarts, restart_window, every)
+
+
+def _read_every(given: Any) -> dict[str, int | None]:
+    names = ("episodes", "steps")
+    good = isinstance(given, Mapping) and len(given) > 0 and given.keys() <= set(names)
+    if not good or not all(type(each) is int and each > 0 for each in given.values()):
+        raise ValueError(
+            'restart_every must be None, or a dict such as {"episodes": 100} or {"steps": 1000000} '
+            f"with integers >= 1, got {given!r}"
+        )
+    return {name: given.get(name) for name in names}

@@ -29,6 +29,7 @@ from envring._foreign.envring_worker.envs.vectors import (
 from envring._foreign.envring_worker.loop import EnvSlice
 from envring._foreign.envring_worker.process.apart import run_apart
 from envring._foreign.envring_worker.raised import describe_error
+from envring._foreign.envring_worker.retiring import Retired
 from envring._foreign.envring_worker.vector_slice import VectorSlice
 from envring.core import _core
 from envring.errors import EnvFnError
@@ -253,7 +254,7 @@ def _serve(options: WorkerOptions, envs: EnvSlice, channel: Channel) -> None:
     _, spec, plans = message
     envs.first_env = plans["first_env"]
     if "lost" in plans:
-        envs.take_place(plans["lost"])
+        envs.take_place(plans["lost"], pickle.loads)
     mapped = segment.attach(channel.receive_fd(timeout=60.0), spec)
     loop = attach_slice(envs, mapped, plans, options.compiled)
     port = _core.WorkerPort(
@@ -272,10 +273,14 @@ def _serve(options: WorkerOptions, envs: EnvSlice, channel: Channel) -> None:
         dumps=dumps,
         gone=_core.lifeline_cut,
         loop=loop,
+        every=plans.get("every"),
     )
     commands.add_templates(plans.get("templates", ()))
     channel.send(("attached",))
-    commands.run()
+    try:
+        commands.run()
+    except Retired as leaving:
+        channel.send(("retired", leaving.ends))
 
 
 def _leave_if_cut() -> None:

@@ -94,8 +94,8 @@ def start_workers(
                 )
 
 
-def start_again(
-    workers: list[WorkerHandle],
+def start_another(
+    keep: Callable[[WorkerHandle], None],
     w: int,
     env_fns: Sequence[Callable[[], Any]],
     placement: Placement,
@@ -104,11 +104,11 @@ def start_again(
     segment_file: SegmentFile,
     segment_fd: int,
 ) -> None:
-    """Starts a worker in the place of one that is dead; see `start_workers`."""
+    """Starts another worker number w and gives it to `keep`; see `start_workers`."""
     (launch,) = _prepare(env_fns, [placement], options, segment_file)
     forks = options.context.get_start_method() == "fork" and launch is None
     with blas.limited(options.blas_threads), local.without_interrupts(forks):
-        workers[w] = _start(w, env_fns, placement, launch, options, lifeline, segment_fd)
+        keep(_start(w, env_fns, placement, launch, options, lifeline, segment_fd))
 
 
 def _start(

@@ -6,6 +6,7 @@ from __future__ import absolute_import, division, print_function
 import time
 
 from .data.actions import RESET
+from .retiring import Retiring
 
 OP_STEP = 1
 OP_MESSAGE = 2
@@ -73,9 +74,10 @@ class CommandLoop(object):
         dumps: turns a reply into bytes.
         gone: returns whether the caller is gone.
         loop: a compiled step loop (step, serve, rebind, add_template, count_for), or None.
+        every: after what the worker is to be replaced, see Retiring; None: never.
     """
 
-    def __init__(self, envs, port, receive, dumps, gone, loop=None):
+    def __init__(self, envs, port, receive, dumps, gone, loop=None, every=None):
         self.envs = envs
         self.port = port
         self.receive = receive
@@ -85,6 +87,8 @@ class CommandLoop(object):
         self.watch = WaitWatch()
         if loop is not None:
             loop.count_for(port)
+        if every is not None:
+            envs.retiring = Retiring(envs, port, every)
 
     def run(self):
         while not self.gone():

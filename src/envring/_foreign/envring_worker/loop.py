@@ -50,6 +50,7 @@ class EnvSlice(object):
         self.dumps = dumps
         self.steps = []
         self.lost = None  # a Lost: what is owed for the worker that was here before
+        self.retiring = None  # a Retiring, if its worker is to be replaced now and then
         self.rebind()  # `stale`: whether that is to be done again
         self.last_obs = [UNSET] * self.num_envs
         self.pending = np.zeros(self.num_envs, np.uint8)
@@ -86,9 +87,9 @@ class EnvSlice(object):
         if self.lost is not None:
             self.lost.bind(self.steps)
 
-    def take_place(self, told):
-        """Takes the place of a worker that died; see Lost."""
-        self.lost = Lost(self, told, self.autoreset_mode != SAME_STEP)
+    def take_place(self, told, loads):
+        """Takes the place of a worker that died, or has left; see Lost."""
+        self.lost = Lost(self, told, self.autoreset_mode != SAME_STEP, loads)
         self.rebind()
 
     # -- one batch ------------------------------------------------------------------------------
@@ -143,7 +144,7 @@ class EnvSlice(object):
         self.begin_one(i, slot)
         try:
             if actions is None:
-                self._store(i, *self.reset_env(i))
+                self._store(i, *self.reset_env(i, True))
                 self.pending[i] = 0
             else:
                 self._step_env(i, actions)
@@ -172,6 +173,8 @@ class EnvSlice(object):
             mask: one bool per env, or None.
             per_env: whether each env has options of its own.
         """
+        if self.retiring is not None:
+            self.retiring.resets_all(mask)
         self.begin(slot)
         for i, env in enumerate(self.envs):
             try:
@@ -206,8 +209,13 @@ class EnvSlice(object):
 
     # -- what the compiled loop calls back into ------------------------------------------------
 
-    def reset_env(self, i, _=None):
-        """Resets an env, with what was kept for it; returns (observation, info)."""
+    def reset_env(self, i, asked=False):
+        """Resets an env, with what was kept for it; returns (observation, info).
+
+        `asked`: the caller asks for it, and not only because an episode has ended.
+        """
+        if self.retiring is not None and (asked or self.autoreset_mode != SAME_STEP):
+            self.retiring.resets(i, asked)
         if self.lost is not None:
             seed, options = self.reset_arguments.pop(i, (None, None))
             obs, info = self.lost.reset(i, seed, options)
@@ -220,6 +228,8 @@ class EnvSlice(object):
 
     def finish_ended(self, i, result):
         """SAME_STEP: keeps the final observation and info, resets, stores what reset gives."""
+        if self.retiring is not None:
+            self.retiring.step_ended(i, result)
         env_id = self.first_env + i
         obs, _, _, _, final_info = result
         # Copied before the reset, which may reuse the env's buffers.

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""What a worker owes to the caller for the dead one in whose place it was started.
+"""What a worker owes to the caller for the one in whose place it was started.
 
-The episodes of that one's envs are lost. The caller learns of it as of any end of an episode: the
-next step of such an env is not the env's, but the end of the lost episode, as truncated.
+If that one died, the episodes of its envs are lost. The caller learns of it as of any end of an
+episode: the next step of such an env is not the env's, but the end of the lost episode, as
+truncated. If it has left, that step is the end that the caller has not heard of yet.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -17,13 +18,14 @@ class Lost(object):
         envs: the EnvSlice.
         told: "obs", the last observations (i -> observation); "pending", the i's of envs whose
             episodes had ended and which were to be reset next; "seeds", i -> the seed of the first
-            reset.
+            reset; "ends", i -> bytes of what the env's last step returned, if it has ended.
         says_at_end: whether the end of the episode says what happened; else the next reset does.
+        loads: reads the bytes.
     """
 
-    def __init__(self, envs, told, says_at_end):
+    def __init__(self, envs, told, says_at_end, loads):
         self.envs = envs
-        self.obs = dict(told["obs"])
+        self.ends = dict((i, (obs, 0.0, False, True, None)) for i, obs in told["obs"].items())
         self.seeds = dict(told["seeds"])
         self.untold = set(range(envs.num_envs))
         self.says_at_end = says_at_end
@@ -31,21 +33,25 @@ class Lost(object):
             envs.last_obs[i] = obs
         for i in told["pending"]:
             envs.pending[i] = 1
-            self.obs.pop(i, None)
+            self.ends.pop(i, None)
+        for i, data in told["ends"].items():
+            self.ends[i] = loads(data)
 
     def bind(self, steps):
         """Puts the ends of lost episodes into the place of the envs' steps."""
-        for i in self.obs:
+        for i in self.ends:
             steps[i] = _End(self, i, steps[i])
 
     def end(self, i):
         """Returns the end of env i's episode, as a step returns it."""
         self.envs.has_reply = self.envs.stale = True
-        info = {}
-        if self.says_at_end:
-            self.untold.discard(i)
-            info = {RESTARTED: True}
-        return self.obs.pop(i), 0.0, False, True, info
+        obs, reward, terminated, truncated, info = self.ends.pop(i)
+        if info is None:
+            info = {}
+            if self.says_at_end:
+                self.untold.discard(i)
+                info = {RESTARTED: True}
+        return obs, reward, terminated, truncated, info
 
     def reset(self, i, seed, options):
         """Resets env i; a seed is used if there is none."""
@@ -56,9 +62,9 @@ class Lost(object):
             self.untold.discard(i)
             info = dict(info)
             info[RESTARTED] = True
-        if self.obs.pop(i, None) is not None:
+        if self.ends.pop(i, None) is not None:
             self.envs.stale = True
-        if not (self.obs or self.seeds or self.untold):
+        if not (self.ends or self.seeds or self.untold):
             self.envs.lost = None
         return obs, info
 
@@ -72,6 +78,6 @@ class _End(object):
         self._step = step
 
     def __call__(self, action):
-        if self._i in self._lost.obs:
+        if self._i in self._lost.ends:
             return self._lost.end(self._i)
         return self._step(action)

@@ -65,6 +65,7 @@ class Library(object):
             ("er_port_open", i32, [pointer, pointer, u32, u32, u32, c.c_double, i32, u32]),
             ("er_port_next", i32, [pointer, i64]),
             ("er_port_env", i32, [pointer]),
+            ("er_port_env_steps", u64, [pointer]),
             ("er_port_count", None, [pointer, i64, u64]),
             ("er_port_hint", None, [pointer, u32]),
             ("er_port_finish", i32, [pointer, u32, pointer, u64]),
@@ -197,6 +198,10 @@ class NativePort(object):
     def env(self):
         """The env that is next of a command for some, counted from the slice's first, or -1."""
         return self._functions.er_port_env(self.at)
+
+    def env_steps(self):
+        """How many steps the worker's statistics count."""
+        return self._functions.er_port_env_steps(self.at)
 
     def count_batch(self, busy_ns, env_steps):
         """Adds a batch to the worker's statistics."""

@@ -11,7 +11,7 @@ import sys
 
 import numpy as np
 
-from .. import commands, loop
+from .. import commands, loop, retiring
 from ..data import actions, preorder
 
 try:
@@ -93,7 +93,7 @@ def _known():
     values += [preorder.INFO_KINDS[kind] for kind in "fibnad"]
     values += [loop.NEXT_STEP, loop.SAME_STEP, loop.DISABLED]
     values += [commands.OP_STEP, commands.OP_MESSAGE, commands.OP_EACH, commands.OP_TOGETHER]
-    values += [commands.HINT_MOSTLY_WAITING]
+    values += [commands.HINT_MOSTLY_WAITING, retiring.HINT_LEAVES_SOON]
     values += [actions.SLAB, actions.RESET, actions.PYTHON_INTS, actions.ALIGNMENT]
     return values + [SERVED_COMMAND, SERVED_STEP, SERVED_ACTIONS]
 

@@ -12,6 +12,7 @@ from ..data.obs import ObsWriter
 from ..envs import describe, sources
 from ..envs.vectors import MIXED, is_vector_env
 from ..errors import Failed
+from ..retiring import Retired
 from ..text import as_path, as_text, headline, stack
 from .bytecode import no_bytecode
 from .relay import RelayPort
@@ -64,7 +65,10 @@ class Service(object):
             if message[0] == "attach":
                 commands = self._attach(*message[1:])
                 self._send(("attached",))
-                commands.run()
+                try:
+                    commands.run()
+                except Retired as leaving:
+                    self._send(("retired", leaving.ends))
         finally:
             self.envs.close_unasked()
 
@@ -106,7 +110,7 @@ class Service(object):
         try:
             self.envs.first_env = plans.get("first_env", self.envs.first_env)
             if "lost" in plans:
-                self.envs.take_place(plans["lost"])
+                self.envs.take_place(plans["lost"], codec.unpack)
             segment = Segment(layout, self.config["abi"])
             if self.library is not None:
                 self.library.check_segment(segment.address, segment.nbytes)
@@ -126,7 +130,7 @@ class Service(object):
             text = u"the worker cannot use the shared memory: %s" % headline(kind, error)
             raise Failed(-1, u"library", text, stack(kind, error, trace))
         commands = ForeignCommandLoop(
-            self.envs, port, self._receive, codec.pack, self.gone, loop=loop
+            self.envs, port, self._receive, codec.pack, self.gone, loop, plans.get("every")
         )
         commands.add_templates(plans.get("templates", ()))
         return commands

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: MIT
+"""A process in the place of a worker, until it can be used as that was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from envring.errors import EnvringError, LaunchError, format_env_ids
+from envring.workers.handle import WorkerHandle
+
+
+@dataclass
+class Successor:
+    """A process in the place of a dead worker, until it can be used as that was.
+
+    Attributes:
+        due: time.monotonic() from which it may be started.
+        worker: the process, once it was started.
+        beside: whether it was started while the other one was at work.
+        greeted: whether it said hello, if it is in another interpreter.
+        built: whether its envs are, and it was told to attach.
+        after: number of a batch that has all results of the dead worker: it attaches when that was
+            handed out, because that one then has the last observations; None: no such batch.
+        messages: what it is to be sent once it is attached.
+        deadline: time.monotonic() at which it must be attached.
+    """
+
+    due: float
+    worker: WorkerHandle | None = None
+    beside: bool = False
+    greeted: bool = False
+    built: bool = False
+    after: int | None = None
+    messages: list[bytes] = field(default_factory=list)
+    deadline: float | None = None
+
+
+def headline(error: EnvringError) -> str:
+    """What happened, without what to do."""
+    text = str(error).partition("\n")[0]
+    return text.replace(" Close this vector env and make a new one.", "")
+
+
+def as_ours(error: Exception, env_ids: Sequence[int]) -> EnvringError:
+    """An error of a new process for these envs, as one of ours."""
+    if isinstance(error, EnvringError):
+        return error
+    failed = LaunchError(f"The envs {format_env_ids(env_ids)} could not be built again: {error}")
+    failed.__cause__ = error
+    return failed
+
+
+def assert_same(old: Mapping[str, Any], new: Mapping[str, Any], worker: WorkerHandle) -> None:
+    """Refuses envs whose spaces are others than those that they replace."""
+    # plain data may hold arrays, which do not compare as one
+    plain = worker.channel.encode if worker.foreign else lambda value: value
+    for name in ("observation_spaces", "action_spaces", "vectors"):
+        if plain(old.get(name)) != plain(new.get(name)):
+            raise LaunchError(
+                f"{format_env_ids(worker.env_ids)} were built again with other "
+                f"{name.replace('_', ' ')}: {new.get(name)} instead of {old[name]}."
+            )

@@ -1,0 +1,394 @@
+# SPDX-License-Identifier: MIT
+"""restart_every: workers are replaced between episodes, and nothing else changes."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gymnasium.spaces import Box
+from gymnasium.vector import SyncVectorEnv
+
+from envring import LaunchError, RingVectorEnv, WorkerDied
+from envring.pool import planned as planned_module
+from envring.testing import CountingEnv, assert_same_batch
+from support.processes import CONTEXTS, counting_fns
+from support.rebuilt import DrawingEnv, Rebuilt
+from support.restarts import kill
+
+MODES = ["NextStep", "SameStep", "Disabled"]
+LENGTHS = (5, 4, 6)
+
+
+@pytest.fixture
+def made() -> Iterator[Callable[..., RingVectorEnv[Any, Any]]]:
+    """Makes vector envs with a worker for each env."""
+    envs: list[RingVectorEnv[Any, Any]] = []
+
+    def make(fns: Any, every: Any, **kwargs: Any) -> RingVectorEnv[Any, Any]:
+        kwargs.setdefault("num_workers", len(fns))
+        envs.append(RingVectorEnv(fns, restart_every=every, **kwargs))
+        return envs[-1]
+
+    yield make
+    for each in envs:
+        each.close()
+
+
+def drawing(i: int) -> Callable[[], DrawingEnv]:
+    return lambda: DrawingEnv(i, LENGTHS[i:] + LENGTHS[:i])
+
+
+# -- as in one process ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("every", [{"episodes": 2}, {"steps": 8}], ids=["episodes", "steps"])
+@pytest.mark.parametrize("loop", ["compiled", "reference"])
+@pytest.mark.parametrize("mode", MODES)
+def test_like_envs_that_are_built_anew(mode: str, loop: str, every: Any, made: Any) -> None:
+    """Every batch is that of envs in one process; no episode is cut short."""
+    fns = [drawing(i) for i in range(3)]
+    envs = made(fns, every, autoreset_mode=mode, step_loop=loop)
+    oracle = SyncVectorEnv(
+        [lambda fn=fn: Rebuilt(fn, 2) for fn in fns],  # type: ignore[misc]
+        autoreset_mode=mode,
+    )
+    assert_same_batch(envs.reset(seed=3), oracle.reset(seed=3))
+    ended = np.zeros(3, bool)
+    for t in range(45):
+        if mode == "Disabled" and ended.any():
+            mask = {"reset_mask": ended}
+            assert_same_batch(envs.reset(options=mask), oracle.reset(options=dict(mask)))
+        actions = np.full(3, t % 8)
+        results, expected = envs.step(actions), oracle.step(actions)
+        assert_same_batch(results, expected)
+        ended = results[2] | results[3]
+    counts = envs.stats().workers
+    assert [worker.restarts for worker in counts] == [0] * 3
+    assert min(worker.planned_restarts for worker in counts) >= 3
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_sent_and_received(mode: str, made: Any) -> None:
+    """Each env goes on by itself, as in one process."""
+    fns = [drawing(i) for i in range(3)]
+    envs = made(fns, {"episodes": 1}, autoreset_mode=mode, batch_size=1)
+    oracles = [SyncVectorEnv([lambda fn=fn: Rebuilt(fn, 1)], autoreset_mode=mode) for fn in fns]
+    counts = np.zeros(3, int)
+    for i, oracle in enumerate(oracles):
+        oracle.reset(seed=3 + i)
+    envs.async_reset(seed=3)
+    for _ in range(3):
+        envs.recv(1)
+    envs.send(np.full(3, 1))
+    resetting = [False] * 3
+    while counts.min() < 25:
+        *results, infos = envs.recv(1)
+        i = int(infos.pop("env_id")[0])
+        if resetting[i]:
+            observations, told = oracles[i].reset()
+            assert_same_batch((results[0], infos), (observations, told))
+        else:
+            assert_same_batch((*results, infos), oracles[i].step([1]))
+        counts[i] += 1
+        resetting[i] = mode == "Disabled" and bool(results[2][0])
+        if resetting[i]:
+            envs.async_reset([i])
+        else:
+            envs.send([1], [i])
+    envs.recv(3)
+    assert min(worker.planned_restarts for worker in envs.stats().workers) >= 3
+
+
+@pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
+def test_rollouts(mode: str, made: Any) -> None:
+    fns = [drawing(i) for i in range(2)]
+    envs = made(fns, {"episodes": 1}, autoreset_mode=mode, slots=4)
+    oracle = SyncVectorEnv(
+        [lambda fn=fn: Rebuilt(fn, 1) for fn in fns],  # type: ignore[misc]
+        autoreset_mode=mode,
+    )
+    rollout = envs.rollout()
+    assert_same_batch(np.array(rollout.reset(seed=1)[0]), oracle.reset(seed=1)[0])
+    for _ in range(20):
+        results, expected = rollout.step([2, 2]), oracle.step([2, 2])
+        for ours, theirs in zip(results[:4], expected[:4], strict=True):
+            assert_same_batch(np.array(ours), theirs)
+        if mode == "SameStep" and "final_obs" in expected[4]:
+            which = expected[4]["_final_obs"]
+            finals = np.stack(expected[4]["final_obs"][which].tolist())
+            assert_same_batch(rollout.final_obs.observations[-which.sum() :], finals)
+    assert envs.stats().workers[0].planned_restarts >= 2
+
+
+@pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
+def test_large_observations(mode: str, made: Any) -> None:
+    """The end of an episode that a worker hands over may be longer than a socket holds."""
+
+    class Large(CountingEnv):
+        def __init__(self) -> None:
+            super().__init__(lengths=(2,))
+            self.observation_space = Box(0, 255, (1 << 20,), np.uint8)
+
+        def _observation(self, action: Any) -> Any:
+            return np.full(1 << 20, 10 * self.episode + self.t, np.uint8)
+
+    envs = made([Large] * 2, {"episodes": 2}, autoreset_mode=mode)
+    oracle = SyncVectorEnv([lambda: Rebuilt(Large, 2)] * 2, autoreset_mode=mode)
+    assert_same_batch(envs.reset(), oracle.reset())
+    for _ in range(12):
+        assert_same_batch(envs.step([0, 0]), oracle.step([0, 0]))
+    assert envs.stats().workers[1].planned_restarts >= 2
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_start_methods(context: str, made: Any) -> None:
+    envs = made(counting_fns(2, lengths=(2,)), {"episodes": 1}, context=context)
+    envs.reset()
+    for t in range(9):
+        observations, _, _, truncations, infos = envs.step([0, 0])
+        assert observations[:, 2].tolist() == [(t + 1) % 3] * 2
+        assert not truncations.any()
+        assert ("worker_restarted" in infos) == (t % 3 == 2)
+
+
+# -- the process ---------------------------------------------------------------------------------
+
+
+class Logged(CountingEnv):
+    """Notes in a file when it is built and closed."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(lengths=(3,))
+        self.path = path
+        self.note("built")
+
+    def note(self, what: str) -> None:
+        with self.path.open("a") as file:
+            file.write(f"{what} {os.getpid()}\n")
+
+    def close(self) -> None:
+        self.note("closed")
+
+
+def test_the_new_one_is_built_before_the_old_one_closes(made: Any, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    envs = made([lambda: Logged(log)], {"episodes": 2})
+    envs.reset()
+    for _ in range(4):
+        envs.step([0])
+    deadline = time.monotonic() + 20
+    while len(log.read_text().splitlines()) < 2:  # in its last episode: nobody waits for this
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    first = envs.processes[0].pid
+    for _ in range(6):
+        envs.step([0])
+    second = envs.processes[0].pid
+    lines = log.read_text().splitlines()[:3]
+    assert lines == [f"built {first}", f"built {second}", f"closed {first}"]
+
+
+class Exclusive(CountingEnv):
+    """Has a port that only one process can have."""
+
+    port = 0
+
+    def __init__(self) -> None:
+        super().__init__(lengths=(2,))
+        self.sock = socket.socket()
+        self.sock.bind(("127.0.0.1", self.port))
+
+    def close(self) -> None:
+        self.sock.close()
+
+
+def test_envs_that_do_not_bear_another_beside_them(made: Any) -> None:
+    """Then the new one is built when the old one has closed; that is no failure."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+
+    def make() -> Exclusive:
+        Exclusive.port = port
+        return Exclusive()
+
+    envs = made([make], {"episodes": 1})
+    envs.reset()
+    for t in range(9):
+        observations, _, _, truncations, _ = envs.step([0])
+        assert observations[0, 1:3].tolist() == [0, (t + 1) % 3]
+        assert not truncations.any()
+    assert envs.stats().workers[0].planned_restarts == 3
+    assert envs.stats().workers[0].restarts == 0
+
+
+@pytest.mark.parametrize("how", ["hang", "crash"])
+def test_the_old_one_does_not_close(
+    how: str, made: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(planned_module, "_CLOSE_SECONDS", 0.2)
+    first = tmp_path / "first"
+
+    class Stuck(CountingEnv):
+        def close(self) -> None:
+            if first.exists():
+                return
+            first.touch()
+            if how == "crash":
+                os.abort()
+            time.sleep(100)
+
+    envs = made([lambda: Stuck(lengths=(2,))], {"episodes": 1})
+    envs.reset()
+    for _ in range(7):
+        assert not envs.step([0])[3].any()
+    assert envs.stats().workers[0].planned_restarts == 2
+
+
+def test_it_cannot_be_built_again(made: Any, tmp_path: Path) -> None:
+    path = tmp_path / "made"
+
+    def make() -> CountingEnv:
+        if path.exists():
+            raise OSError("the licence has expired")
+        path.touch()
+        return CountingEnv(lengths=(1,))
+
+    envs = made([make], {"episodes": 1})
+    envs.reset()
+    envs.step([0])
+    for _ in range(2):
+        with pytest.raises((LaunchError, OSError), match="licence"):
+            envs.step([0])
+
+
+@pytest.mark.parametrize("terminate", [True, False])
+def test_close_with_a_process_beside(terminate: bool, made: Any, tmp_path: Path) -> None:
+    """Neither it nor its env is left."""
+    log = tmp_path / "log"
+    envs = made([lambda: Logged(log)], {"episodes": 1})
+    envs.reset()
+    envs.step([0])
+    deadline = time.monotonic() + 20
+    while log.read_text().count("built") < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    envs.close(terminate=terminate)
+    if not terminate:
+        assert log.read_text().count("closed") == 2
+
+
+# -- deaths --------------------------------------------------------------------------------------
+
+
+def test_a_death_is_an_error_all_the_same(made: Any) -> None:
+    envs = made(counting_fns(2, lengths=(2,)), {"episodes": 1})
+    envs.reset()
+    for _ in range(4):
+        envs.step([0, 0])
+    kill(envs.processes[1].pid)
+    with pytest.raises(WorkerDied, match="env 1") as caught:
+        envs.step([0, 0])
+    assert caught.value.restarts == 0
+    assert "again" not in str(caught.value)
+
+
+def test_with_restarts_after_deaths(made: Any) -> None:
+    """Those that are planned do not count among them."""
+    envs = made(
+        counting_fns(2, lengths=(2,)),
+        {"episodes": 1},
+        on_worker_death="restart",
+        max_restarts=1,
+    )
+    envs.reset()
+    for _ in range(10):
+        assert not envs.step([0, 0])[3].any()
+    last = envs.step([0, 0])[0]
+    assert last[:, 2].tolist() == [2, 2]
+    envs.step([0, 0])
+    last = envs.step([0, 0])[0]
+    kill(envs.processes[1].pid)
+    observations, _, _, truncations, infos = envs.step([0, 0])
+    assert truncations.tolist() == [False, True]
+    assert infos["worker_restarted"].tolist() == [False, True]
+    assert_same_batch(observations[1], last[1])
+    for _ in range(6):
+        assert not envs.step([0, 0])[3].any()
+    assert [worker.restarts for worker in envs.stats().workers] == [0, 1]
+    kill(envs.processes[1].pid)
+    with pytest.raises(WorkerDied):
+        envs.step([0, 0])
+
+
+# -- several envs in a worker --------------------------------------------------------------------
+
+
+def test_several_envs_that_end_together(made: Any) -> None:
+    envs = made(counting_fns(4, lengths=(3,)), {"episodes": 4}, num_workers=2)
+    envs.reset()
+    for t in range(24):
+        observations, _, terminations, truncations, infos = envs.step([0] * 4)
+        assert observations[:, 2].tolist() == [(t + 1) % 4] * 4
+        assert not truncations.any()
+        assert terminations.all() == (t % 4 == 2)
+        assert ("worker_restarted" in infos) == (t % 8 == 7)
+
+
+@pytest.mark.parametrize("plain", [True, False])
+@pytest.mark.parametrize("mode", MODES)
+def test_several_envs_that_are_reset_together(mode: str, plain: bool, made: Any) -> None:
+    envs = made(
+        [lambda: CountingEnv(0, (10**6,))] * 4, {"episodes": 4}, num_workers=2, autoreset_mode=mode
+    )
+    for i in range(7):
+        _, infos = envs.reset(seed=None if plain else 1)
+        envs.step([0] * 4)
+        assert infos.get("worker_restarted", np.zeros(4, bool)).all() == (i in (2, 4, 6))
+
+
+@pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
+def test_several_envs_that_never_end_together(mode: str, made: Any) -> None:
+    """Once the limit is reached twice, those in the midst of an episode are truncated."""
+    envs = made(
+        [lambda: CountingEnv(0, (3,)), lambda: CountingEnv(1, (10**6,))],
+        {"episodes": 3},
+        num_workers=1,
+        autoreset_mode=mode,
+    )
+    envs.reset()
+    truncated, ends, told = 0, 0, 0
+    last = None
+    for _ in range(60):
+        observations, rewards, terminations, truncations, infos = envs.step([0, 0])
+        ends += int(terminations[0])
+        assert not truncations[0]
+        told += int(infos.get("worker_restarted", [False])[0])
+        if truncations[1]:
+            assert ends % 6 == 0
+            assert rewards[1] == 0
+            if mode == "NextStep":
+                assert_same_batch(observations[1], last[1])
+            else:
+                assert_same_batch(infos["final_obs"][1], last[1])
+            truncated += 1
+        last = observations
+    assert truncated == told == ends // 6 >= 2
+
+
+# -- arguments -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "every", [100, "100 episodes", {}, {"episodes": 0}, {"days": 1}, {"steps": 1.5}]
+)
+def test_refused(every: Any) -> None:
+    with pytest.raises(ValueError, match="restart_every must be"):
+        RingVectorEnv(counting_fns(1), restart_every=every)
