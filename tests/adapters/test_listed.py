@@ -2,6 +2,7 @@
 """Envs whose infos are a list: what adapters of other libraries stand on."""
 
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
@@ -45,6 +46,60 @@ def test_no_infos():
     envs = ListedEnvs([partial(gym.make, "CartPole-v1")] * 2, num_workers=1)
     assert envs.reset()[1] == {}
     assert envs.step(envs.fitting(np.zeros(2, np.int64)))[4] == {}
+    envs.close()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_some_of_the_envs(workers):
+    envs = listed(4, num_workers=workers, autoreset_mode="Disabled")
+    envs.reset(seed=0)
+    actions = [{"a": 2}, {"a": 0}]
+    infos = envs.step_some(actions, [2, 0])[4]
+    assert infos == [{"n": 1, "env_id": 0}, {"n": 1, "env_id": 2}]
+    for _ in range(3):
+        results = envs.step_some(actions, [2, 0])
+    assert results[4] == [{"last": {"a": 0}, "env_id": 0}, {"last": {"a": 2}, "env_id": 2}]
+    assert results[2].tolist() == [True, True]
+    envs.send_some([{"a": 1}], [3])
+    observations, infos = envs.reset_some([2, 0], seed=9, options={})  # while another is out
+    assert infos == [{"seed": 9}] * 2 and observations.shape == (2, 1)
+    assert envs.recv_done(1, None)[4] == [{"n": 1, "env_id": 3}]
+    envs.send_some(actions, [1, 3])
+    envs.forget()
+    envs.forget()
+    assert envs.ask("get:count", None) == [0, 1, 0, 2]
+    envs.close()
+
+
+class Slow(noted.Noted):
+    def step(self, action):
+        time.sleep(action["a"])
+        return super().step(action)
+
+
+def test_those_that_are_done():
+    envs = ListedEnvs([Slow] * 3, num_workers=3)
+    envs.reset()
+    envs.send_some([{"a": 0}, {"a": 2}, {"a": 0}], [0, 1, 2])
+    assert [info["env_id"] for info in envs.recv_done(3, 0.5)[4]] == [0, 2]
+    assert [info["env_id"] for info in envs.recv_done(1, 0.1)[4]] == [1]
+    envs.close()
+
+
+def test_spaces_of_each():
+    def make(count):
+        env = noted.Noted()
+        env.action_space = gym.spaces.Discrete(7)
+        env.observation_space = gym.spaces.Box(0, count, (1,), np.float32)
+        return env
+
+    fns = [partial(make, count) for count in (1, 2)]
+    envs = ListedEnvs(fns, num_workers=1, observation_mode="different")
+    assert [space.high for space in envs.space_of_each("observation_space")] == [1, 2]
+    envs.ask("seed:action_space", 1, (3,))
+    there = gym.spaces.Discrete(7)
+    there.seed(3)
+    assert envs.space_of_each("action_space")[1].sample() == there.sample()
     envs.close()
 
 

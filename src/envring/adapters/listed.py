@@ -3,24 +3,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
+from gymnasium import Space
 
 from envring.api.vector import RingVectorEnv
 from envring.batch.actions import Each
+from envring.batch.arrivals import Arrivals
 from envring.batch.batcher import Batcher
 from envring.errors import EnvFnError
+from envring.pool.flow import EnvIds
 from envring.pool.reply import Reply
 from envring.workers.limits import RestartPolicy
 
 
 class ListedEnvs(RingVectorEnv[Any, Any]):
-    """Single envs whose `reset` and `step` return a list of infos, one dict per env.
+    """Single envs whose `reset`, `step` and `recv` return a list of infos, one dict per env.
 
-    A dict has what the env put into it, in the env's own types. Where no env told anything the list
-    is an empty dict.
+    A dict has what the env put into it, in the env's own types; those of `recv` also the env's id,
+    as "env_id". Where no env told `reset` or `step` anything the list is an empty dict.
 
     Raises:
         EnvFnError: the env functions return vector envs.
@@ -32,6 +38,7 @@ class ListedEnvs(RingVectorEnv[Any, Any]):
         super().__init__(*args, **kwargs)
         assert self._batcher is not None
         self._batcher.quiet = True  # what envs raise is raised, which is enough
+        self._batcher.envs_infos.listed = True
         space = self.single_action_space
         self._action_kind = space.dtype.kind if isinstance(space.dtype, np.dtype) else ""
 
@@ -53,13 +60,82 @@ class ListedEnvs(RingVectorEnv[Any, Any]):
             return actions
         return Each(actions)
 
+    # -- some of the envs -------------------------------------------------------------------
+
+    def step_some(self, actions: Any, env_ids: Sequence[int]) -> Any:
+        """Steps some envs; actions as for `fitting`, one per env in the order of env_ids.
+
+        Returns:
+            As `step`, with a row per env, in ascending order of ids.
+        """
+        self.send_some(actions, env_ids)
+        return self._take(env_ids)
+
+    def reset_some(
+        self, env_ids: Sequence[int], seed: int | None = None, options: Any = None
+    ) -> tuple[Any, list[dict[str, Any]]]:
+        """Resets some envs, all with one seed and the same options, while others may be out.
+
+        Returns:
+            Observations and infos, with a row per env, in ascending order of ids.
+        """
+        self.async_reset(env_ids, seed=[seed] * len(env_ids), options=options)
+        observations, _, _, _, infos = self._take(env_ids)
+        for info in infos:
+            del info["env_id"]
+        return observations, infos
+
+    def send_some(self, actions: Any, env_ids: Sequence[int]) -> None:
+        """`send` of actions as for `fitting`."""
+        exact = type(actions) is np.ndarray and actions.dtype == self.single_action_space.dtype
+        self.send(actions if exact else Each(actions), env_ids)
+
+    def recv_done(self, count: int, timeout: float | None) -> Any:
+        """`recv` of so many envs, or of those that are done after `timeout` seconds.
+
+        It waits for one at least.
+        """
+        while True:
+            try:
+                return self.recv(count, timeout)
+            except multiprocessing.TimeoutError:
+                with self._entered() as batcher:
+                    done = batcher.arrivals().num_done
+                if done:
+                    return self.recv(min(count, done))
+
+    def forget(self) -> None:
+        """Waits for the envs that are out, and drops what they return or raise."""
+        with self._entered() as batcher:
+            if self._out:
+                arrivals = batcher.arrivals()
+                out = np.array(arrivals.among_out(np.arange(self.num_envs, dtype=np.int32)))
+                self._take_out(arrivals, out.astype(np.int32), quietly=True)
+
+    def _take(self, env_ids: Sequence[int]) -> Any:
+        with self._entered() as batcher:
+            wanted = np.sort(np.asarray(self._choose(env_ids), np.int32))
+            return self._take_out(batcher.arrivals(), wanted)
+
+    def _take_out(self, arrivals: Arrivals, env_ids: EnvIds, quietly: bool = False) -> Any:
+        """A batch of these envs, all of which are out."""
+        arrivals.wait_for(env_ids, None)
+        try:
+            with contextlib.suppress(*[Exception] * quietly):
+                return arrivals.take_these(env_ids)
+        finally:
+            self._out = arrivals.num_out > 0
+
+    # -- attributes -------------------------------------------------------------------------
+
     def ask(
         self, question: str, indices: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> list[Any]:
         """What some envs answer to a question of `envring_worker.names`.
 
         Args:
-            question: "get:NAME", "has:NAME", "set:NAME", "run:NAME" or "wrapped:NAME".
+            question: "get:NAME", "has:NAME", "set:NAME", "run:NAME", "seed:NAME" or
+                "wrapped:NAME".
             indices: None for all envs, an index, or several, also more than once.
             args: what goes with the question.
             kwargs: the same.
@@ -77,6 +153,15 @@ class ListedEnvs(RingVectorEnv[Any, Any]):
                 self._start_call(batcher, question, tuple(args), kwargs or {}, chosen)
             answers += self.call_wait()
         return answers
+
+    def space_of_each(self, name: str) -> list[Space[Any]]:
+        """Copies of each env's "action_space" or "observation_space"; elsewhere, of the first's."""
+        assert self._batcher is not None
+        if self._batcher.pool.foreign:
+            spaces = [getattr(self, f"single_{name}")] * self.num_envs
+        else:
+            spaces = self.ask(f"get:{name}", None)
+        return [deepcopy(space) for space in spaces]
 
     def _turns(self, indices: Any) -> Iterator[list[int] | None]:
         """Ids of envs, no two of them equal in one turn; None for all."""

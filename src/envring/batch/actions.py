@@ -110,16 +110,16 @@ class ActionSender:
         """Stores actions of some envs, in their order; returns the code as `put`.
 
         They are cast to the space's dtype: rows of other envs, whose actions may not be read yet,
-        stand where rows of another dtype would be.
+        stand where rows of another dtype would be. Those of an `Each` are not.
 
         Args:
             actions: one per env.
             env_ids: whose they are.
             send: sends one action per env in a message.
         """
-        if self._leaf is None:
+        if self._leaf is None or type(actions) is Each:
             env_ids = [int(env_id) for env_id in env_ids]
-            items = self._items(actions)
+            items = actions if type(actions) is Each else self._items(actions)
             self._check_count(len(items), env_ids)
             send(items)
             return self._message_code

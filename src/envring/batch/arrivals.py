@@ -23,7 +23,7 @@ from envring.pool.whole_flow import WholeFlow
 if TYPE_CHECKING:
     from envring.batch.batcher import Batcher
 
-Batch = tuple[Any, Any, Any, Any, dict[str, Any]]
+Batch = tuple[Any, Any, Any, Any, Any]
 
 
 @dataclass
@@ -74,6 +74,11 @@ class Arrivals:
     def num_out(self) -> int:
         """How many envs were sent and not received."""
         return self._flow.num_out
+
+    @property
+    def num_done(self) -> int:
+        """How many envs that are out are done, without waiting."""
+        return self._flow.ready()
 
     def among_out(self, env_ids: EnvIds) -> list[int]:
         """Those of the envs that were sent and not received."""
@@ -216,7 +221,6 @@ class Arrivals:
             self._leave_slots(env_ids)
             raise
         observations, rewards, terminations, truncations = self._arrays(env_ids, reply)
-        infos["env_id"] = env_ids
         return observations, rewards, terminations, truncations, infos
 
     def _arrays(self, env_ids: EnvIds, reply: Reply | None) -> tuple[Any, Any, Any, Any]:

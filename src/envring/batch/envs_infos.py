@@ -31,7 +31,12 @@ class EnvsInfos:
         layout: of an observation.
         spaces: single and batched spaces.
         add_info: an overridden `_add_info`, or None.
+
+    Attributes:
+        listed: whether infos of some envs are a list of dicts, as the envs returned them.
     """
+
+    listed = False
 
     def __init__(
         self,
@@ -66,22 +71,35 @@ class EnvsInfos:
             if odd and reply is not None:
                 self.learn(reply)
 
-    def of_each(self, reply: Reply | None) -> list[dict[str, Any]]:
-        """The info of each env as it returned it."""
+    def of_each(
+        self, reply: Reply | None, env_ids: NDArray[np.int32] | None = None
+    ) -> list[dict[str, Any]]:
+        """The info of each env as it returned it, or of some."""
         objects, odd, final_obs = self._parts(reply)
         template_ids = self._segment.template_ids.tolist()
+        chosen = range(len(template_ids)) if env_ids is None else env_ids.tolist()
         try:
             infos = [
-                self._assembler.info(env_id, template_id, objects, odd, final_obs)
-                for env_id, template_id in enumerate(template_ids)
+                self._assembler.info(env_id, template_ids[env_id], objects, odd, final_obs)
+                for env_id in chosen
             ]
         finally:
             if odd and reply is not None:
                 self.learn(reply)
         return infos if self._pool.detaches else deepcopy(infos)
 
-    def of(self, env_ids: NDArray[np.int32], reply: Reply | None) -> dict[str, Any]:
-        """The infos of some envs, batched as if they were all."""
+    def of(self, env_ids: NDArray[np.int32], reply: Reply | None) -> Any:
+        """The infos of some envs, batched as if they were all, with their `env_id`."""
+        if self.listed:
+            infos = self.of_each(reply, env_ids)
+            for info, env_id in zip(infos, env_ids.tolist(), strict=True):
+                info["env_id"] = env_id
+            return infos
+        batched = self._of_some(env_ids, reply)
+        batched["env_id"] = env_ids
+        return batched
+
+    def _of_some(self, env_ids: NDArray[np.int32], reply: Reply | None) -> dict[str, Any]:
         if self._vectors is not None:
             odd = {} if reply is None else reply.odd
             each = [(range(n, n + 1), odd.get(i, {})) for n, i in enumerate(env_ids.tolist())]

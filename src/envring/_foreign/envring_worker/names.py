@@ -3,8 +3,9 @@
 
 A name with a colon asks: "get:NAME" gives the attribute, without calling it; "has:NAME" whether it
 is there; "set:NAME" sets it on the outermost wrapper, wherever else it is; "run:NAME" calls it,
-`reset`, `step` and `close` too; "wrapped:NAME" whether a wrapper is of a class of that name, or of
-one that is derived from it. Interfaces of other libraries have these.
+`reset`, `step` and `close` too; "seed:NAME" seeds it, which is a space; "wrapped:NAME" whether a
+wrapper is of a class of that name, or of one that is derived from it. Interfaces of other libraries
+have these.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -85,6 +86,10 @@ def _run(*args, **kwargs):
     return found(*args[3:], **kwargs)
 
 
+def _seed(env, inside, name, seed):
+    env.get_wrapper_attr(name).seed(seed)
+
+
 def _wrapped(env, inside, name, module):
     return any(
         cls.__module__ == module and getattr(cls, "__qualname__", cls.__name__) == name
@@ -93,4 +98,11 @@ def _wrapped(env, inside, name, module):
     )
 
 
-_QUESTIONS = {"get": _get, "has": _has, "set": _set, "run": _run, "wrapped": _wrapped}
+_QUESTIONS = {
+    "get": _get,
+    "has": _has,
+    "set": _set,
+    "run": _run,
+    "seed": _seed,
+    "wrapped": _wrapped,
+}
