@@ -29,6 +29,7 @@ UNREACHABLE = {
     "conda-forge",
     "a Portal-Env directory",
     "Stable-Baselines3",
+    "Tianshou",
     "a Ray cluster",
     "an ssh host",
     "hosts that dial in",

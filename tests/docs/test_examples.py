@@ -105,6 +105,18 @@ def test_sb3_ppo(tmp_path):
     ]
 
 
+def test_tianshou_dqn(tmp_path):
+    pytest.importorskip("tianshou", reason="no Tianshou: make test-ecosystem runs it")
+    said = run("tianshou_dqn.py", "--epochs", 2, "--envs", 4, "--seconds", "0.2", cwd=tmp_path)
+    assert len(re.findall(r" s +[\d,]+ steps +[\d.]+ mean return", said)) == 2
+    assert re.findall(r"^(\w+) +[\d,]+ env steps/s", said, re.MULTILINE) == [
+        "TianshouVectorEnv",
+        "SubprocVectorEnv",
+        "ShmemVectorEnv",
+        "DummyVectorEnv",
+    ]
+
+
 @pytest.mark.long
 def test_wires(tmp_path):
     pytest.importorskip("grpc")

@@ -16,13 +16,13 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
-from ecosystem import sb3_envs
-from ecosystem.sb3_envs import Inner, Outer, Told, told
+from ecosystem import told_envs
+from ecosystem.told_envs import Inner, Outer, Told, told
 from envring import ActionError, EnvFnError, EnvSource, RemoteEnvError
 from envring.adapters.sb3 import RingVecEnv
 from support.hosts import running
 
-ENVS = f"{Path(sb3_envs.__file__)}:wrapped"
+ENVS = f"{Path(told_envs.__file__)}:wrapped"
 PREFIX = f"prefix:{sys.prefix}"
 
 

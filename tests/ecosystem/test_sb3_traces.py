@@ -11,7 +11,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from ecosystem.same import difference
-from ecosystem.sb3_envs import ACTIONS, OBSERVATIONS, told
+from ecosystem.told_envs import ACTIONS, OBSERVATIONS, told
 from envring.adapters.sb3 import RingVecEnv
 
 forked = {"start_method": "fork", "num_workers": 2}

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -47,7 +48,7 @@ class Told(gym.Env):
         self, observation: str = "vector", action: str = "discrete", rank: int = 0
     ) -> None:
         self.observation_space = OBSERVATIONS[observation]
-        self.action_space = ACTIONS[action]
+        self.action_space = deepcopy(ACTIONS[action])
         self.rank = rank
         self.render_mode = "rgb_array"
         self.given: list[str] = []
