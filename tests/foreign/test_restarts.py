@@ -72,7 +72,7 @@ def test_replaced_between_episodes(mode: str) -> None:
     envs.close()
 
 
-@pytest.mark.parametrize("launchers", [[None, PYTHON], ["docker:python:3.11"] * 2])
+@pytest.mark.parametrize("launchers", [[None, "docker:python:3.11"], ["docker:python:3.11"] * 2])
 def test_other_launchers_are_refused(launchers: Any) -> None:
     fns = [EnvSource("CartPole-v1", launcher=each) for each in launchers]
     with pytest.raises(LauncherError):

@@ -16,12 +16,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from envring.errors import WorkerRestarted
 from envring.launchers.base import Launcher
 from envring.pool import ending
 from envring.pool.mirror import columns
 from envring.pool.mixed_flow import MixedFlow
+from envring.pool.protocol import Restarting
 from envring.pool.remote import RemotePool
 from envring.pool.reply import Reply
+from envring.pool.restarting import Last
 from envring.pool.worker_pool import WorkerPool
 from envring.transport.segment import MappedSegment, SegmentMemoryError, create
 from envring.workers.options import Placement, PoolOptions
@@ -44,11 +47,34 @@ class _Part:
     segment: MappedSegment | None = None
 
 
+class RestartsOfParts:
+    """What starts workers of several pools again."""
+
+    def __init__(self, parts: Sequence[Restarting]) -> None:
+        """Has those of each."""
+        self._parts = parts
+
+    @property
+    def last(self) -> Last | None:
+        """Where last observations are."""
+        return self._parts[0].last
+
+    @last.setter
+    def last(self, last: Last | None) -> None:
+        for part in self._parts:
+            part.last = last
+
+
+def _note(part: _Part, messages: Sequence[tuple[Any, ...]], encoded: Sequence[Any]) -> None:
+    """Tells what starts a part's workers again what they are about to be sent."""
+    if part.pool.restarts is not None:
+        part.pool.restarts.note([messages[number] for number in part.which], encoded)
+
+
 class MixedPool:
     """A `Pool` over the workers of several launchers."""
 
     foreign = True
-    restarts = None
     detaches = True
     hints = 0
     any_info = False
@@ -73,6 +99,7 @@ class MixedPool:
             self.spans += host.spans
             self.parts.append(_Part(host, [number]))
         self.compiled = options.compiled
+        self._interrupted: WorkerRestarted | None = None
         self._columns: dict[int, list[tuple[int, int]]] = {}  # (offset, bytes) by template id
         self._slot: int | None = None  # that the batch under way fills
         by_launcher: dict[Launcher | None, list[int]] = {}
@@ -101,6 +128,12 @@ class MixedPool:
             self.abandon()
             raise
         self.descriptions = self._in_order(lambda part: part.pool.descriptions)
+
+    @property
+    def restarts(self) -> RestartsOfParts | None:
+        """What starts workers of the parts again; None: nothing does."""
+        found = [part.pool.restarts for part in self.parts if part.pool.restarts is not None]
+        return RestartsOfParts(found) if found else None
 
     def renumber(self, spans: Sequence[tuple[int, int]]) -> None:
         """Gives the envs other ids: they are those of vector envs."""
@@ -172,6 +205,7 @@ class MixedPool:
         name, *arguments = messages[0]
         self._slot = arguments[0] if name == "reset" else None
         for part, each in encoded:
+            _note(part, messages, each)
             part.pool.start_encoded(name, each)
 
     def tell(self, messages: Sequence[tuple[Any, ...]]) -> None:
@@ -182,6 +216,7 @@ class MixedPool:
         if name == "templates":
             self._add_templates(arguments[0])
         for part, each in encoded:
+            _note(part, messages, each)
             part.pool.tell_encoded(each)
 
     def _mine(self, part: _Part, messages: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
@@ -199,10 +234,21 @@ class MixedPool:
             if len(waiting) > 1:  # a part that hangs must not hide the death of another
                 end = time.monotonic() + _SLICE
                 end = end if deadline is None else min(end, deadline)
-            waiting = [part for part in waiting if not part.pool.wait(end)]
+            waiting = [part for part in waiting if not self._wait_for(part, end)]
             if waiting and deadline is not None and time.monotonic() >= deadline:
                 return False
+        error, self._interrupted = self._interrupted, None
+        if error is not None:  # now that the batch is complete in all parts
+            self.collect()
+            raise error
         return True
+
+    def _wait_for(self, part: _Part, deadline: float | None) -> bool:
+        try:
+            return part.pool.wait(deadline)
+        except WorkerRestarted as error:
+            self._interrupted = error
+            return True
 
     def drain(self) -> None:
         """Makes room in the reply rings of all parts."""

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from envring.pool.flow import DoneQueue, EnvIds, Flow
+from envring.pool.flow import DoneQueue, EnvIds, Flow, WorkerFlow
 from envring.pool.remote_flow import RemoteFlow
 from envring.pool.reply import Reply
 from envring.transport.polling import readable
@@ -71,6 +71,21 @@ class MixedFlow(DoneQueue):
         for flow in self._flows:
             out.update(flow.among_out(env_ids))
         return [env_id for env_id in env_ids.tolist() if env_id in out]
+
+    def owing(self) -> list[int]:
+        """The envs whose results have not come. The rows of all others are in the slots."""
+        found: list[int] = []
+        for number, (part, flow) in enumerate(zip(self._pool.parts, self._flows, strict=True)):
+            assert isinstance(flow, WorkerFlow)
+            owing = flow.owing()
+            found += owing
+            if part.segment is None or self._copy_rows is None:
+                continue
+            mine = np.flatnonzero(self._part_of == number).astype(np.int32)
+            for env_id in set(flow.among_out(mine)).difference(owing):
+                rows = slice(env_id, env_id + 1)
+                self._copy_rows(part.segment, int(self._slot_of[env_id]), rows)
+        return found
 
     def send(self, env_ids: EnvIds, slot: int, code: int, together: bool) -> None:
         """Has envs stepped or reset; see `Flow`."""

@@ -172,8 +172,6 @@ def _assert_restartable(
         what = "remotes="
     elif not placements:
         what = "num_workers=0, which has no workers"
-    elif len({placement.launcher for placement in placements}) > 1:
-        what = "envs of several launchers, yet"
     elif any(_outlives(placement.launcher) for placement in placements):
         what = "sandboxes, containers and launchers other than prefix: and python:, yet"
     if what is not None:

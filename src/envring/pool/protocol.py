@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 from envring.core import _core
 from envring.pool.flow import Flow
 from envring.pool.reply import Reply
-from envring.pool.restarting import Restarts
+from envring.pool.restarting import Last
 from envring.transport.segment import MappedSegment, SegmentFile
 
 
@@ -21,6 +21,16 @@ class StepParts(NamedTuple):
     actions: _core.ActionSlab | None
     ints: _core.IntSlab | None
     leases: bool
+
+
+class Restarting(Protocol):
+    """Starts workers again.
+
+    Attributes:
+        last: where last observations are.
+    """
+
+    last: Last | None
 
 
 class Pool(Protocol):
@@ -76,8 +86,8 @@ class Pool(Protocol):
         """Where the segment must lie; None for memory of this process."""
 
     @property
-    def restarts(self) -> Restarts | None:
-        """Starts workers again that died; None: nothing does."""
+    def restarts(self) -> Restarting | None:
+        """Starts workers again; None: nothing does."""
 
     @property
     def any_info(self) -> bool:
