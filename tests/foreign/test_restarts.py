@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 from typing import Any
@@ -14,7 +15,10 @@ import pytest
 from gymnasium.vector import SyncVectorEnv
 
 from envring import EnvSource, LauncherError, RingVectorEnv, make_vec
+from envring.launchers.prefix import Python
 from envring.testing import assert_same_batch
+from envring.workers.handle import catching
+from envring.workers.stderr import STACK_SIGNAL
 from support.processes import assert_gone
 from support.rebuilt import Rebuilt
 
@@ -77,3 +81,29 @@ def test_other_launchers_are_refused(launchers: Any) -> None:
     fns = [EnvSource("CartPole-v1", launcher=each) for each in launchers]
     with pytest.raises(LauncherError):
         RingVectorEnv(fns, num_workers=2, on_worker_death="restart")
+
+
+@pytest.mark.skipif(shutil.which("bwrap") is None, reason="no bubblewrap: nothing is confined")
+@pytest.mark.parametrize("whom", ["sandbox", "worker"])
+def test_in_a_sandbox(whom: str) -> None:
+    """Killed is the sandbox around the worker, or the worker in it."""
+    launcher = Python(sys.executable, sandbox=True)
+    envs = make_vec("CartPole-v1", 2, launcher=launcher, num_workers=2, on_worker_death="restart")
+    envs.reset(seed=0)
+    last: Any = envs.step(np.zeros(2, np.int64))[0]
+    for _ in range(2):
+        outer = envs.processes[1].pid
+        inner = catching(outer, STACK_SIGNAL)
+        assert inner not in (None, outer)
+        os.kill(outer if whom == "sandbox" else inner, signal.SIGKILL)
+        assert_gone(outer, 5)
+        for _ in range(5):  # what is inside answers until the death of the outer one is noticed
+            observations, _, _, truncations, _ = envs.step(np.zeros(2, np.int64))
+            if truncations.any() or whom == "worker":
+                break
+            last = observations
+        assert truncations.tolist() == [False, True]
+        assert_same_batch(observations[1], last[1])
+        envs.reset()
+        last = envs.step(np.zeros(2, np.int64))[0]
+    envs.close()

@@ -13,7 +13,6 @@ from typing import Any
 
 from envring.errors import LauncherError
 from envring.launchers.base import Launcher
-from envring.launchers.prefix import Prefix, Python
 from envring.launchers.sources import EnvSource
 from envring.pool.dialling import Dialled, dial
 from envring.pool.inline import InlinePool
@@ -172,19 +171,12 @@ def _assert_restartable(
         what = "remotes="
     elif not placements:
         what = "num_workers=0, which has no workers"
-    elif any(_outlives(placement.launcher) for placement in placements):
-        what = "sandboxes, containers and launchers other than prefix: and python:, yet"
+    elif any(each.launcher is not None and each.launcher.named_segment for each in placements):
+        what = "containers, yet"
     if what is not None:
         raise LauncherError(
             f"Restarts of workers cannot be combined with {what}. Leave one of them out."
         )
-
-
-def _outlives(launcher: Launcher | None) -> bool:
-    """Whether an env may write into the segment when the process known here has ended."""
-    if launcher is None:
-        return False
-    return type(launcher) not in (Prefix, Python) or bool(getattr(launcher, "sandbox", False))
 
 
 def _as_command(env_fns: Sequence[Callable[[], Any]], launcher: Launcher | str | None) -> str:

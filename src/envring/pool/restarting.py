@@ -170,7 +170,8 @@ class Restarts:
         """
         pool, deaths = self._pool, self._pool.deaths
         worker = pool.workers[w]
-        if not worker.wait_until_dead(_KILL_SECONDS):
+        ended = worker.wait_until_dead(_KILL_SECONDS) and worker.wait_until_left(_KILL_SECONDS)
+        if not ended:
             raise deaths.end(error)  # the kernel holds it: it may write yet
         successor, delay = self._successors.get(w), 0.0
         if successor is not None and successor.built:  # perhaps it was at work, and nobody looked

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import select
 import shlex
 import subprocess
 import time
@@ -153,6 +154,15 @@ class ForeignWorker(WorkerHandle):
             self.errors.pass_on("\n".join(lines).encode() + b"\n")
         if facts.get("python2") is True:
             self.channel.wire = DATA_OF_PYTHON_2
+
+    def wait_until_left(self, timeout: float) -> bool:
+        """As in WorkerHandle: the process known here may be a layer around the worker.
+
+        The kernel ends what is inside then, but not at once: the worker's channel tells.
+        """
+        poll = select.poll()
+        poll.register(self.channel.sock.fileno(), 0)  # POLLHUP, without being asked for it
+        return bool(poll.poll(timeout * 1000))
 
     def _look(self) -> None:
         if self.is_dead():

