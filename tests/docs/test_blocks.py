@@ -30,6 +30,7 @@ UNREACHABLE = {
     "a Portal-Env directory",
     "Stable-Baselines3",
     "Tianshou",
+    "TorchRL",
     "a Ray cluster",
     "an ssh host",
     "hosts that dial in",

@@ -14,9 +14,9 @@ from docs import pages
 EXAMPLES = pages.ROOT / "examples"
 
 
-def run(name, *arguments, cwd):
+def run(name, *arguments, cwd, warnings="error"):
     done = subprocess.run(
-        [sys.executable, "-W", "error", EXAMPLES / name, *map(str, arguments)],
+        [sys.executable, "-W", warnings, EXAMPLES / name, *map(str, arguments)],
         cwd=cwd,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -114,6 +114,20 @@ def test_tianshou_dqn(tmp_path):
         "SubprocVectorEnv",
         "ShmemVectorEnv",
         "DummyVectorEnv",
+    ]
+
+
+def test_torchrl_ppo(tmp_path):
+    pytest.importorskip("torchrl", reason="no TorchRL: make test-ecosystem runs it")
+    short = ("--steps", 512, "--envs", 4, "--seconds", "0.2")
+    said = run("torchrl_ppo.py", *short, cwd=tmp_path, warnings="default")  # TorchRL has many
+    assert len(re.findall(r" s +[\d,]+ steps +[\d.]+ steps per end", said)) == 4
+    assert re.findall(r"^(\w+) +[\d,]+ env steps/s", said, re.MULTILINE) == [
+        "RingVectorEnv",
+        "AsyncVectorEnv",
+        "SyncVectorEnv",
+        "ParallelEnv",
+        "SerialEnv",
     ]
 
 
