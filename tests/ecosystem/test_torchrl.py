@@ -24,7 +24,6 @@ with warnings.catch_warnings():
 pytestmark = pytest.mark.filterwarnings("ignore")  # of TorchRL
 
 
-
 class Mixed(gym.Env):
     """Observations and actions of several parts."""
 
