@@ -253,3 +253,15 @@ def test_the_documented_bytes_are_those_that_are_sent(expression, data):
     value = eval(expression, names)
     assert codec.dumps(value).hex(" ") == data.hex(" ")
     assert differences(codec.loads(data), value) == []
+
+
+@pytest.mark.parametrize("array", [np.array(0.0), np.array(["box", "x", "y"]), np.zeros(2)])
+def test_arrays_match_no_pattern_of_sequences(array):
+    match codec.matchable(array):
+        case (*parts,):
+            pytest.fail(f"it matches: {parts}")
+    match codec.matchable(["box", array]):
+        case (str() as kind, np.ndarray() as found):
+            assert (kind, id(found)) == ("box", id(array))
+        case _:
+            pytest.fail("a list does not match")

@@ -17,6 +17,7 @@ import numpy as np
 from gymnasium import Space, spaces
 
 from envring.errors import SpaceDataError
+from envring.transport.codec import matchable
 
 MAX_DEPTH = 32  # spaces within each other
 MAX_CHILDREN = 1 << 14  # of one space
@@ -88,7 +89,7 @@ def build_space(data: Any) -> Space[Any]:
 
 def _elements(data: Any) -> int:
     """Elements of the arrays that spaces need, though their description is short."""
-    match data:  # an array in the place of the kind must not be compared with text
+    match matchable(data):  # an array in the place of the kind must not be compared with text
         case (str() as kind, *_, tuple() as shape) if kind in ("box", "multi_binary"):
             return math.prod(size for size in shape if type(size) is int and size > 0)
         case tuple() | list():

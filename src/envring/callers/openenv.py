@@ -280,7 +280,7 @@ class OpenEnvClient(gymnasium.Env[Any, Any]):
 
 def _exact(text: Any) -> tuple[Space[Any], Space[Any]]:
     try:
-        match codec.loads(base64.b64decode(str(text), validate=True)):
+        match codec.matchable(codec.loads(base64.b64decode(str(text), validate=True))):
             case (observations, actions):
                 return build_space(observations), build_space(actions)
     except (ValueError, CodecError) as error:

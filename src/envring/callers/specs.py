@@ -227,7 +227,7 @@ def read_spaces(data: memoryview) -> tuple[spaces.Space[Any], spaces.Space[Any]]
         SpaceDataError: they are not spaces.
     """
     try:
-        match codec.loads(bytes(data)):
+        match codec.matchable(codec.loads(bytes(data))):
             case (observations, actions):
                 return build_space(observations), build_space(actions)
     except CodecError as error:

@@ -13,6 +13,7 @@ import numpy as np
 
 from envring.batch.layout import ALIGNMENT
 from envring.errors import WireError
+from envring.transport.codec import matchable
 from envring.transport.segment import COMMAND_RING_BYTES, REPLY_RING_BYTES, SegmentSpec
 
 MAX_SLOT_BYTES = 1 << 30
@@ -100,7 +101,7 @@ def _node(tree: Any, leaves: list[Any], depth: int) -> tuple[Any, ...]:
         case ("dict", list() as items):
             found = []
             for item in items:
-                match item:
+                match matchable(item):
                     case (str() | int() | float() | bytes() | tuple() as key, child):
                         found.append((key, _node(child, leaves, depth + 1)))
                     case _:

@@ -127,7 +127,7 @@ class Sending:
             return
         given = self._given(env_ids, data)
         for each in given.values():
-            match each:
+            match codec.matchable(each):
                 case (None | int(), options) if not names_an_env(options):
                     continue
             raise WireError("a reset of some envs has a seed and options, which name no env")

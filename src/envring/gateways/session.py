@@ -237,7 +237,7 @@ class Session:
         self, arguments: list[Any], still_there: Callable[[], None]
     ) -> tuple[int, list[Any]]:
         spans, n = self.pool.spans, self.num_envs
-        match arguments:
+        match codec.matchable(arguments):
             case (list() | tuple() as seeds, options, mask, bool() as per_env):
                 pass
             case _:
@@ -267,7 +267,7 @@ class Session:
     def _messages(self, message: Any) -> list[messages.Message]:
         """A caller's message, checked and divided among the workers."""
         spans, n = self.pool.spans, self.num_envs
-        match message:
+        match codec.matchable(message):
             case ("call", str() as name, list() | tuple() as args, dict() as kwargs, *marks):
                 check_names(name, args, kwargs)
                 return messages.call(spans, name, tuple(args), kwargs, self._chosen(marks))
@@ -300,7 +300,7 @@ class Session:
         if not isinstance(templates, list):
             raise WireError("expected a list of templates")
         for template in templates:
-            match template:
+            match codec.matchable(template):
                 case (int() as theirs, list() | tuple() as parts) if 0 < theirs < _UNKNOWN:
                     signed = signature(parts)
                 case _:

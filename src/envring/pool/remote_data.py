@@ -45,7 +45,7 @@ def wish(
 def check_description(description: Mapping[str, Any], num_envs: int) -> None:
     """Refuses a description that does not say which spaces the envs have; see `build_space`."""
     for name in ("observation_spaces", "action_spaces"):
-        match description.get(name):
+        match codec.matchable(description.get(name)):
             case (list() as kinds, list() as which) if len(which) == num_envs and all(
                 type(kind) is int and 0 <= kind < len(kinds) for kind in which
             ):
@@ -128,7 +128,7 @@ def read_reply(told: Any, env_ids: range, num_leaves: int) -> Reply:
     if not isinstance(failures, list):
         raise _malformed()
     for row in failures:
-        match row:
+        match codec.matchable(row):
             case (int() as env_id, str() as kind, str() as text, str() as trace):
                 reply.failures.append((_here(env_id, env_ids), kind, None, text, trace))
             case _:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from envring._foreign.envring_worker.data import codec
 from envring.core import _core
 from envring.errors import CodecError, UnsendableError
@@ -50,3 +52,14 @@ def loads(data: bytes, python2: bool = False) -> Any:
 def as_bytes(value: Any) -> Any:
     """Bytes, where a worker of Python 2 sent bytes that could be read as text; else the value."""
     return value.encode() if isinstance(value, str) else value
+
+
+def matchable(value: Any) -> Any:
+    """What arrived, for `match` with patterns such as `case (first, second):`.
+
+    From NumPy 2.5 on arrays match such patterns, and one without dimensions raises a TypeError.
+
+    Returns:
+        The value; None if it is an array.
+    """
+    return None if isinstance(value, np.ndarray) else value

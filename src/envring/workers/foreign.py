@@ -38,6 +38,7 @@ from envring.launchers.base import Launch, Launcher, Needs
 from envring.launchers.sources import EnvSource
 from envring.transport.advice import advise_process_each
 from envring.transport.channel import DATA, DATA_OF_PYTHON_2, Channel, ChannelClosed
+from envring.transport.codec import matchable
 from envring.transport.forked import own
 from envring.workers.foreign_process import ForeignProcess
 from envring.workers.handle import WorkerHandle
@@ -198,7 +199,7 @@ class ForeignWorker(WorkerHandle):
                 return False
             count = sum(rows for rows, _ in vectors)
         for name in ("observation_spaces", "action_spaces"):
-            match description.get(name):
+            match matchable(description.get(name)):
                 case (list() as kinds, list() as which) if len(which) == count:
                     if not all(type(kind) is int and 0 <= kind < len(kinds) for kind in which):
                         return False
