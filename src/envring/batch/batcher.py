@@ -176,12 +176,15 @@ class Batcher:
         """As `take_step`, of env 0 alone, copied."""
         if self._path is None:
             return None
-        outcomes = self._path.take(self._slot)
+        outcomes = self._path.take_first(self._slot)
         if outcomes is None:
             return None
-        rewards, terminations, truncations = outcomes
-        observation = self.single_observation(None)
-        return observation, rewards.item(), terminations.item(), truncations.item()
+        if self._dynamic:
+            return self.single_observation(None), *outcomes
+        slot = self._take_slot()
+        leaves = self.reader.first(slot)
+        self.slots.give_back(slot)
+        return self.layout.build(leaves), *outcomes
 
     def start_reset(
         self,

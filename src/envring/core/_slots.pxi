@@ -273,6 +273,29 @@ cdef class BatchReader:
         return (_fresh(self.rewards, base), _fresh(self.terminations, base),
                 _fresh(self.truncations, base))
 
+    cpdef tuple first_outcomes(self, uint32_t slot):
+        """(reward, terminated, truncated) of env 0 in a slot, as Python's own."""
+        cdef uint8_t *base = self.pool.segment.slot(slot)
+        return ((<double *>(base + self.rewards.offset))[0],
+                base[self.terminations.offset] != 0, base[self.truncations.offset] != 0)
+
+    def first(self, uint32_t slot):
+        """Env 0's observation leaves in a slot, copied: a list of arrays, or of scalars."""
+        cdef uint8_t *base = self.pool.segment.slot(slot)
+        cdef Leaf leaf
+        cdef list out = []
+        for leaf in self.leaves:
+            if leaf.nd == 1:
+                out.append(PyArray_Scalar(base + leaf.offset, leaf.dtype, None))
+                continue
+            Py_INCREF(leaf.dtype)
+            array = PyArray_NewFromDescr(cnp.ndarray, leaf.dtype, leaf.nd - 1, leaf.dims + 1, NULL,
+                                         NULL, 0, None)
+            memcpy(cnp.PyArray_DATA(<cnp.ndarray>array), base + leaf.offset,
+                   leaf.nbytes // leaf.dims[0])
+            out.append(array)
+        return out
+
 
 cdef class ActionSlab:
     """The action slab, for one leaf: takes batches that have its dtype and shape to the letter.

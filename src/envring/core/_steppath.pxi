@@ -90,7 +90,15 @@ cdef class StepPath:
 
     def take(self, uint32_t slot):
         """(rewards, terminations, truncations) of a complete batch, or None for the long way."""
+        return self.reader.outcomes(slot) if self._is_plain() else None
+
+    def take_first(self, uint32_t slot):
+        """(reward, terminated, truncated) of env 0 of a complete batch, or None as `take`."""
+        return self.reader.first_outcomes(slot) if self._is_plain() else None
+
+    cdef bint _is_plain(self) except -1:
+        """Whether a complete batch is nothing but arrays: then it is taken."""
         if self.port.attention() or (self.own is not None and self._own_needs_more()):
-            return None
+            return False
         self.port.uncollected = False
-        return self.reader.outcomes(slot)
+        return True

@@ -235,6 +235,13 @@ cdef class RemotePath:
         self.complete = False
         return self.reader.outcomes(slot)
 
+    def take_first(self, uint32_t slot):
+        """(reward, terminated, truncated) of env 0 of a complete batch, or None as `take`."""
+        if not self.complete:
+            return None
+        self.complete = False
+        return self.reader.first_outcomes(slot)
+
 
 cdef class HostPath:
     """The short way of a host through its callers' steps.
