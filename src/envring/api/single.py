@@ -23,7 +23,7 @@ from envring.launchers.base import Launcher
 from envring.pool import ending
 from envring.pool.opening import START_TIMEOUT, open_pool
 from envring.pool.reply import Reply
-from envring.workers.limits import Limits
+from envring.workers.limits import Limits, RestartPolicy
 
 
 def _batch_of_one(space: Space[Any], action: Any) -> Any:
@@ -73,6 +73,10 @@ class RingEnv(Guarded, Env[Any, Any]):
         launcher: Launcher | str | None = None,
         remotes: int | str | None = None,
         on_unsendable: Literal["raise", "drop", "repr"] = "raise",
+        on_worker_death: Literal["raise", "restart"] = "raise",
+        max_restarts: int = 10,
+        restart_window: float = 600.0,
+        restart_every: Mapping[str, int] | None = None,
     ) -> None:
         """Starts the process and builds the env in it.
 
@@ -95,6 +99,14 @@ class RingEnv(Guarded, Env[Any, Any]):
             on_unsendable: what becomes of objects in infos that cannot be sent from another
                 interpreter: "raise" an error, "drop" the item of the innermost dict that
                 contains them, or send their "repr".
+            on_worker_death: "raise": WorkerDied, by this call and every later one. "restart": a
+                process that dies, or takes longer than it may, is started again, and the env is
+                built anew. The step in which it died returns the last observation, reward 0,
+                truncated, and the info {"worker_restarted": True} (see docs/faults.md).
+            max_restarts: how often it may be started again within `restart_window` seconds.
+            restart_window: seconds.
+            restart_every: replaces the process in the reset after {"episodes": N} or {"steps": N},
+                for simulators that leak.
 
         Raises:
             EnvFnError: env_fn cannot be called, or cannot be sent to the process.
@@ -106,6 +118,7 @@ class RingEnv(Guarded, Env[Any, Any]):
         """
         if not callable(env_fn):
             raise EnvFnError(f"env_fn is {env_fn!r}, which cannot be called. Give a function.")
+        restarts = RestartPolicy.read(on_worker_death, max_restarts, restart_window, restart_every)
         self._guard()
         self._info: dict[str, Any] = {}
         name = type(self).__name__
@@ -127,6 +140,7 @@ class RingEnv(Guarded, Env[Any, Any]):
             on_unsendable=on_unsendable,
             remotes=remotes,
             prelude=KnownIds(),
+            restarts=restarts,
         )
         self._batcher, spaces, description = open_batcher(
             pool, "same", name, copy=True, slots=None, add_info=self._keep_info

@@ -299,6 +299,9 @@ class Batcher:
         slot = self._take_slot()
         if reply is not None:
             self._take_dynamic(reply)
+        if self.last is not None:
+            self.reader.observations(slot)  # it stays until the next one is handed out
+            return self.observation_in(slot, 0)
         row = self.observation_in(slot, 0)
         self.slots.give_back(slot)
         return row
