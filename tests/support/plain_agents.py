@@ -102,6 +102,32 @@ class Battle(object):
         pass
 
 
+class Crowd(Battle):
+    """The same with agents of one kind."""
+
+    metadata = {"name": "crowd_v0"}
+
+    def observation_space(self, agent):
+        return spaces.Dict(
+            {"seen": spaces.Box(-np.inf, np.inf, (3,), np.float32), "n": spaces.Discrete(100)}
+        )
+
+    def action_space(self, agent):
+        return spaces.Box(-1, 1, (2,), np.float32)
+
+    def _seen(self):
+        random = self.random
+        return dict(
+            (name, {"seen": random.randn(3).astype(np.float32), "n": int(random.randint(1, 100))})
+            for name in self.agents
+        )
+
+    def _info(self):
+        if self.random.rand() < 0.7:
+            return {}
+        return {"health": float(self.random.rand()), "deep": {"t": self.t}}
+
+
 def _total(action):
     if isinstance(action, dict):
         return sum(_total(each) for each in action.values())

@@ -1,18 +1,22 @@
 # SPDX-License-Identifier: MIT
-"""PettingZoo's parallel envs in a process of their own, in another interpreter or on a host."""
+"""PettingZoo's parallel envs: one in a process of its own, anywhere; several as a vector env."""
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from gymnasium import Space
+from gymnasium.vector import AutoresetMode
 from pettingzoo import ParallelEnv
 
 from envring._foreign.envring_worker.envs.adapt import adapt
 from envring._foreign.envring_worker.envs.agents import Agents, AgentsEnv
+from envring.adapters.agent_rows import AgentVectorEnv
 from envring.api.single import RingEnv
+from envring.api.vector import RingVectorEnv
 from envring.errors import SourceError
 from envring.launchers.sources import EnvSource
 
@@ -134,6 +138,45 @@ def parallel_env(
     except BaseException:
         ring.close()
         raise
+
+
+def agents_vec(
+    env: str | Callable[..., Any],
+    num_envs: int = 1,
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
+    **options: Any,
+) -> RingVectorEnv[Any, Any]:
+    """Makes several parallel envs over workers: one vector env with a row for each agent.
+
+    All agents have the same spaces. Rows are those of the first env's agents in the order of
+    `possible_agents`, then those of the second's, and so on. `infos["living"]` and
+    `infos["present"]` are masks of rows: see `AgentVectorEnv`.
+
+    Args:
+        env: a function, or "package.module:parallel_env".
+        num_envs: number of parallel envs.
+        kwargs: arguments of the function.
+        autoreset_mode: when an env is reset after its last agent has ended.
+        **options: those of `RingVectorEnv`: num_workers, step_timeout, ...
+
+    Raises:
+        SourceError: it is not a parallel env.
+        SpaceMismatchError: the agents' spaces differ.
+        Exception: what RingVectorEnv raises.
+
+    Example:
+        envs = agents_vec("pettingzoo.butterfly.pistonball_v6:parallel_env", num_envs=4)
+    """
+    make = partial(_call, env, dict(kwargs or {}))
+    rows: Any = partial(AgentVectorEnv, make, autoreset_mode)
+    return RingVectorEnv([rows] * num_envs, autoreset_mode=autoreset_mode, **options)
+
+
+def _call(env: str | Callable[..., Any], kwargs: Mapping[str, Any]) -> Any:
+    make = pkgutil.resolve_name(env) if isinstance(env, str) else env
+    return make(**kwargs)
 
 
 def _build(make: Callable[..., Any], kwargs: Mapping[str, Any]) -> Any:
