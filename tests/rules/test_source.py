@@ -13,7 +13,7 @@ from support.foreign_prefixes import VERSIONS, interpreter
 
 ROOT = Path(__file__).parents[2]
 WORKER = ROOT / "src/envring/_foreign/envring_worker"
-FOLDERS = ["src", "csrc", "tests", "benchmarks"]
+FOLDERS = ["src", "csrc", "tests", "benchmarks", "scripts"]
 SUFFIXES = {".py", ".pyx", ".pxi", ".pxd", ".pyi", ".c", ".h", ".sh", ".pml"}
 SOURCES = sorted(
     [
@@ -22,7 +22,7 @@ SOURCES = sorted(
         for path in (ROOT / folder).rglob("*")
         if path.suffix in SUFFIXES and path.is_file()
     ]
-    + [ROOT / name for name in ("setup.py", "Makefile", ".ci/run")]
+    + [ROOT / name for name in ("setup.py", "Makefile", ".ci/run", "scripts/release")]
 )
 WORKER_MODULES = sorted(WORKER.rglob("*.py"))
 WORKER_FILES = sorted(WORKER.parent.rglob("*.py"))  # with what is run and imported beside it
