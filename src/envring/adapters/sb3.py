@@ -33,7 +33,7 @@ class RingVecEnv(VecEnv):  # type: ignore[misc]
     worker holds many envs, so `num_workers` may be smaller than the number of envs.
 
     Args:
-        env_fns: functions that build the envs, or `EnvSource`s of other interpreters and hosts.
+        env_fns: functions that build envs; `EnvSource` for other interpreters and for hosts.
         start_method: "fork", "forkserver" or "spawn". None: "forkserver", as in SubprocVecEnv.
         **ours: RingVectorEnv's arguments: num_workers, launcher, remotes, step_timeout, ...
 

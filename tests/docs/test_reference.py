@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: MIT
+"""The pages of reference name all that there is: errors, and variables of the environment."""
+
+import re
+
+import envring
+from docs import pages
+
+
+def rows(name):
+    """The first cells of a page's tables."""
+    text = (pages.ROOT / "docs" / name).read_text(encoding="utf-8")
+    return re.findall(r"^\| ([^|]+) \|", text, re.MULTILINE)
+
+
+def test_every_error_is_explained():
+    found = {
+        name
+        for name in envring.__all__
+        if isinstance(getattr(envring, name), type)
+        and issubclass(getattr(envring, name), BaseException)
+    }
+    assert {"WorkerDied", "SegmentMemoryError", "SpaceMismatchError"} <= found
+    assert {name for row in rows("errors.md") for name in re.findall(r"^`(\w+)`", row)} == found
+
+
+def test_bases_are_as_stated():
+    for row in rows("errors.md"):
+        name, *bases = re.findall(r"`(\w+)`", row) or [""]
+        for base in bases:
+            assert base in {each.__name__ for each in getattr(envring, name).__mro__}, row
+
+
+def test_every_variable_is_explained():
+    sources = [*(pages.ROOT / "src").rglob("*.py"), pages.ROOT / "setup.py"]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
+    used = set(re.findall(r"\bENVRING_[A-Z]+(?:_[A-Z]+)*\b", text))
+    told = {name for row in rows("environment.md") for name in re.findall(r"ENVRING_\w+", row)}
+    assert told == used
