@@ -14,14 +14,14 @@ from docs import pages
 EXAMPLES = pages.ROOT / "examples"
 
 
-def run(name, *arguments, cwd, warnings="error"):
+def run(name, *arguments, cwd, warnings="error", seconds=50):
     done = subprocess.run(
         [sys.executable, "-W", warnings, EXAMPLES / name, *map(str, arguments)],
         cwd=cwd,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=seconds,
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -129,6 +129,44 @@ def test_torchrl_ppo(tmp_path):
         "ParallelEnv",
         "SerialEnv",
     ]
+
+
+def test_cleanrl_ppo(tmp_path):
+    pytest.importorskip("torch", reason="no torch: examples/cleanrl_ppo.py stays unchecked")
+    curves = []
+    for vector in ("ring", "sync"):
+        said = run("cleanrl_ppo.py", "--total-timesteps", 6144, "--vector", vector, cwd=tmp_path)
+        curves.append(re.findall(r" s +([\d,]+) steps +([\d.]+) mean return", said))
+    assert curves[0] == curves[1]
+    assert [steps for steps, _ in curves[0]][-1] == "6,144"
+
+
+def test_minari_record(tmp_path, monkeypatch):
+    pytest.importorskip("minari", reason="no Minari: make test-ecosystem runs it")
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    few = ("--episodes", 20, "--envs", 4)
+    found = [
+        run("minari_record.py", *few, *way, cwd=tmp_path, warnings="default")
+        for way in ([], ["--plain"])
+    ]
+    count, steps, mean = zip(
+        *re.findall(r"(\d+) episodes, (\d+) steps .*\nmean return: (.*)", "".join(found)),
+        strict=True,
+    )
+    assert count[0] == count[1] and steps[0] == steps[1] and mean[0] == mean[1]
+    assert int(count[0]) >= 20
+
+
+def test_agilerl_ppo(tmp_path):
+    pytest.importorskip("agilerl", reason="no AgileRL: make test-ecosystem runs it")
+    few = ("--steps", 4096, "--envs", 4)
+    found = [
+        run("agilerl_ppo.py", *few, *way, cwd=tmp_path, warnings="default", seconds=300)
+        for way in ([], ["--plain"])
+    ]
+    fitness = [re.findall(r"^generation \d: .* fitness$", said, re.MULTILINE) for said in found]
+    assert len(fitness[0]) == 2
+    assert fitness[0] == fitness[1]
 
 
 @pytest.mark.long
