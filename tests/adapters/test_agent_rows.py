@@ -131,7 +131,7 @@ def test_disabled():
 def test_attributes():
     envs = agents_vec(partial(Crowd, length=7), 2, num_workers=1)
     envs.reset(seed=0)
-    assert envs.get_attr("possible_agents") == tuple(NAMES * 2)
+    assert envs.get_attr("possible_agents") == (NAMES,) * 8
     assert envs.get_attr("length") == (7,) * 8
     envs.set_attr("length", 3)
     assert envs.call("length") == (3,) * 8
@@ -155,10 +155,10 @@ def test_wrapper_of_gymnasium():
 
 def test_what_is_refused():
     with pytest.raises(SpaceMismatchError, match=r"'red'.*'blue'.*pad_"):
-        AgentVectorEnv(Battle)
+        AgentVectorEnv([Battle])
     with pytest.raises(SpaceMismatchError, match="observation_space"):
         agents_vec(Battle, 2, num_workers=1)
     with pytest.raises(WorkerSourceError, match="take turns"):
-        AgentVectorEnv(Turns)
+        AgentVectorEnv([Turns])
     with pytest.raises(SourceError, match="not a parallel env"):
-        AgentVectorEnv(lambda: 3)
+        AgentVectorEnv([lambda: 3])

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""A parallel env of PettingZoo as a vector env whose rows are its agents."""
+"""Parallel envs of PettingZoo as one vector env whose rows are their agents."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import Any, TypeAlias
 
@@ -18,13 +18,11 @@ from envring.errors import SourceError
 
 Results: TypeAlias = tuple[Any, Any, Any, Any, dict[str, Any]]
 
-LIVING, PRESENT = "living", "present"  # masks in infos
-
 
 class AgentVectorEnv(VectorEnv[Any, Any, Any]):
-    """Each agent that there can be has a row, in the order of `possible_agents`.
+    """Each agent that there can be has a row: the first env's agents first, in their order.
 
-    The env is reset when no agent lives. A row is filled with zeros while its agent has no
+    An env is reset when no agent of it lives. A row is filled with zeros while its agent has no
     observation, its reward is 0 and its flags are False while the env tells none. Two masks in
     infos, bool (num_envs,), are there after each reset and step:
 
@@ -37,41 +35,46 @@ class AgentVectorEnv(VectorEnv[Any, Any, Any]):
     episode if the env was reset, or else zeros.
 
     Args:
-        make: makes the env.
-        autoreset_mode: when the env is reset after its last agent has ended; the enum or its value.
-            "Disabled": by `reset(options={"reset_mask": ...})`, all rows of the env at once.
+        makes: functions that make the envs.
+        autoreset_mode: when an env is reset after its last agent has ended; the enum or its value.
+            "Disabled": by `reset(options={"reset_mask": ...})`, all rows of an env at once.
 
     Attributes:
-        env: the parallel env.
+        envs: the parallel envs.
         possible_agents: whose the rows are.
 
     Raises:
-        SourceError: it is not a parallel env.
+        SourceError: an env is not a parallel one.
         SpaceMismatchError: the agents' spaces differ.
     """
 
     def __init__(
         self,
-        make: Callable[[], Any],
+        makes: Sequence[Callable[[], Any]],
         autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
     ) -> None:
-        """Makes the env."""
-        self.env = env = make()
-        if not is_parallel(env):
-            raise SourceError(f"{env} is not a parallel env of PettingZoo.")
-        self.possible_agents = list(env.possible_agents)
+        """Makes the envs."""
+        self.envs = [make() for make in makes]
+        for env in self.envs:
+            if not is_parallel(env):
+                raise SourceError(f"{env} is not a parallel env of PettingZoo.")
+        self._agents = [list(env.possible_agents) for env in self.envs]
+        self.possible_agents = [agent for agents in self._agents for agent in agents]
         self.num_envs = count = len(self.possible_agents)
+        self._firsts = np.cumsum([0, *map(len, self._agents)]).tolist()
         self.autoreset_mode = AutoresetMode(autoreset_mode)
-        self.metadata = dict(getattr(env, "metadata", None) or {})
+        self.metadata = dict(getattr(self.envs[0], "metadata", None) or {})
         self.metadata["autoreset_mode"] = self.autoreset_mode
-        self.render_mode = getattr(env, "render_mode", None)
+        self.render_mode = getattr(self.envs[0], "render_mode", None)
         self.single_observation_space = self._common("observation_space")
         self.single_action_space = self._common("action_space")
         self.observation_space = batch_space(self.single_observation_space, count)
         self.action_space = batch_space(self.single_action_space, count)
         nothing = create_empty_array(self.single_observation_space, n=1)
         (self._nothing,) = iterate(batch_space(self.single_observation_space, 1), nothing)
-        self._over = True
+        self._rows: list[Any] = [self._nothing] * count
+        self._living = np.zeros(count, bool)
+        self._present = np.zeros(count, bool)
 
     def reset(
         self,
@@ -79,108 +82,150 @@ class AgentVectorEnv(VectorEnv[Any, Any, Any]):
         seed: int | Sequence[int | None] | None = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[Any, dict[str, Any]]:
-        """Resets the env.
+        """Resets the envs.
 
         Args:
-            seed: of the env; of a list, the first.
-            options: for the env, without `reset_mask`.
+            seed: one seed s, which gives the env whose rows begin at i the seed s + i; or one per
+                row, of which an env gets its first.
+            options: for the envs, without `reset_mask`: bool (num_envs,), the rows of the envs that
+                are reset.
 
         Raises:
-            ValueError: reset_mask names some of the agents only.
+            ValueError: reset_mask names some of an env's agents only.
         """
         given = dict(options or {})
         mask = given.pop("reset_mask", None)
-        if mask is not None and not np.all(mask):
-            raise ValueError(f"Agents of one env are reset together, and reset_mask is {mask}.")
-        first = seed[0] if isinstance(seed, (list, tuple, np.ndarray)) else seed
-        observations, told = self.env.reset(seed=first, options=given or None)
-        self._over = not self.env.agents
-        return self._batch(observations), self._infos(told, observations)
+        infos: dict[str, Any] = {}
+        for env, agents, first in self._each():
+            named = True if mask is None else mask[first : first + len(agents)]
+            if not np.any(named):
+                continue
+            if not np.all(named):
+                raise ValueError(f"Agents of an env are reset together, and reset_mask is {mask}.")
+            own: Any = seed
+            if seed is not None:
+                own = seed + first if isinstance(seed, (int, np.integer)) else seed[first]
+            infos = self._reset_one(env, agents, first, infos, own, given or None)
+        return self._batch(), self._masked(infos)
 
     def step(self, actions: Any) -> Results:
-        """Steps the env with the actions of the agents that live."""
-        if self._over and self.autoreset_mode == AutoresetMode.NEXT_STEP:
-            observations, infos = self.reset()
-            return observations, np.zeros(self.num_envs), self._flags({}), self._flags({}), infos
-        living = set(self.env.agents)
-        items = zip(self.possible_agents, iterate(self.action_space, actions), strict=True)
-        acting = {agent: action for agent, action in items if agent in living}
-        observations, rewards, terminations, truncations, told = self.env.step(acting)
-        self._over = not self.env.agents
-        outcomes = (
-            np.array([float(rewards.get(agent, 0)) for agent in self.possible_agents]),
-            self._flags(terminations),
-            self._flags(truncations),
-        )
-        if self.autoreset_mode != AutoresetMode.SAME_STEP:
-            return self._batch(observations), *outcomes, self._infos(told, observations)
-        ended = outcomes[1] | outcomes[2]
-        return self._after_ends(ended, observations, told, outcomes)
+        """Steps the envs with the actions of the agents that live."""
+        chosen = list(iterate(self.action_space, actions))
+        rewards = np.zeros(self.num_envs)
+        flags = np.zeros((2, self.num_envs), bool)
+        infos: dict[str, Any] = {}
+        for env, agents, first in self._each():
+            end = first + len(agents)
+            if self.autoreset_mode == AutoresetMode.NEXT_STEP and not env.agents:
+                infos = self._reset_one(env, agents, first, infos)
+                continue
+            living = self._living[first:end].tolist()
+            items = zip(agents, chosen[first:end], living, strict=True)
+            acting = {agent: action for agent, action, lives in items if lives}
+            observations, earned, terminated, truncated, told = env.step(acting)
+            for row, agent in enumerate(agents, first):
+                rewards[row] = earned.get(agent, 0)
+                flags[:, row] = terminated.get(agent, False), truncated.get(agent, False)
+            if self.autoreset_mode == AutoresetMode.SAME_STEP:
+                ended = (flags[0] | flags[1])[first:end]
+                gone = {agents[place] for place in ended.nonzero()[0].tolist()}
+                if gone:
+                    infos = self._add_finals(agents, first, infos, gone, observations, told)
+                    if not env.agents:
+                        infos = self._reset_one(env, agents, first, infos)
+                        continue
+                    observations = {a: each for a, each in observations.items() if a not in gone}
+                    told = {a: each for a, each in told.items() if a not in gone}
+            infos = self._keep(env, agents, first, infos, observations, told)
+        return self._batch(), rewards, flags[0], flags[1], self._masked(infos)
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
-        """An attribute of the env, called if it is callable; the same for all of its rows."""
-        found = getattr(self.env, name)
-        return (found(*args, **kwargs) if callable(found) else found,) * self.num_envs
+        """An attribute of each env, called if it is callable; the same for all of its rows."""
+        values: list[Any] = []
+        for env, agents, _ in self._each():
+            found = getattr(env, name)
+            values += [found(*args, **kwargs) if callable(found) else found] * len(agents)
+        return tuple(values)
 
     def set_attr(self, name: str, values: Any) -> None:
-        """Sets an attribute of the env: the first of a list or tuple, or else the value."""
-        setattr(self.env, name, values[0] if isinstance(values, (list, tuple)) else values)
+        """Sets an attribute of each env; of a list or tuple, which has one per row, its first."""
+        several = isinstance(values, (list, tuple))
+        for env, _, first in self._each():
+            setattr(env, name, values[first] if several else values)
 
     def render(self) -> tuple[Any, ...]:
-        """What the env renders, for all of its rows."""
-        return (self.env.render(),) * self.num_envs
+        """What each env renders, for all of its rows."""
+        return self.call("render")
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Closes the env."""
-        self.env.close()
+        """Closes the envs."""
+        for env in self.envs:
+            env.close()
 
     # -- how --------------------------------------------------------------------------------
 
+    def _each(self) -> Iterator[tuple[Any, list[Any], int]]:
+        """Each env, its agents, and its first row."""
+        return zip(self.envs, self._agents, self._firsts, strict=False)
+
     def _common(self, name: str) -> Space[Any]:
         """The space that all agents have."""
-        spaces = {agent: getattr(self.env, name)(agent) for agent in self.possible_agents}
-        first = next(iter(spaces))
-        for agent, space in spaces.items():
-            if space != spaces[first]:
+        both = [(agent, getattr(env, name)(agent)) for env, a, _ in self._each() for agent in a]
+        first, wanted = both[0]
+        for agent, space in both:
+            if space != wanted:
                 raise SpaceMismatchError(
                     f"As rows of one vector env, agents need the same {name}: that of {first!r} is "
-                    f"{spaces[first]}, that of {agent!r} is {space}. supersuit's pad_observations "
-                    "and pad_action_space make them equal; parallel_env keeps them apart."
+                    f"{wanted}, that of {agent!r} is {space}. supersuit's pad_observations and "
+                    "pad_action_space make them equal; parallel_env keeps them apart."
                 )
-        return deepcopy(spaces[first])
+        return deepcopy(wanted)
 
-    def _batch(self, observations: Mapping[Any, Any]) -> Any:
-        rows = [observations.get(agent, self._nothing) for agent in self.possible_agents]
-        empty: Any = create_empty_array(self.single_observation_space, n=self.num_envs)
-        return concatenate(self.single_observation_space, rows, empty)
+    def _reset_one(
+        self,
+        env: Any,
+        agents: list[Any],
+        first: int,
+        infos: Any,
+        seed: Any = None,
+        given: Any = None,
+    ) -> dict[str, Any]:
+        observations, told = env.reset(seed=seed, options=given)
+        return self._keep(env, agents, first, infos, observations, told)
 
-    def _flags(self, by_agent: Mapping[Any, Any]) -> Any:
-        return np.array([bool(by_agent.get(agent, False)) for agent in self.possible_agents])
-
-    def _infos(self, told: Mapping[Any, Any], observations: Mapping[Any, Any]) -> dict[str, Any]:
-        infos: dict[str, Any] = {}
-        for row, agent in enumerate(self.possible_agents):
-            infos = self._add_info(infos, told.get(agent, {}), row)
-        infos[LIVING] = self._flags(dict.fromkeys(self.env.agents, True))
-        infos[PRESENT] = self._flags(dict.fromkeys(observations, True))
+    def _keep(
+        self,
+        env: Any,
+        agents: list[Any],
+        first: int,
+        infos: dict[str, Any],
+        observations: Mapping[Any, Any],
+        told: Mapping[Any, Any],
+    ) -> dict[str, Any]:
+        """Keeps what an env told; returns infos with those of its agents."""
+        lives = set(env.agents)
+        for row, agent in enumerate(agents, first):
+            self._living[row] = agent in lives
+            self._present[row] = agent in observations
+            self._rows[row] = observations.get(agent, self._nothing)
+            if told.get(agent):
+                infos = self._add_info(infos, told[agent], row)
         return infos
 
-    def _after_ends(self, ended: Any, observations: Any, told: Any, outcomes: Any) -> Results:
-        """A step of the mode SameStep."""
-        finals: dict[str, Any] = {}
-        rows = zip(self.possible_agents, ended.tolist(), strict=True)
-        gone = [agent for agent, has_ended in rows if has_ended]
-        for row, agent in enumerate(self.possible_agents):
+    def _add_finals(
+        self, agents: list[Any], first: int, infos: Any, gone: Any, observations: Any, told: Any
+    ) -> dict[str, Any]:
+        for row, agent in enumerate(agents, first):
             if agent in gone:
-                last = {
-                    "final_obs": observations.get(agent, self._nothing),
-                    "final_info": told.get(agent, {}),
-                }
-                finals = self._add_info(finals, last, row)
-        if self._over:
-            batch, infos = self.reset()
-        else:
-            left = {agent: each for agent, each in observations.items() if agent not in gone}
-            said = {agent: each for agent, each in told.items() if agent not in gone}
-            batch, infos = self._batch(left), self._infos(said, left)
-        return batch, *outcomes, {**infos, **finals}
+                last = observations.get(agent, self._nothing)
+                final = {"final_obs": last, "final_info": told.get(agent, {})}
+                infos = self._add_info(infos, final, row)
+        return dict(infos)
+
+    def _batch(self) -> Any:
+        empty: Any = create_empty_array(self.single_observation_space, n=self.num_envs)
+        return concatenate(self.single_observation_space, self._rows, empty)
+
+    def _masked(self, infos: dict[str, Any]) -> dict[str, Any]:
+        infos["living"], infos["present"] = self._living.copy(), self._present.copy()
+        return infos

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+import numpy as np
 from gymnasium import Space
 from gymnasium.vector import AutoresetMode
 from pettingzoo import ParallelEnv
@@ -17,6 +18,7 @@ from envring._foreign.envring_worker.envs.agents import Agents, AgentsEnv
 from envring.adapters.agent_rows import AgentVectorEnv
 from envring.api.single import RingEnv
 from envring.api.vector import RingVectorEnv
+from envring.cpus import usable_cpus
 from envring.errors import SourceError
 from envring.launchers.sources import EnvSource
 
@@ -152,7 +154,8 @@ def agents_vec(
 
     All agents have the same spaces. Rows are those of the first env's agents in the order of
     `possible_agents`, then those of the second's, and so on. `infos["living"]` and
-    `infos["present"]` are masks of rows: see `AgentVectorEnv`.
+    `infos["present"]` are masks of rows: see `AgentVectorEnv`, of which each worker has one, so
+    `send`, `recv` and `indices=` name all of a worker's envs or none.
 
     Args:
         env: a function, or "package.module:parallel_env".
@@ -170,8 +173,11 @@ def agents_vec(
         envs = agents_vec("pettingzoo.butterfly.pistonball_v6:parallel_env", num_envs=4)
     """
     make = partial(_call, env, dict(kwargs or {}))
-    rows: Any = partial(AgentVectorEnv, make, autoreset_mode)
-    return RingVectorEnv([rows] * num_envs, autoreset_mode=autoreset_mode, **options)
+    workers = options.get("num_workers")
+    groups = usable_cpus() if workers is None else workers + bool(options.get("caller_steps"))
+    shares = np.array_split(range(num_envs), max(min(groups, num_envs), 1))
+    fns: Any = [partial(AgentVectorEnv, [make] * len(share), autoreset_mode) for share in shares]
+    return RingVectorEnv(fns, autoreset_mode=autoreset_mode, **options)
 
 
 def _call(env: str | Callable[..., Any], kwargs: Mapping[str, Any]) -> Any:
