@@ -167,6 +167,27 @@ def test_specs_of_registered_ids_keep_us() -> None:
         assert env.spec.to_json()
 
 
+def test_specs_of_make_vec_keep_us() -> None:
+    """With what is plain of its options, as JSON, too, and for our own make_vec."""
+    envs = envring.make_vec("CartPole-v1", num_envs=2, num_workers=0, sutton_barto_reward=True)
+    spec = envs.spec
+    envs.close()
+    assert spec is not None and spec.id == "CartPole-v1"
+    for each in (spec, gymnasium.envs.registration.EnvSpec.from_json(spec.to_json())):
+        for make_vec in (gymnasium.make_vec, envring.make_vec):
+            again = make_vec(each)
+            assert isinstance(again, RingVectorEnv)
+            assert (again.num_envs, again.num_workers) == (2, 0)
+            assert again.call("get_wrapper_attr", "_sutton_barto_reward") == (True, True)
+            assert again.spec is not None
+            limit = {"max_episode_steps": 500}  # Gymnasium adds it
+            assert again.spec.kwargs | limit == spec.kwargs | limit
+            again.close()
+    more = envring.make_vec(spec, vector_kwargs={"num_workers": 1}, copy=False)
+    assert (more.num_envs, more.num_workers, more.copy) == (2, 1, False)
+    more.close()
+
+
 def test_ids_with_a_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
     registry = dict(gymnasium.registry)
     monkeypatch.setattr(gymnasium.envs.registration, "registry", registry)

@@ -133,7 +133,8 @@ def make_vec(
             others as in `make`.
 
     Returns:
-        A RingVectorEnv with `spec` set.
+        A RingVectorEnv with `spec` set. That of an id makes a RingVectorEnv again, in
+        `gymnasium.make_vec`, too, with the options that are plain; wrappers are not in it.
     """
     options = {name: kwargs.pop(name) for name in _VECTOR_OPTIONS & kwargs.keys()}
     options.update(vector_kwargs or {})
@@ -152,15 +153,30 @@ def make_vec(
         num_envs = kwargs.pop("num_envs", num_envs)
         kwargs.pop("vectorization_mode", None)
         found.kwargs = {}
+        if found.vector_entry_point == _VECTOR_ENTRY and "id" in kwargs:  # a spec of ours
+            return make_vec(
+                kwargs.pop("id"),
+                num_envs,
+                vector_kwargs=vector_kwargs,
+                wrappers=wrappers,
+                **{**options, **kwargs},
+            )
     env_fn = partial(_build, found, kwargs, wrappers)
     envs: RingVectorEnv[Any, Any] = RingVectorEnv([env_fn] * num_envs, **options)
     if isinstance(found, EnvSpec):
-        spec = copy.deepcopy(found)
-        spec.kwargs = dict(kwargs)
+        envs.spec = copy.deepcopy(found)
+        envs.spec.kwargs = dict(kwargs)
         if num_envs != 1:
-            spec.kwargs["num_envs"] = num_envs
-        envs.spec = spec
+            envs.spec.kwargs["num_envs"] = num_envs
+        if isinstance(id, str):
+            plain = {k: v for k, v in options.items() if type(v) in (bool, int, float, str)}
+            envs.spec.kwargs = {"id": id, **plain, **envs.spec.kwargs}
+            envs.spec.kwargs["vectorization_mode"] = "vector_entry_point"
+            envs.spec.vector_entry_point = _VECTOR_ENTRY
     return envs
+
+
+_VECTOR_ENTRY = f"{__name__}:_vector_entry"
 
 
 def _vector_entry(id: str, num_envs: int = 1, **kwargs: Any) -> RingVectorEnv[Any, Any]:
@@ -186,7 +202,7 @@ def register(id: str) -> str:
         gymnasium.register(
             id=new,
             entry_point=f"{__name__}:make",
-            vector_entry_point=f"{__name__}:{_vector_entry.__name__}",
+            vector_entry_point=_VECTOR_ENTRY,
             kwargs={"id": id},
             order_enforce=False,
             disable_env_checker=True,
