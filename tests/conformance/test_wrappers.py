@@ -15,7 +15,7 @@ from gymnasium.vector import SyncVectorEnv
 from gymnasium.wrappers import vector as wrappers
 
 from envring import RingVectorEnv
-from envring.testing import assert_same_batch
+from envring.testing import CountingEnv, assert_same_batch
 from envring.testing.conformance_base import same_results
 from envring.testing.conformance_values import counting, sampling
 
@@ -166,3 +166,20 @@ def test_record_video(tmp_path: Path) -> None:
         wrapped.step(np.zeros(3, int))
     wrapped.close()
     assert list(tmp_path.glob("*.mp4"))
+
+
+def test_episode_statistics_after_a_masked_reset() -> None:
+    """They go on for the other envs: `reset_mask` stays in the options, where the wrapper looks."""
+    envs = wrappers.RecordEpisodeStatistics(
+        RingVectorEnv([CountingEnv] * 3, num_workers=2, autoreset_mode="Disabled")
+    )
+    try:
+        envs.reset()
+        envs.step(np.zeros(3, np.int64))
+        envs.reset(options={"reset_mask": np.array([False, True, False])})
+        for _ in range(2):
+            _, _, terminations, _, infos = envs.step(np.zeros(3, np.int64))
+        assert terminations.tolist() == [True, False, True]
+        assert infos["episode"]["l"].tolist() == [3, 0, 3]
+    finally:
+        envs.close()
