@@ -160,6 +160,29 @@ class TestCallersAgainstHosts:
                 link.send(kind, [codec.dumps(value)], number=1)
                 assert outcome(link) == frames.ERROR
 
+    @pytest.mark.parametrize("value", [np.zeros(2), np.zeros(1)])
+    @pytest.mark.parametrize("where", ["env", "args", "kwargs", "limits", "runtime"])
+    def test_arrays_in_what_opens_a_session(self, host, where, value):
+        """Of many, nobody can tell whether they are true; of one, it may be false."""
+        wish: dict[str, Any] = {**OPEN, "runtime": None}
+        if where in wish:
+            wish[where] = value
+        else:
+            wish["sources"] = [{**OPEN["sources"][0], where: value}]
+        with contextlib.closing(greeted(host)) as link:
+            kind, told = ask(link, frames.OPEN, wish)
+            assert (kind, told["type"]) == (frames.ERROR, "HostRefused")
+
+    @pytest.mark.parametrize("mask", [[[1], [1, 2]], [np.zeros(2)], np.zeros(1), "x", [[True]]])
+    def test_what_is_no_mask(self, host, mask):
+        for message in (
+            ("reset", [1], None, mask, False),
+            ("call", "get_wrapper_attr", ("gravity",), {}, mask),
+        ):
+            with contextlib.closing(opened(host)) as link:
+                link.send(frames.MESSAGE, [codec.dumps(message)], number=1)
+                assert outcome(link) == frames.ERROR
+
     @pytest.mark.parametrize("which", ["obs", "action"])
     def test_plans_that_are_larger_than_the_spaces(self, host, which):
         """A caller does not decide how much memory a session takes."""

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from envring._foreign.envring_worker.data.infos import MAX_DEPTH, MAX_ENTRIES
 from envring.cpus import usable_cpus
 from envring.errors import CodecError, HostRefused, WireError
@@ -28,7 +30,8 @@ def pool_arguments(runtime: Runtime, asked: Mapping[str, Any]) -> dict[str, Any]
     known = isinstance(mode, str) and isinstance(unsendable, str)
     if not known or mode not in AUTORESET_MODES or unsendable not in ("raise", "drop", "repr"):
         raise HostRefused("The autoreset mode or on_unsendable does not exist.", "message")
-    start, limits = asked.get("start_timeout"), asked.get("limits") or {}
+    start, limits = asked.get("start_timeout"), asked.get("limits")
+    limits = {} if limits is None else limits
     if not isinstance(limits, dict):
         raise HostRefused("limits is a dict.", "message")
     for seconds in (start, *limits.values()):
@@ -64,6 +67,17 @@ def check_count(values: Any, count: int) -> None:
     """Refuses what is not a list with one value for each env."""
     if not isinstance(values, (list, tuple)) or len(values) != count:
         raise WireError(f"expected a list of {count} values, one for each env")
+
+
+def check_mask(values: Any, count: int) -> None:
+    """Refuses what does not say yes or no for each env."""
+    if isinstance(values, np.ndarray):
+        fits = values.shape == (count,) and values.dtype.kind in "biu"
+    else:
+        check_count(values, count)
+        fits = all(isinstance(value, (int, np.bool_)) for value in values)
+    if not fits:
+        raise WireError(f"expected a mask of {count} envs")
 
 
 def check_names(

@@ -71,10 +71,11 @@ class Runtime:
         Raises:
             HostRefused: it may not have it.
         """
-        env = asked.get("env") or self.default
+        env = self.default if _is_none(asked.get("env")) else asked["env"]
         if not isinstance(env, str) or not self.serves(env):
             raise HostRefused(f"The runtime {self.name!r} does not serve {env!r:.100}.", "env")
-        args, kwargs = asked.get("args") or [], asked.get("kwargs") or {}
+        args, kwargs = asked.get("args"), asked.get("kwargs")
+        args, kwargs = [] if args is None else args, {} if kwargs is None else kwargs
         if not isinstance(args, list) or not isinstance(kwargs, dict):
             raise HostRefused("The arguments of an env are a list and a dict.", "env")
         if not all(isinstance(each, str) for each in kwargs):
@@ -100,6 +101,11 @@ class Runtime:
     def where(self) -> Launcher:
         """The launcher of its workers. They never run in the host's process."""
         return Python(sys.executable) if self.launcher is None else self.launcher
+
+
+def _is_none(env: object) -> bool:
+    """Whether a caller names no env. What it sends may be of any type, an array too."""
+    return env is None or (isinstance(env, str) and not env)
 
 
 def _is_pattern(text: str) -> bool:
@@ -164,7 +170,7 @@ class Runtimes:
                 )
             return self._by_name[name]
         for runtime in self:
-            if all(not env or (isinstance(env, str) and runtime.serves(env)) for env in envs):
+            if all(_is_none(env) or (isinstance(env, str) and runtime.serves(env)) for env in envs):
                 return runtime
         asked = next((env for env in envs if env is not None), None)
         served = sorted({each for runtime in self for each in runtime.envs})

@@ -25,6 +25,7 @@ from envring.gateways.latency import BOUNDS
 from envring.gateways.plans import check_plans, check_sizes, plans_of, spec_of
 from envring.gateways.requests import (
     check_count,
+    check_mask,
     check_names,
     merged,
     number_of_workers,
@@ -247,8 +248,8 @@ class Session:
             raise WireError("a seed is an integer or None")
         if per_env:
             check_count(options, n)
-        if mask is not None and np.shape(mask) != (n,):
-            raise WireError(f"expected a mask of {n} envs")
+        if mask is not None:
+            check_mask(mask, n)
         try:
             options, sources = self._switches.take(options, mask, per_env)
         except Refused as error:
@@ -287,7 +288,7 @@ class Session:
         if not marks:
             return None
         flags = marks[0]
-        check_count(flags, self.num_envs)
+        check_mask(flags, self.num_envs)
         return [env_id for env_id, flag in enumerate(flags) if flag]
 
     def add_templates(self, templates: Any) -> None:
