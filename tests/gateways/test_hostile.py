@@ -164,7 +164,7 @@ class TestCallersAgainstHosts:
     @pytest.mark.parametrize("where", ["env", "args", "kwargs", "limits", "runtime"])
     def test_arrays_in_what_opens_a_session(self, host, where, value):
         """Of many, nobody can tell whether they are true; of one, it may be false."""
-        wish: dict[str, Any] = {**OPEN, "runtime": None}
+        wish = {**OPEN, "runtime": None}
         if where in wish:
             wish[where] = value
         else:

@@ -118,8 +118,9 @@ class ForeignWorker(WorkerHandle):
         deadline = time.monotonic() + limit
         failure = None
         try:
-            noise = self.channel.skip_to(MAGIC, limit, self._look)
-            message = self.channel.receive(max(deadline - time.monotonic(), 0.0), self._look)
+            noise = self.channel.skip_to(MAGIC, limit, self.look_before_hello)
+            left = max(deadline - time.monotonic(), 0.0)
+            message = self.channel.receive(left, self.look_before_hello)
             if isinstance(message, tuple) and message[:1] == ("failed",):
                 failure = self._failure(message)
             elif not (
@@ -165,7 +166,13 @@ class ForeignWorker(WorkerHandle):
         poll.register(self.channel.sock.fileno(), 0)  # POLLHUP, without being asked for it
         return bool(poll.poll(timeout * 1000))
 
-    def _look(self) -> None:
+    def look_before_hello(self) -> None:
+        """Passes on what start-up files write to stderr: a pipe holds little.
+
+        Raises:
+            ChannelClosed: it has ended.
+        """
+        self.errors.take_early()
         if self.is_dead():
             raise ChannelClosed
 

@@ -117,9 +117,23 @@ class StderrPipe:
         taken = _core.pass_on(2, data, patience if self._listened else 0.0)
         self._listened = taken == len(data)
 
+    def take_early(self) -> None:
+        """Passes on what came before the worker does it itself, lest it waits for room."""
+        if self._relay is not None or not readable([self.read_end], 0):
+            return
+        # The worker may be faster now. Its descriptor is this one, and has to go on blocking.
+        fd = os.open(f"/proc/self/fd/{self.read_end}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            while data := os.read(fd, 1 << 16):
+                self.pass_on(data)
+        except BlockingIOError:
+            pass
+        finally:
+            os.close(fd)
+
     def pass_on(self, data: bytes) -> None:
-        """Shows what the worker said elsewhere, and keeps it as the beginning."""
-        self._noise += data
+        """Shows what the worker said elsewhere, and keeps the end of it as the beginning."""
+        self._noise = (self._noise + data)[-TAIL_BYTES:]
         self._pass_on(data, _PATIENCE)
 
     def drain(self) -> str:
