@@ -130,7 +130,11 @@ def test_a_hang_in_reset_is_a_death(made: Any, tmp_path: Path) -> None:
     assert infos["worker_restarted"].tolist() == [False, True]
 
 
-@pytest.mark.parametrize("end", ["SIGKILL", "error"])
+class Cancelled(BaseException):
+    """Is not an Exception, as asyncio's is none."""
+
+
+@pytest.mark.parametrize("end", ["SIGKILL", "error", "cancelled"])
 def test_the_constructor_of_the_successor_fails(end: str, made: Any, tmp_path: Path) -> None:
     """That counts as another restart."""
     attempts = tmp_path / "attempts"
@@ -141,6 +145,8 @@ def test_the_constructor_of_the_successor_fails(end: str, made: Any, tmp_path: P
         if attempts.stat().st_size in (2, 3):
             if end == "error":
                 raise OSError("the port is in use")
+            if end == "cancelled":
+                raise Cancelled
             os.kill(os.getpid(), signal.SIGKILL)
         return CountingEnv(1, (99,))
 

@@ -28,6 +28,7 @@ from envring.errors import (
 from envring.pool.planned import Planned
 from envring.pool.seeds import Seeds
 from envring.pool.successors import Successor, as_ours, assert_same, headline
+from envring.transport.exceptions import is_of_an_env
 from envring.transport.polling import readable
 from envring.workers import starting
 from envring.workers.foreign import ForeignWorker
@@ -290,10 +291,12 @@ class Restarts:
         for w, successor in list(self._successors.items()):
             try:
                 self._advance(w, successor)
-            except Exception as error:
+            except BaseException as error:
+                if not isinstance(error, Exception) and not is_of_an_env(error):
+                    raise
                 self._failed(w, successor, error)
 
-    def _failed(self, w: int, successor: Successor, error: Exception) -> None:
+    def _failed(self, w: int, successor: Successor, error: BaseException) -> None:
         """A successor could not be started, or cannot build its envs: there is to be another."""
         if successor.worker is None:  # not even a process
             successor.due = time.monotonic() + self._delay(
@@ -328,6 +331,8 @@ class Restarts:
         if successor.after == port.batch:
             return
         if not readable([worker.channel.sock.fileno()], 0):
+            if isinstance(worker, ForeignWorker) and not successor.greeted and not worker.is_dead():
+                worker.look_before_hello()
             if successor.deadline is not None and now >= successor.deadline:
                 starting.expect(worker, "ready", successor.deadline, timeout)
             return

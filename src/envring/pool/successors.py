@@ -43,7 +43,7 @@ def headline(error: EnvringError) -> str:
     return text.replace(" Close this vector env and make a new one.", "")
 
 
-def as_ours(error: Exception, env_ids: Sequence[int]) -> EnvringError:
+def as_ours(error: BaseException, env_ids: Sequence[int]) -> EnvringError:
     """An error of a new process for these envs, as one of ours."""
     if isinstance(error, EnvringError):
         return error

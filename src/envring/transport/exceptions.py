@@ -37,3 +37,8 @@ def remote_error(who: str, data: bytes | None, text: str, trace: str) -> BaseExc
     if what is not None:
         error.add_note(what)
     return error
+
+
+def is_of_an_env(error: BaseException) -> bool:
+    """Whether it was raised in a worker and sent here, as a Ctrl-C of this process is not."""
+    return isinstance(error.__cause__, RemoteTraceback)
