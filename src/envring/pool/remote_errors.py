@@ -28,6 +28,7 @@ _PLAIN = (
     "SolveError",
     "SpaceDataError",
     "EnvFnError",
+    "RemoteEnvError",
     "UnsendableError",
     "SegmentMemoryError",
     "WireError",
