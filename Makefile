@@ -17,7 +17,7 @@ WORKER := src/envring/_foreign
 # newer than 2.7 or 3.6, and used only where they are
 GUARDED := time.thread_time inspect.signature importlib.util.find_spec
 
-.PHONY: help run lock test test-newest test-oldest test-wide test-long test-containers test-cluster test-ecosystem check python types layers native worker spelling format ctest sanitize model soak attacks fuzz kills wires bench bench-compare bench-baseline bench-full bench-peers bench-remote docs wheel wheels test-aarch64 clean distclean
+.PHONY: help run lock test test-newest test-oldest test-wide test-long test-containers test-cluster test-ecosystem check python types layers native worker spelling format ctest sanitize model soak faults attacks fuzz kills wires bench bench-compare bench-baseline bench-full bench-peers bench-remote docs wheel wheels test-aarch64 clean distclean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -183,6 +183,11 @@ ROUNDS ?= 20
 
 soak: $(VENV)/.dev ## ROUNDS (20) rounds of new random calls beside SyncVectorEnv
 	ENVRING_SOAK=$(ROUNDS) $(BIN)/python -m pytest -m "not long" -o faulthandler_timeout=0 tests/stateful $(ARGS)
+
+REPEATS ?= 1
+
+faults: $(VENV)/.dev ## the table of faults: each where, how, in which worker and with which policy, REPEATS (1) times
+	PYTHONPATH=tests REPEATS=$(REPEATS) $(BIN)/python -m matrix.command $(ARGS)
 
 RUNS ?= 3000
 

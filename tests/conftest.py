@@ -54,6 +54,7 @@ WIDE = re.compile(
     r"|test_(grpc|openenv)_client\.py::[^[]+\[|test_the_container_starts_as_written"
     r"|api/test_sending\.py::test_each_env[^[]+\[.*(reference|worker each)"
     r"|^tests/faults/[^[]+\[.*(reference|spawn|forkserver)|test_ring_only.*(spawn|forkserver)"
+    r"|test_matrix\.py::test_sample\[(forkserver|spawn|sandbox)"
     r"|test_exceptions\.py::[^[]+\[1-"
     r"|conformance/test_gymnasium\.py"
     r"|(gateways|foreign)/test_conformance\.py|test_attacks\.py"

@@ -22,17 +22,30 @@ class HostProcess:
         urls: where it listens.
     """
 
-    def __init__(self, *arguments: str, env: dict[str, str] | None = None) -> None:
-        """Starts it and waits until it listens."""
+    def __init__(
+        self,
+        *arguments: str,
+        env: dict[str, str] | None = None,
+        command: Sequence[str] = ("-m", "envring.cli"),
+        quiet: bool = False,
+    ) -> None:
+        """Starts it and waits until it listens.
+
+        Args:
+            *arguments: of `envring serve`.
+            env: its environment variables.
+            command: what Python is to run.
+            quiet: whether it has no log.
+        """
         ours, theirs = os.pipe()
-        argv = [sys.executable, "-m", "envring.cli", "serve", *arguments, "--ready-fd", str(theirs)]
+        argv = [sys.executable, *command, "serve", *arguments, "--ready-fd", str(theirs)]
         if "--listen" not in arguments:
             argv += ["--listen", "tcp://127.0.0.1:0"]
         self.process = subprocess.Popen(
             argv,
             pass_fds=[theirs],
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            stderr=subprocess.DEVNULL if quiet else subprocess.PIPE,
             env={**os.environ, **(env or {})},
         )
         os.close(theirs)
@@ -55,7 +68,7 @@ class HostProcess:
         except subprocess.TimeoutExpired:
             self.process.kill()
             _, errors = self.process.communicate(timeout=20)
-        self.log = errors.decode("utf-8", "replace")
+        self.log = (errors or b"").decode("utf-8", "replace")
         return self.process.returncode
 
 
