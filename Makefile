@@ -17,7 +17,7 @@ WORKER := src/envring/_foreign
 # newer than 2.7 or 3.6, and used only where they are
 GUARDED := time.thread_time inspect.signature importlib.util.find_spec
 
-.PHONY: help run lock test test-newest test-oldest test-wide test-long test-containers test-cluster test-ecosystem check python types layers native worker spelling format ctest sanitize model soak faults attacks fuzz kills wires bench bench-compare bench-baseline bench-full bench-peers bench-remote docs wheel wheels test-aarch64 clean distclean
+.PHONY: help run lock test test-newest test-oldest test-wide test-long test-containers test-cluster test-ecosystem check python types layers native worker spelling format ctest sanitize model stateful soak faults attacks fuzz kills wires bench bench-compare bench-baseline bench-full bench-peers bench-remote docs wheel wheels test-aarch64 clean distclean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -181,8 +181,13 @@ model: ## the Spin models and their planted bugs
 
 ROUNDS ?= 20
 
-soak: $(VENV)/.dev ## ROUNDS (20) rounds of new random calls beside SyncVectorEnv
-	ENVRING_SOAK=$(ROUNDS) $(BIN)/python -m pytest -m "not long" -o faulthandler_timeout=0 tests/stateful $(ARGS)
+stateful: $(VENV)/.dev ## ROUNDS (20) rounds of new random calls beside SyncVectorEnv
+	ENVRING_STATEFUL=$(ROUNDS) $(BIN)/python -m pytest -m "not long" -o faulthandler_timeout=0 tests/stateful $(ARGS)
+
+MINUTES ?= 30
+
+soak: $(VENV)/.dev ## MINUTES (30) of load of every kind, with kills; every observation is checked
+	PYTHONPATH=tests $(BIN)/python -m soak.command $(MINUTES)
 
 REPEATS ?= 1
 

@@ -49,7 +49,7 @@ LONG = re.compile(
 # show, sanitizers show of them as well.
 WIDE = re.compile(
     r"[\[-]3\.(6|13)[\]-]"
-    r"|^tests/(wheel|c)/"
+    r"|^tests/(wheel|c|soak)/"
     r"|test_ring\.py::Test(Reference|CallerSteps)"
     r"|test_(grpc|openenv)_client\.py::[^[]+\[|test_the_container_starts_as_written"
     r"|api/test_sending\.py::test_each_env[^[]+\[.*(reference|worker each)"

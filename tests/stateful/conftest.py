@@ -13,5 +13,5 @@ from envring.testing import deadline
 
 @pytest.fixture(autouse=True)
 def _in_time() -> Iterator[None]:
-    with deadline(900 if "ENVRING_SOAK" in os.environ else 58):
+    with deadline(900 if "ENVRING_STATEFUL" in os.environ else 58):
         yield

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """RingVectorEnv beside SyncVectorEnv, through random calls on random environments.
 
-``ENVRING_SOAK=20`` runs twenty rounds of new random examples instead of one round of fixed ones; a
-failure is made small then, so give pytest ``-o faulthandler_timeout=0``.
+``ENVRING_STATEFUL=20`` runs twenty rounds of new random examples instead of one round of fixed
+ones; a failure is made small then, so give pytest ``-o faulthandler_timeout=0``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from envring import RingVectorEnv
 from stateful.machine import VectorMachine
 from stateful.strategies import FAMILIES, Arrangement, arrangements
 
-ROUNDS = int(os.environ.get("ENVRING_SOAK", "1"))
+ROUNDS = int(os.environ.get("ENVRING_STATEFUL", "1"))
 
 
 class RingMachine(VectorMachine):
@@ -54,7 +54,7 @@ def test_equals_sync(workers: list[int], examples: int, family: str, turn: int) 
             max_examples=examples // 2 if family == "big" else examples,
             stateful_step_count=25,
             derandomize=ROUNDS == 1,
-            # Making an example small takes minutes, which a soak may take and a test may not.
+            # Making an example small takes minutes: `make stateful` may take them, a test may not.
             phases=[Phase.generate, *([Phase.shrink] if ROUNDS > 1 else [])],
             suppress_health_check=list(HealthCheck),
             print_blob=True,
