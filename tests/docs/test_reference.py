@@ -37,3 +37,12 @@ def test_every_variable_is_explained():
     used = set(re.findall(r"\bENVRING_[A-Z]+(?:_[A-Z]+)*\b", text))
     told = {name for row in rows("environment.md") for name in re.findall(r"ENVRING_\w+", row)}
     assert told == used
+
+
+def test_every_page_stands_in_the_contents_of_the_site():
+    """`make docs` fails without."""
+    index = pages.ROOT / "docs" / "site" / "index.md"
+    listed = re.findall(r"^(?:\.\./)+\S+$", index.read_text(encoding="utf-8"), re.MULTILINE)
+    found = {(index.parent / name).resolve().with_suffix(".md") for name in listed}
+    assert set(pages.PAGES) <= found
+    assert all(path.exists() for path in found)
