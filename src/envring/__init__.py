@@ -48,6 +48,7 @@ from envring.errors import (
 )
 from envring.launchers.base import Launch, Launcher, Needs, Sandbox
 from envring.launchers.prefix import Prefix, Python
+from envring.launchers.program import Program
 from envring.launchers.sources import EnvSource
 from envring.pool.remotes import CLIENTS as _CLIENTS
 from envring.pool.remotes import ENGINES as _ENGINES
@@ -87,6 +88,7 @@ __all__ = [
     "Needs",
     "ObservationError",
     "Prefix",
+    "Program",
     "Python",
     "RemoteEnvError",
     "RemoteTraceback",

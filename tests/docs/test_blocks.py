@@ -28,6 +28,7 @@ HOST = "a host"
 UNREACHABLE = {
     "conda-forge",
     "a Portal-Env directory",
+    "a compiled worker",
     "Stable-Baselines3",
     "Tianshou",
     "TorchRL",

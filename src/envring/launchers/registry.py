@@ -28,6 +28,7 @@ _KNOWN = {
         "prefix:PATH (a venv, conda or micromamba prefix) or prefix:NAME (of `envring env list`)",
     ),
     "python": ("prefix", "Python", "python:EXECUTABLE"),
+    "program": ("program", "Program", "program:PATH (a worker in another language)"),
     "micromamba": ("micromamba", "Micromamba", "micromamba:spec.yml"),
     "uv": ("uv", "Uv", "uv:requirements.txt or uv:script.py"),
     "docker": ("docker", "Docker", "docker:IMAGE"),

@@ -42,6 +42,7 @@ from envring.transport.codec import matchable
 from envring.transport.forked import own
 from envring.workers.foreign_process import ForeignProcess
 from envring.workers.handle import WorkerHandle
+from envring.workers.json_spaces import described
 from envring.workers.lifeline import GRACE, LIBRARY, Lifeline
 from envring.workers.options import WorkerOptions
 from envring.workers.stderr import StderrPipe
@@ -191,6 +192,8 @@ class ForeignWorker(WorkerHandle):
                 self._about(f"The worker said {message!r:.200} where {name!r} was expected.")
             )
         if name == "ready":
+            if isinstance(message[1], dict) and "spaces_json" in message[1]:
+                return ("ready", {**described(message[1], len(self.env_ids)), "foreign": True})
             if not self._describes(message[1]):
                 raise HandshakeError(self._about(f"The worker said of its envs {message!r:.200}."))
             message[1]["foreign"] = True

@@ -1,0 +1,466 @@
+// SPDX-License-Identifier: MIT
+// A worker of envring in C++: serves envs through libenvring.so, without Python. Copy this file.
+//
+// An env is a class with these, as in cartpole.cpp beside this file:
+//
+//     using Observation = float;              // of one Box; Action likewise, of a Box or Discrete
+//     using Action = int64_t;
+//     static constexpr const char *spaces;    // JSON, see docs/interpreters.md
+//     explicit Env(uint64_t env_id);
+//     void reset(const uint64_t *seed, Observation *to);      // seed: NULL if there is none
+//     envring::Outcome step(const Action *action, Observation *to);
+//
+// and main is `return envring::serve<Env>();`. What an env throws becomes a RemoteEnvError. Infos are
+// empty, attributes and options are not known, and autoreset_mode is NextStep or Disabled.
+#pragma once
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+namespace envring {
+
+struct Outcome {
+    double reward;
+    bool terminated, truncated;
+};
+
+// -- values: docs/codec.md ---------------------------------------------------------------------
+
+inline std::string number(int32_t value, char type = 'i') {
+    return type + std::string(reinterpret_cast<char *>(&value), 4);
+}
+inline std::string text(std::string_view value) {
+    return number(int32_t(value.size()), 'u').append(value);
+}
+inline std::string tuple(const std::vector<std::string> &items) {
+    std::string all = number(int32_t(items.size()), '(');
+    for (auto &item : items) all += item;
+    return all;
+}
+inline const std::string NONE = "N", TRUE = "T", FALSE = "F", NO_DICT = "{0";
+inline const std::string NO_LIST = number(0, '[');
+
+// A value that was read: `items` are those of a list or tuple, or keys and values by turns.
+struct Value {
+    char type = 'N';
+    int64_t integer = 0;
+    double real = 0;
+    std::string bytes;
+    std::vector<Value> items;
+
+    const Value &operator[](std::string_view key) const {
+        for (size_t i = 0; i + 1 < items.size(); i += 2)
+            if (items[i].bytes == key) return items[i + 1];
+        throw std::runtime_error("the caller did not send " + std::string(key));
+    }
+};
+
+struct Reader {
+    std::string_view data;
+
+    std::string_view take(size_t count) {
+        if (count > data.size()) throw std::runtime_error("a value ends too early");
+        auto taken = data.substr(0, count);
+        data.remove_prefix(count);
+        return taken;
+    }
+    template <class T> T raw() {
+        T found;
+        std::memcpy(&found, take(sizeof found).data(), sizeof found);
+        return found;
+    }
+    Value value() {
+        Value found;
+        switch (found.type = raw<char>()) {
+        case 'N': break;
+        case 'T': case 'F': found.integer = found.type == 'T'; break;
+        case 'i': found.integer = raw<int32_t>(); break;
+        case 'g': found.real = raw<double>(); break;
+        case 'u': case 's': found.bytes = take(size_t(raw<int32_t>())); break;
+        case '(': case '[':
+            for (int32_t left = raw<int32_t>(); left > 0; left--) found.items.push_back(value());
+            break;
+        case '{':
+            while (data.substr(0, 1) != "0") found.items.push_back(value());
+            take(1);
+            break;
+        case 'l': { // an int of any size: digits of 15 bits
+            int32_t count = raw<int32_t>();
+            uint64_t sum = 0;
+            for (int i = 0; i < std::abs(count); i++) sum |= uint64_t(raw<uint16_t>()) << 15 * i;
+            found.integer = count < 0 ? -int64_t(sum) : int64_t(sum);
+            break;
+        }
+        default: throw std::runtime_error("this worker does not know such values");
+        }
+        if (found.type != 'g') found.real = double(found.integer);
+        return found;
+    }
+};
+
+// -- the channel ---------------------------------------------------------------------------------
+
+class Channel {
+  public:
+    Channel() : fd_(fcntl(0, F_DUPFD_CLOEXEC, 3)) { // what the env prints must not get in there
+        int nothing = open("/dev/null", O_RDWR);
+        dup2(nothing, 0);
+        dup2(2, 1);
+        if (nothing > 2) close(nothing);
+        write(std::string("\0envring-worker 1\n", 18));
+    }
+    void send(const std::vector<std::string> &message) {
+        std::string body = tuple(message);
+        uint64_t length = body.size();
+        write(std::string(reinterpret_cast<char *>(&length), 8) + body);
+    }
+    bool closed() {
+        pollfd asked{fd_, POLLRDHUP, 0};
+        return poll(&asked, 1, 0) > 0;
+    }
+    Value receive() {
+        uint64_t length;
+        std::memcpy(&length, read(8).data(), 8);
+        std::string body = read(length);
+        return Reader{body}.value();
+    }
+
+  private:
+    int fd_;
+
+    void write(std::string_view data) {
+        while (!data.empty()) {
+            ssize_t n = ::write(fd_, data.data(), data.size());
+            if (n < 0 && errno != EINTR) _exit(0); // the caller is gone
+            if (n > 0) data.remove_prefix(size_t(n));
+        }
+    }
+    std::string read(size_t count) {
+        std::string data(count, '\0');
+        for (size_t at = 0; at < count;) {
+            ssize_t n = ::read(fd_, &data[at], count - at);
+            if (n == 0 || (n < 0 && errno != EINTR)) _exit(0);
+            if (n > 0) at += size_t(n);
+        }
+        return data;
+    }
+};
+
+// -- the library: csrc/er_worker.h, csrc/er_format.h -----------------------------------------------
+
+struct Command {
+    uint32_t op, seq, slot, action, first, count;
+};
+enum Op { STEP = 1, MESSAGE = 2, EACH = 3, TOGETHER = 4 };
+enum Actions : uint32_t { SLAB = 0, BY_MESSAGE = 1, RESET = 2 };
+
+class Library {
+  public:
+    explicit Library(const std::string &path) : handle_(dlopen(path.c_str(), RTLD_NOW)) {
+        if (!handle_) throw std::runtime_error(dlerror());
+    }
+    template <class Result, class... Given> Result call(const char *name, Given... given) {
+        auto found = reinterpret_cast<Result (*)(Given...)>(dlsym(handle_, name));
+        if (!found) throw std::runtime_error(std::string("the library lacks ") + name);
+        return found(given...);
+    }
+
+  private:
+    void *handle_;
+};
+
+// -- the worker ------------------------------------------------------------------------------------
+
+template <class Env> class Worker {
+    using Observation = typename Env::Observation;
+    using Action = typename Env::Action;
+
+  public:
+    int run() {
+        signal(SIGINT, SIG_IGN); // Ctrl-C is the caller's
+        utsname machine;
+        uname(&machine);
+        channel_.send({text("hello"), "{" + text("version") + text("0") + text("implementation") +
+                                          text("c++") + text("python2") + FALSE + text("machine") +
+                                          text(machine.machine) + text("pid") + number(getpid()) +
+                                          text("executable") + text("") + "0"});
+        config_ = channel_.receive().items.at(1);
+        try {
+            start();
+        } catch (const std::exception &error) {
+            channel_.send({text("failed"), number(-1), text("worker"), text(error.what()), text("")});
+            return 1;
+        }
+        try {
+            while (next()) {
+            }
+        } catch (const std::exception &error) { // the caller learns of it as of any death
+            std::fprintf(stderr, "%s\n", error.what());
+            return 1;
+        }
+        return 0;
+    }
+
+  private:
+    Channel channel_;
+    Value config_, message_;
+    std::map<uint64_t, Value> actions_, resets_; // of envs that are sent alone
+    std::unique_ptr<Library> library_;
+    std::vector<Env> envs_;
+    std::vector<char> pending_, port_;
+    std::vector<std::vector<Observation>> last_;
+    std::string failures_;
+    int32_t failed_ = 0;
+    uint8_t *base_ = nullptr;
+    uint64_t first_ = 0, num_envs_ = 0, row_ = 1, action_row_ = 1, at_[8] = {};
+    bool resets_next_ = true;
+
+    void start() {
+        library_ = std::make_unique<Library>(config_["library"].bytes);
+        int lifeline = int(config_["lifeline_fd"].integer);
+        int64_t grace = int64_t(config_["grace"].real * 1e9);
+        if (lifeline >= 0)
+            std::thread([this, lifeline, grace] {
+                library_->call<int>("er_lifeline_watch", lifeline, grace);
+            }).detach();
+        const Value &pipes = config_["stderr"];
+        if (pipes.type == '{') { // what is written to stderr is passed on, and its end kept
+            int from = int(pipes["read"].integer), to = int(pipes["pass_on"].integer);
+            int kept = int(pipes["tail"].integer);
+            std::thread([=] { library_->call<int>("er_stderr_capture", from, to, kept); }).detach();
+        }
+        int64_t mode = config_["autoreset_mode"].integer; // NextStep, SameStep, Disabled
+        if (mode == 1) throw std::runtime_error("autoreset_mode SameStep is not served");
+        resets_next_ = mode == 0;
+        first_ = uint64_t(config_["first_env"].integer);
+        std::string which = number(int32_t(config_["num_envs"].integer), '[');
+        for (int64_t i = 0; i < config_["num_envs"].integer; i++) {
+            envs_.emplace_back(first_ + uint64_t(i));
+            which += number(0);
+        }
+        channel_.send({text("ready"), "{" + text("spaces_json") + text(Env::spaces) + text("native") +
+                                          TRUE + text("why_not_native") + text("") + "0"});
+        Value attach = channel_.receive();
+        if (attach.items.at(0).bytes != "attach") _exit(0); // another worker failed
+        map(attach.items.at(1), attach.items.at(2));
+        channel_.send({text("attached")});
+    }
+
+    void map(const Value &layout, const Value &plans) {
+        first_ = uint64_t(plans["first_env"].integer);
+        num_envs_ = uint64_t(layout["num_envs"].integer);
+        size_t bytes = size_t(layout["bytes"].integer);
+        int fd = int(layout["fd"].integer);
+        void *at = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        if (at == MAP_FAILED) throw std::runtime_error("the segment cannot be mapped");
+        close(fd);
+        base_ = static_cast<uint8_t *>(at);
+        if (library_->call<int>("er_segment_check", at, uint64_t(bytes)) < 0)
+            throw std::runtime_error("it is not a segment of this version");
+        const Value &leaves = layout["obs_leaves"];
+        if (leaves.items.size() != 1) throw std::runtime_error("observations are one array");
+        row_ = per_env(leaves.items[0].items.at(1));
+        at_[0] = uint64_t(leaves.items[0].items.at(0).integer);
+        for (size_t i = 0; i < 3; i++)
+            at_[1 + i] = uint64_t(layout["outcomes"].items.at(i).items.at(0).integer);
+        const char *names[] = {"off_slots", "slot_bytes", "off_actions", "off_template_ids"};
+        for (size_t i = 0; i < 4; i++) at_[4 + i] = uint64_t(layout[names[i]].integer);
+        const Value &shape = plans["action"].items.at(3);
+        for (auto &size : shape.items) action_row_ *= uint64_t(size.integer);
+        port_.resize(library_->call<uint64_t>("er_port_bytes"));
+        pending_.assign(envs_.size(), 0);
+        last_.assign(envs_.size(), std::vector<Observation>(row_));
+        int r = library_->call<int>("er_port_open", port(), at, uint32_t(config_["index"].integer),
+                                    uint32_t(first_), uint32_t(envs_.size()), config_["spin"].real,
+                                    int(config_["adaptive"].integer),
+                                    uint32_t(config_["yield_every"].integer));
+        if (r < 0) throw std::runtime_error("the segment has no place for this worker");
+    }
+
+    static uint64_t per_env(const Value &shape) {
+        uint64_t count = 1;
+        for (size_t i = 1; i < shape.items.size(); i++) count *= uint64_t(shape.items[i].integer);
+        return count;
+    }
+    void *port() { return port_.data(); }
+
+    // -- commands ------------------------------------------------------------------------------
+
+    bool next() { // false: the end
+        int r = library_->call<int>("er_port_next", port(), int64_t(250000000));
+        if (r < 0) return !channel_.closed(); // nothing came
+        const Command &command = *library_->call<const Command *>("er_port_command", port());
+        if (command.op == MESSAGE) return message(command.seq);
+        if (command.op == STEP) {
+            for (uint64_t i = 0; i < envs_.size(); i++) step(i, command.slot, command.action);
+            library_->call<void>("er_port_count", port(), int64_t(0), uint64_t(envs_.size()));
+            finish(command.seq);
+        }
+        for (int i; (command.op == EACH || command.op == TOGETHER) &&
+                    (i = library_->call<int>("er_port_env", port())) >= 0;) {
+            step(uint64_t(i), command.slot, command.action);
+            finish(command.seq);
+        }
+        return true;
+    }
+
+    bool message(uint32_t seq) {
+        Value told = channel_.receive();
+        const std::string &name = told.items.at(0).bytes;
+        std::string results = NONE;
+        if (name == "actions") {
+            message_ = told.items.at(1);
+        } else if (name == "some_actions" || name == "reset_arguments") {
+            auto &kept = name == "some_actions" ? actions_ : resets_;
+            const Value &given = told.items.at(1); // by the env's place in the slice
+            for (size_t k = 0; k + 1 < given.items.size(); k += 2)
+                kept[uint64_t(given.items[k].integer)] = given.items[k + 1];
+        } else if (name == "reset") {
+            const Value &mask = told.items.at(4);
+            for (uint64_t i = 0; i < envs_.size(); i++) {
+                uint32_t slot = uint32_t(told.items.at(1).integer);
+                publish(i, slot, {0, false, false});
+                if (mask.type == 'N' || is_set(mask, i))
+                    reset(i, slot, &told.items.at(2).items.at(i));
+                else
+                    store(i, slot);
+            }
+        } else if (name == "call" || name == "set_attr") {
+            for (uint64_t i = 0; i < envs_.size(); i++)
+                fail(i, "an env in C++ has no attribute " + told.items.at(1).bytes);
+        } else if (name == "takes") {
+            results = number(int32_t(envs_.size()), '[') + std::string(envs_.size(), 'F');
+        } else if (name != "close" && name != "templates") {
+            for (uint64_t i = 0; i < envs_.size(); i++) fail(i, "an env in C++ cannot " + name);
+        }
+        if (seq) finish(seq, results);
+        return name != "close";
+    }
+
+    static bool is_set(const Value &mask, uint64_t i) { // a list, or an array of bytes
+        bool array = mask.items.at(0).bytes == std::string("\0nd", 3);
+        return array ? mask.items.at(3).bytes.at(i) : mask.items.at(i).integer;
+    }
+
+    void step(uint64_t i, uint32_t slot, uint32_t code) {
+        Outcome outcome{0, false, false};
+        if (code == RESET || (resets_next_ && pending_[i])) {
+            publish(i, slot, outcome);
+            auto kept = resets_.extract(i); // its seed and options
+            return reset(i, slot, kept ? &kept.mapped().items.at(0) : nullptr);
+        }
+        try {
+            std::vector<Action> action = read(i, code);
+            outcome = envs_[i].step(action.data(), last_[i].data());
+        } catch (const std::exception &error) {
+            fail(i, error.what());
+        }
+        pending_[i] = outcome.terminated || outcome.truncated;
+        publish(i, slot, outcome);
+        store(i, slot);
+    }
+
+    void reset(uint64_t i, uint32_t slot, const Value *given) {
+        try {
+            uint64_t seed = given ? uint64_t(given->integer) : 0;
+            envs_[i].reset(given && given->type != 'N' ? &seed : nullptr, last_[i].data());
+            pending_[i] = 0;
+        } catch (const std::exception &error) {
+            fail(i, error.what());
+        }
+        store(i, slot);
+    }
+
+    // An env's action: in the slab in the space's dtype, or in another one, or in a message.
+    std::vector<Action> read(uint64_t i, uint32_t code) {
+        std::vector<Action> action(action_row_);
+        const uint8_t *from = base_ + at_[6];
+        char kind = char(code >> 8);
+        uint64_t size = code & 0xff;
+        for (uint64_t k = 0; k < action_row_; k++) {
+            uint64_t at = (first_ + i) * action_row_ + k;
+            if (code == SLAB) std::memcpy(&action[k], from + at * sizeof(Action), sizeof(Action));
+            else if (code == BY_MESSAGE && action_row_ == 1) {
+                auto kept = actions_.extract(i);
+                const Value &value = kept ? kept.mapped() : message_.items.at(i);
+                if (!std::strchr("iglTF", value.type)) throw std::runtime_error("not a number");
+                action[k] = value.type == 'g' ? Action(value.real) : Action(value.integer);
+            } else action[k] = converted(from + at * size, kind, size);
+        }
+        return action;
+    }
+    static Action converted(const uint8_t *from, char kind, uint64_t size) {
+        auto as = [from](auto value) { return std::memcpy(&value, from, sizeof value), Action(value); };
+        switch (kind << 8 | int(size)) {
+        case 'i' << 8 | 1: return as(int8_t());
+        case 'i' << 8 | 2: return as(int16_t());
+        case 'i' << 8 | 4: return as(int32_t());
+        case 'i' << 8 | 8: return as(int64_t());
+        case 'b' << 8 | 1: case 'u' << 8 | 1: return as(uint8_t());
+        case 'u' << 8 | 2: return as(uint16_t());
+        case 'u' << 8 | 4: return as(uint32_t());
+        case 'u' << 8 | 8: return as(uint64_t());
+        case 'f' << 8 | 4: return as(float());
+        case 'f' << 8 | 8: return as(double());
+        }
+        throw std::runtime_error("actions of this type are not read");
+    }
+
+    // -- results -------------------------------------------------------------------------------
+
+    // An array of a slot: that of one step, or of step `slot - first` of those kept over time.
+    template <class T> T *place(uint32_t slot, int array, uint64_t per_row, uint64_t env) {
+        uint32_t over[2];
+        std::memcpy(over, base_ + 168, sizeof over); // er_segment_t: time_first, time_count
+        uint64_t count = 1, at = 0;
+        if (over[0] && slot >= over[0]) count = over[1], at = slot - over[0], slot = over[0];
+        uint8_t *start = base_ + at_[4] + slot * at_[5] + count * at_[array];
+        return reinterpret_cast<T *>(start) + (at * num_envs_ + env) * per_row;
+    }
+    void store(uint64_t i, uint32_t slot) {
+        auto *to = place<Observation>(slot, 0, row_, first_ + i);
+        std::memcpy(to, last_[i].data(), row_ * sizeof(Observation));
+        reinterpret_cast<uint16_t *>(base_ + at_[7])[first_ + i] = 0; // an empty info
+    }
+    void publish(uint64_t i, uint32_t slot, const Outcome &outcome) {
+        *place<double>(slot, 1, 1, first_ + i) = outcome.reward;
+        *place<uint8_t>(slot, 2, 1, first_ + i) = outcome.terminated;
+        *place<uint8_t>(slot, 3, 1, first_ + i) = outcome.truncated;
+    }
+    void fail(uint64_t i, const std::string &why) {
+        failures_ += tuple({number(int32_t(first_ + i)), text("exception"), NONE, text(why), text("")});
+        failed_++;
+    }
+    void finish(uint32_t seq, const std::string &results = NONE) {
+        std::string reply;
+        if (failed_ || results != NONE) {
+            reply = "{" + text("failures") + number(failed_, '[') + failures_;
+            for (auto name : {"dynamic", "finals", "objects", "odd"}) reply += text(name) + NO_DICT;
+            reply += text("results") + results + "0";
+        }
+        failures_.clear();
+        failed_ = 0;
+        const void *bytes = reply.empty() ? nullptr : reply.data();
+        library_->call<int>("er_port_finish", port(), seq, bytes, uint64_t(reply.size()));
+    }
+};
+
+template <class Env> int serve() { return Worker<Env>().run(); }
+
+} // namespace envring
