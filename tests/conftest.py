@@ -56,6 +56,7 @@ WIDE = re.compile(
     r"|^tests/faults/[^[]+\[.*(reference|spawn|forkserver)|test_ring_only.*(spawn|forkserver)"
     r"|test_matrix\.py::test_sample\[(forkserver|spawn|sandbox)"
     r"|test_exceptions\.py::[^[]+\[1-"
+    r"|test_reconnecting\.py::(test_a_lost_connection\[(SameS|Dis)|.*(started_again|close_while))"
     r"|conformance/test_gymnasium\.py"
     r"|(gateways|foreign)/test_conformance\.py|test_attacks\.py"
     r"|launchers/test_conformance\.py::[^[]+\[(python|uv|boxed_uv)[\]-]"

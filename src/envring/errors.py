@@ -115,7 +115,7 @@ class HostLost(WorkerDied):
         """Returns what happened, to which envs, and what to do."""
         return (
             f"The connection to {self.host}, the host of {format_env_ids(self.env_ids)}, was lost: "
-            f"{self.why}. Close this vector env and make a new one."
+            f"{self.why}. {self.why_not_again}Close this vector env and make a new one."
         )
 
 

@@ -192,6 +192,36 @@ class TestCallersAgainstHosts:
             assert (kind, told["type"]) == (frames.ERROR, "WireError")
             assert "larger than the spaces" in told["text"]
 
+    @pytest.mark.parametrize(
+        "lost",
+        [
+            7,
+            {},
+            {"obs": {1: 0}, "pending": [], "seeds": {}},
+            {"obs": {-1: 0}, "pending": [], "seeds": {}},
+            {"obs": {}, "pending": ["0"], "seeds": {}},
+            {"obs": {}, "pending": [], "seeds": {0: -1}},
+            {"obs": {}, "pending": [], "seeds": {0: "x"}},
+            {"obs": [], "pending": [], "seeds": {}},
+        ],
+    )
+    def test_what_was_lost_is_told_of_envs_of_the_session(self, host, lost):
+        with contextlib.closing(greeted(host)) as link:
+            assert ask(link, frames.OPEN, OPEN)[0] == frames.OPENED
+            kind, told = ask(link, frames.ATTACH, {**PLANS, "lost": lost})
+            assert (kind, told["type"]) == (frames.ERROR, "WireError")
+
+    @pytest.mark.parametrize("obs", ["nonsense", np.zeros(9, np.float32), None, {"a": 1}])
+    def test_a_last_observation_that_is_none(self, host, obs):
+        """The env's step fails; the session goes on."""
+        lost = {"obs": {0: obs}, "pending": [], "seeds": {}}
+        with contextlib.closing(greeted(host)) as link:
+            assert ask(link, frames.OPEN, OPEN)[0] == frames.OPENED
+            assert ask(link, frames.ATTACH, {**PLANS, "lost": lost})[0] == frames.ATTACHED
+            for body in (bytes(12), b"\2\0\0\0", bytes(12)):  # a step, a reset, a step
+                link.send(frames.STEP, [body], number=1)
+                assert outcome(link) == frames.RESULT
+
     def test_two_connections_with_one_name_at_once(self, host):
         """One gets the session, the other is refused; no slot is lost."""
         links = [connect(host.url) for _ in range(4)]

@@ -171,7 +171,7 @@ class RingVectorEnv(
             on_worker_death: "raise": WorkerDied, by this call and every later one. "restart": a
                 worker that dies, or takes longer than it may, is started again, and its envs are
                 built anew. The step says so by `truncations`, and by `infos["worker_restarted"]`
-                (see docs/faults.md); other envs lose nothing.
+                (see docs/faults.md); other envs lose nothing. A lost host is a death, too.
             max_restarts: how often one worker may be started again within `restart_window`. One
                 more is an error, as with "raise".
             restart_window: seconds.

@@ -18,6 +18,7 @@ from envring.batch.space_data import restore_value
 from envring.core import _core
 from envring.pool.flow import EnvIds, Flow, WorkerFlow
 from envring.pool.mixed_flow import MixedFlow
+from envring.pool.remote_flow import RemoteFlow
 from envring.pool.reply import Reply
 from envring.pool.whole_flow import WholeFlow
 
@@ -64,7 +65,7 @@ class Arrivals:
     def last_slots(self, first: int, end: int) -> list[int]:
         """Where the last rows of a run of envs are, those that were not received among them."""
         assert self._last is not None
-        assert isinstance(self._flow, (WorkerFlow, MixedFlow))
+        assert isinstance(self._flow, (WorkerFlow, MixedFlow, RemoteFlow))
         slots: list[int] = self._last.slot_of[first:end].tolist()
         done = set(self.among_out(np.arange(first, end, dtype=np.int32)))
         for env_id in done.difference(self._flow.owing()):

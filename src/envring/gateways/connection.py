@@ -148,7 +148,7 @@ class Connection:
             "slots": sessions.slots,
             "workers": self.host.runtimes.workers,
             "runtimes": [runtime.name for runtime in self.host.runtimes],
-            "features": [frames.SEND, *packing.features()],
+            "features": [frames.SEND, frames.LOST, *packing.features()],
         }
         link.send(frames.WELCOME, [codec.dumps(welcome)], deadline=deadline)
         link.packing = packing.agreed(hello.get("features"))

@@ -73,6 +73,26 @@ def check_plans(plans: Any) -> tuple[Plan, Plan | None]:
     return _check(plans["obs"]), action
 
 
+def take_lost(plans: Any, num_envs: int) -> tuple[Any, dict[str, Any] | None]:
+    """Plans without what was "lost", and that, for `envring_worker/lost.py`; None: nothing was.
+
+    Raises:
+        WireError: it is malformed.
+    """
+    if not isinstance(plans, dict) or "lost" not in plans:
+        return plans, None
+    plans = dict(plans)
+    lost = plans.pop("lost")
+    match lost:
+        case {"obs": dict() as obs, "pending": list() as pending, "seeds": dict() as seeds}:
+            ids = [*obs, *pending, *seeds]
+            if all(type(env_id) is int and 0 <= env_id < num_envs for env_id in ids) and all(
+                type(seed) is int and seed >= 0 for seed in seeds.values()
+            ):
+                return plans, {"obs": obs, "pending": pending, "seeds": seeds, "ends": {}}
+    raise WireError("what was lost is not told by env")
+
+
 def check_sizes(plans: tuple[Plan, Plan | None], own: tuple[Plan, Plan | None]) -> None:
     """Refuses a caller's plans that take much more memory than those of the host.
 

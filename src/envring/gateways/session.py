@@ -22,7 +22,7 @@ from envring.core import _core
 from envring.cpus import usable_cpus
 from envring.errors import WireError
 from envring.gateways.latency import BOUNDS
-from envring.gateways.plans import check_plans, check_sizes, plans_of, spec_of
+from envring.gateways.plans import check_plans, check_sizes, plans_of, spec_of, take_lost
 from envring.gateways.requests import (
     check_count,
     check_mask,
@@ -113,21 +113,22 @@ class Session:
             raise
 
     def attach(self, plans: Any) -> None:
-        """Lays a segment out for the caller's plans of observations and actions.
+        """Lays a segment out for the caller's plans of observations and actions, and what was lost.
 
         Raises:
             WireError: they are not plans, or others than before.
         """
+        plans, lost = take_lost(plans, self.num_envs)
         obs, action = checked = check_plans(plans)
         trees = {"obs": obs.tree, "action": action.tree if action else None}
         if self._mirror is not None:
-            if trees != self.plans:
+            if trees != self.plans or lost is not None:
                 raise WireError("the session has other plans, and envs that use them")
             return
         check_sizes(checked, check_plans(self.plans))
         spec = spec_of(obs, action, self.num_envs, self.pool.num_rings)
         self.segment: MappedSegment = create(spec, self.pool.segment_file)
-        self.pool.attach(self.segment, trees)
+        self.pool.attach(self.segment, trees if lost is None else {**trees, "lost": lost})
         rows = slice(0, self.num_envs)
         self._mirror = Mirror(self.segment, rows)
         self._actions = ActionRows(trees["action"], self.segment.action_slab, self.num_envs, rows)

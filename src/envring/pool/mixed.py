@@ -19,12 +19,12 @@ from typing import Any
 from envring.errors import WorkerRestarted
 from envring.launchers.base import Launcher
 from envring.pool import ending
+from envring.pool.lost import Last
 from envring.pool.mirror import columns
 from envring.pool.mixed_flow import MixedFlow
 from envring.pool.protocol import Restarting
 from envring.pool.remote import RemotePool
 from envring.pool.reply import Reply
-from envring.pool.restarting import Last
 from envring.pool.worker_pool import WorkerPool
 from envring.transport.segment import MappedSegment, SegmentMemoryError, create
 from envring.workers.options import Placement, PoolOptions

@@ -76,7 +76,7 @@ class MixedFlow(DoneQueue):
         """The envs whose results have not come. The rows of all others are in the slots."""
         found: list[int] = []
         for number, (part, flow) in enumerate(zip(self._pool.parts, self._flows, strict=True)):
-            assert isinstance(flow, WorkerFlow)
+            assert isinstance(flow, (WorkerFlow, RemoteFlow))
             owing = flow.owing()
             found += owing
             if part.segment is None or self._copy_rows is None:

@@ -20,6 +20,7 @@ from envring.pool.mixed import MixedPool
 from envring.pool.options import choose_workers, pool_options
 from envring.pool.placement import choose_launchers, place
 from envring.pool.protocol import Pool
+from envring.pool.reconnecting import ReconnectingPool
 from envring.pool.remote import RemotePool
 from envring.pool.remotes import as_clients, read, sourced, spread, start_hosts
 from envring.pool.sharing import SharingPool
@@ -103,7 +104,7 @@ def open_pool(
                 "another interpreter. Leave one of them out."
             )
         if restarts is not None:
-            _assert_restartable(placements, caller_steps, hosts)
+            _assert_restartable(placements, caller_steps, hosts, restarts.every is not None)
         if any(placement.launcher is None for placement in placements):
             _assert_may_have_children()
         options = pool_options(
@@ -161,15 +162,20 @@ def _assert_local(launchers: Sequence[Any], hosts: Sequence[Any]) -> None:
 
 
 def _assert_restartable(
-    placements: Sequence[Placement], caller_steps: bool, hosts: Sequence[Any]
+    placements: Sequence[Placement],
+    caller_steps: bool,
+    hosts: Sequence[tuple[Dialled, range]],
+    every: bool,
 ) -> None:
     """Refuses what restarts cannot do yet."""
     what = None
     if caller_steps:
         what = "caller_steps=True"
-    elif hosts:
-        what = "remotes="
-    elif not placements:
+    elif hosts and every:
+        what = "remotes= (restart_every=), yet"
+    elif any(dialled.address.scheme == "listen" for dialled, _ in hosts):
+        what = "hosts that dial out, which would have to dial again"
+    elif not placements and not hosts:
         what = "num_workers=0, which has no workers"
     elif any(each.launcher is not None and each.launcher.named_segment for each in placements):
         what = "containers, yet"
@@ -239,7 +245,11 @@ def _start(
             sources = [
                 fn for fn in env_fns[env_ids.start : env_ids.stop] if isinstance(fn, EnvSource)
             ]
-            asked.append(RemotePool(sources, env_ids, dialled, options, workers))
+            if options.restarts is None:
+                asked.append(RemotePool(sources, env_ids, dialled, options, workers))
+                continue
+            others = [each.address for each, _ in hosts if each is not dialled]
+            asked.append(ReconnectingPool(sources, env_ids, dialled, options, workers, others))
         if asked and (placements or len(asked) > 1):
             return MixedPool(env_fns, placements, options, asked)
         if asked:

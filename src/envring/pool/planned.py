@@ -74,7 +74,7 @@ class Planned:
         with contextlib.suppress(Exception):
             name, ends = worker.channel.receive(_SECONDS)
             if name == "retired":
-                self._ends[w] = _checked(ends, len(worker.env_ids))
+                self._ends[w] = _checked(ends, worker.env_ids)
                 self._since[w] = time.monotonic()
 
     def ends(self, w: int) -> Mapping[int, bytes]:
@@ -86,14 +86,14 @@ class Planned:
         self._ends.pop(w, None)
 
 
-def _checked(ends: Any, num_envs: int) -> dict[int, bytes]:
-    """Bytes by the number of an env in its slice, for another process of the same kind.
+def _checked(ends: Any, env_ids: Sequence[int]) -> dict[int, bytes]:
+    """Bytes by the id of an env, for another process of the same kind.
 
     Raises:
         ValueError: it is something else.
     """
     found = {i: as_bytes(data) for i, data in ends.items()}
-    if not all(type(i) is int and 0 <= i < num_envs for i in found):
+    if not found.keys() <= set(env_ids):
         raise ValueError("not envs of this worker")
     if not all(isinstance(data, bytes) for data in found.values()):
         raise ValueError("not what an env has returned")

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, Protocol
 
 from envring.core import _core
 from envring.pool.flow import Flow
+from envring.pool.lost import Last
 from envring.pool.reply import Reply
-from envring.pool.restarting import Last
 from envring.transport.segment import MappedSegment, SegmentFile
 
 

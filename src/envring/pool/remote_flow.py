@@ -37,6 +37,7 @@ class RemoteFlow(DoneQueue):
         self._is_awaited = np.zeros(pool.num_envs, np.bool_)
         self._num_awaited = 0
         self._replies: dict[int, Reply] = {}
+        self._codes = np.zeros(pool.num_envs, np.int64)  # of what was sent
 
     @property
     def num_out(self) -> int:
@@ -69,7 +70,7 @@ class RemoteFlow(DoneQueue):
             rows = pool.action_rows.some(which_of(envs))
         else:
             rows = [] if told is None else [memoryview(told)]
-        self._slots[envs] = slot
+        self._slots[envs], self._codes[envs] = slot, code
         self._await(envs, True)
         try:
             pool.send(frames.SOME, [code.to_bytes(4, "little"), pack_ids(envs), *rows])
@@ -80,6 +81,16 @@ class RemoteFlow(DoneQueue):
     def _await(self, envs: EnvIds, awaited: bool) -> None:
         self._is_awaited[envs] = awaited
         self._num_awaited = int(np.count_nonzero(self._is_awaited))
+
+    def owing(self) -> list[int]:
+        """The envs that owe results."""
+        return [int(env) + self._first for env in np.flatnonzero(self._is_awaited)]
+
+    def owing_by_code(self) -> dict[int, EnvIds]:
+        """The same, counted from the session's first env, by how they were sent."""
+        awaited = np.flatnonzero(self._is_awaited).astype(np.int32)
+        codes_of = self._codes[awaited]
+        return {code: awaited[codes_of == code] for code in np.unique(codes_of).tolist()}
 
     # -- receiving --------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from envring._foreign.envring_worker.loop import NEXT_STEP
 from envring.core import _core
@@ -25,6 +25,7 @@ from envring.errors import (
     WorkerRestarted,
     format_env_ids,
 )
+from envring.pool.lost import Last, what_was_lost
 from envring.pool.planned import Planned
 from envring.pool.seeds import Seeds
 from envring.pool.successors import Successor, as_ours, assert_same, headline
@@ -46,13 +47,6 @@ _SLICE_NS = 2_000_000  # between two looks at successors that start
 _SHORT_LIFE = 1.0  # seconds: the successor of a worker that lived no longer has to wait
 _FIRST_DELAY, _LONGEST_DELAY = 0.1, 10.0  # seconds; it doubles with each short life that follows
 _KILL_SECONDS = 10.0  # for the kernel to end a process that was killed
-
-
-class Last(Protocol):
-    """The batch that was handed out last."""
-
-    def rows(self, first: int, end: int) -> list[tuple[Any, bool]]:
-        """(observation, whether its episode had ended) of a run of envs; [] before any batch."""
 
 
 class Restarts:
@@ -379,15 +373,9 @@ class Restarts:
 
     def _for(self, w: int) -> dict[str, Any]:
         """What a successor is told when it attaches."""
-        first, end = self._pool.spans[w]
-        rows = [] if self.last is None else self.last.rows(first, end)
         resets = self._pool.options.autoreset_mode == NEXT_STEP
-        lost = {
-            "obs": {i: obs for i, (obs, _) in enumerate(rows)},
-            "pending": [i for i, (_, ended) in enumerate(rows) if ended and resets],
-            "seeds": self._seeds.fresh(first, end),
-            "ends": self.planned.ends(w),
-        }
+        lost = what_was_lost(self.last, *self._pool.spans[w], resets, self._seeds)
+        lost["ends"] = self.planned.ends(w)
         return {**self._plans, "lost": lost, "templates": list(self._templates)}
 
     @property

@@ -26,8 +26,8 @@ class Seeds:
                 self._given[env_id] = seed, restarts + 1
 
     def fresh(self, first: int, end: int) -> dict[int, int]:
-        """Seeds for the first resets of a run of envs that were built anew, counted from 0."""
-        found = [(env_id - first, self._given.get(env_id)) for env_id in range(first, end)]
+        """Seeds for the first resets of a run of envs that were built anew, by env id."""
+        found = [(env_id, self._given.get(env_id)) for env_id in range(first, end)]
         return {i: fresh_seed(*given) for i, given in found if given is not None}
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from envring.pool.inline import InlinePool
+from envring.pool.reconnecting import ReconnectingPool
 from envring.pool.remote import RemotePool
 from envring.pool.worker_pool import WorkerPool
 from envring.workers.foreign import ForeignWorker
@@ -177,7 +178,8 @@ def _workers(pool: Any) -> list[WorkerStats]:
         return [_of_worker(pool, w, worker) for w, worker in enumerate(pool.workers)]
     env_ids = tuple(range(*pool.spans[0]))
     if isinstance(pool, RemotePool):
-        return [WorkerStats(env_ids, host=str(pool.address))]
+        restarts = pool.restarts.number if isinstance(pool, ReconnectingPool) else 0
+        return [WorkerStats(env_ids, host=str(pool.address), restarts=restarts)]
     if isinstance(pool, InlinePool):
         return [WorkerStats(env_ids, os.getpid(), memory=memory(os.getpid()))]
     found: dict[int, WorkerStats] = {}

@@ -35,6 +35,7 @@ SOME, DONE = 15, 16
 KINDS = range(HELLO, DONE + 1)
 
 SEND = "send"  # feature of a host that takes SOME
+LOST = "lost"  # feature of a host whose envs take the place of others
 
 # flags of a RESULT and of a DONE: which sections its body has, in this order
 ARRAYS, COLUMNS, FINALS, REPLY = 1, 2, 4, 8

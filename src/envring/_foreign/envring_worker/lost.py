@@ -16,26 +16,34 @@ class Lost(object):
 
     Args:
         envs: the EnvSlice.
-        told: "obs", the last observations (i -> observation); "pending", the i's of envs whose
-            episodes had ended and which were to be reset next; "seeds", i -> the seed of the first
-            reset; "ends", i -> bytes of what the env's last step returned, if it has ended.
+        told: "obs", the last observations by env id; "pending", ids of envs whose episodes had
+            ended and which were to be reset next; "seeds", by env id the seed of the first reset;
+            "ends", by env id the bytes of what the env's last step returned, if it has ended. Those
+            of other slices may be among them.
         says_at_end: whether the end of the episode says what happened; else the next reset does.
         loads: reads the bytes.
     """
 
     def __init__(self, envs, told, says_at_end, loads):
         self.envs = envs
-        self.ends = dict((i, (obs, 0.0, False, True, None)) for i, obs in told["obs"].items())
-        self.seeds = dict(told["seeds"])
+        last = self._mine(told["obs"])
+        self.ends = dict((i, (obs, 0.0, False, True, None)) for i, obs in last.items())
+        self.seeds = self._mine(told["seeds"])
         self.untold = set(range(envs.num_envs))
         self.says_at_end = says_at_end
-        for i, obs in told["obs"].items():
+        for i, obs in last.items():
             envs.last_obs[i] = obs
-        for i in told["pending"]:
+        for i in self._mine(dict.fromkeys(told["pending"])):
             envs.pending[i] = 1
             self.ends.pop(i, None)
-        for i, data in told["ends"].items():
+        for i, data in self._mine(told["ends"]).items():
             self.ends[i] = loads(data)
+
+    def _mine(self, by_id):
+        """Returns the items of this slice's envs, by their numbers in it."""
+        first, count = self.envs.first_env, self.envs.num_envs
+        mine = ((env_id - first, value) for env_id, value in by_id.items())
+        return dict((i, value) for i, value in mine if 0 <= i < count)
 
     def bind(self, steps):
         """Puts the ends of lost episodes into the place of the envs' steps."""

@@ -15,7 +15,7 @@ class Retired(SystemExit):
     """The worker leaves.
 
     Attributes:
-        ends: i -> the bytes of what the last step of env i returned, of which its caller has not
+        ends: by env id the bytes of what the env's last step returned, of which its caller has not
             heard yet (SAME_STEP).
     """
 
@@ -49,8 +49,9 @@ class Retiring(object):
 
     def step_ended(self, i, result):
         """Env i's episode has ended with this result, and it is to be reset in the same step."""
+        envs = self._envs
         if self._count(i):
-            self._leave(self._envs.num_envs == 1, lambda: {i: self._envs.dumps(result)})
+            self._leave(envs.num_envs == 1, lambda: {envs.first_env + i: envs.dumps(result)})
 
     def resets(self, i, asked):
         """Env i is to be reset; `asked`: its caller says so, instead of its episode's end."""
