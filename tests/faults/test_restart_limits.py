@@ -204,7 +204,6 @@ def test_successor_with_other_spaces_is_refused(tmp_path: Path, made: Any) -> No
         ({"restart_window": -1.0}, ValueError),
         ({"copy": False}, ValueError),
         ({"num_workers": 0}, LauncherError),
-        ({"caller_steps": True}, LauncherError),
     ],
 )
 def test_refused(kwargs: Any, error: type[Exception]) -> None:

@@ -274,6 +274,10 @@ class InlineFlow(DoneQueue):
         """Notes what is to be done; see `Flow`."""
         self._sent += [(env_id, slot, code) for env_id in env_ids.tolist()]
 
+    def owing(self) -> list[int]:
+        """The envs that owe results."""
+        return [env_id for env_id, _, _ in self._sent]
+
     def wait(self, count: int, deadline: float | None) -> bool:
         """Steps envs in the order in which they were sent, until so many are done."""
         while len(self._done) < count and self._sent:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from envring.pool.flow import DoneQueue, EnvIds, Flow, WorkerFlow
+from envring.pool.flow import DoneQueue, EnvIds, Flow, InlineFlow, WorkerFlow
 from envring.pool.remote_flow import RemoteFlow
 from envring.pool.reply import Reply
 from envring.transport.polling import readable
@@ -76,7 +76,7 @@ class MixedFlow(DoneQueue):
         """The envs whose results have not come. The rows of all others are in the slots."""
         found: list[int] = []
         for number, (part, flow) in enumerate(zip(self._pool.parts, self._flows, strict=True)):
-            assert isinstance(flow, (WorkerFlow, RemoteFlow))
+            assert isinstance(flow, (WorkerFlow, RemoteFlow, InlineFlow))
             owing = flow.owing()
             found += owing
             if part.segment is None or self._copy_rows is None:

@@ -104,7 +104,7 @@ def open_pool(
                 "another interpreter. Leave one of them out."
             )
         if restarts is not None:
-            _assert_restartable(placements, caller_steps, hosts, restarts.every is not None)
+            _assert_restartable(placements, hosts, restarts.every is not None)
         if any(placement.launcher is None for placement in placements):
             _assert_may_have_children()
         options = pool_options(
@@ -163,15 +163,12 @@ def _assert_local(launchers: Sequence[Any], hosts: Sequence[Any]) -> None:
 
 def _assert_restartable(
     placements: Sequence[Placement],
-    caller_steps: bool,
     hosts: Sequence[tuple[Dialled, range]],
     every: bool,
 ) -> None:
     """Refuses what restarts cannot do yet."""
     what = None
-    if caller_steps:
-        what = "caller_steps=True"
-    elif hosts and every:
+    if hosts and every:
         what = "remotes= (restart_every=), yet"
     elif any(dialled.address.scheme == "listen" for dialled, _ in hosts):
         what = "hosts that dial out, which would have to dial again"

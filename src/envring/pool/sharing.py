@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from envring.core import _core
+from envring.errors import WorkerRestarted
 from envring.pool.flow import Flow
 from envring.pool.inline import InlinePool
 from envring.pool.mixed_flow import MixedFlow
-from envring.pool.protocol import StepParts
+from envring.pool.protocol import Restarting, StepParts
 from envring.pool.reply import Reply
 from envring.pool.worker_pool import WorkerPool
 from envring.transport.segment import MappedSegment
@@ -27,7 +28,6 @@ class SharingPool:
     """A `Pool` of workers of this interpreter and, for the last envs, of the calling process."""
 
     foreign = False
-    restarts = None
     detaches = False  # of its own envs it holds the same objects
     vectors: Sequence[tuple[int, int]] | None = None
 
@@ -77,6 +77,11 @@ class SharingPool:
         self._workers.renumber(spans[:-1])
         self._own.renumber(spans[-1:])
         self.spans, self.num_envs = list(spans), spans[-1][1]
+
+    @property
+    def restarts(self) -> Restarting | None:
+        """Starts workers again; None: nothing does. The caller's own envs are never built anew."""
+        return self._workers.restarts
 
     @property
     def processes(self) -> Sequence[Any]:
@@ -140,7 +145,11 @@ class SharingPool:
             self._path.step_own()
         if due is not None:
             due()
-        return self._workers.wait(deadline)
+        try:
+            return self._workers.wait(deadline)
+        except WorkerRestarted:  # whose batch is over
+            self._own.collect()
+            raise
 
     def drain(self) -> None:
         """Makes room in the reply rings."""
