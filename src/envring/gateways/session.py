@@ -288,9 +288,8 @@ class Session:
     def _chosen(self, marks: list[Any]) -> list[int] | None:
         if not marks:
             return None
-        flags = marks[0]
-        check_mask(flags, self.num_envs)
-        return [env_id for env_id, flag in enumerate(flags) if flag]
+        check_mask(marks[0], self.num_envs)
+        return [env_id for env_id, flag in enumerate(marks[0]) if flag]
 
     def add_templates(self, templates: Any) -> None:
         """New templates of the caller.
