@@ -2,6 +2,7 @@
 #include "er_batch.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "er_park.h"
@@ -94,8 +95,10 @@ int er_caller_replace(er_caller_t *caller, uint32_t worker, uint32_t first_env, 
         er_caller_excuse(caller, first_env, num_envs);
         return 0;
     }
-    er_report_t *report = &er_worker(caller->segment, worker)->report;
-    memset(report, 0, sizeof *report);
+    /* found by the ring, because an env may have written nonsense into the header since */
+    uint8_t *ring = (uint8_t *)caller->replies[worker].shared;
+    er_worker_t *block = (er_worker_t *)(ring - offsetof(er_worker_t, replies));
+    memset(&block->report, 0, sizeof block->report);
     return 1;
 }
 

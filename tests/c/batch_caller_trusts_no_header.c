@@ -21,6 +21,9 @@ int main(void) {
         CHECK_EQ(er_caller_collect(&rig.caller), 0);
         CHECK_EQ(er_caller_begin(&rig.caller, 70), seq + 1);
         CHECK_EQ(er_caller_collect(&rig.caller), 70);
+        rig.ends[1].block->report.reply_bytes = 5;
+        CHECK_EQ(er_caller_replace(&rig.caller, 1, 35, 35), 1);
+        CHECK_EQ(rig.ends[1].block->report.reply_bytes, 0);
         er_command_t command = {.op = ER_OP_STEP};
         CHECK_EQ(er_caller_post(&rig.caller, 2, &command), -EINVAL);
         CHECK_EQ(er_caller_post(&rig.caller, 1, &command), 0);
