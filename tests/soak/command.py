@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import statistics
 import sys
 import time
@@ -144,5 +145,18 @@ def main(minutes: float) -> int:
     return bool(wrong)
 
 
+def in_a_session(minutes: float) -> int:
+    """`main` in a session of its own, which tells its orphans from those of others."""
+    pid = os.fork()
+    if pid == 0:
+        os.setsid()
+        sys.exit(main(minutes))
+    try:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    except KeyboardInterrupt:
+        os.killpg(pid, signal.SIGTERM)
+        raise
+
+
 if __name__ == "__main__":
-    sys.exit(main(float(sys.argv[1])))
+    sys.exit(in_a_session(float(sys.argv[1])))
