@@ -12,7 +12,7 @@ LOCK := requirements/lock.txt
 PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check
 NATIVE := $(wildcard csrc/*.[ch] src/envring/core/*.px[di] src/envring/core/*.pyx)
 RECIPE := pyproject.toml setup.py
-C_SOURCES = $(wildcard csrc/*.[ch] tests/c/*.[ch] benchmarks/support/*.c)
+C_SOURCES = $(wildcard csrc/*.[ch] tests/c/*.[ch] tests/c/fuzz/*.c benchmarks/support/*.c)
 WORKER := src/envring/_foreign
 # newer than 2.7 or 3.6, and used only where they are
 GUARDED := time.thread_time inspect.signature importlib.util.find_spec
@@ -201,10 +201,11 @@ attacks: $(VENV)/.dev ## RUNS (3000) attacks of envs on all the memory that they
 
 SECONDS ?= 60
 
-fuzz: $(VENV)/.dev ## SECONDS (60) of mutated messages for the decoder of what workers send, and as much for hosts and callers
+fuzz: $(VENV)/.dev ## SECONDS (60) of each target of libFuzzer, of mutated messages for the decoder, and as much for hosts and callers
+	SECONDS_EACH=$(SECONDS) PYTHON=$(CURDIR)/$(BIN)/python tests/c/fuzz/run.sh
 	ENVRING_FUZZ=$(SECONDS) $(BIN)/python -m pytest -o faulthandler_timeout=0 -s tests/unit/test_codec_fuzz.py $(ARGS)
 	HYPOTHESIS_PROFILE=search ENVRING_FUZZ=$(SECONDS) $(BIN)/python -m pytest -o faulthandler_timeout=0 \
-	  tests/gateways/test_hostile.py tests/gateways/test_hostile_hosts.py $(ARGS)
+	  --hypothesis-show-statistics tests/gateways/test_hostile.py tests/gateways/test_hostile_hosts.py $(ARGS)
 
 KILLS ?= 100
 

@@ -45,23 +45,30 @@ def test_program(built, program):
     assert ran.returncode == 0, ran.stderr
 
 
-def test_fuzz_target_compiles():
+@pytest.mark.parametrize("target", ["attach", "batch", "ring"])
+def test_corpus(target, tmp_path):
+    """What libFuzzer has found, under sanitizers; `make fuzz` searches for more."""
+    cores = ["batch", "doorbell", "ready", "ring", "segment"]
+    sources = {"attach": ["segment"], "ring": ["ring"], "batch": cores}[target]
+    program = tmp_path / target
     subprocess.run(
         [
             *os.environ.get("CC", "cc").split(),
-            "-std=c11",
-            "-Wall",
-            "-Wextra",
-            "-Werror",
-            "-DUSE_LIBFUZZER",
-            "-fsyntax-only",
-            f"-I{CSRC}",
-            f"-I{HERE}",
-            HERE / "segment_attach_of_corrupt_header.c",
+            *("-std=c11", "-Wall", "-Wextra", "-Werror", "-g", "-D_GNU_SOURCE="),
+            *("-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
+            *(f"-I{CSRC}", f"-I{HERE}", "-o", program),
+            *(HERE / "fuzz/replay.c", HERE / f"fuzz/{target}.c"),
+            *(CSRC / f"er_{name}.c" for name in sources),
         ],
         timeout=50,
         check=True,
     )
+    inputs = sorted((HERE / "corpus" / target).iterdir())
+    assert len(inputs) > 20
+    ran = subprocess.run(
+        [program, *inputs], capture_output=True, text=True, timeout=50, check=False
+    )
+    assert ran.returncode == 0, ran.stderr[-4000:]
 
 
 def operations():
