@@ -8,8 +8,8 @@ One wheel per CPython and kind of machine: 3.11 to 3.13, x86-64 and aarch64, gli
 container is needed: zig's C compiler, a package on PyPI, builds for another machine and for an old
 C library. auditwheel checks what each wheel needs, and names it accordingly.
 
-Tried are those for this machine and glibc. `make test-aarch64` tries one for aarch64. Of musl only the
-C core can be tried without a Python for it:
+Tried are those for this machine and glibc. `make test-aarch64` tries one for aarch64. Of musl only
+the C core can be tried without a Python for it:
 
     CC=".venv-wheels/bin/python -m ziglang cc -target x86_64-linux-musl -static" tests/c/run.sh
 """
