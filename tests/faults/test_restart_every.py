@@ -17,10 +17,11 @@ from gymnasium.vector import SyncVectorEnv
 
 from envring import LaunchError, RingVectorEnv, WorkerDied
 from envring.pool import planned as planned_module
+from envring.pool import restarting as restarting_module
 from envring.testing import CountingEnv, assert_same_batch
 from support.processes import CONTEXTS, counting_fns
 from support.rebuilt import DrawingEnv, Rebuilt
-from support.restarts import kill
+from support.restarts import kill, killing
 
 MODES = ["NextStep", "SameStep", "Disabled"]
 LENGTHS = (5, 4, 6)
@@ -392,3 +393,41 @@ def test_several_envs_that_never_end_together(mode: str, made: Any) -> None:
 def test_refused(every: Any) -> None:
     with pytest.raises(ValueError, match="restart_every must be"):
         RingVectorEnv(counting_fns(1), restart_every=every)
+
+
+@pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
+def test_killed_without_pause(mode: str, made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kills at random moments, also of processes that wait beside others, or are about to leave."""
+    monkeypatch.setattr(restarting_module, "_SHORT_LIFE", 0.0)
+    envs = made(
+        [lambda i=i: CountingEnv(i, (4,)) for i in range(3)],
+        {"episodes": 2},
+        autoreset_mode=mode,
+        on_worker_death="restart",
+        max_restarts=10**6,
+    )
+    last, _ = envs.reset(seed=0)
+    ended = np.zeros(3, bool)
+    until = time.monotonic() + 2.0
+    with killing(envs, 0.15):
+        while time.monotonic() < until:
+            observations, rewards, terminations, truncations, infos = envs.step([2] * 3)
+            for i in range(3):
+                got, before = observations[i].tolist(), last[i].tolist()
+                final = got
+                if mode == "SameStep" and (terminations[i] or truncations[i]):
+                    final = infos["final_obs"][i].tolist()
+                    assert got[2:] == [0, -1]
+                if ended[i] and mode == "NextStep":
+                    assert got[2:] == [0, -1]
+                    assert not (terminations[i] or truncations[i])
+                elif truncations[i]:
+                    assert final == before
+                    assert rewards[i] == 0
+                else:
+                    assert final == [i, before[1], before[2] + 1, 2]
+                    assert terminations[i] == (final[2] == 4)
+            last, ended = observations, terminations | truncations
+    counts = envs.stats().workers
+    assert sum(worker.restarts for worker in counts) >= 2
+    assert sum(worker.planned_restarts for worker in counts) >= 2
