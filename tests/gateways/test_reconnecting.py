@@ -302,3 +302,35 @@ def test_without_it_a_lost_host_is_an_error(host, proxy, made):
 def test_refused(host, made):
     with pytest.raises(LauncherError, match="restart_every"):
         made(sources(2), host.url, restart_every={"episodes": 1})
+
+
+def test_a_session_with_a_name(made):
+    """Its host keeps the old envs for whoever comes back by that name; these are new ones."""
+    with envring.serve(COUNTING, grace=60) as keeping:
+        proxy = Proxy(keeping.url)
+        envs = made(sources(2), f"{proxy.url}?session=run-17", restart_window=10.0)
+        envs.reset(seed=0)
+        last = envs.step([1] * 2)[0]
+        proxy.cut_after(0)
+        assert_ended(envs.step([1] * 2), last, slice(0, 2), "NextStep")
+        envs.close()
+        proxy.close()
+
+
+@pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
+def test_rollouts(mode, host, proxy, made):
+    envs = made(sources(2), proxy.url, autoreset_mode=mode, slots=4)
+    rollout = envs.rollout()
+    last = np.array(rollout.reset(seed=0)[0])
+    ends = 0
+    for t in range(10):
+        if t in (2, 6):
+            proxy.cut_after(0)
+        observations, rewards, _, truncations, infos = rollout.step([2] * 2)
+        if truncations.any():
+            results = observations, rewards, _, truncations, infos
+            assert_ended(results, last, slice(0, 2), mode)
+            assert_same_batch(rollout.final_obs.observations[-2:], last)
+            ends += 1
+        last = np.array(observations)
+    assert ends == 2

@@ -12,6 +12,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from envring._foreign.envring_worker.data import actions as codes
@@ -47,6 +48,12 @@ from envring.workers.options import PoolOptions
 log = logging.getLogger("envring")
 
 _SHORT_LIFE = 1.0  # seconds: after a session that lived no longer there is a pause
+
+
+def _without_name(address: Address) -> Address:
+    """The address without the name of a session: that one's envs are those that are lost."""
+    options = {key: value for key, value in address.options.items() if key != "session"}
+    return replace(address, options=options)
 
 
 class Reconnects:
@@ -302,7 +309,7 @@ class ReconnectingPool(RemotePool):
             return codec.dumps(wish(address, self._sources, options, self._workers, heartbeat))
 
         wanted = Wanted(
-            [self.address, *self._others],
+            [_without_name(each) for each in (self.address, *self._others)],
             self.env_ids,
             self._place,
             opening,
