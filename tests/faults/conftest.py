@@ -49,3 +49,18 @@ def made() -> Iterator[Callable[..., RingVectorEnv[Any, Any]]]:
     yield make
     for each in envs:
         each.close()
+
+
+@pytest.fixture
+def replacing() -> Iterator[Callable[..., RingVectorEnv[Any, Any]]]:
+    """Makes vector envs whose workers, one for each env, are replaced between episodes."""
+    envs: list[RingVectorEnv[Any, Any]] = []
+
+    def make(fns: Any, every: Any, **kwargs: Any) -> RingVectorEnv[Any, Any]:
+        kwargs.setdefault("num_workers", len(fns))
+        envs.append(RingVectorEnv(fns, restart_every=every, **kwargs))
+        return envs[-1]
+
+    yield make
+    for each in envs:
+        each.close()

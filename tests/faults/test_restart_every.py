@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pytest
 from gymnasium.spaces import Box
 from gymnasium.vector import SyncVectorEnv
 
-from envring import LaunchError, RingVectorEnv, WorkerDied
+from envring import LaunchError, WorkerDied
 from envring.pool import planned as planned_module
 from envring.pool import restarting as restarting_module
 from envring.testing import CountingEnv, assert_same_batch
@@ -25,21 +25,6 @@ from support.restarts import kill, killing
 
 MODES = ["NextStep", "SameStep", "Disabled"]
 LENGTHS = (5, 4, 6)
-
-
-@pytest.fixture
-def made() -> Iterator[Callable[..., RingVectorEnv[Any, Any]]]:
-    """Makes vector envs with a worker for each env."""
-    envs: list[RingVectorEnv[Any, Any]] = []
-
-    def make(fns: Any, every: Any, **kwargs: Any) -> RingVectorEnv[Any, Any]:
-        kwargs.setdefault("num_workers", len(fns))
-        envs.append(RingVectorEnv(fns, restart_every=every, **kwargs))
-        return envs[-1]
-
-    yield make
-    for each in envs:
-        each.close()
 
 
 def drawing(i: int) -> Callable[[], DrawingEnv]:
@@ -52,10 +37,10 @@ def drawing(i: int) -> Callable[[], DrawingEnv]:
 @pytest.mark.parametrize("every", [{"episodes": 2}, {"steps": 8}], ids=["episodes", "steps"])
 @pytest.mark.parametrize("loop", ["compiled", "reference"])
 @pytest.mark.parametrize("mode", MODES)
-def test_like_envs_that_are_built_anew(mode: str, loop: str, every: Any, made: Any) -> None:
+def test_like_envs_that_are_built_anew(mode: str, loop: str, every: Any, replacing: Any) -> None:
     """Every batch is that of envs in one process; no episode is cut short."""
     fns = [drawing(i) for i in range(3)]
-    envs = made(fns, every, autoreset_mode=mode, step_loop=loop)
+    envs = replacing(fns, every, autoreset_mode=mode, step_loop=loop)
     oracle = SyncVectorEnv(
         [lambda fn=fn: Rebuilt(fn, 2) for fn in fns],  # type: ignore[misc]
         autoreset_mode=mode,
@@ -76,10 +61,10 @@ def test_like_envs_that_are_built_anew(mode: str, loop: str, every: Any, made: A
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_sent_and_received(mode: str, made: Any) -> None:
+def test_sent_and_received(mode: str, replacing: Any) -> None:
     """Each env goes on by itself, as in one process."""
     fns = [drawing(i) for i in range(3)]
-    envs = made(fns, {"episodes": 1}, autoreset_mode=mode, batch_size=1)
+    envs = replacing(fns, {"episodes": 1}, autoreset_mode=mode, batch_size=1)
     oracles = [SyncVectorEnv([lambda fn=fn: Rebuilt(fn, 1)], autoreset_mode=mode) for fn in fns]
     counts = np.zeros(3, int)
     for i, oracle in enumerate(oracles):
@@ -108,9 +93,9 @@ def test_sent_and_received(mode: str, made: Any) -> None:
 
 
 @pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
-def test_rollouts(mode: str, made: Any) -> None:
+def test_rollouts(mode: str, replacing: Any) -> None:
     fns = [drawing(i) for i in range(2)]
-    envs = made(fns, {"episodes": 1}, autoreset_mode=mode, slots=4)
+    envs = replacing(fns, {"episodes": 1}, autoreset_mode=mode, slots=4)
     oracle = SyncVectorEnv(
         [lambda fn=fn: Rebuilt(fn, 1) for fn in fns],  # type: ignore[misc]
         autoreset_mode=mode,
@@ -129,7 +114,7 @@ def test_rollouts(mode: str, made: Any) -> None:
 
 
 @pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
-def test_large_observations(mode: str, made: Any) -> None:
+def test_large_observations(mode: str, replacing: Any) -> None:
     """The end of an episode that a worker hands over may be longer than a socket holds."""
 
     class Large(CountingEnv):
@@ -140,7 +125,7 @@ def test_large_observations(mode: str, made: Any) -> None:
         def _observation(self, action: Any) -> Any:
             return np.full(1 << 20, 10 * self.episode + self.t, np.uint8)
 
-    envs = made([Large] * 2, {"episodes": 2}, autoreset_mode=mode)
+    envs = replacing([Large] * 2, {"episodes": 2}, autoreset_mode=mode)
     oracle = SyncVectorEnv([lambda: Rebuilt(Large, 2)] * 2, autoreset_mode=mode)
     assert_same_batch(envs.reset(), oracle.reset())
     for _ in range(12):
@@ -149,8 +134,8 @@ def test_large_observations(mode: str, made: Any) -> None:
 
 
 @pytest.mark.parametrize("context", CONTEXTS)
-def test_start_methods(context: str, made: Any) -> None:
-    envs = made(counting_fns(2, lengths=(2,)), {"episodes": 1}, context=context)
+def test_start_methods(context: str, replacing: Any) -> None:
+    envs = replacing(counting_fns(2, lengths=(2,)), {"episodes": 1}, context=context)
     envs.reset()
     for t in range(9):
         observations, _, _, truncations, infos = envs.step([0, 0])
@@ -178,9 +163,9 @@ class Logged(CountingEnv):
         self.note("closed")
 
 
-def test_the_new_one_is_built_before_the_old_one_closes(made: Any, tmp_path: Path) -> None:
+def test_the_new_one_is_built_before_the_old_one_closes(replacing: Any, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    envs = made([lambda: Logged(log)], {"episodes": 2})
+    envs = replacing([lambda: Logged(log)], {"episodes": 2})
     envs.reset()
     for _ in range(4):
         envs.step([0])
@@ -210,7 +195,7 @@ class Exclusive(CountingEnv):
         self.sock.close()
 
 
-def test_envs_that_do_not_bear_another_beside_them(made: Any) -> None:
+def test_envs_that_do_not_bear_another_beside_them(replacing: Any) -> None:
     """Then the new one is built when the old one has closed; that is no failure."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -220,7 +205,7 @@ def test_envs_that_do_not_bear_another_beside_them(made: Any) -> None:
         Exclusive.port = port
         return Exclusive()
 
-    envs = made([make], {"episodes": 1})
+    envs = replacing([make], {"episodes": 1})
     envs.reset()
     for t in range(9):
         observations, _, _, truncations, _ = envs.step([0])
@@ -232,7 +217,7 @@ def test_envs_that_do_not_bear_another_beside_them(made: Any) -> None:
 
 @pytest.mark.parametrize("how", ["hang", "crash"])
 def test_the_old_one_does_not_close(
-    how: str, made: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    how: str, replacing: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(planned_module, "_CLOSE_SECONDS", 0.2)
     first = tmp_path / "first"
@@ -246,14 +231,14 @@ def test_the_old_one_does_not_close(
                 os.abort()
             time.sleep(100)
 
-    envs = made([lambda: Stuck(lengths=(2,))], {"episodes": 1})
+    envs = replacing([lambda: Stuck(lengths=(2,))], {"episodes": 1})
     envs.reset()
     for _ in range(7):
         assert not envs.step([0])[3].any()
     assert envs.stats().workers[0].planned_restarts == 2
 
 
-def test_it_cannot_be_built_again(made: Any, tmp_path: Path) -> None:
+def test_it_cannot_be_built_again(replacing: Any, tmp_path: Path) -> None:
     path = tmp_path / "made"
 
     def make() -> CountingEnv:
@@ -262,7 +247,7 @@ def test_it_cannot_be_built_again(made: Any, tmp_path: Path) -> None:
         path.touch()
         return CountingEnv(lengths=(1,))
 
-    envs = made([make], {"episodes": 1})
+    envs = replacing([make], {"episodes": 1})
     envs.reset()
     envs.step([0])
     for _ in range(2):
@@ -271,10 +256,10 @@ def test_it_cannot_be_built_again(made: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("terminate", [True, False])
-def test_close_with_a_process_beside(terminate: bool, made: Any, tmp_path: Path) -> None:
+def test_close_with_a_process_beside(terminate: bool, replacing: Any, tmp_path: Path) -> None:
     """Neither it nor its env is left."""
     log = tmp_path / "log"
-    envs = made([lambda: Logged(log)], {"episodes": 1})
+    envs = replacing([lambda: Logged(log)], {"episodes": 1})
     envs.reset()
     envs.step([0])
     deadline = time.monotonic() + 20
@@ -289,8 +274,8 @@ def test_close_with_a_process_beside(terminate: bool, made: Any, tmp_path: Path)
 # -- deaths --------------------------------------------------------------------------------------
 
 
-def test_a_death_is_an_error_all_the_same(made: Any) -> None:
-    envs = made(counting_fns(2, lengths=(2,)), {"episodes": 1})
+def test_a_death_is_an_error_all_the_same(replacing: Any) -> None:
+    envs = replacing(counting_fns(2, lengths=(2,)), {"episodes": 1})
     envs.reset()
     for _ in range(4):
         envs.step([0, 0])
@@ -301,9 +286,9 @@ def test_a_death_is_an_error_all_the_same(made: Any) -> None:
     assert "again" not in str(caught.value)
 
 
-def test_with_restarts_after_deaths(made: Any) -> None:
+def test_with_restarts_after_deaths(replacing: Any) -> None:
     """Those that are planned do not count among them."""
-    envs = made(
+    envs = replacing(
         counting_fns(2, lengths=(2,)),
         {"episodes": 1},
         on_worker_death="restart",
@@ -329,77 +314,11 @@ def test_with_restarts_after_deaths(made: Any) -> None:
         envs.step([0, 0])
 
 
-# -- several envs in a worker --------------------------------------------------------------------
-
-
-def test_several_envs_that_end_together(made: Any) -> None:
-    envs = made(counting_fns(4, lengths=(3,)), {"episodes": 4}, num_workers=2)
-    envs.reset()
-    for t in range(24):
-        observations, _, terminations, truncations, infos = envs.step([0] * 4)
-        assert observations[:, 2].tolist() == [(t + 1) % 4] * 4
-        assert not truncations.any()
-        assert terminations.all() == (t % 4 == 2)
-        assert ("worker_restarted" in infos) == (t % 8 == 7)
-
-
-@pytest.mark.parametrize("plain", [True, False])
-@pytest.mark.parametrize("mode", MODES)
-def test_several_envs_that_are_reset_together(mode: str, plain: bool, made: Any) -> None:
-    envs = made(
-        [lambda: CountingEnv(0, (10**6,))] * 4, {"episodes": 4}, num_workers=2, autoreset_mode=mode
-    )
-    for i in range(7):
-        _, infos = envs.reset(seed=None if plain else 1)
-        envs.step([0] * 4)
-        assert infos.get("worker_restarted", np.zeros(4, bool)).all() == (i in (2, 4, 6))
-
-
 @pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
-def test_several_envs_that_never_end_together(mode: str, made: Any) -> None:
-    """Once the limit is reached twice, those in the midst of an episode are truncated."""
-    envs = made(
-        [lambda: CountingEnv(0, (3,)), lambda: CountingEnv(1, (10**6,))],
-        {"episodes": 3},
-        num_workers=1,
-        autoreset_mode=mode,
-    )
-    envs.reset()
-    truncated, ends, told = 0, 0, 0
-    last = None
-    for _ in range(60):
-        observations, rewards, terminations, truncations, infos = envs.step([0, 0])
-        ends += int(terminations[0])
-        assert not truncations[0]
-        told += int(infos.get("worker_restarted", [False])[0])
-        if truncations[1]:
-            assert ends % 6 == 0
-            assert rewards[1] == 0
-            if mode == "NextStep":
-                assert_same_batch(observations[1], last[1])
-            else:
-                assert_same_batch(infos["final_obs"][1], last[1])
-            truncated += 1
-        last = observations
-    assert truncated == told == ends // 6 >= 2
-
-
-# -- arguments -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "every", [100, "100 episodes", {}, {"episodes": 0}, {"days": 1}, {"steps": 1.5}]
-)
-def test_refused(every: Any) -> None:
-    with pytest.raises(ValueError, match="restart_every must be"):
-        RingVectorEnv(counting_fns(1), restart_every=every)
-
-
-@pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
-def test_killed_without_pause(mode: str, made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_without_pause(mode: str, replacing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kills at random moments, also of processes that wait beside others, or are about to leave."""
     monkeypatch.setattr(restarting_module, "_SHORT_LIFE", 0.0)
-    envs = made(
+    envs = replacing(
         [lambda i=i: CountingEnv(i, (4,)) for i in range(3)],
         {"episodes": 2},
         autoreset_mode=mode,
