@@ -19,7 +19,7 @@ from matrix.table import HANG, START, Cell
 from support.processes import alive, wait_until
 
 NUM_ENVS = 4
-THEIRS = (2, 3)  # the envs of the worker that comes to grief
+THEIRS = slice(2, NUM_ENVS)  # the envs of the worker that comes to grief
 LIMIT = 1.0  # seconds of what hangs
 DIES = ("SIGKILL", "SIGSEGV", "SIGTERM", "os._exit(0)")
 
@@ -49,12 +49,13 @@ def told(error: BaseException) -> str:
 class Watched:
     """A vector env all of whose results are known."""
 
-    def __init__(self, envs: Any) -> None:
-        """Begins before the first reset."""
-        self.envs = envs
+    def __init__(self, envs: Any, theirs: slice) -> None:
+        """Begins before the first reset; `theirs` are the rows that a death takes along."""
+        self.envs, self.theirs = envs, theirs
+        self.told_so = [i in range(NUM_ENVS)[theirs] for i in range(NUM_ENVS)]
         self.said: list[str] = []
         self.broken: BaseException | None = None
-        self.ended = False  # the envs of THEIRS: the next step resets them
+        self.ended = False  # theirs: the next step resets them
         self.lost = False  # the next step is their end
         self.last = np.zeros((NUM_ENVS, 3), np.float32)
 
@@ -89,24 +90,24 @@ class Watched:
         expected = np.array([[i, 0, -1] for i in range(NUM_ENVS)], np.float32)
         assert_same_batch(observations, expected)
         if "worker_restarted" in infos:
-            assert infos["worker_restarted"].tolist() == [False, False, True, True]
+            assert infos["worker_restarted"].tolist() == self.told_so
             self.say("reset: restarted")
         self.last, self.ended, self.lost = expected, False, False
 
     def step(self) -> None:
-        """A step, and whether it was one, or the end of THEIRS and nobody else's."""
+        """A step, and whether it was one, or the end of theirs and nobody else's."""
         results = self.envs.step(np.full(NUM_ENVS, 5))
         observations, rewards, terminations, truncations, infos = results
         expected = self.last.copy()
         expected[:, 1] += 1
         expected[:, 2] = 5
         if self.ended:
-            expected[2:, 1:] = [0, -1]
+            expected[self.theirs, 1:] = [0, -1]
         told_so = [False] * NUM_ENVS
         if truncations.any():
-            told_so[2:] = [True, True]
+            told_so = self.told_so
             assert infos["worker_restarted"].tolist() == told_so
-            expected[2:] = self.last[2:]
+            expected[self.theirs] = self.last[self.theirs]
             if not self.lost:
                 self.say("step: restarted")
         else:
@@ -115,7 +116,7 @@ class Watched:
         assert truncations.tolist() == told_so
         assert_same_batch(observations, expected)
         scores = expected[:, 0] + expected[:, 1] / np.float64(8)
-        scores[2:] *= not (self.ended or truncations.any())
+        scores[self.theirs] *= not (self.ended or truncations.any())
         assert_same_batch(rewards, scores)
         assert not terminations.any()
         self.last, self.ended, self.lost = expected, bool(truncations.any()), False
@@ -194,7 +195,8 @@ def play(cell: Cell, make: Callable[..., Any], folder: Path, patience: float) ->
     except BaseException as error:
         # which worker comes to its launch first is not known
         return f"start: {told(error)}".replace("(0, 1)", "(2, 3)")
-    watched = Watched(envs)
+    # what a host's worker takes along is its session
+    watched = Watched(envs, slice(0, NUM_ENVS) if cell.context == "remote" else THEIRS)
     try:
         return _play(cell, watched, folder)
     finally:
@@ -231,7 +233,8 @@ def _play(cell: Cell, watched: Watched, folder: Path) -> str:
         ]:
             watched.attempt(name, operation)
     if cell.policy == "restart" and watched.broken is None and where != "close":
-        more = envs.stats().workers[1].restarts - restarts
+        workers = envs.stats().workers
+        more = workers[1].restarts - restarts if len(workers) > 1 else 0
         if more:
             watched.say(f"{more} more restart" + "s" * (more > 1) if restarts else f"{more}x")
     watched.close(timeout=1.5 if cell.how in (*HANG, "thread") else None)

@@ -74,7 +74,7 @@ def cells(contexts: tuple[str, ...] = CONTEXTS) -> list[Cell]:
 # -- what is to come -------------------------------------------------------------------------------
 
 # contexts in which restarts are refused at the door, and by which error
-REFUSED = {"sandbox": "LauncherError", "remote": "LauncherError"}
+REFUSED: dict[str, str] = {"sandbox": "LauncherError", "remote": "LauncherError"}
 
 RAISE = {  # what it raises; a limit is met as the error that it causes
     "exception": "ValueError",
@@ -128,7 +128,7 @@ def at_start(cell: Cell) -> str:
         error = start_error(cell)
         return f"start: {error}" if error else harmless(cell)
     # one more start, and nobody sees more of it than of the first one
-    return "1 more restart" if start_error(cell) else harmless(cell)
+    return "1 more restart" if start_error(cell) and cell.context != "remote" else harmless(cell)
 
 
 def start_error(cell: Cell) -> str:
@@ -180,10 +180,12 @@ def at_work(cell: Cell) -> str:
         return harmless(cell)
     if cell.policy == "raise":
         return f"{name}: {error}"
+    once = "" if cell.context == "remote" else "; 1x"  # a host counts its own
     if name in ("call", "render"):
         how_it_died = error.partition(") ")[2] or "exit None"
-        return f"{name}: WorkerRestarted(2, 3) {how_it_died}; 1x"
-    return f"{name}: restarted; 1x"
+        whose = "(0, 1, 2, 3)" if cell.context == "remote" else "(2, 3)"  # a host's session ends
+        return f"{name}: WorkerRestarted{whose} {how_it_died}{once}"
+    return f"{name}: restarted{once}"
 
 
 def harmless(cell: Cell) -> str:
