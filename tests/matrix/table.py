@@ -74,7 +74,7 @@ def cells(contexts: tuple[str, ...] = CONTEXTS) -> list[Cell]:
 # -- what is to come -------------------------------------------------------------------------------
 
 # contexts in which restarts are refused at the door, and by which error
-REFUSED: dict[str, str] = {"sandbox": "LauncherError", "remote": "LauncherError"}
+REFUSED: dict[str, str] = {}
 
 RAISE = {  # what it raises; a limit is met as the error that it causes
     "exception": "ValueError",
