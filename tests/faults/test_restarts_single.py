@@ -56,6 +56,16 @@ def test_a_death_is_an_end(loop: Any, made: Any) -> None:
         assert env.step(1)[0].tolist() == [3, 0, 1, 1]
 
 
+def test_the_last_observation_of_an_env_without_infos(made: Any) -> None:
+    """Its steps take the short way."""
+    env = made(lambda: gym.make("CartPole-v1"), on_worker_death="restart")
+    env.reset(seed=5)
+    for number in range(5):
+        last = env.step(number % 2)[0]
+    kill(process_of(env).pid)
+    assert env.step(0)[0].tolist() == last.tolist()
+
+
 def test_a_death_in_a_reset(made: Any) -> None:
     env = made(lambda: DrawingEnv(), on_worker_death="restart")
     env.reset(seed=5)

@@ -179,7 +179,7 @@ class Batcher:
         outcomes = self._path.take_first(self._slot)
         if outcomes is None:
             return None
-        if self._dynamic:
+        if self._dynamic or self.last is not None:
             return self.single_observation(None), *outcomes
         slot = self._take_slot()
         leaves = self.reader.first(slot)
