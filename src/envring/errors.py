@@ -50,14 +50,7 @@ class WorkerDied(EnvringError, RuntimeError):
 
     def __str__(self) -> str:
         """Returns what happened, to which envs, and what to do."""
-        if self.signal is not None:
-            how = f"was killed by signal {self.signal} ({_signal_name(self.signal)})"
-            if self.signal == _signal.SIGKILL:
-                how += ", perhaps because memory ran out"
-        elif self.exitcode is not None:
-            how = f"ended with exit code {self.exitcode}"
-        else:
-            how = "ended"
+        how = how_ended(self.exitcode, self.signal)
         text = (
             f"The worker process (pid {self.pid}) of {format_env_ids(self.env_ids)} {how}. "
             f"{self.why_not_again}Close this vector env and make a new one."
@@ -293,6 +286,14 @@ def format_env_ids(env_ids: Sequence[int]) -> str:
         return f"envs {ids[0]}-{ids[-1]}"
     shown = ", ".join(map(str, ids[:8]))
     return f"envs {shown}" + (", ..." if len(ids) > 8 else "")
+
+
+def how_ended(exitcode: int | None, signal: int | None) -> str:
+    """How a process ended, for messages; both None if nobody knows."""
+    if signal is None:
+        return "ended" if exitcode is None else f"ended with exit code {exitcode}"
+    memory = ", perhaps because memory ran out" if signal == _signal.SIGKILL else ""
+    return f"was killed by signal {signal} ({_signal_name(signal)}){memory}"
 
 
 def _signal_name(number: int) -> str:

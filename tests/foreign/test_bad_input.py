@@ -139,6 +139,11 @@ def test_program_that_is_no_python(text, tmp_path):
     )
 
 
+def test_program_that_is_killed_at_once(tmp_path):
+    launcher = Python(str(program(tmp_path, "kill -9 $$")))
+    fails(HandshakeError, [plain()], launcher, "env 0", "Command:", "killed by signal 9 (SIGKILL)")
+
+
 def test_program_that_says_nothing(tmp_path):
     launcher = Python(str(program(tmp_path, "echo waiting >&2; exec sleep 1000")))
     start = time.monotonic()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The wires over HTTP: fresh starts, many callers, callers that are killed. `make wires` for long.
+"""The wires over HTTP: fresh starts, many callers, kills of callers and workers. `make wires`.
 
 ENVRING_WIRES says for how many seconds; a third as many hosts and wires are started anew.
 """
@@ -7,9 +7,11 @@ ENVRING_WIRES says for how many seconds; a third as many hosts and wires are sta
 import contextlib
 import os
 import random
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -72,8 +74,38 @@ def callers(host, seed):
     )
 
 
+def workers(host):
+    """The pids of a host's workers."""
+    found = []
+    for task in Path(f"/proc/{host.process.pid}/task").iterdir():
+        with contextlib.suppress(OSError):  # a thread that has ended
+            found += map(int, (task / "children").read_text().split())
+    return found
+
+
+@contextlib.contextmanager
+def workers_killed(host, every):
+    """Kills one of the host's workers again and again, `every` so many seconds; the pids."""
+    over, killed = threading.Event(), []
+
+    def kill():
+        while not over.wait(every):
+            if found := workers(host):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid := random.choice(found), signal.SIGKILL)
+                    killed.append(pid)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        yield killed
+    finally:
+        over.set()
+        thread.join()
+
+
 def soak(host, seconds):
-    """64 callers for some seconds; processes of them are killed at random moments."""
+    """64 callers for some seconds; processes of theirs are killed at random moments."""
     draw, seed = random.Random(int(seconds)), 0
     running_now, failed = [], []
     try:
@@ -100,7 +132,9 @@ def test_many_callers_leave_nothing_behind():
     with running("CartPole-v1", *LISTEN, *limits) as host:
         soak(host, max(SECONDS / 6, 4))  # until caches and pools are full
         before = memory(host.process.pid), descriptors(host.process.pid)
-        soak(host, SECONDS)
+        with workers_killed(host, 0.5) as killed:
+            soak(host, SECONDS)
+        assert killed
         wait_until(lambda: descriptors(host.process.pid) <= before[1] + 8, 20, "all are closed")
         after = memory(host.process.pid), descriptors(host.process.pid)
         threads = len(os.listdir(f"/proc/{host.process.pid}/task"))
@@ -109,6 +143,7 @@ def test_many_callers_leave_nothing_behind():
             counted(host, f"envring_{name}_total") for name in ("env_steps", "sessions_opened")
         )
         print(f"{steps:.0f} steps in {opened:.0f} sessions, {threads} threads left")
+        print(f"{len(killed)} workers killed")
         assert after[0] < before[0] * 1.2 + 8192
 
 

@@ -2,7 +2,8 @@
 """Callers of every wire over HTTP: `python web_callers.py URL THREADS SEED`, until it is killed.
 
 Each thread makes an env by a wire drawn at random, steps it, and closes it, goes away without a
-word, or leaves the connection half open. `drive` does one such thing.
+word, or leaves the connection half open. `drive` does one such thing. The env's worker may be
+killed meanwhile: the caller must be told so, and goes on with another env.
 """
 
 from __future__ import annotations
@@ -19,11 +20,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgpack
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 ENV = "CartPole-v1"
 SECONDS = 30.0
 Step = Callable[[int], bool]  # whether an episode has ended
+KILLED = "killed by signal 9"
+
+
+class Killed(Exception):
+    """The host said that the env's worker was killed."""
 
 
 class Requests:
@@ -40,6 +47,8 @@ class Requests:
         self.connection.request("POST", path, self.dumps(body), {"Content-Type": self.media})
         with self.connection.getresponse() as response:
             data = response.read()
+            if response.status >= 400 and KILLED.encode() in data:
+                raise Killed
             assert response.status in (200, 204), (path, response.status, data)
             return self.loads(data) if data else None
 
@@ -95,8 +104,16 @@ class Socket:
         self.socket = self.ended.enter_context(made)
 
     def ask(self, message: Any) -> Any:
-        self.socket.send(json.dumps(message))
-        return self.socket.recv(timeout=SECONDS)
+        try:
+            self.socket.send(json.dumps(message))
+            answer = self.socket.recv(timeout=SECONDS)
+        except ConnectionClosed as closed:
+            if closed.rcvd is not None and KILLED in closed.rcvd.reason:
+                raise Killed from None
+            raise
+        if KILLED in answer:
+            raise Killed
+        return answer
 
     @property
     def sock(self) -> socket.socket:
@@ -160,7 +177,8 @@ def main(url: str, threads: int, seed: int) -> None:
     def run() -> None:
         while True:
             end = random.choice(("close", "close", "leave", "half"))
-            drive(url, random.choice(list(WIRES)), random.randrange(300), end)
+            with contextlib.suppress(Killed):
+                drive(url, random.choice(list(WIRES)), random.randrange(300), end)
 
     def report(_: Any) -> None:
         sys.excepthook(_.exc_type, _.exc_value, _.exc_traceback)

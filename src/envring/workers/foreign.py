@@ -33,6 +33,7 @@ from envring.errors import (
     SourceError,
     SpaceDataError,
     format_env_ids,
+    how_ended,
 )
 from envring.launchers.base import Launch, Launcher, Needs
 from envring.launchers.sources import EnvSource
@@ -134,10 +135,12 @@ class ForeignWorker(WorkerHandle):
         except ChannelClosed:
             self.wait_until_dead(1.0)
             code = self.process.exitcode
-            how = "closed its output" if code is None else f"ended with exit code {code}"
-            raise HandshakeError(
-                self._about(f"The worker {how} before it said anything. Is it a Python?")
-            ) from None
+            if code is not None and code < 0:
+                what = f"The worker {how_ended(None, -code)}, before it said anything."
+            else:
+                how = "closed its output" if code is None else how_ended(code, None)
+                what = f"The worker {how} before it said anything. Is it a Python?"
+            raise HandshakeError(self._about(what)) from None
         except TimeoutError:
             raise HandshakeError(
                 self._about(
