@@ -55,6 +55,7 @@ WIDE = re.compile(
     r"|api/test_sending\.py::test_each_env[^[]+\[.*(reference|worker each)"
     r"|^tests/faults/[^[]+\[.*(reference|spawn|forkserver)|test_ring_only.*(spawn|forkserver)"
     r"|test_matrix\.py::test_sample\[(forkserver|spawn|sandbox)"
+    r"|test_restarts_vectors\.py::[^[]+\[.*(SameStep|Disabled)"
     r"|test_exceptions\.py::[^[]+\[1-"
     r"|test_reconnecting\.py::(test_a_lost_connection\[(SameS|Dis)|.*(started_again|close_while))"
     r"|conformance/test_gymnasium\.py"

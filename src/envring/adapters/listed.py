@@ -19,7 +19,6 @@ from envring.batch.batcher import Batcher
 from envring.errors import EnvFnError
 from envring.pool.flow import EnvIds
 from envring.pool.reply import Reply
-from envring.workers.limits import RestartPolicy
 
 
 class ListedEnvs(RingVectorEnv[Any, Any]):
@@ -42,10 +41,10 @@ class ListedEnvs(RingVectorEnv[Any, Any]):
         space = self.single_action_space
         self._action_kind = space.dtype.kind if isinstance(space.dtype, np.dtype) else ""
 
-    def _check_sizes(self, restarts: RestartPolicy | None) -> None:
+    def _check_sizes(self) -> None:
         if self._vectors is not None:
             raise EnvFnError("The env functions return vector envs; single envs are wanted here.")
-        super()._check_sizes(restarts)
+        super()._check_sizes()
 
     def _infos(self, batcher: Batcher, reply: Reply | None) -> Any:
         return batcher.infos_of_each(reply) if batcher.has_infos else {}

@@ -243,7 +243,7 @@ class RingVectorEnv(
         self.num_envs, self._vectors = pool.num_envs, pool.vectors
         self.batch_size = self.num_envs if batch_size is None else batch_size
         try:
-            self._check_sizes(restarts)
+            self._check_sizes()
         except BaseException:
             pool.abandon()
             raise
@@ -262,17 +262,12 @@ class RingVectorEnv(
         self._processes = list(pool.processes)
         self._wait_warning_due = 0 < self.num_workers < len(env_fns) and self._vectors is None
 
-    def _check_sizes(self, restarts: RestartPolicy | None) -> None:
+    def _check_sizes(self) -> None:
         """Refuses arguments that do not suit the envs, now that their number is known."""
         if self.batch_size > self.num_envs:
             raise ValueError(f"batch_size must be from 1 to {self.num_envs}, got {self.batch_size}")
         if self._vectors is None:
             return
-        if restarts is not None:
-            raise ValueError(
-                "Restarts cannot be combined with vector envs in workers yet. "
-                "Leave it out, or let the env_fns return single envs."
-            )
         if self.options_per_env:
             raise ValueError(
                 "options_per_env=True gives each env options of its own, but a vector env takes "

@@ -65,7 +65,7 @@ class Arrivals:
     def last_slots(self, first: int, end: int) -> list[int]:
         """Where the last rows of a run of envs are, those that were not received among them."""
         assert self._last is not None
-        assert isinstance(self._flow, (WorkerFlow, MixedFlow, RemoteFlow))
+        assert isinstance(self._flow, (WorkerFlow, MixedFlow, RemoteFlow, WholeFlow))
         slots: list[int] = self._last.slot_of[first:end].tolist()
         done = set(self.among_out(np.arange(first, end, dtype=np.int32)))
         for env_id in done.difference(self._flow.owing()):

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from envring.pool.flow import DoneQueue, EnvIds, Flow
+from envring.pool.flow import DoneQueue, EnvIds, Flow, WorkerFlow
+from envring.pool.mixed_flow import MixedFlow
 from envring.pool.reply import Reply
 
 
@@ -43,6 +44,11 @@ class WholeFlow(DoneQueue):
     def send(self, env_ids: EnvIds, slot: int, code: int, together: bool) -> None:
         """Has vector envs stepped or reset; see `Flow`."""
         self._flow.send(env_ids, slot, code, together)
+
+    def owing(self) -> list[int]:
+        """The envs that owe results."""
+        assert isinstance(self._flow, (WorkerFlow, MixedFlow))
+        return self._flow.owing()
 
     def ready(self) -> int:
         """How many envs are done, without waiting."""

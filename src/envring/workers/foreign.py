@@ -88,6 +88,7 @@ class ForeignWorker(WorkerHandle):
         """Takes over a process that was just started."""
         super().__init__(env_ids, process, channel, errors, foreign=True)
         self.launch = launch
+        self._built = tuple(env_ids)  # by their functions: those of vector envs get others
         if launch.stop_argv is not None:
             self.reaping = 10.0  # a container is taken away before the command ends
         self.facts: dict[str, Any] = {}
@@ -196,7 +197,7 @@ class ForeignWorker(WorkerHandle):
             )
         if name == "ready":
             if isinstance(message[1], dict) and "spaces_json" in message[1]:
-                return ("ready", {**described(message[1], len(self.env_ids)), "foreign": True})
+                return ("ready", {**described(message[1], len(self._built)), "foreign": True})
             if not self._describes(message[1]):
                 raise HandshakeError(self._about(f"The worker said of its envs {message!r:.200}."))
             message[1]["foreign"] = True
@@ -206,7 +207,7 @@ class ForeignWorker(WorkerHandle):
         """Whether it tells which space each env has; the spaces themselves are checked later."""
         if not isinstance(description, dict) or type(description.get("native")) is not bool:
             return False
-        count, vectors = len(self.env_ids), description.get("vectors")
+        count, vectors = len(self._built), description.get("vectors")
         if vectors is not None:
             if not is_list_of_vectors(vectors) or len(vectors) != count:
                 return False
@@ -234,7 +235,7 @@ class ForeignWorker(WorkerHandle):
         """The error for a "failed" message: (_, env_id, kind, text, trace)."""
         try:
             _, env_id, kind, text, trace = message
-            ours = env_id in self.env_ids
+            ours = env_id in self._built
         except (TypeError, ValueError):
             return HandshakeError(self._about(f"The worker said {message!r:.200}."))
         what = f"Env {env_id} could not be built: {text}" if ours else str(text)
@@ -242,7 +243,7 @@ class ForeignWorker(WorkerHandle):
         if trace:
             error.__cause__ = RemoteTraceback(str(trace))
         if ours and kind == "env":
-            advise_process_each(error, env_id, self.env_ids[0])
+            advise_process_each(error, env_id, self._built[0])
         return error
 
 

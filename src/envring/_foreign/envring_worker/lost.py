@@ -11,6 +11,12 @@ from __future__ import absolute_import, division, print_function
 RESTARTED = "worker_restarted"  # key of the infos that say so
 
 
+def mine(envs, by_id):
+    """Returns the items of a slice's envs, by their numbers in it."""
+    numbered = ((env_id - envs.first_env, value) for env_id, value in by_id.items())
+    return dict((i, value) for i, value in numbered if 0 <= i < envs.num_envs)
+
+
 class Lost(object):
     """The lost episodes of a slice's envs, until their caller has been told of all of them.
 
@@ -26,24 +32,18 @@ class Lost(object):
 
     def __init__(self, envs, told, says_at_end, loads):
         self.envs = envs
-        last = self._mine(told["obs"])
+        last = mine(envs, told["obs"])
         self.ends = dict((i, (obs, 0.0, False, True, None)) for i, obs in last.items())
-        self.seeds = self._mine(told["seeds"])
+        self.seeds = mine(envs, told["seeds"])
         self.untold = set(range(envs.num_envs))
         self.says_at_end = says_at_end
         for i, obs in last.items():
             envs.last_obs[i] = obs
-        for i in self._mine(dict.fromkeys(told["pending"])):
+        for i in mine(envs, dict.fromkeys(told["pending"])):
             envs.pending[i] = 1
             self.ends.pop(i, None)
-        for i, data in self._mine(told["ends"]).items():
+        for i, data in mine(envs, told["ends"]).items():
             self.ends[i] = loads(data)
-
-    def _mine(self, by_id):
-        """Returns the items of this slice's envs, by their numbers in it."""
-        first, count = self.envs.first_env, self.envs.num_envs
-        mine = ((env_id - first, value) for env_id, value in by_id.items())
-        return dict((i, value) for i, value in mine if 0 <= i < count)
 
     def bind(self, steps):
         """Puts the ends of lost episodes into the place of the envs' steps."""

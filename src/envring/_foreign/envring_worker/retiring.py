@@ -11,6 +11,7 @@ import numpy as np
 
 HINT_LEAVES_SOON = 2  #: of a report
 
+
 class Retired(SystemExit):
     """The worker leaves.
 
@@ -69,6 +70,23 @@ class Retiring(object):
         ended = [self._count(i) for i in which]
         if any(ended):
             self._leave(len(which) == self._envs.num_envs)
+
+    def rows_begin(self, a, b, asked=False):
+        """A vector env is to be stepped, so it resets its rows that have ended; `asked`: all."""
+        pending = self._envs.pending
+        which = [i for i in range(a, b) if asked or pending[i]]
+        counted = [self._count(i) for i in which]
+        if any(counted):
+            others = int(np.count_nonzero(pending) - np.count_nonzero(pending[a:b]))
+            self._leave(len(which) + others == self._envs.num_envs, others=others)
+
+    def rows_ended(self, first, ended, result):
+        """Rows of a vector env have ended with this result, and were reset in the same step."""
+        envs = self._envs
+        counted = [self._count(first + int(j)) for j in np.flatnonzero(ended)]
+        if any(counted):
+            between = len(ended) == envs.num_envs and bool(np.all(ended))
+            self._leave(between, lambda: {envs.first_env + first: envs.dumps(tuple(result))})
 
     def _count(self, i):
         """Counts an episode, which ends now; whether env i had one, and this is not its first."""

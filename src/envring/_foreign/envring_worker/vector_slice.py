@@ -8,6 +8,7 @@ in the mode that the caller asked for; what it returns is stored as it is.
 from __future__ import absolute_import, division, print_function
 
 import sys
+from functools import partial
 
 import numpy as np
 
@@ -15,7 +16,8 @@ from .data.actions import BatchReader
 from .data.obs import ObservationMismatch
 from .envs import vectors
 from .envs.wrappers import get_attribute
-from .loop import UNSET, EnvSlice
+from .loop import NEXT_STEP, SAME_STEP, UNSET, EnvSlice
+from .lost_rows import LostRows
 from .names import check_name
 from .parameters import takes_keyword
 from .raised import describe_error
@@ -40,6 +42,7 @@ class VectorSlice(EnvSlice):
             self.rows.append((at, at + int(env.num_envs)))
             at = self.rows[-1][1]
         self.num_envs = at
+        self.pending = np.zeros(at, np.uint8)  # kept for `retiring` alone
         self._env_of = [n for n, (a, b) in enumerate(self.rows) for _ in range(a, b)]
         self._waiting = {}  # i -> what its row was told of a step of its vector env
 
@@ -59,31 +62,67 @@ class VectorSlice(EnvSlice):
         given = actions(a, b)
         if type(given) is list:
             given = vectors.batched(self.envs[number].single_action_space, given)
-        obs, rewards, terminations, truncations, info = self.steps[number](given)
+        if self.retiring is not None:
+            self.retiring.rows_begin(a, b)
+        step = self.steps[number] if self.lost is None else partial(self.lost.step, number)
+        obs, rewards, terminations, truncations, info = result = step(given)
+        if self.retiring is not None:
+            self._count_ends(number, result)
         self._store_outcomes(number, rewards, terminations, truncations)
         self._store_rows(number, obs, info)
+        self._see_what_is_owed()
+
+    def _count_ends(self, number, result):
+        a, b = self.rows[number]
+        flags = (np.asarray(result[3], bool), np.asarray(result[2], bool))
+        ended = np.broadcast_to(np.logical_or(*flags), (b - a,))
+        if self.autoreset_mode == NEXT_STEP:
+            self.pending[a:b] = ended
+        elif self.autoreset_mode == SAME_STEP:
+            self.retiring.rows_ended(a, ended, result)
+
+    def _see_what_is_owed(self):
+        if self.lost is not None and self.lost.is_over():
+            self.lost = None
+
+    def take_place(self, told, loads):
+        self.lost = LostRows(self, told, loads)
+
+    def rebind(self):
+        self.steps[:] = [env.step for env in self.envs]
+        self.stale = False
 
     def reset(self, slot, seeds, options, mask, per_env=False):
         """Resets the vector envs; where mask is False a row keeps its observation."""
+        if self.retiring is not None:
+            self.retiring.resets_all(mask)
         self.begin(slot)
         for number in range(len(self.envs)):
             a, b = self.rows[number]
             try:
-                if mask is None:
-                    self._reset_vector(number, seeds[a:b], options)
-                elif any(mask[a:b]):
-                    given = dict(options or {}, reset_mask=np.array(mask[a:b], bool))
-                    self._reset_vector(number, seeds[a:b], given)
+                if mask is None or any(mask[a:b]):
+                    self._reset(number, seeds[a:b], options, mask)
                 else:
                     self._keep_rows(number)
             except BaseException:
                 self.fail(a)
         self.rebind()
 
-    def _reset_vector(self, number, seeds, options):
-        obs, info = self.envs[number].reset(seed=_seed(list(seeds)), options=options)
+    def _reset(self, number, seeds, options, mask=None):
+        reset = self.reset_vector if self.lost is None else self.lost.reset
+        obs, info = reset(number, seeds, options, mask)
+        a, b = self.rows[number]
+        self.pending[a:b] &= mask is not None and np.logical_not(mask[a:b])
         self._store_outcomes(number)
         self._store_rows(number, obs, info)
+        self._see_what_is_owed()
+
+    def reset_vector(self, number, seeds, options, mask):
+        """Resets a vector env, or those of its envs where mask, over the slice, is True."""
+        a, b = self.rows[number]
+        if mask is not None:
+            options = dict(options or {}, reset_mask=np.array(mask[a:b], bool))
+        return self.envs[number].reset(seed=_seed(list(seeds)), options=options)
 
     def _keep_rows(self, number):
         self._store_outcomes(number)
@@ -133,6 +172,9 @@ class VectorSlice(EnvSlice):
         number = self._env_of[i]
         if i == self.rows[number][0]:
             self._run_vector(number, actions)
+        elif i not in self._waiting:  # the results of rows before it were taken of a dead worker
+            self._run_row(i, actions)
+            return
         failure, dynamic, info = self._waiting.pop(i)
         env_id = self.first_env + i
         if failure is not None:
@@ -156,7 +198,9 @@ class VectorSlice(EnvSlice):
         try:
             if actions is None:
                 given = [self.reset_arguments.pop(i, (None, None)) for i in range(a, b)]
-                self._reset_vector(number, [seed for seed, _ in given], given[0][1])
+                if self.retiring is not None:
+                    self.retiring.rows_begin(a, b, True)
+                self._reset(number, [seed for seed, _ in given], given[0][1])
             else:
                 self._step_vector(number, actions)
         except BaseException:
@@ -173,6 +217,21 @@ class VectorSlice(EnvSlice):
                 values,
                 _row_of(info, i - a, b - a) if isinstance(info, dict) else info,
             )
+
+    def _run_row(self, i, actions):
+        """Gives row i what is owed for it alone."""
+        env_id = self.first_env + i
+        arrays, rewards, terminations, truncations = self.segment.slot_arrays(self.slot)
+        self.has_reply = True
+        try:
+            obs, ended, info = self.lost.row_alone(i, actions is None)
+            self.obs_writer.store(arrays, self.dynamic, env_id, obs)
+        except BaseException:
+            EnvSlice.fail(self, i)
+            return
+        rewards[env_id], terminations[env_id], truncations[env_id] = 0.0, False, ended
+        self.infos.write_whole(env_id, info)
+        self._see_what_is_owed()
 
     # -- everything rare ------------------------------------------------------------------------
 
