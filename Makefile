@@ -128,13 +128,14 @@ test-cluster: $(VENV)/.dev ## hosts on two Ray nodes of this machine; installs R
 LIBRARIES ?= $(basename $(notdir $(wildcard requirements/ecosystem/*.txt)))
 
 test-ecosystem: $(VENV)/.dev ## libraries that people train with, in .venv-NAME each; LIBRARIES="sb3" for some
-	for name in $(LIBRARIES); do \
+	failed=; for name in $(LIBRARIES); do \
+	  echo "== $$name"; \
 	  "$(PYTHON)" -m venv .venv-$$name && \
 	  .venv-$$name/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/ecosystem/$$name.txt && \
 	  ENVRING_ECOSYSTEM=1 PYTHONPATH=$(CURDIR)/src .venv-$$name/bin/python -m pytest \
 	    -n 0 -o faulthandler_timeout=300 $$(ls tests/ecosystem/test_$${name}*.py 2>/dev/null) tests/docs/test_examples.py \
-	    -k $$name $(ARGS) || exit 1; \
-	done
+	    -k $$name $(ARGS) || failed="$$failed $$name"; \
+	done; [ -z "$$failed" ] || { echo "error: not passed:$$failed" >&2; exit 1; }
 
 check: python types layers native worker spelling ## formatting, lint, types, import layers, spelling (-k: go on after a failure)
 
