@@ -10,8 +10,13 @@
 //     void reset(const uint64_t *seed, Observation *to);      // seed: NULL if there is none
 //     envring::Outcome step(const Action *action, Observation *to);
 //
-// and main is `return envring::serve<Env>();`. What an env throws becomes a RemoteEnvError. Infos are
-// empty, attributes and options are not known, and autoreset_mode is NextStep or Disabled.
+// and, if it likes, with these:
+//
+//     void info(envring::Info &to) const;              // after reset and step: to("lives", lives)
+//     void attributes(envring::Attributes &of);        // for call and set_attr: of("mass", mass)
+//
+// and main is `return envring::serve<Env>();`. What an env throws becomes a RemoteEnvError. Infos and
+// attributes are numbers (int, double, bool); reset's options are ignored.
 #pragma once
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -31,6 +36,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 namespace envring {
@@ -52,6 +58,18 @@ inline std::string tuple(const std::vector<std::string> &items) {
     std::string all = number(int32_t(items.size()), '(');
     for (auto &item : items) all += item;
     return all;
+}
+inline std::string plain(bool value) { return value ? "T" : "F"; }
+inline std::string plain(double value) {
+    return 'g' + std::string(reinterpret_cast<char *>(&value), 8);
+}
+inline std::string plain(int64_t value) {
+    if (value == int32_t(value)) return number(int32_t(value));
+    std::string digits; // of 15 bits
+    for (uint64_t left = value < 0 ? 0 - uint64_t(value) : uint64_t(value); left; left >>= 15)
+        digits += std::string{char(left), char(left >> 8 & 0x7f)};
+    int32_t count = int32_t(digits.size() / 2);
+    return number(value < 0 ? -count : count, 'l') + digits;
 }
 inline const std::string NONE = "N", TRUE = "T", FALSE = "F", NO_DICT = "{0";
 inline const std::string NO_LIST = number(0, '[');
@@ -111,6 +129,111 @@ struct Reader {
         }
         if (found.type != 'g') found.real = double(found.integer);
         return found;
+    }
+};
+
+// -- what an env tells of itself -----------------------------------------------------------------
+
+template <class T> using Kind = std::conditional_t<std::is_same_v<T, bool>, bool,
+                                std::conditional_t<std::is_integral_v<T>, int64_t, double>>;
+
+// An info: keys and numbers, in order. The keys are literals.
+class Info {
+  public:
+    struct Entry {
+        char code; // as in templates: f, i, b
+        std::string_view key;
+        int64_t integer;
+        double real;
+    };
+    std::vector<Entry> entries;
+
+    template <class T> void operator()(const char *key, T value) {
+        static_assert(std::is_arithmetic_v<T>, "an info's values are numbers");
+        char code = std::is_same_v<T, bool> ? 'b' : std::is_integral_v<T> ? 'i' : 'f';
+        entries.push_back({code, key, int64_t(value), double(value)});
+    }
+    std::string packed() const {
+        std::string all;
+        for (auto &each : entries) {
+            all += text(each.key);
+            all += each.code == 'f' ? plain(each.real)
+                   : each.code == 'i' ? plain(each.integer) : plain(each.integer != 0);
+        }
+        return all;
+    }
+};
+
+// Finds an attribute by its name, and sets it if there is a value for it.
+class Attributes {
+  public:
+    bool found = false;
+    std::string value; // packed
+
+    explicit Attributes(std::string_view name, const Value *to = nullptr) : name_(name), to_(to) {}
+
+    template <class T> void operator()(std::string_view name, T &field) {
+        if (name != name_) return;
+        found = true;
+        if (to_) {
+            bool real = to_->type == 'g';
+            if (!std::strchr("iglTF", to_->type) || (real && !std::is_floating_point_v<T>))
+                throw std::runtime_error("not a number that " + std::string(name) + " can be");
+            field = real ? T(to_->real) : T(to_->integer);
+        }
+        value = plain(Kind<T>(field));
+    }
+
+  private:
+    std::string_view name_;
+    const Value *to_;
+};
+
+template <class Env, class = void> struct Tells : std::false_type {};
+template <class Env>
+struct Tells<Env, std::void_t<decltype(std::declval<const Env &>().info(std::declval<Info &>()))>>
+    : std::true_type {};
+template <class Env, class = void> struct Has : std::false_type {};
+template <class Env>
+struct Has<Env, std::void_t<decltype(std::declval<Env &>().attributes(std::declval<Attributes &>()))>>
+    : std::true_type {};
+
+// A shape of infos that has columns in shared memory: docs/architecture.md.
+struct Template {
+    struct Column {
+        char code;
+        std::string key;
+        uint64_t offset;
+    };
+    uint16_t id = 0;
+    bool known = true, final = false; // known: of what is here; final: with final_obs and final_info
+    std::vector<Column> columns, inner;
+
+    explicit Template(const Value &told) : id(uint16_t(told.items.at(0).integer)) {
+        read(told.items.at(1), columns);
+    }
+    static bool fit(const std::vector<Column> &columns, const Info &info) {
+        size_t count = columns.size(), i = 0;
+        if (count != info.entries.size()) return false;
+        while (i < count && columns[i].code == info.entries[i].code &&
+               columns[i].key == info.entries[i].key)
+            i++;
+        return i == count;
+    }
+
+  private:
+    void read(const Value &entries, std::vector<Column> &to) {
+        for (size_t i = 0; i < entries.items.size(); i++) {
+            auto &entry = entries.items[i].items;
+            const std::string &code = entry.at(0).bytes, &key = entry.at(1).bytes;
+            bool top = &to == &columns;
+            if (code == "f" || code == "i" || code == "b")
+                to.push_back({code[0], key, uint64_t(entry.at(2).integer)});
+            else if (top && i == 0 && code == "F") final = true;
+            else if (top && i == 1 && final && code == "d" && key == "final_info")
+                read(entry.at(2), inner);
+            else known = false;
+        }
     }
 };
 
@@ -225,11 +348,13 @@ template <class Env> class Worker {
     std::vector<Env> envs_;
     std::vector<char> pending_, port_;
     std::vector<std::vector<Observation>> last_;
-    std::string failures_;
+    std::vector<Template> templates_;
+    std::string failures_, odd_; // odd: infos that have no template
     int32_t failed_ = 0;
     uint8_t *base_ = nullptr;
     uint64_t first_ = 0, num_envs_ = 0, row_ = 1, action_row_ = 1, at_[8] = {};
-    bool resets_next_ = true;
+    uint64_t finals_ = 0, marks_ = 0, infos_ = 0; // where they begin
+    bool resets_next_ = true, resets_same_ = false;
 
     void start() {
         library_ = std::make_unique<Library>(config_["library"].bytes);
@@ -246,8 +371,8 @@ template <class Env> class Worker {
             std::thread([=] { library_->call<int>("er_stderr_capture", from, to, kept); }).detach();
         }
         int64_t mode = config_["autoreset_mode"].integer; // NextStep, SameStep, Disabled
-        if (mode == 1) throw std::runtime_error("autoreset_mode SameStep is not served");
         resets_next_ = mode == 0;
+        resets_same_ = mode == 1;
         first_ = uint64_t(config_["first_env"].integer);
         std::string which = number(int32_t(config_["num_envs"].integer), '[');
         for (int64_t i = 0; i < config_["num_envs"].integer; i++) {
@@ -281,6 +406,10 @@ template <class Env> class Worker {
             at_[1 + i] = uint64_t(layout["outcomes"].items.at(i).items.at(0).integer);
         const char *names[] = {"off_slots", "slot_bytes", "off_actions", "off_template_ids"};
         for (size_t i = 0; i < 4; i++) at_[4 + i] = uint64_t(layout[names[i]].integer);
+        marks_ = uint64_t(layout["off_final_marks"].integer);
+        infos_ = uint64_t(layout["off_infos"].integer);
+        finals_ = uint64_t(layout["off_final"].integer);
+        finals_ += uint64_t(layout["final_leaves"].items.at(0).items.at(0).integer);
         const Value &shape = plans["action"].items.at(3);
         for (auto &size : shape.items) action_row_ *= uint64_t(size.integer);
         port_.resize(library_->call<uint64_t>("er_port_bytes"));
@@ -341,16 +470,50 @@ template <class Env> class Worker {
                 else
                     store(i, slot);
             }
+        } else if (name == "templates") {
+            for (auto &each : told.items.at(1).items)
+                if (Template read(each); read.known) templates_.push_back(read);
         } else if (name == "call" || name == "set_attr") {
-            for (uint64_t i = 0; i < envs_.size(); i++)
-                fail(i, "an env in C++ has no attribute " + told.items.at(1).bytes);
+            results = number(int32_t(envs_.size()), '[');
+            for (uint64_t i = 0; i < envs_.size(); i++) results += attribute(i, told);
+            if (name == "set_attr") results = NONE;
         } else if (name == "takes") {
             results = number(int32_t(envs_.size()), '[') + std::string(envs_.size(), 'F');
-        } else if (name != "close" && name != "templates") {
+        } else if (name != "close") {
             for (uint64_t i = 0; i < envs_.size(); i++) fail(i, "an env in C++ cannot " + name);
         }
         if (seq) finish(seq, results);
         return name != "close";
+    }
+
+    // What a `call` or `set_attr` of one env gives, packed.
+    std::string attribute(uint64_t i, const Value &told) {
+        bool setting = told.items.at(0).bytes == "set_attr";
+        size_t last = setting ? 3 : 4; // which envs, if not all
+        if (told.items.size() > last && told.items[last].type != 'N' && !is_set(told.items[last], i))
+            return NONE;
+        std::string_view name = told.items.at(1).bytes, question;
+        const Value *to = setting ? &told.items.at(2).items.at(i) : nullptr;
+        for (auto asks : {"get", "has", "set"}) { // "get:x", or "get_wrapper_attr" of "x"
+            if (setting || name.substr(0, 3) != asks) continue;
+            auto &given = told.items.at(2).items;
+            bool colon = name.size() > 4 && name[3] == ':', method = name.substr(3) == "_wrapper_attr";
+            if (!colon && !method) continue;
+            question = asks;
+            if (question == "set") to = &given.at(method);
+            name = colon ? name.substr(4) : std::string_view(given.at(0).bytes);
+        }
+        if (name == "is_method") return FALSE;
+        try {
+            Attributes asked(name, to);
+            if constexpr (Has<Env>::value) envs_[i].attributes(asked);
+            if (question == "has") return plain(asked.found);
+            if (asked.found) return setting ? NONE : to ? TRUE : asked.value;
+            fail(i, "an env in C++ has no attribute " + std::string(name));
+        } catch (const std::exception &error) {
+            fail(i, error.what());
+        }
+        return NONE;
     }
 
     static bool is_set(const Value &mask, uint64_t i) { // a list, or an array of bytes
@@ -365,26 +528,49 @@ template <class Env> class Worker {
             auto kept = resets_.extract(i); // its seed and options
             return reset(i, slot, kept ? &kept.mapped().items.at(0) : nullptr);
         }
+        Info final;
+        bool ended = false;
+        *mark(i) = 0;
         try {
             std::vector<Action> action = read(i, code);
-            outcome = envs_[i].step(action.data(), last_[i].data());
+            Outcome found = envs_[i].step(action.data(), last_[i].data());
+            ended = found.terminated || found.truncated;
+            if (ended && resets_same_) {
+                final = info(i);
+                std::memcpy(base_ + finals_ + (first_ + i) * row_ * sizeof(Observation),
+                            last_[i].data(), row_ * sizeof(Observation));
+                auto kept = resets_.extract(i);
+                reset_env(i, kept ? &kept.mapped().items.at(0) : nullptr);
+                *mark(i) = 1;
+            }
+            outcome = found;
         } catch (const std::exception &error) {
             fail(i, error.what());
+            ended = false;
+            publish(i, slot, outcome);
+            return store(i, slot);
         }
-        pending_[i] = outcome.terminated || outcome.truncated;
+        pending_[i] = ended;
         publish(i, slot, outcome);
         store(i, slot);
+        tell(i, info(i), ended && resets_same_ ? &final : nullptr);
     }
 
     void reset(uint64_t i, uint32_t slot, const Value *given) {
+        *mark(i) = 0;
+        store(i, slot); // an empty info, too
         try {
-            uint64_t seed = given ? uint64_t(given->integer) : 0;
-            envs_[i].reset(given && given->type != 'N' ? &seed : nullptr, last_[i].data());
+            reset_env(i, given);
             pending_[i] = 0;
+            store(i, slot);
+            tell(i, info(i));
         } catch (const std::exception &error) {
             fail(i, error.what());
         }
-        store(i, slot);
+    }
+    void reset_env(uint64_t i, const Value *given) {
+        uint64_t seed = given ? uint64_t(given->integer) : 0;
+        envs_[i].reset(given && given->type != 'N' ? &seed : nullptr, last_[i].data());
     }
 
     // An env's action: in the slab in the space's dtype, or in another one, or in a message.
@@ -436,7 +622,42 @@ template <class Env> class Worker {
     void store(uint64_t i, uint32_t slot) {
         auto *to = place<Observation>(slot, 0, row_, first_ + i);
         std::memcpy(to, last_[i].data(), row_ * sizeof(Observation));
-        reinterpret_cast<uint16_t *>(base_ + at_[7])[first_ + i] = 0; // an empty info
+        template_id(i) = 0; // an empty info
+    }
+    uint16_t &template_id(uint64_t i) {
+        return reinterpret_cast<uint16_t *>(base_ + at_[7])[first_ + i];
+    }
+    uint8_t *mark(uint64_t i) { return base_ + marks_ + first_ + i; } // whether it has a final_obs
+    Info info(uint64_t i) {
+        Info found;
+        if constexpr (Tells<Env>::value) const_cast<const Env &>(envs_[i]).info(found);
+        return found;
+    }
+    // Its info: into columns if there is a template, whole if not. `final`: that of the episode's end.
+    void tell(uint64_t i, const Info &info, const Info *final = nullptr) {
+        if (info.entries.empty() && !final) return;
+        for (auto &each : templates_) {
+            if (each.final != bool(final) || !Template::fit(each.columns, info)) continue;
+            if (final && !Template::fit(each.inner, *final)) continue;
+            write(i, each.columns, info);
+            if (final) write(i, each.inner, *final);
+            template_id(i) = each.id;
+            return;
+        }
+        template_id(i) = 0xffff;
+        odd_ += number(int32_t(first_ + i)) + "{";
+        if (final) // the caller inserts the observation
+            odd_ += text("final_obs") + NONE + text("final_info") + "{" + final->packed() + "0";
+        odd_ += info.packed() + "0";
+    }
+    void write(uint64_t i, const std::vector<Template::Column> &columns, const Info &info) {
+        for (size_t k = 0; k < columns.size(); k++) {
+            uint8_t *column = base_ + infos_ + columns[k].offset;
+            auto &entry = info.entries[k];
+            const void *from = entry.code == 'f' ? static_cast<const void *>(&entry.real) : &entry.integer;
+            if (entry.code == 'b') column[first_ + i] = entry.integer != 0;
+            else std::memcpy(column + (first_ + i) * 8, from, 8);
+        }
     }
     void publish(uint64_t i, uint32_t slot, const Outcome &outcome) {
         *place<double>(slot, 1, 1, first_ + i) = outcome.reward;
@@ -449,12 +670,13 @@ template <class Env> class Worker {
     }
     void finish(uint32_t seq, const std::string &results = NONE) {
         std::string reply;
-        if (failed_ || results != NONE) {
+        if (failed_ || results != NONE || !odd_.empty()) {
             reply = "{" + text("failures") + number(failed_, '[') + failures_;
-            for (auto name : {"dynamic", "finals", "objects", "odd"}) reply += text(name) + NO_DICT;
-            reply += text("results") + results + "0";
+            for (auto name : {"dynamic", "finals", "objects"}) reply += text(name) + NO_DICT;
+            reply += text("odd") + "{" + odd_ + "0" + text("results") + results + "0";
         }
         failures_.clear();
+        odd_.clear();
         failed_ = 0;
         const void *bytes = reply.empty() ? nullptr : reply.data();
         library_->call<int>("er_port_finish", port(), seq, bytes, uint64_t(reply.size()));

@@ -170,16 +170,6 @@ def test_what_an_env_throws_is_an_error_that_names_it(make):
     envs.step(np.zeros(4, np.int64))
 
 
-def test_what_such_a_worker_cannot_do_is_refused(make):
-    with pytest.raises(envring.LaunchError, match="SameStep is not served"):
-        make(autoreset_mode="SameStep")
-    envs = make()
-    envs.reset()
-    with LOGGED, pytest.raises(envring.RemoteEnvError, match="no attribute x"):
-        envs.call("x")
-    envs.reset()
-
-
 def test_a_killed_one_is_named(make):
     envs = make()
     envs.reset()
