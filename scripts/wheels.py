@@ -41,6 +41,7 @@ TRY = (
     "gymnasium[classic-control]",
 )
 SMOKE = """
+import ctypes, pathlib
 import gymnasium, numpy, envring
 if __name__ == "__main__":
     def make():
@@ -56,6 +57,10 @@ if __name__ == "__main__":
     assert (ours == theirs).all()
     other = envring.Python(__import__("sys").executable)
     play(envring.make_vec("CartPole-v1", 4, num_workers=2, launcher=other))
+    header = pathlib.Path(envring.get_include(), "envring_worker.hpp")
+    assert "libenvring" in header.read_text() and envring.Program("/bin/true").path
+    library = pathlib.Path(envring.__file__).parent / "_foreign/libenvring.so"
+    assert ctypes.CDLL(str(library)).er_port_bytes() > 0
     print("works:", envring.__version__, envring.__file__)
 """
 

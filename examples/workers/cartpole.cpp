@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // CartPole-v1 as a worker of its own: no Python steps it. From Python:
 //
-//     g++ -std=c++17 -O2 -o cartpole examples/workers/cartpole.cpp -ldl -pthread
+//     include=$(python -c 'import envring; print(envring.get_include())')
+//     g++ -std=c++17 -O2 -I "$include" -o cartpole examples/workers/cartpole.cpp -ldl -pthread
 //     cartpole = envring.EnvSource("CartPole-v1", launcher=envring.Program("./cartpole"))
 //     envs = envring.RingVectorEnv([cartpole] * 64)
 #include <random>

@@ -48,7 +48,7 @@ from envring.errors import (
 )
 from envring.launchers.base import Launch, Launcher, Needs, Sandbox
 from envring.launchers.prefix import Prefix, Python
-from envring.launchers.program import Program
+from envring.launchers.program import Program, get_include
 from envring.launchers.sources import EnvSource
 from envring.pool.remotes import CLIENTS as _CLIENTS
 from envring.pool.remotes import ENGINES as _ENGINES
@@ -111,6 +111,7 @@ __all__ = [
     "WorkerStats",
     "WorkerTimeout",
     "__version__",
+    "get_include",
     "make",
     "make_vec",
     "register",

@@ -30,9 +30,9 @@ def cartpole(tmp_path_factory):
     if compiler is None:
         pytest.skip("there is no compiler of C++: workers without Python stay untried")
     program = tmp_path_factory.mktemp("worker") / "cartpole"
-    options = ["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-ldl", "-pthread"]
-    source = WORKERS / "cartpole.cpp"
-    subprocess.run([compiler, source, "-o", program, *options], check=True, timeout=50)
+    options = ["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", f"-I{envring.get_include()}"]
+    command = [compiler, WORKERS / "cartpole.cpp", "-o", program, *options, "-ldl", "-pthread"]
+    subprocess.run(command, check=True, timeout=50)
     return EnvSource("CartPole-v1", launcher=Program(program))
 
 

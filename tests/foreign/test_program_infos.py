@@ -14,7 +14,6 @@ import envring
 from envring import EnvSource, Program, RingVectorEnv
 
 LOGGED = pytest.warns(UserWarning, match="ERROR: ")  # Gymnasium's way of telling of an env's error
-WORKERS = Path(__file__).parents[2] / "examples" / "workers"
 SOURCE = Path(__file__).with_name("counting.cpp")
 MODES = list(gym.vector.AutoresetMode)
 
@@ -54,7 +53,7 @@ def counting(tmp_path_factory):
     if compiler is None:
         pytest.skip("there is no compiler of C++: workers without Python stay untried")
     program = tmp_path_factory.mktemp("worker") / "counting"
-    options = ["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", f"-I{WORKERS}"]
+    options = ["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", f"-I{envring.get_include()}"]
     command = [compiler, SOURCE, "-o", program, *options, "-ldl", "-pthread"]
     subprocess.run(command, check=True, timeout=50)
     return EnvSource("Counting-v0", launcher=Program(program))

@@ -16,6 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SUFFIXES = {".c", ".h", ".py", ".pyi", ".pyx", ".pxi", ".pxd", ".sh", ".pml", ".toml", ".yml"}
+SUFFIXES |= {".cpp", ".hpp"}
 LIBRARY = "envring/_foreign/libenvring.so"
 
 # which files of requirements/ say what is fetched: for building, and beside the wheel
@@ -151,7 +152,7 @@ def test_wheel_has_every_module_and_no_source_of_the_build(wheel):
     expected = {
         str(path.relative_to(ROOT / "src"))
         for path in (ROOT / "src/envring").rglob("*")
-        if path.suffix in (".py", ".pyi", ".toml", ".yml") or path.name == "py.typed"
+        if path.suffix in (".py", ".pyi", ".toml", ".yml", ".hpp") or path.name == "py.typed"
     }
     recipe = "envring/prefixes/recipes/ale/spec.yml"
     assert {"envring/core/_core.pyi", "envring/py.typed", recipe} <= expected

@@ -5,17 +5,23 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from envring.launchers import environment, executable, sandbox
 from envring.launchers.base import Launch, Launcher, Needs, absolute_path
+
+
+def get_include() -> str:
+    """Returns the directory of `envring_worker.hpp`, with which a `Program` is written in C++."""
+    return str(Path(__file__).parents[1] / "include")
 
 
 @dataclass(frozen=True)
 class Program(Launcher):
     """A worker without Python: a program that serves envs through libenvring.so.
 
-    `examples/workers/envring_worker.hpp` is what it takes in C++. What an `EnvSource` names is for
-    the program to read; it may serve one kind of env only.
+    `envring_worker.hpp` in `get_include()` is what it takes in C++. What an `EnvSource` names is
+    for the program to read; it may serve one kind of env only.
 
     Attributes:
         path: the program.

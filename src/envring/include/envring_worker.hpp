@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// A worker of envring in C++: serves envs through libenvring.so, without Python. Copy this file.
+// A worker of envring in C++: serves envs through libenvring.so, without Python.
 //
-// An env is a class with these, as in cartpole.cpp beside this file:
+// An env is a class with these, as in examples/workers/cartpole.cpp:
 //
 //     using Observation = float;              // of one Box; Action likewise, of a Box or Discrete
 //     using Action = int64_t;
@@ -391,7 +391,8 @@ template <class Env> class Worker {
         first_ = uint64_t(plans["first_env"].integer);
         num_envs_ = uint64_t(layout["num_envs"].integer);
         size_t bytes = size_t(layout["bytes"].integer);
-        int fd = int(layout["fd"].integer);
+        const Value &path = layout["path"]; // where descriptors cannot be passed on
+        int fd = path.type == 'N' ? int(layout["fd"].integer) : open(path.bytes.c_str(), O_RDWR);
         void *at = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         if (at == MAP_FAILED) throw std::runtime_error("the segment cannot be mapped");
         close(fd);
