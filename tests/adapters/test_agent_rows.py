@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: MIT
 """Agents of parallel envs as rows, against the same envs stepped plainly."""
 
-from functools import partial
+import contextlib
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
-from envring import SourceError
+from envring import EnvSource, Python, SourceError
 from envring._foreign.envring_worker.errors import SourceError as WorkerSourceError
 from envring.adapters.agent_rows import AgentVectorEnv
 from envring.batch.spaces import SpaceMismatchError
+from support.hosts import running
 from support.plain_agents import NAMES, Battle, Crowd, Turns
 
 pytest.importorskip("pettingzoo", reason="envs of several agents stay unchecked")
@@ -20,6 +23,23 @@ from envring.adapters.pettingzoo import agents_vec
 
 NOTHING = {"seen": np.zeros(3, np.float32), "n": 0}
 CROWD = "support.plain_agents:Crowd"
+FILE = Path(__file__).parents[1] / "support" / "plain_agents.py"
+PLACES = ["caller", "workers", "interpreter", "host"]
+
+
+@contextlib.contextmanager
+def crowds(place, count, mode="NextStep", **kwargs):
+    """Crowds as rows, stepped there."""
+    with contextlib.ExitStack() as stack:
+        env, options = CROWD, {"num_workers": 0 if place == "caller" else 2}
+        if place == "interpreter":
+            env, options["launcher"] = f"{FILE}:Crowd", Python(sys.executable)
+        if place == "host":
+            env = f"{FILE}:Crowd"
+            options["remotes"] = stack.enter_context(running(env)).url
+        envs = agents_vec(env, count, kwargs, autoreset_mode=mode, **options)
+        stack.callback(envs.close)
+        yield envs
 
 
 def rows_of(by_agent, otherwise):
@@ -50,11 +70,17 @@ def assert_infos(infos, rows, told):
             assert infos["deep"]["t"][row] == said["deep"]["t"]
 
 
-@pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
-@pytest.mark.parametrize("workers", [0, 2])
-def test_rows_are_those_of_the_envs(mode, workers):
-    count = 3
-    envs = agents_vec(CROWD, count, {"length": 25}, autoreset_mode=mode, num_workers=workers)
+@pytest.mark.parametrize(
+    ("place", "mode"),
+    [(place, "SameStep") for place in PLACES]
+    + [("caller", "NextStep"), ("workers", "NextStep"), ("interpreter", "NextStep")],
+)
+def test_rows_are_those_of_the_envs(place, mode):
+    with crowds(place, 3, mode, length=25) as envs:
+        play_beside_the_envs(envs, 3, mode)
+
+
+def play_beside_the_envs(envs, count, mode):
     plain = [Crowd(length=25) for _ in range(count)]
     slices = [slice(4 * n, 4 * n + 4) for n in range(count)]
     assert isinstance(envs, VectorEnv) and envs.num_envs == 12
@@ -109,36 +135,38 @@ def test_rows_are_those_of_the_envs(mode, workers):
                 seen, _ = env.reset()
             assert_rows(observations, rows, seen)
             assert_masks(infos, rows, env, seen)
-    envs.close()
     assert ends > 30 and returns > 30
 
 
 @pytest.mark.filterwarnings("ignore:.*ERROR")
-def test_disabled():
-    envs = agents_vec(Crowd, 2, {"length": 9}, autoreset_mode="Disabled", num_workers=1)
-    envs.reset(seed=3)
-    living = np.ones(8, bool)
-    while living[:4].any():
-        infos = envs.step(envs.action_space.sample())[4]
-        living = infos["living"]
-    with pytest.raises(ValueError, match="reset together"):
-        envs.reset(options={"reset_mask": np.arange(8) < 2})
-    infos = envs.reset(options={"reset_mask": np.arange(8) < 4})[1]
-    assert infos["living"][:4].any()
-    envs.close()
+@pytest.mark.parametrize("place", ["workers", "interpreter"])
+def test_disabled(place):
+    with crowds(place, 4, "Disabled", length=9) as envs:
+        envs.reset(seed=3)
+        living = np.ones(8, bool)
+        while living[:4].any():
+            infos = envs.step(envs.action_space.sample())[4]
+            living = infos["living"]
+        with pytest.raises(ValueError, match="reset together"):
+            envs.reset(options={"reset_mask": np.arange(16) < 2})
+        infos = envs.reset(options={"reset_mask": np.arange(16) < 8})[1]
+        assert infos["living"][:4].any()
 
 
-def test_attributes():
-    envs = agents_vec(partial(Crowd, length=7), 2, num_workers=1)
-    envs.reset(seed=0)
-    assert envs.get_attr("possible_agents") == (NAMES,) * 8
-    assert envs.get_attr("length") == (7,) * 8
-    envs.set_attr("length", 3)
-    assert envs.call("length") == (3,) * 8
-    assert envs.render() == ("at 0",) * 8
-    assert envs.metadata["name"] == "crowd_v0"
-    assert envs.metadata["autoreset_mode"] == AutoresetMode.NEXT_STEP
-    envs.close()
+@pytest.mark.parametrize("place", PLACES)
+def test_attributes(place):
+    with crowds(place, 2, length=7) as envs:
+        envs.reset(seed=0)
+        assert envs.get_attr("possible_agents") == (NAMES,) * 8
+        assert envs.get_attr("length") == (7,) * 8
+        envs.set_attr("length", 3)
+        assert envs.call("length") == (3,) * 8
+        envs.set_attr("length", [2, 0, 0, 0, 4, 0, 0, 0])
+        assert envs.call("length") == (2,) * 4 + (4,) * 4
+        if place != "host":  # which sends pictures only
+            assert envs.render() == ("at 0",) * 8
+        assert envs.metadata["name"] == "crowd_v0"
+        assert envs.metadata["autoreset_mode"] == AutoresetMode.NEXT_STEP
 
 
 def test_wrapper_of_gymnasium():
@@ -162,3 +190,9 @@ def test_what_is_refused():
         AgentVectorEnv([Turns])
     with pytest.raises(SourceError, match="not a parallel env"):
         AgentVectorEnv([lambda: 3])
+    with pytest.raises(SpaceMismatchError, match="observation_space"):
+        agents_vec(f"{FILE}:Battle", 2, launcher=Python(sys.executable))
+    with pytest.raises(SourceError, match="not a vector env of parallel envs"):
+        agents_vec(EnvSource("CartPole-v1"), 2)
+    with pytest.raises(SourceError, match="its own kwargs"):
+        agents_vec(EnvSource(CROWD), 2, {"length": 3})

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import Any, TypeAlias
 
@@ -95,17 +95,17 @@ class AgentVectorEnv(VectorEnv[Any, Any, Any]):
         """
         given = dict(options or {})
         mask = given.pop("reset_mask", None)
-        infos: dict[str, Any] = {}
-        for env, agents, first in self._each():
+        seeds: dict[int, Any] = {}  # of those that are reset
+        for n, (_, agents, first) in enumerate(self._each()):
             named = True if mask is None else mask[first : first + len(agents)]
             if not np.any(named):
                 continue
             if not np.all(named):
                 raise ValueError(f"Agents of an env are reset together, and reset_mask is {mask}.")
-            own: Any = seed
+            seeds[n] = seed
             if seed is not None:
-                own = seed + first if isinstance(seed, (int, np.integer)) else seed[first]
-            infos = self._reset_one(env, agents, first, infos, own, given or None)
+                seeds[n] = seed + first if isinstance(seed, (int, np.integer)) else seed[first]
+        infos = self._reset_some({}, seeds, given or None)
         return self._batch(), self._masked(infos)
 
     def step(self, actions: Any) -> Results:
@@ -113,30 +113,34 @@ class AgentVectorEnv(VectorEnv[Any, Any, Any]):
         chosen = list(iterate(self.action_space, actions))
         rewards = np.zeros(self.num_envs)
         flags = np.zeros((2, self.num_envs), bool)
-        infos: dict[str, Any] = {}
-        for env, agents, first in self._each():
-            end = first + len(agents)
+        acting: dict[int, dict[Any, Any]] = {}
+        over: dict[int, None] = {}  # envs that are reset, and their seeds
+        for n, (env, agents, first) in enumerate(self._each()):
             if self.autoreset_mode == AutoresetMode.NEXT_STEP and not env.agents:
-                infos = self._reset_one(env, agents, first, infos)
+                over[n] = None
                 continue
-            living = self._living[first:end].tolist()
-            items = zip(agents, chosen[first:end], living, strict=True)
-            acting = {agent: action for agent, action, lives in items if lives}
-            observations, earned, terminated, truncated, told = env.step(acting)
+            end = first + len(agents)
+            items = zip(agents, chosen[first:end], self._living[first:end].tolist(), strict=True)
+            acting[n] = {agent: action for agent, action, lives in items if lives}
+        infos: dict[str, Any] = {}
+        for n, told_all in self._step_envs(acting):
+            observations, earned, terminated, truncated, told = told_all
+            env, agents, first = self.envs[n], self._agents[n], self._firsts[n]
             for row, agent in enumerate(agents, first):
                 rewards[row] = earned.get(agent, 0)
                 flags[:, row] = terminated.get(agent, False), truncated.get(agent, False)
             if self.autoreset_mode == AutoresetMode.SAME_STEP:
-                ended = (flags[0] | flags[1])[first:end]
+                ended = (flags[0] | flags[1])[first : first + len(agents)]
                 gone = {agents[place] for place in ended.nonzero()[0].tolist()}
                 if gone:
                     infos = self._add_finals(agents, first, infos, gone, observations, told)
                     if not env.agents:
-                        infos = self._reset_one(env, agents, first, infos)
+                        over[n] = None
                         continue
                     observations = {a: each for a, each in observations.items() if a not in gone}
                     told = {a: each for a, each in told.items() if a not in gone}
-            infos = self._keep(env, agents, first, infos, observations, told)
+            infos = self._keep(n, infos, observations, told)
+        infos = self._reset_some(infos, over)
         return self._batch(), rewards, flags[0], flags[1], self._masked(infos)
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
@@ -181,28 +185,31 @@ class AgentVectorEnv(VectorEnv[Any, Any, Any]):
                 )
         return deepcopy(wanted)
 
-    def _reset_one(
-        self,
-        env: Any,
-        agents: list[Any],
-        first: int,
-        infos: Any,
-        seed: Any = None,
-        given: Any = None,
+    def _step_envs(self, acting: Mapping[int, Mapping[Any, Any]]) -> Iterable[tuple[int, Any]]:
+        """Steps envs by their numbers; each with what it returns."""
+        return ((n, self.envs[n].step(actions)) for n, actions in acting.items())
+
+    def _reset_envs(self, seeds: Mapping[int, Any], options: Any) -> Iterable[tuple[int, Any]]:
+        """Resets envs by their numbers; each with what it returns."""
+        return ((n, self.envs[n].reset(seed=seed, options=options)) for n, seed in seeds.items())
+
+    def _reset_some(
+        self, infos: dict[str, Any], seeds: Mapping[int, Any], options: Any = None
     ) -> dict[str, Any]:
-        observations, told = env.reset(seed=seed, options=given)
-        return self._keep(env, agents, first, infos, observations, told)
+        """Resets envs; returns infos with those of their agents."""
+        for n, (observations, told) in self._reset_envs(seeds, options) if seeds else ():
+            infos = self._keep(n, infos, observations, told)
+        return infos
 
     def _keep(
         self,
-        env: Any,
-        agents: list[Any],
-        first: int,
+        n: int,
         infos: dict[str, Any],
         observations: Mapping[Any, Any],
         told: Mapping[Any, Any],
     ) -> dict[str, Any]:
         """Keeps what an env told; returns infos with those of its agents."""
+        env, agents, first = self.envs[n], self._agents[n], self._firsts[n]
         lives = set(env.agents)
         for row, agent in enumerate(agents, first):
             self._living[row] = agent in lives

@@ -71,14 +71,20 @@ class ListedEnvs(RingVectorEnv[Any, Any]):
         return self._take(env_ids)
 
     def reset_some(
-        self, env_ids: Sequence[int], seed: int | None = None, options: Any = None
+        self, env_ids: Sequence[int], seed: Any = None, options: Any = None
     ) -> tuple[Any, list[dict[str, Any]]]:
-        """Resets some envs, all with one seed and the same options, while others may be out.
+        """Resets some envs, all with the same options, while others may be out.
+
+        Args:
+            env_ids: which.
+            seed: one for all of them, or a list of one each.
+            options: for each.
 
         Returns:
             Observations and infos, with a row per env, in ascending order of ids.
         """
-        self.async_reset(env_ids, seed=[seed] * len(env_ids), options=options)
+        seeds = seed if isinstance(seed, list) else [seed] * len(env_ids)
+        self.async_reset(env_ids, seed=seeds, options=options)
         observations, _, _, _, infos = self._take(env_ids)
         for info in infos:
             del info["env_id"]

@@ -10,17 +10,22 @@ from typing import Any
 
 import numpy as np
 from gymnasium import Space
-from gymnasium.vector import AutoresetMode
+from gymnasium.vector import AutoresetMode, VectorEnv
 from pettingzoo import ParallelEnv
 
 from envring._foreign.envring_worker.envs.adapt import adapt
 from envring._foreign.envring_worker.envs.agents import Agents, AgentsEnv
 from envring.adapters.agent_rows import AgentVectorEnv
+from envring.adapters.agents_elsewhere import AgentsElsewhere
+from envring.adapters.listed import ListedEnvs
 from envring.api.single import RingEnv
 from envring.api.vector import RingVectorEnv
 from envring.cpus import usable_cpus
 from envring.errors import SourceError
 from envring.launchers.sources import EnvSource
+
+# each env as one env of several agents, which is reset when that is asked for
+_STEPPED = {"autoreset_mode": AutoresetMode.DISABLED}
 
 
 class RingParallelEnv(ParallelEnv):  # type: ignore[misc]
@@ -122,19 +127,7 @@ def parallel_env(
     Example:
         env = parallel_env("pettingzoo.butterfly.pistonball_v6:parallel_env")
     """
-    made: Any
-    remotes = options.get("remotes")
-    if isinstance(env, EnvSource):
-        if kwargs:
-            raise SourceError("An EnvSource takes its own kwargs.")
-        made = env
-    elif not isinstance(env, str):
-        made = partial(_build, env, dict(kwargs or {}))
-    elif isinstance(remotes, str):
-        made = EnvSource.elsewhere(env, (), kwargs)
-    else:
-        made = EnvSource(env, kwargs=kwargs or {})
-    ring = RingEnv(made, **options)
+    ring = RingEnv(_source(env, kwargs, options), **options)
     try:
         return RingParallelEnv(ring)
     except BaseException:
@@ -149,16 +142,17 @@ def agents_vec(
     *,
     autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
     **options: Any,
-) -> RingVectorEnv[Any, Any]:
+) -> VectorEnv[Any, Any, Any]:
     """Makes several parallel envs over workers: one vector env with a row for each agent.
 
     All agents have the same spaces. Rows are those of the first env's agents in the order of
     `possible_agents`, then those of the second's, and so on. `infos["living"]` and
-    `infos["present"]` are masks of rows: see `AgentVectorEnv`, of which each worker has one, so
-    `send`, `recv` and `indices=` name all of a worker's envs or none.
+    `infos["present"]` are masks of rows: see `AgentVectorEnv`. Here each worker has one, and they
+    are a `RingVectorEnv`, of which `send`, `recv` and `indices=` name all of a worker's envs or
+    none. Of envs elsewhere (`launcher=`, `remotes=`, an `EnvSource`) rows are made in this process.
 
     Args:
-        env: a function, or "package.module:parallel_env".
+        env: a function, "package.module:parallel_env" or an `EnvSource`. On a host: what it serves.
         num_envs: number of parallel envs.
         kwargs: arguments of the function.
         autoreset_mode: when an env is reset after its last agent has ended.
@@ -172,12 +166,32 @@ def agents_vec(
     Example:
         envs = agents_vec("pettingzoo.butterfly.pistonball_v6:parallel_env", num_envs=4)
     """
+    if isinstance(env, EnvSource) or options.get("launcher") or options.get("remotes"):
+        envs = ListedEnvs([_source(env, kwargs, options)] * num_envs, **_STEPPED, **options)
+        try:
+            return AgentsElsewhere(envs, autoreset_mode)
+        except BaseException:
+            envs.close()
+            raise
     make = partial(_call, env, dict(kwargs or {}))
     workers = options.get("num_workers")
     groups = usable_cpus() if workers is None else workers + bool(options.get("caller_steps"))
     shares = np.array_split(range(num_envs), max(min(groups, num_envs), 1))
     fns: Any = [partial(AgentVectorEnv, [make] * len(share), autoreset_mode) for share in shares]
     return RingVectorEnv(fns, autoreset_mode=autoreset_mode, **options)
+
+
+def _source(env: Any, kwargs: Mapping[str, Any] | None, options: Mapping[str, Any]) -> Any:
+    """What `RingEnv` makes the env of."""
+    if isinstance(env, EnvSource):
+        if kwargs:
+            raise SourceError("An EnvSource takes its own kwargs.")
+        return env
+    if not isinstance(env, str):
+        return partial(_build, env, dict(kwargs or {}))
+    if isinstance(options.get("remotes"), str):
+        return EnvSource.elsewhere(env, (), kwargs)
+    return EnvSource(env, kwargs=kwargs or {})
 
 
 def _call(env: str | Callable[..., Any], kwargs: Mapping[str, Any]) -> Any:

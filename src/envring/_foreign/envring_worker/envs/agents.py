@@ -163,6 +163,10 @@ class AgentsEnv(object):
         cut = over and any(truncations.values())
         return observation, float(sum(rewards.values())), over and not cut, cut, info
 
+    def render(self):
+        """Returns what the env renders."""
+        return self.env.render()
+
     def _joined(self, *told):
         count = len(self._names)
         present = np.zeros((count, len(PARTS)), np.int8)
