@@ -124,7 +124,8 @@ test-cluster: $(VENV)/.dev ## hosts on two Ray nodes of this machine; installs R
 	$(BIN)/python -c 'import ray' 2>/dev/null || $(PIP) install --no-build-isolation --editable '.[ray]'
 	ENVRING_CLUSTER=1 $(BIN)/python -m pytest -n 0 -o faulthandler_timeout=300 tests/cluster $(ARGS)
 
-# Each in an environment of its own, with what make has built here. torch for CPUs where an index has it.
+# Each in an environment of its own, with what make has built here. torch for CPUs where an index has it, with one
+# thread: several wait for each other where other programs run.
 LIBRARIES ?= $(basename $(notdir $(wildcard requirements/ecosystem/*.txt)))
 
 test-ecosystem: $(VENV)/.dev ## libraries that people train with, in .venv-NAME each; LIBRARIES="sb3" for some
@@ -132,7 +133,7 @@ test-ecosystem: $(VENV)/.dev ## libraries that people train with, in .venv-NAME 
 	  echo "== $$name"; \
 	  "$(PYTHON)" -m venv .venv-$$name && \
 	  .venv-$$name/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/ecosystem/$$name.txt && \
-	  ENVRING_ECOSYSTEM=1 PYTHONPATH=$(CURDIR)/src .venv-$$name/bin/python -m pytest \
+	  ENVRING_ECOSYSTEM=1 OMP_NUM_THREADS=1 PYTHONPATH=$(CURDIR)/src .venv-$$name/bin/python -m pytest \
 	    -n 0 -o faulthandler_timeout=300 $$(ls tests/ecosystem/test_$${name}*.py 2>/dev/null) tests/docs/test_examples.py \
 	    -k $$name $(ARGS) || failed="$$failed $$name"; \
 	done; [ -z "$$failed" ] || { echo "error: not passed:$$failed" >&2; exit 1; }
