@@ -59,6 +59,7 @@ WIDE = re.compile(
     r"|test_exceptions\.py::[^[]+\[1-"
     r"|test_reconnecting\.py::(test_a_lost_connection\[(SameS|Dis)|.*(started_again|close_while))"
     r"|conformance/test_gymnasium\.py"
+    r"|gateways/test_closing\.py::.*(\[(no|close is|an?) |longer|same_time|answer|place_of)"
     r"|(gateways|foreign)/test_conformance\.py|test_attacks\.py"
     r"|launchers/test_conformance\.py::[^[]+\[(python|uv|boxed_uv)[\]-]"
     r"|test_(bitwise|sources_registered)\.py::[^[]+\[(gym-0\.(16|17|18|25|26)|gymnasium-(0|1\.0))"

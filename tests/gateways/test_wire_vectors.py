@@ -28,7 +28,7 @@ from support.launcher_conformance import FILE
 PAGE = pages.ROOT / "docs" / "wire.md"
 GAME = f"{FILE}:make"
 HEAD = struct.Struct("<QBBHIQ")  # length, kind, flags, 0, 0, number
-VALUES = (frames.HELLO, frames.OPEN, frames.MESSAGE, frames.TEMPLATES)
+VALUES = (frames.HELLO, frames.OPEN, frames.MESSAGE, frames.TEMPLATES, frames.CLOSE)
 
 
 @dataclass
@@ -176,7 +176,7 @@ class Result:
 
 class TestConversations:
     def test_the_page_has_them(self):
-        assert len(OTHERS) == 4
+        assert len(OTHERS) == 5
         assert "WELCOME" in BEGINNING[-1].comments[0]
 
     def test_the_first(self, client):
@@ -190,7 +190,7 @@ class TestConversations:
 
     @pytest.mark.parametrize("part", SENT)
     def test_comments_say_what_is_sent(self, part):
-        if len(part.data) < HEAD.size or part.data[8] not in VALUES:
+        if len(part.data) <= HEAD.size or part.data[8] not in VALUES:
             return
         comments, body = part.comments[1:], part.data[HEAD.size :]
         if part.data[9] & frames.PACKED:

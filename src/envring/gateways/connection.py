@@ -19,11 +19,13 @@ from envring.errors import (
     WireError,
     WorkerDied,
 )
+from envring.gateways.inbox import CallerCloses, Inbox
 from envring.gateways.requests import MOST_ENVS
 from envring.gateways.sending import serve
 from envring.gateways.session import Session
 from envring.gateways.sessions import Entry
-from envring.pool import remote_errors
+from envring.pool import remote_closing, remote_errors
+from envring.pool.ending import Closing
 from envring.transport import codec, frames, packing
 from envring.transport.frames import Frame, Link, LinkClosed
 
@@ -66,6 +68,7 @@ class Connection:
         self._has_looked = False  # for it
         self._batches = self._resets = 0  # of the short way that are booked
         self._early = False  # whether a request came before the last one was answered
+        self._inbox = Inbox(link)
 
     def run(self, greeted: bool = False) -> None:
         """Serves until the caller is gone, or the session is over.
@@ -81,8 +84,7 @@ class Connection:
             self._admit(deadline)
             self.is_welcome = True
             self._was_dialled = greeted
-            while self._serve_steps() and self._serve(self._next()):
-                pass
+            self._serve_all()
         except HostRefused as error:
             self.host.sessions.counts["refused"] += 1
             log.warning("%s was refused: %s", link.peer, str(error))
@@ -155,12 +157,21 @@ class Connection:
 
     # -- requests ---------------------------------------------------------------------------
 
+    def _serve_all(self) -> None:
+        """Answers requests until the last one."""
+        try:
+            while True:
+                self._serve_steps()
+                self._serve(self._next())
+        except CallerCloses as end:
+            self._close(end.frame)
+
     def _next(self) -> Frame:
         """The next request."""
         patience = time.monotonic() + max(_OPEN_SECONDS, self.host.options.handshake_timeout)
         while True:
             try:
-                return self.link.receive(time.monotonic() + _LOOK_SECONDS)
+                return self._inbox.take(time.monotonic() + _LOOK_SECONDS)
             except TimeoutError:
                 self._raise_if_over()
                 # who waits for several hosts may have to wait for long
@@ -180,8 +191,8 @@ class Connection:
         if why is not None:
             raise HostLost((), "", why)
 
-    def _serve(self, frame: Frame) -> bool:
-        """Answers a request; whether there may be another one."""
+    def _serve(self, frame: Frame) -> None:
+        """Answers a request; raises CallerCloses if it is a CLOSE."""
         kind, early = frame.head.kind, self._early
         self._early = False
         if early and kind not in (frames.CLOSE, frames.TEMPLATES):
@@ -201,44 +212,47 @@ class Connection:
             elif kind == frames.OPEN:
                 self._open(codec.loads(frame.body))
             elif kind == frames.SOME:
-                closing = self._serve_some(frame.body)
-                return closing is None or self._close(closing)
+                self._serve_some(frame.body)
             elif kind == frames.CLOSE:
-                return self._close(frame)
+                raise CallerCloses(frame)
             else:
                 raise WireError(f"a caller does not send frames of kind {kind}")
         finally:
             self._rest()
             if self._entry is not None:
                 self._entry.since = time.monotonic()
-        return True
 
-    def _serve_some(self, body: bytes) -> Frame | None:
-        """Has envs stepped by themselves until none is out, or until a CLOSE, which it returns."""
+    def _serve_some(self, body: bytes) -> None:
+        """Has envs stepped by themselves until none is out."""
         session, entry = self._session(), self._entry
         assert entry is not None
         entry.busy = True
         try:
             sending = session.sending(self._check)
             latency = self.host.latencies["envring"]
-            return serve(sending, body, self.link, self._raise_if_over, latency)
+            serve(sending, body, self.link, self._inbox, self._raise_if_over, latency)
         finally:
             entry.busy = False
 
-    def _close(self, frame: Frame) -> bool:
-        """Ends the session as a CLOSE asks; False."""
-        at_once = frame.head.flags & frames.AT_ONCE
-        self._end(Session.abandon if at_once else Session.close)
-        self._answer(frames.CLOSED, True)
-        return False
+    def _close(self, frame: Frame) -> None:
+        """Ends the session as a CLOSE asks."""
+        self.busy_since = time.monotonic()
+        seconds, terminate = remote_closing.read_wish(frame.body)
+        told: list[Closing] = []
+        if frame.head.flags & frames.AT_ONCE:
+            self._end(Session.abandon)
+        else:
+            self._end(lambda session: told.append(session.close(seconds, terminate)))
+        answer = remote_closing.told(told[0]) if frame.body and told else True
+        self._answer(frames.CLOSED, answer)
 
-    def _serve_steps(self) -> bool:
-        """Answers steps on the short way until something else comes; True."""
+    def _serve_steps(self) -> None:
+        """Answers steps on the short way until something else comes."""
         path, entry, link = self._path, self._entry, self.link
         if path is None or entry is None or entry.session is None or self._is_in_a_frame():
-            return True
+            return
         if link.is_slow:
-            return True
+            return
         while True:
             what = path.serve(_LOOK_SECONDS)
             self._count(path, entry)
@@ -246,17 +260,17 @@ class Connection:
             if what == _OTHER:
                 self._early = path.early
                 link.unread(path.taken())
-                return True
+                return
             if what == _STARTED:
                 self.number = path.number
                 self.busy_since = time.monotonic()
                 self._answer_batch(entry, path.number, Session.finish_step)
                 self._rest()
                 if self._early or self._is_in_a_frame():  # or a sign of life is sent in part
-                    return True
+                    return
 
     def _is_in_a_frame(self) -> bool:
-        return not self.link.is_between_frames
+        return self._inbox.has_frame or not self.link.is_between_frames
 
     def _rest(self) -> None:
         """No request is under way: no sign of life may be sent any longer."""
@@ -300,7 +314,7 @@ class Connection:
             entry.since = now = time.monotonic()
             entry.busy = False
         self.host.latencies["envring"].add(now - began)
-        self._early = self.link.has_more()
+        self._early = self._inbox.has_more()
         self.link.send(
             frames.RESULT,
             body,
@@ -310,15 +324,9 @@ class Connection:
         )
 
     def _check(self) -> None:
-        """Ends a wait for envs whose caller is gone, and the session if it said so before."""
+        """Ends a wait for envs if the session is over, or its caller is gone or closes it."""
         self._raise_if_over()
-        if not self.link.has_hung_up():
-            return
-        now = time.monotonic()
-        while self.link.receive(now).head.kind != frames.CLOSE:
-            pass
-        self._end(Session.abandon)
-        raise LinkClosed("it closed the session")
+        self._inbox.look()
 
     def _session(self) -> Session:
         session = None if self._entry is None else self._entry.session
@@ -357,7 +365,8 @@ class Connection:
                 self.client_id, self._owner, wish, runtime, len(wanted), self.link
             )
             self._entry = entry
-            sessions.built(entry, Session(runtime, wanted, asked, self.host.runtimes))
+            session = Session(runtime, wanted, asked, self.host.runtimes, self._check)
+            sessions.built(entry, session)
             log.info(
                 "%s opened session %s: %d envs of %s",
                 self.link.peer,
@@ -384,9 +393,7 @@ class Connection:
     def _leave(self) -> None:
         """Keeps the session for a while, or ends it if it never began."""
         entry = self._entry
-        if entry is None:
-            return
-        if entry.session is None:
+        if entry is not None and entry.session is None:
             self._end(Session.abandon)
-        else:
+        elif entry is not None:
             self.host.sessions.let_go(entry, self.link)

@@ -23,6 +23,7 @@ from envring.gateways.requests import MOST_ENVS, number_of_workers
 from envring.gateways.runtimes import Runtime
 from envring.gateways.sessions import DIED, Entry
 from envring.launchers.sources import EnvSource
+from envring.workers.starting import looking
 
 if TYPE_CHECKING:
     from envring.gateways.host import Host
@@ -104,8 +105,14 @@ class Guests:
         except HostRefused as error:
             raise self._refused(error) from None
         latency = self.host.latencies.setdefault(wire, Latency())
+
+        def look() -> None:
+            if sessions.over:
+                raise HostLost((), "", "the host was ended")
+
         try:
-            env_now = _build(found, source, num_envs, autoreset_mode, call_seconds)
+            with looking(look):
+                env_now = _build(found, source, num_envs, autoreset_mode, call_seconds)
             guest = Guest(self.host, entry, env_now, latency)
         except BaseException:
             sessions.end(entry)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from envring._foreign.envring_worker.data.infos import MAX_DEPTH, MAX_ENTRIES
+from envring.batch import messages
 from envring.cpus import usable_cpus
 from envring.errors import CodecError, HostRefused, WireError
 from envring.gateways.plans import Plan
@@ -87,6 +88,43 @@ def check_names(
     inner = inner_name(name, args, kwargs)
     if inner is not None:
         raise WireError(f"{inner!r:.100} may not be asked for")
+
+
+def messages_of(
+    message: Sequence[Any], spans: Sequence[tuple[int, int]], count: int
+) -> list[messages.Message]:
+    """A caller's call, checked and divided among the workers.
+
+    Args:
+        message: what came.
+        spans: the envs of each worker.
+        count: of envs.
+
+    Raises:
+        WireError: it is none of those that exist.
+    """
+    match codec.matchable(message):
+        case ("call", str() as name, list() | tuple() as args, dict() as kwargs, *marks):
+            check_names(name, args, kwargs)
+            return messages.call(spans, name, tuple(args), kwargs, _chosen(marks, count))
+        case ("set_attr", str() as name, list() | tuple() as values, *marks):
+            check_names(name)
+            check_count(values, count)
+            chosen = _chosen(marks, count)
+            if chosen is not None:
+                values = [values[env_id] for env_id in chosen]
+            return messages.set_attr(spans, name, values, chosen)
+        case ("takes", str() as name, str() as keyword):
+            check_names(name)
+            return [("takes", name, keyword)] * len(spans)
+    raise WireError("a message is none of those that exist")
+
+
+def _chosen(marks: list[Any], count: int) -> list[int] | None:
+    if not marks:
+        return None
+    check_mask(marks[0], count)
+    return [env_id for env_id, flag in enumerate(marks[0]) if flag]
 
 
 def merged(descriptions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from envring._foreign.envring_worker.data import actions as codes
 from envring.batch import messages
 from envring.errors import WireError
+from envring.gateways.inbox import CallerCloses, Inbox
 from envring.gateways.latency import Latency
 from envring.gateways.switching import names_an_env
 from envring.pool.mirror import ActionRows, Mirror, pack_ids, unpack_ids, which_of
 from envring.transport import codec, frames
-from envring.transport.frames import Frame, Link
+from envring.transport.frames import Link
 
 if TYPE_CHECKING:
     from envring.gateways.session import Session
@@ -28,19 +29,25 @@ _SEND_SECONDS = 30.0  # for a caller to read an answer
 
 
 def serve(
-    sending: Sending, body: bytes, link: Link, look: Callable[[], None], latency: Latency
-) -> Frame | None:
+    sending: Sending,
+    body: bytes,
+    link: Link,
+    inbox: Inbox,
+    look: Callable[[], None],
+    latency: Latency,
+) -> None:
     """Answers a SOME, and those that come before all envs are done.
 
     Args:
         sending: the session's envs, none of which is out.
         body: of the first SOME.
         link: to the caller.
+        inbox: what comes over it.
         look: raises if the session is over.
         latency: counts the seconds from a SOME to a DONE.
 
-    Returns:
-        None when no env is out; or a CLOSE that came before.
+    Raises:
+        CallerCloses: a CLOSE has come.
     """
     sending.send(body)
     active = time.monotonic()  # when something came or went
@@ -53,25 +60,16 @@ def serve(
             active = now = time.monotonic()
             latency.add(now - since)
             link.send(frames.DONE, parts, flags=flags, deadline=now + _SEND_SECONDS)
-        while sending.num_out and (frame := _next(link)) is not None:
+        while sending.num_out and (frame := inbox.poll()) is not None:
             active = time.monotonic()
             if frame.head.kind == frames.CLOSE:
-                return frame
+                raise CallerCloses(frame)
             if frame.head.kind == frames.SOME:
                 sending.send(frame.body)
             elif frame.head.kind == frames.TEMPLATES:
                 sending.add_templates(frame.body)
             else:
                 raise WireError("a request came for all envs while some were not done")
-    return None
-
-
-def _next(link: Link) -> Frame | None:
-    """A request that has come, or None."""
-    try:
-        return link.receive(time.monotonic())
-    except TimeoutError:
-        return None
 
 
 class Sending:

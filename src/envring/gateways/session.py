@@ -20,14 +20,14 @@ from envring.batch import messages
 from envring.batch.templates import TemplateBook, rebuild
 from envring.core import _core
 from envring.cpus import usable_cpus
-from envring.errors import WireError
+from envring.errors import WireError, format_env_ids
 from envring.gateways.latency import BOUNDS
 from envring.gateways.plans import check_plans, check_sizes, plans_of, spec_of, take_lost
 from envring.gateways.requests import (
     check_count,
     check_mask,
-    check_names,
     merged,
+    messages_of,
     number_of_workers,
     plain,
     pool_arguments,
@@ -37,6 +37,7 @@ from envring.gateways.runtimes import Runtime
 from envring.gateways.sending import Sending
 from envring.gateways.switching import Refused, Switches
 from envring.launchers.sources import EnvSource
+from envring.pool.ending import Closing
 from envring.pool.mirror import ALL, STEP_KINDS, ActionRows, Mirror, Which
 from envring.pool.opening import open_pool
 from envring.pool.protocol import Pool
@@ -45,6 +46,7 @@ from envring.pool.worker_pool import WorkerPool
 from envring.transport import codec, frames
 from envring.transport.frames import Link
 from envring.transport.segment import MappedSegment, create
+from envring.workers.starting import looking
 
 log = logging.getLogger("envring.serve")
 
@@ -61,6 +63,7 @@ class Session:
         sources: the envs.
         asked: the caller's OPEN message.
         runtimes: all that the host has.
+        still_there: is called while the envs are built; what it raises ends that.
 
     Attributes:
         num_envs: number of envs.
@@ -75,6 +78,7 @@ class Session:
         sources: Sequence[EnvSource],
         asked: Mapping[str, Any],
         runtimes: Iterable[Runtime] = (),
+        still_there: Callable[[], None] = lambda: None,
     ) -> None:
         """Builds the envs.
 
@@ -91,20 +95,21 @@ class Session:
         self._mirror: Mirror | None = None
         self._path: _core.HostPath | None = None
         self._sending: Sending | None = None
-        self.pool: Pool = open_pool(
-            list(sources),
-            name="Worker<Session>",
-            num_workers=number_of_workers(runtime, asked),
-            max_concurrency=None,
-            launcher=None,
-            context=None,
-            daemon=True,
-            spin=None,
-            pin=False,
-            worker_env=None,
-            step_loop="compiled" if asked.get("compiled", True) is True else "reference",
-            **pool_arguments(runtime, asked),
-        )
+        with looking(still_there):
+            self.pool: Pool = open_pool(
+                list(sources),
+                name="Worker<Session>",
+                num_workers=number_of_workers(runtime, asked),
+                max_concurrency=None,
+                launcher=None,
+                context=None,
+                daemon=True,
+                spin=None,
+                pin=False,
+                worker_env=None,
+                step_loop="compiled" if asked.get("compiled", True) is True else "reference",
+                **pool_arguments(runtime, asked),
+            )
         try:
             self.description = merged(self.pool.descriptions)
             self.plans = plans_of(self.description)
@@ -230,7 +235,7 @@ class Session:
             raise WireError("a message begins with its name")
         if message[0] == "reset":
             return self._reset(list(message[1:]), still_there)
-        each = self._messages(message)
+        each = messages_of(message, self.pool.spans, self.num_envs)
         self._settle(still_there)
         self.pool.start(each)
         return self._result(still_there, arrays=False)
@@ -265,31 +270,6 @@ class Session:
         if sources is not None:
             self._switches.done(self._failed)
         return result
-
-    def _messages(self, message: Any) -> list[messages.Message]:
-        """A caller's message, checked and divided among the workers."""
-        spans, n = self.pool.spans, self.num_envs
-        match codec.matchable(message):
-            case ("call", str() as name, list() | tuple() as args, dict() as kwargs, *marks):
-                check_names(name, args, kwargs)
-                return messages.call(spans, name, tuple(args), kwargs, self._chosen(marks))
-            case ("set_attr", str() as name, list() | tuple() as values, *marks):
-                check_names(name)
-                check_count(values, n)
-                chosen = self._chosen(marks)
-                if chosen is not None:
-                    values = [values[env_id] for env_id in chosen]
-                return messages.set_attr(spans, name, values, chosen)
-            case ("takes", str() as name, str() as keyword):
-                check_names(name)
-                return [("takes", name, keyword)] * len(spans)
-        raise WireError("a message is none of those that exist")
-
-    def _chosen(self, marks: list[Any]) -> list[int] | None:
-        if not marks:
-            return None
-        check_mask(marks[0], self.num_envs)
-        return [env_id for env_id, flag in enumerate(marks[0]) if flag]
 
     def add_templates(self, templates: Any) -> None:
         """New templates of the caller.
@@ -380,11 +360,23 @@ class Session:
         reply.objects.pop(env_id, None)
         return info
 
-    def close(self, timeout: float | None = None) -> None:
-        """Closes the envs and ends their workers."""
-        self.pool.close(timeout, terminate=False)
+    def close(self, timeout: float | None = None, terminate: bool = False) -> Closing:
+        """Closes the envs and ends their workers; what became of them."""
+        assert isinstance(self.pool, WorkerPool)  # all envs have one launcher
+        closing = self.pool.end(timeout, terminate)
+        for env_ids, _ in closing.killed:
+            log.warning(
+                "a session of %s: %s did not close in time; their worker was killed",
+                self.runtime.name,
+                format_env_ids(env_ids),
+            )
+        for env_id, text, _ in closing.raised:
+            log.info(
+                "a session of %s: env %d raised in close(): %.200r", self.runtime.name, env_id, text
+            )
         if self._mirror is not None:
             self.segment.close_fd()
+        return closing
 
     def hurry(self) -> None:
         """Kills the workers, for which a `close` of another thread waits."""

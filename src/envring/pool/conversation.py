@@ -17,11 +17,14 @@ from envring.errors import (
     format_env_ids,
 )
 from envring.pool.dialling import Dialled
+from envring.pool.ending import Closing
+from envring.pool.remote_closing import read_told, wish
 from envring.pool.remote_errors import rebuild
 from envring.transport import codec, frames
 from envring.transport.frames import Frame, Head, LinkClosed
 
 _MOST_LAST_FRAMES = 16
+_LET_GO_SECONDS = 1.0  # for a CLOSE to be sent
 
 
 class Conversation:
@@ -131,14 +134,36 @@ class Conversation:
             if frame.head.kind != frames.ALIVE:
                 raise self.unexpected()
 
-    def close(self, deadline: float, at_once: bool) -> None:
-        """Ends the session; waits until its envs are closed, unless that is to happen at once."""
-        with contextlib.suppress(LinkClosed, TimeoutError, WireError):
-            flags = frames.AT_ONCE if at_once else 0
-            self.link.send(frames.CLOSE, flags=flags, deadline=deadline)
+    def let_go(self) -> None:
+        """Ends the session, without waiting for its envs."""
+        with contextlib.suppress(LinkClosed):
+            now = time.monotonic()
+            self.link.send(frames.CLOSE, flags=frames.AT_ONCE, deadline=now + _LET_GO_SECONDS)
+
+    def ask_to_close(self, seconds: float, terminate: bool) -> None:
+        """Ends the session, whose envs have some seconds to close; `closed` waits for it."""
+        with contextlib.suppress(LinkClosed):  # then `closed` finds that out, too
+            self.sent = time.monotonic()
+            body = [wish(seconds, terminate)]
+            self.link.send(frames.CLOSE, body, deadline=self.sent + _LET_GO_SECONDS)
+
+    def closed(self, deadline: float) -> Closing | None:
+        """What became of the envs; None if the host does not say, or is gone.
+
+        Raises:
+            TimeoutError: it said nothing in time.
+        """
+        while True:
+            silent = max(self.link.heard, self.sent) + self.heartbeat
+            try:
+                frame = self.link.receive(min(deadline, silent))
+            except (LinkClosed, WireError):
+                return None
+            if frame.head.kind == frames.CLOSED:
+                return read_told(frame.body, self._env_ids)
+            if frame.head.kind == frames.ERROR:
+                return None  # there was no session any more
             # frames of a batch under way may come first
-            while not at_once and self.link.receive(deadline).head.kind != frames.CLOSED:
-                pass
 
     def _lost(self, why: object) -> EnvringError:
         return HostLost(tuple(self._env_ids), self._host, self.link.explain(str(why)))

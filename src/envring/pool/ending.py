@@ -92,18 +92,52 @@ def register(
     return belongings
 
 
-def close(pool: WorkerPool, timeout: float | None, terminate: bool) -> None:
+@dataclass
+class Closing:
+    """What became of envs that were to be closed.
+
+    Attributes:
+        waited: how long they had, in words.
+        killed: workers that had to be killed: their envs, and their process ids.
+        raised: envs whose `close` raised: (env, text, traceback).
+    """
+
+    waited: str = ""
+    killed: Sequence[tuple[Sequence[int], int]] = ()
+    raised: Sequence[tuple[int, str, str]] = ()
+
+    def warn(self, where: str = "", stacklevel: int = 3) -> None:
+        """Warns of what did not go well. `where` the processes were, if not on this machine."""
+        for env_id, text, trace in self.raised:
+            warnings.warn(
+                f"Env {env_id} raised in close(): {text}\n{trace}",
+                RuntimeWarning,
+                stacklevel=stacklevel,
+            )
+        if self.killed:
+            names = " and ".join(
+                f"the worker of {format_env_ids(env_ids)} (pid {pid}{where})"
+                for env_ids, pid in self.killed
+            )
+            warnings.warn(
+                f"close() had to kill {names}: not all of their envs were closed {self.waited} "
+                "after they were asked to. What these envs have started may still run.",
+                RuntimeWarning,
+                stacklevel=stacklevel,
+            )
+
+
+def close(pool: WorkerPool, timeout: float | None, terminate: bool) -> Closing:
     """Closes the envs and ends the workers; a dead worker is not an error here.
 
     Args:
         pool: the pool.
-        timeout: seconds for the envs to close, CLOSE_SECONDS if it is None. A warning names the
-            workers that had to be killed.
+        timeout: seconds for the envs to close, CLOSE_SECONDS if it is None.
         terminate: end the processes at once, without closing the envs.
     """
     belongings = pool.belongings
     if belongings.ended:
-        return
+        return Closing()
     seconds = CLOSE_SECONDS if timeout is None else timeout
     deadline = time.monotonic() + seconds
     reply: Reply | None = None
@@ -128,15 +162,11 @@ def close(pool: WorkerPool, timeout: float | None, terminate: bool) -> None:
         pool.forget_death()
         if pool.segment is not None:
             pool.segment.close_fd()
-    _report(reply)
-    if late:
-        waited = f"{seconds:.3g} seconds" if asked else "a second"
-        warnings.warn(
-            f"close() had to kill {_names(late)}: not all of their envs were closed {waited} after "
-            "they were asked to. What these envs have started may still run.",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+    closing = Closing(f"{seconds:.3g} seconds" if asked else "a second")
+    closing.killed = [(worker.env_ids, worker.pid) for worker in late]
+    if reply is not None:
+        closing.raised = [(env_id, text, trace) for env_id, _, _, text, trace in reply.failures]
+    return closing
 
 
 def _close_envs(pool: WorkerPool, deadline: float) -> tuple[bool, Reply | None]:
@@ -166,19 +196,6 @@ def _is_answered(pool: WorkerPool, deadline: float) -> bool:
             pool.drain()
         elif time.monotonic() >= deadline or all(worker.is_dead() for worker in pool.workers):
             return bool(port.wait(0) == _core.COMPLETE)
-
-
-def _report(reply: Reply | None) -> None:
-    for env_id, _, _, text, trace in reply.failures if reply is not None else ():
-        warnings.warn(
-            f"Env {env_id} raised in close(): {text}\n{trace}", RuntimeWarning, stacklevel=3
-        )
-
-
-def _names(workers: Sequence[WorkerHandle]) -> str:
-    return " and ".join(
-        f"the worker of {format_env_ids(worker.env_ids)} (pid {worker.pid})" for worker in workers
-    )
 
 
 def abandon(pool: WorkerPool) -> None:

@@ -315,6 +315,9 @@ class MixedPool:
         deadline = time.monotonic() + (ending.CLOSE_SECONDS if timeout is None else timeout)
         try:
             for part in self.parts:
+                if isinstance(part.pool, RemotePool):
+                    part.pool.ask_to_close(timeout, terminate)
+            for part in self.parts:
                 part.pool.close(max(deadline - time.monotonic(), 0.0), terminate)
         except BaseException:  # the others are to end all the same
             self.abandon()

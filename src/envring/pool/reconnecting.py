@@ -363,10 +363,24 @@ class ReconnectingPool(RemotePool):
 
     def close(self, timeout: float | None = None, terminate: bool = False) -> None:
         """Closes the envs and the session; a host that is gone is not an error here."""
+        self._give_up()
+        super().close(timeout, terminate)
+
+    def ask_to_close(self, timeout: float | None, terminate: bool) -> None:
+        """Begins to `close`."""
+        self._give_up()
+        super().ask_to_close(timeout, terminate)
+
+    def abandon(self) -> None:
+        """Ends the session of a pool that nobody closed."""
+        self._give_up()
+        super().abandon()
+
+    def _give_up(self) -> None:
+        """Asks for nothing any more."""
         attempt, self._attempt = self._attempt, None
         if attempt is not None:
             attempt.close()
             if self._dead is None:
                 self._dead = EnvringError("The vector env is closed while its host is missing.")
-        self._plans = None  # nothing is asked for any more
-        super().close(timeout, terminate)
+        self._plans = None

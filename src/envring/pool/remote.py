@@ -15,12 +15,12 @@ from envring._foreign.envring_worker.data import actions as codes
 from envring.core import _core
 from envring.errors import CodecError, EnvringError, HostLost, WireError, format_env_ids
 from envring.launchers.sources import EnvSource
-from envring.pool import ending
 from envring.pool.conversation import Conversation
 from envring.pool.dialling import Dialled
 from envring.pool.mirror import ActionRows, Mirror
 from envring.pool.protocol import StepParts
 from envring.pool.remote_data import check_description, encode, read_reply, wish
+from envring.pool.remote_end import RemoteEnd
 from envring.pool.remote_flow import RemoteFlow
 from envring.pool.remote_path import open_path
 from envring.pool.reply import Reply
@@ -38,7 +38,7 @@ _GO_WITH = {
 }
 
 
-class RemotePool:
+class RemotePool(RemoteEnd):
     """A `Pool` of the envs that one host holds.
 
     Args:
@@ -86,7 +86,6 @@ class RemotePool:
         self._told: dict[int, bytes] = {}  # actions, or arguments of resets, by code: they go first
         self.mirror: Mirror
         self._path: _core.RemotePath | None = None
-        self._dead: EnvringError | None = None
         self._link: Link | None = dialled.link
         self._release = dialled.release
         self._who = format_env_ids(env_ids)
@@ -346,55 +345,3 @@ class RemotePool:
     def fileno(self) -> int:
         """The descriptor of the connection."""
         return self._host.link.fileno()
-
-    # -- the end ----------------------------------------------------------------------------
-
-    def _end(self, error: EnvringError) -> EnvringError:
-        """Makes every later call raise the error."""
-        if self._dead is None:
-            self._dead = error
-        if self._path is not None:
-            self._path.block()
-        if self._link is not None:
-            self._link.close()
-        return error
-
-    def unreadable(self, error: Exception) -> EnvringError:
-        """The end, because the host sent nonsense."""
-        return self._end(
-            EnvringError(
-                f"What {self.address} sent of {self._who} cannot be read ({error}). Close this "
-                "vector env and make a new one."
-            )
-        )
-
-    def unexpected(self) -> EnvringError:
-        """The end, because the host sent what was not asked for."""
-        return self._end(self._host.unexpected())
-
-    def raise_if_dead(self) -> None:
-        """Raises what ended this pool, if something did."""
-        if self._dead is not None:
-            raise self._dead
-
-    def close(self, timeout: float | None = None, terminate: bool = False) -> None:
-        """Closes the envs and the session; a host that is gone is not an error here."""
-        link, self._link = self._link, None
-        if link is None:
-            return
-        deadline = time.monotonic() + (ending.CLOSE_SECONDS if timeout is None else timeout)
-        try:
-            if self._dead is None:
-                self._host.close(deadline, terminate)
-        finally:
-            link.close()
-            self._release()
-
-    def abandon(self) -> None:
-        """Ends the session of a pool that nobody closed."""
-        self.close(1.0, terminate=True)
-
-    def __del__(self) -> None:
-        """Tells the host that nobody needs the session any longer."""
-        if getattr(self, "_link", None) is not None:
-            self.abandon()

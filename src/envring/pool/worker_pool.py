@@ -385,9 +385,13 @@ class WorkerPool:
         return bool(self._relays)
 
     def close(self, timeout: float | None = None, terminate: bool = False) -> None:
-        """Closes the envs and ends the workers; see `ending.close`."""
+        """Closes the envs and ends the workers; warns of those that had to be killed."""
+        self.end(timeout, terminate).warn()
+
+    def end(self, timeout: float | None = None, terminate: bool = False) -> ending.Closing:
+        """`close`, and what became of the envs instead of warnings; see `ending.close`."""
         self.deaths.stop_restarts()
-        ending.close(self, timeout, terminate)
+        return ending.close(self, timeout, terminate)
 
     def abandon(self) -> None:
         """Ends the workers of a pool that nobody closed; see `ending.abandon`."""

@@ -111,8 +111,8 @@ class ForeignWorker(WorkerHandle):
                 text += f"\nThe end of its stderr:\n{tail}"
         return text
 
-    def greet(self, timeout: float | None) -> None:
-        """Waits for its first message.
+    def greet(self, timeout: float | None, look: Callable[[], None] | None = None) -> None:
+        """Waits for its first message. `look` is called now and then; what it raises ends that.
 
         Raises:
             HandshakeError: it ended, was silent, or said something else.
@@ -120,10 +120,16 @@ class ForeignWorker(WorkerHandle):
         limit = HANDSHAKE_TIMEOUT if timeout is None else min(timeout, HANDSHAKE_TIMEOUT)
         deadline = time.monotonic() + limit
         failure = None
+
+        def on_slice() -> None:
+            if look is not None:
+                look()
+            self.look_before_hello()
+
         try:
-            noise = self.channel.skip_to(MAGIC, limit, self.look_before_hello)
+            noise = self.channel.skip_to(MAGIC, limit, on_slice)
             left = max(deadline - time.monotonic(), 0.0)
-            message = self.channel.receive(left, self.look_before_hello)
+            message = self.channel.receive(left, on_slice)
             if isinstance(message, tuple) and message[:1] == ("failed",):
                 failure = self._failure(message)
             elif not (

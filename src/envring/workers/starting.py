@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from envring.errors import EnvringError, LaunchError, RemoteTraceback, WorkerTimeout, format_env_ids
@@ -23,6 +25,8 @@ from envring.workers.handle import WorkerHandle
 from envring.workers.lifeline import Lifeline
 from envring.workers.options import Placement, PoolOptions, WorkerOptions
 from envring.workers.seeding import next_seeds
+
+_look: ContextVar[Callable[[], None] | None] = ContextVar("look", default=None)
 
 STACK_SECONDS = 1.0  # for a worker that took too long to say where it is
 
@@ -150,6 +154,16 @@ def _start(
     )
 
 
+@contextmanager
+def looking(look: Callable[[], None]) -> Iterator[None]:
+    """Has `look` be called now and then while envs are built; what it raises ends that."""
+    token = _look.set(look)
+    try:
+        yield
+    finally:
+        _look.reset(token)
+
+
 def greet(workers: Sequence[WorkerHandle], timeout: float | None) -> list[dict[str, Any]]:
     """Waits until every worker has built its envs, and returns their descriptions.
 
@@ -161,10 +175,11 @@ def greet(workers: Sequence[WorkerHandle], timeout: float | None) -> list[dict[s
         Exception: whatever an env's constructor raised.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
+    look = _look.get()
     for worker in workers:
         if isinstance(worker, ForeignWorker):
-            worker.greet(_left(deadline))
-    return [expect(worker, "ready", deadline, timeout)[1] for worker in workers]
+            worker.greet(_left(deadline), look)
+    return [expect(worker, "ready", deadline, timeout, look)[1] for worker in workers]
 
 
 def _left(deadline: float | None) -> float | None:
@@ -217,17 +232,23 @@ def give(
 
 
 def expect(
-    worker: WorkerHandle, name: str, deadline: float | None, timeout: float | None
+    worker: WorkerHandle,
+    name: str,
+    deadline: float | None,
+    timeout: float | None,
+    look: Callable[[], None] | None = None,
 ) -> tuple[Any, ...]:
     """The worker's next message, which must be of that name. The deadline is of them all."""
 
-    def look() -> None:
+    def on_slice() -> None:
+        if look is not None:
+            look()
         if worker.is_dead():
             raise ChannelClosed
 
     try:
         try:
-            message: tuple[Any, ...] = worker.channel.receive(_left(deadline), look)
+            message: tuple[Any, ...] = worker.channel.receive(_left(deadline), on_slice)
         except ChannelClosed:
             # It may have sent the reason before it ended.
             message = worker.channel.receive(0.0)
