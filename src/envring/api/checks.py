@@ -22,15 +22,6 @@ def check_env_fns(env_fns: Any) -> None:
             )
 
 
-def check_restartable(copy: bool) -> None:
-    """Refuses what restarts cannot do."""
-    if not copy:
-        raise ValueError(
-            "Restarts cannot be combined with copy=False: the worker that dies "
-            "may have been writing into what you hold. Leave one of them out."
-        )
-
-
 def check_worker(worker: Callable[..., None] | None) -> None:
     """Refuses a worker of the caller's."""
     if worker is None:

@@ -15,7 +15,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.async_vector_env import AsyncState
 
 from envring._foreign.envring_worker import loop
-from envring.api.checks import check_env_fns, check_restartable, check_worker
+from envring.api.checks import check_env_fns, check_worker
 from envring.api.collecting import Collecting
 from envring.api.known_ids import KnownIds
 from envring.batch.opening import open_batcher
@@ -198,8 +198,6 @@ class RingVectorEnv(
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size must be from 1 to {len(env_fns)}, got {batch_size}")
         restarts = RestartPolicy.read(on_worker_death, max_restarts, restart_window, restart_every)
-        if restarts is not None:
-            check_restartable(copy)
         # CPython finds up to 30 attributes of an object quickly, and with more a step takes longer
         self._slots = slots
         self.env_fns = env_fns

@@ -102,8 +102,12 @@ class Batcher:
         self._take_path = self._path if add_info is None else None
         self._slot = 0
         self._arrivals: Arrivals | None = None
-        # What copy=False hands out: always the same objects.
-        self._shared_obs = self.layout.build(self._leaf_values(self.segment.slot_arrays(0)[0]))
+        # What copy=False hands out: always the same objects. Workers write into them, unless one
+        # that dies may leave a row half written
+        self._shared = self.segment.slot_arrays(0)[0]
+        if self.last is not None:
+            self._shared = [each if each is None else each.copy() for each in self._shared]
+        self._shared_obs = self.layout.build(self._leaf_values(self._shared))
 
     def _short_path(self) -> _core.StepPath | _core.RemotePath | None:
         actions = self.actions
@@ -166,7 +170,7 @@ class Batcher:
         if self.copy:
             observations = self.layout.build(self.reader.observations(self._take_slot()))
         else:
-            observations = self._shared_obs
+            observations = self._shared_obs if self.last is None else self._shared_batch()
         if observer is not None:
             observer.arrays_taken(time.monotonic_ns() - began)
         rewards, terminations, truncations = outcomes
@@ -289,7 +293,7 @@ class Batcher:
             if reply is not None and reply.dynamic:
                 self._take_dynamic(reply)
                 self._refresh_shared()
-            observations = self._shared_obs
+            observations = self._shared_obs if self.last is None else self._shared_batch()
         if observer is not None:
             observer.arrays_taken(time.monotonic_ns() - began)
         return observations
@@ -353,8 +357,17 @@ class Batcher:
             next(given) if leaf.fixed else self._dynamic[leaf.index] for leaf in self.layout.leaves
         ]
 
+    def _shared_batch(self) -> Any:
+        """What copy=False hands out where it is not what workers write into."""
+        slot = self._take_slot()
+        for own, leaf in zip(self._shared, self.segment.slot_arrays(slot)[0], strict=True):
+            if own is not None:
+                own[...] = leaf
+        self.slots.copied_out(slot)
+        return self._shared_obs
+
     def _refresh_shared(self) -> None:
-        fresh = self.layout.build(self._leaf_values(self.segment.slot_arrays(0)[0]))
+        fresh = self.layout.build(self._leaf_values(self._shared))
         if isinstance(self._shared_obs, dict):
             self._shared_obs.update(fresh)
         else:

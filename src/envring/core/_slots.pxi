@@ -112,6 +112,11 @@ cdef class SlotPool:
         self.num_backed = 2
         self.spare = 1
 
+    cpdef copied_out(self, uint32_t slot):
+        """The batch in `copied` was handed out; it stays until the next one is (`keep_last`)."""
+        self.last = slot
+        self.copied = self.spare - slot  # the other one
+
     def give_back(self, uint32_t slot):
         """Returns a slot that was taken but not handed out."""
         if slot and slot != self.spare:
@@ -195,9 +200,9 @@ cdef class BatchReader:
             lease.pool = pool
             lease.slot = slot
         if pool.spare:
-            pool.last = slot
             if lease is None:
-                pool.copied = pool.spare - slot  # the other one
+                pool.copied_out(slot)
+            pool.last = slot
             self.kept = lease
         for leaf in self.leaves:
             if lease is None or leaf.nbytes <= self.lease_bytes:
