@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -192,6 +193,29 @@ def test_calls_say_whose_worker_died(name: str, made: Any) -> None:
     assert_ended(envs.step([1] * 4), last, slice(0, 2), "NextStep")
 
 
+def test_a_death_while_a_message_is_sent_to_another(made: Any) -> None:
+    """The one that died is not sent it twice: later messages are not taken for others."""
+    envs = made(counting_fns(2), num_workers=2)
+    envs.reset(seed=0)
+    slow, dying = (process.pid for process in envs.processes)
+    os.kill(slow, signal.SIGSTOP)
+    timers = [
+        threading.Timer(0.3, os.kill, (dying, signal.SIGKILL)),
+        threading.Timer(0.8, os.kill, (slow, signal.SIGCONT)),
+    ]
+    for timer in timers:
+        timer.start()
+    with pytest.raises(WorkerRestarted, match="env 1"):
+        envs.set_attr("gravity", ["x" * (1 << 23), 1.0])
+    for timer in timers:
+        timer.join()
+    assert envs.call("add", 1) is not None
+    envs.set_attr("gravity", [2.0, 3.0])
+    assert envs.get_attr("gravity") == (2.0, 3.0)
+    envs.step([0, 0])
+    assert envs.reset(seed=[5, 6])[0][:, 1].tolist() == [0, 0]
+
+
 def test_all_die_at_once(made: Any) -> None:
     envs = made(counting_fns(6), num_workers=3)
     last, _ = envs.reset(seed=0)
@@ -209,9 +233,9 @@ def test_killed_without_pause(made: Any, monkeypatch: pytest.MonkeyPatch) -> Non
     last, _ = envs.reset(seed=0)
     pending = np.zeros(4, bool)
     restarts = 0
-    with killing(envs, 0.12):
-        until = time.monotonic() + 1.5
-        while time.monotonic() < until:
+    with killing(envs, 0.3):
+        begun = time.monotonic()
+        while time.monotonic() < begun + 1.5 or (restarts < 2 and time.monotonic() < begun + 20):
             observations, _, _, truncations, infos = envs.step([2] * 4)
             for i in range(4):
                 fresh = pending[i]

@@ -48,7 +48,7 @@ def steps(envs, oracle, count=60):
 @pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
 def test_same_as_sync(mode):
     with both([plain()] * 5, HERE, num_workers=2, autoreset_mode=mode) as (envs, oracle):
-        assert len(envs._batcher.pool._relays) == 2
+        assert len(envs._batcher.pool.relays) == 2
         steps(envs, oracle)
 
 
@@ -58,7 +58,7 @@ def test_beside_workers_with_the_library():
     sources += [plain()] * 2
     with both(sources, envring.Python(sys.executable), num_workers=3) as (envs, oracle):
         parts = envs._batcher.pool.parts
-        assert [list(part.pool._relays) for part in parts] == [[], [0]]
+        assert [list(part.pool.relays) for part in parts] == [[], [0]]
         assert [part.which for part in parts] == [[0, 2], [1]]
         steps(envs, oracle)
 

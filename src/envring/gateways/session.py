@@ -192,7 +192,7 @@ class Session:
     def short_path(self, link: Link) -> _core.HostPath | None:
         """The short way through steps that come over a connection; see `finish_step`."""
         pool, mirror = self.pool, self._attached()
-        if not isinstance(pool, WorkerPool) or pool.relayed or not self._plain:
+        if not isinstance(pool, WorkerPool) or pool.relays or not self._plain:
             return None
         assert pool.port is not None
         actions = self._actions.views(codes.SLAB)

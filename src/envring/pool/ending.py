@@ -183,7 +183,7 @@ def _close_envs(pool: WorkerPool, deadline: float) -> tuple[bool, Reply | None]:
 
 def _is_answered(pool: WorkerPool, deadline: float) -> bool:
     """Waits for the answers. Workers that have answered end, so an end is not an error."""
-    if pool.relayed:
+    if pool.relays:
         return pool.wait(deadline)
     port = pool.port
     assert port is not None

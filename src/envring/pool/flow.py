@@ -120,7 +120,7 @@ class WorkerFlow:
             if code == codes.RESET:
                 self._pool.restarts.sent(env_ids.tolist())
         self._flow.post(env_ids, slot, code, together)
-        self._pool.forward()
+        self._pool.relays.forward()
 
     def replace_worker(self, w: int) -> list[int]:
         """Makes ready for a process in the place of a dead worker; its envs that owe results."""
@@ -152,8 +152,8 @@ class WorkerFlow:
         pool.raise_if_dead()
         until = _NEVER if deadline is None else int(deadline * 1e9)
         while True:
-            if pool.relayed:
-                pool.take_from_relays(0.0 if flow.collect() >= count else _RELAY_SLICE)
+            if pool.relays:
+                pool.relays.take(0.0 if flow.collect() >= count else _RELAY_SLICE)
                 until = 0
             slice = _SLICE
             if pool.restarts is None or not pool.restarts.under_way:
@@ -176,7 +176,7 @@ class WorkerFlow:
         self, reader: _core.BatchReader, actions: _core.ActionSlab, env_ids: EnvIds
     ) -> _core.PartPath | None:
         """The short way; none where a worker gets its commands by its channel."""
-        if self._pool.relayed or self._pool.restarts is not None:
+        if self._pool.relays or self._pool.restarts is not None:
             return None
         path = _core.PartPath(self._flow, reader, actions, env_ids)
         self._pool.paths.append(path)

@@ -17,6 +17,7 @@ from typing import Any
 from envring.transport.codec import as_bytes
 from envring.transport.polling import readable
 from envring.workers.handle import WorkerHandle
+from envring.workers.relay import Relay
 
 log = logging.getLogger("envring")
 
@@ -33,10 +34,13 @@ class Planned:
             end with the pool's workers.
     """
 
-    def __init__(self, count: int, beside: dict[int, WorkerHandle]) -> None:
-        """Begins with so many workers, of which none leaves."""
+    def __init__(
+        self, count: int, beside: dict[int, WorkerHandle], relays: Mapping[int, Relay]
+    ) -> None:
+        """Begins with so many workers, of which none leaves; `relays` hear what some say."""
         self.numbers = [0] * count
         self.beside = beside
+        self._relays = relays
         self._ends: dict[int, dict[int, bytes]] = {}
         self._since: dict[int, float] = {}  # when one said that it leaves
 
@@ -67,6 +71,11 @@ class Planned:
         return left
 
     def _hear(self, w: int, worker: WorkerHandle) -> None:
+        if w in self._relays:
+            if self._relays[w].retired is not None:
+                with contextlib.suppress(Exception):
+                    self._leaves(w, worker, self._relays[w].retired)
+            return
         fd = worker.channel.sock.fileno()
         if fd < 0 or not readable([fd], 0):
             return
@@ -74,8 +83,11 @@ class Planned:
         with contextlib.suppress(Exception):
             name, ends = worker.channel.receive(_SECONDS)
             if name == "retired":
-                self._ends[w] = _checked(ends, worker.env_ids)
-                self._since[w] = time.monotonic()
+                self._leaves(w, worker, ends)
+
+    def _leaves(self, w: int, worker: WorkerHandle, ends: Any) -> None:
+        self._ends[w] = _checked(ends, worker.env_ids)
+        self._since[w] = time.monotonic()
 
     def ends(self, w: int) -> Mapping[int, bytes]:
         """What the last steps of a worker's envs returned, if they are ends nobody knows of yet."""

@@ -62,7 +62,7 @@ def _content(pool: WorkerPool, since: float, label: str) -> dict[str, Any]:
             {
                 "pid": worker.pid,
                 "env_ids": [worker.env_ids[0], worker.env_ids[-1] + 1],
-                "at": None if pool.is_relayed(w) else segment.core.stats_offset(w),
+                "at": None if w in pool.relays else segment.core.stats_offset(w),
             }
             for w, worker in enumerate(pool.workers)
         ],

@@ -73,7 +73,7 @@ class Restarts:
         self._env_fns = env_fns
         self._placements = placements
         self._plans: Mapping[str, Any] = {}
-        self.planned = Planned(len(placements), pool.belongings.beside)
+        self.planned = Planned(len(placements), pool.belongings.beside, pool.relays)
         self._begun: list[deque[float]] = [deque() for _ in placements]
         self._short_lives = [0] * len(placements)  # that followed each other
         self._numbers = [0] * len(placements)  # of restarts
@@ -126,12 +126,21 @@ class Restarts:
         for env_id in env_ids:
             self._arguments[env_id] = self._told.pop(env_id, None)
 
+    def posts(self) -> None:
+        """Messages are about to be posted to all."""
+        for successor in self._successors.values():
+            successor.takes = True
+
     def take(self, w: int, message: bytes) -> bool:
-        """Keeps a message for a worker that cannot be sent any now; whether it was kept."""
+        """Keeps a message for a worker that cannot be sent any now; whether it is not to be sent.
+
+        If the worker died after it was posted, that was seen to then.
+        """
         successor = self._successors.get(w)
         if successor is None:
             return False
-        successor.messages.append(message)
+        if successor.takes:
+            successor.messages.append(message)
         return True
 
     # -- deaths -------------------------------------------------------------------------------
@@ -168,6 +177,7 @@ class Restarts:
         ended = worker.wait_until_dead(_KILL_SECONDS) and worker.wait_until_left(_KILL_SECONDS)
         if not ended:
             raise deaths.end(error)  # the kernel holds it: it may write yet
+        pool.relays.hear_out(w)
         successor, delay = self._successors.get(w), 0.0
         if successor is not None and successor.built:  # perhaps it was at work, and nobody looked
             with contextlib.suppress(EnvringError):
@@ -227,6 +237,7 @@ class Restarts:
         first, end = pool.spans[w]
         if flow is not None and flow.num_out:
             owing = flow.replace_worker(w)
+            pool.relays.lose(w, owes=False)
             self._tell_again(w, successor, flow.to_be_reset(owing))
             flow.post_again(owing)
             return successor
@@ -235,6 +246,7 @@ class Restarts:
         op = port.replace_worker(w, first, end)
         if op is not None:
             pool.replies.drop_one(w)
+        pool.relays.lose(w, owes=op is not None)
         self._tell_again(w, successor, ())
         if op == _core.OP_MESSAGE and self._name != "reset":
             # whether it was done nobody knows: whoever called has to say what is to become of it
@@ -344,8 +356,11 @@ class Restarts:
         del self._successors[w]
         self.planned.replaced(w)
         self._publish(w, worker.pid)
-        for message in successor.messages:
-            pool.send_to(w, message)
+        if w in pool.relays:
+            pool.relays.find(w, successor.messages)
+        else:
+            for message in successor.messages:
+                pool.send_to(w, message)
         pool.deaths.patience.begin(pool.deaths.patience.name)  # it has its time from now on
 
     def _start(self, w: int, keep: Callable[[WorkerHandle], None]) -> None:

@@ -199,7 +199,7 @@ def _of_worker(pool: WorkerPool, w: int, worker: WorkerHandle) -> WorkerStats:
         planned_restarts=0 if restarts is None else restarts.planned.numbers[w],
         memory=None if in_container or worker.is_dead() else memory(worker.pid),
     )
-    if pool.is_relayed(w):  # it cannot write them
+    if w in pool.relays:  # it cannot write them
         return stats
     return counted(stats, pool.segment.core.stats(w))
 

@@ -24,6 +24,7 @@ class Successor:
         after: number of a batch that has all results of the dead worker: it attaches when that was
             handed out, because that one then has the last observations; None: no such batch.
         messages: what it is to be sent once it is attached.
+        takes: whether what is sent to it now was posted after the death of the one before.
         deadline: time.monotonic() at which it must be attached.
     """
 
@@ -34,6 +35,7 @@ class Successor:
     built: bool = False
     after: int | None = None
     messages: list[bytes] = field(default_factory=list)
+    takes: bool = False
     deadline: float | None = None
 
 
@@ -56,7 +58,7 @@ def assert_same(old: Mapping[str, Any], new: Mapping[str, Any], worker: WorkerHa
     """Refuses envs whose spaces are others than those that they replace."""
     # plain data may hold arrays, which do not compare as one
     plain = worker.channel.encode if worker.foreign else lambda value: value
-    for name in ("observation_spaces", "action_spaces", "vectors"):
+    for name in ("observation_spaces", "action_spaces", "vectors", "native"):
         if plain(old.get(name)) != plain(new.get(name)):
             raise LaunchError(
                 f"{format_env_ids(worker.env_ids)} were built again with other "

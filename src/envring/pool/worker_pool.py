@@ -14,11 +14,12 @@ from typing import Any
 
 from envring._foreign.envring_worker.data import actions as codes
 from envring.core import _core
-from envring.errors import EnvringError, LauncherError, format_env_ids
+from envring.errors import EnvringError, format_env_ids
 from envring.pool import ending
 from envring.pool.deaths import Deaths
 from envring.pool.flow import WorkerFlow
 from envring.pool.protocol import StepParts
+from envring.pool.relays import Relays
 from envring.pool.replies import Replies
 from envring.pool.reply import Reply
 from envring.pool.restarting import Restarts
@@ -31,7 +32,7 @@ from envring.workers.foreign import ForeignWorker
 from envring.workers.handle import WorkerHandle
 from envring.workers.lifeline import Lifeline
 from envring.workers.options import Placement, PoolOptions
-from envring.workers.relay import Relay, take_ready
+from envring.workers.relay import Relay
 
 _NEVER = 1 << 62  # ns
 _SLICE = 0.05  # seconds between two looks for the dead
@@ -45,6 +46,7 @@ class WorkerPool:
     Attributes:
         workers: the processes, as this one sees them.
         replies: reads what they answer; once they are attached.
+        relays: of workers that answer by their channels.
     """
 
     detaches = True
@@ -78,10 +80,10 @@ class WorkerPool:
         self.segment: MappedSegment | None = None
         self.replies: Replies
         self.paths: list[_core.StepPath | _core.PartPath] = []  # short ways, which an end blocks
+        self.relays = Relays(self)
         self.deaths = Deaths(self)
         self.hints, self.any_info = 0, False
         self.workers: list[WorkerHandle] = []
-        self._relays: dict[int, Relay] = {}
         fill_standard()
         lifeline = Lifeline()
         self.segment_file = SegmentFile(named=starting.needs_name(placements))
@@ -134,14 +136,9 @@ class WorkerPool:
         # before workers have the segment: from then on an env may write nonsense into its header
         for w, description in enumerate(self.descriptions):
             if description.get("foreign") and not description.get("native"):
-                self._relays[w] = Relay(w, self.workers[w], segment)
-        if self._relays and self.restarts is not None:
-            raise LauncherError(
-                "Restarts cannot be combined with an interpreter that does not "
-                "load the native library, yet. Leave one of them out."
-            )
+                self.relays[w] = Relay(w, self.workers[w], segment)
         num_leaves = len(segment.spec.obs_leaves)
-        self.replies = Replies(self.port, self.workers, self._relays, num_leaves)
+        self.replies = Replies(self.port, self.workers, self.relays, num_leaves)
         if self.restarts is not None:
             plans = self.restarts.plans(plans)
         starting.attach(self.workers, segment, plans, self.segment_file, self.options.start_timeout)
@@ -159,7 +156,7 @@ class WorkerPool:
     def short_path(self, parts: StepParts) -> _core.StepPath | None:
         """The short way through a step; none where a worker gets its commands by its channel."""
         assert self.port is not None
-        if self._relays:
+        if self.relays:
             return None
         self.paths.append(path := _core.StepPath(self.port, *parts))
         return path
@@ -174,8 +171,8 @@ class WorkerPool:
         """Starts a step or a reset of every env; see `Pool`."""
         self.raise_if_dead()
         self._begin("reset" if action == codes.RESET else "step").start_step(slot, action)
-        if self._relays:
-            self.forward()
+        if self.relays:
+            self.relays.forward()
 
     def start(self, messages: Sequence[tuple[Any, ...]]) -> None:
         """Starts a batch of another kind: one message per worker, each of which is answered."""
@@ -233,10 +230,12 @@ class WorkerPool:
 
     def _send(self, messages: Sequence[bytes], answered: bool) -> None:
         assert self.port is not None
+        if self.restarts is not None:
+            self.restarts.posts()
         try:
             self.port.post_messages(answered)
-            if self._relays:
-                self.forward()
+            if self.relays:
+                self.relays.forward()
             for w, message in enumerate(messages):
                 self.send_to(w, message)
         except (EnvringError, ChannelClosed):
@@ -261,22 +260,15 @@ class WorkerPool:
         try:
             worker.channel.send_encoded(message, partial(self.deaths.look_for_late, worker))
         except ChannelClosed:
-            worker.wait_until_dead(1.0)
-            self.look_for_deaths()
-            if self.restarts is None or not self.restarts.is_missing(w):
-                raise
+            self.lost(worker)
 
-    def forward(self) -> None:
-        """Sends the command that was just posted to workers that cannot read their rings."""
-        for relay in self._relays.values():
-            try:
-                relay.forward(partial(self.deaths.look_for_late, relay.worker))
-            except EnvringError as error:
-                raise self.deaths.end(error) from error.__cause__
-            except ChannelClosed:
-                relay.worker.wait_until_dead(1.0)
-                self.look_for_deaths()
-                raise
+    def lost(self, worker: WorkerHandle) -> None:
+        """Raises if a worker whose channel is closed is not replaced."""
+        worker.wait_until_dead(1.0)
+        self.look_for_deaths()
+        w = self.workers.index(worker) if worker in self.workers else None
+        if self.restarts is None or (w is not None and not self.restarts.is_missing(w)):
+            raise ChannelClosed
 
     def send_actions(self, actions: Sequence[Any]) -> None:
         """Sends a batch of actions, one per env, ahead of a step."""
@@ -296,10 +288,10 @@ class WorkerPool:
         port = self.port
         assert port is not None
         until = _NEVER if deadline is None else int(deadline * 1e9)
-        if self._relays and not self._wait_for_relays(deadline):
-            return False
         look = time.monotonic() + _SLICE
         while True:
+            if self.relays and not self.relays.wait(deadline):
+                return False
             state = port.wait(until if self.restarts is None else self.restarts.slice(until))
             if state == _core.COMPLETE:
                 if self.restarts is not None:
@@ -315,29 +307,6 @@ class WorkerPool:
             self.deaths.look_for_late()
             if deadline is not None and now >= deadline and port.wait(0) != _core.COMPLETE:
                 return False
-
-    def _wait_for_relays(self, deadline: float | None) -> bool:
-        """Waits for the workers that answer by their channels; False when time was up."""
-        look = time.monotonic() + _SLICE
-        while any(relay.busy for relay in self._relays.values()):
-            left = _SLICE
-            if deadline is not None:
-                left = min(left, deadline - time.monotonic())
-            took = self.take_from_relays(left)
-            now = time.monotonic()
-            if not took or now >= look:
-                look = now + _SLICE
-                self.deaths.look_for_late()
-                self.drain()  # the others must not wait for room meanwhile
-            if deadline is not None and now >= deadline:
-                return not any(relay.busy for relay in self._relays.values())
-        return True
-
-    def take_from_relays(self, seconds: float) -> bool:
-        """Takes what workers have answered by their channels; whether there was anything."""
-        return take_ready(
-            self._relays.values(), seconds, self.deaths.look_for_late, self.look_for_deaths
-        )
 
     def collect(self) -> Reply | None:
         """What the complete batch has beyond arrays, or None."""
@@ -374,15 +343,6 @@ class WorkerPool:
     def can_be_asked(self) -> bool:
         """Whether the workers listen: attached, none died, no batch under way."""
         return self.port is not None and self.deaths.error is None and not self.port.in_flight
-
-    def is_relayed(self, number: int) -> bool:
-        """Whether that worker answers by its channel."""
-        return number in self._relays
-
-    @property
-    def relayed(self) -> bool:
-        """Whether some worker answers by its channel."""
-        return bool(self._relays)
 
     def close(self, timeout: float | None = None, terminate: bool = False) -> None:
         """Closes the envs and ends the workers; warns of those that had to be killed."""

@@ -8,9 +8,12 @@ reads its command ring and publishes its batches, so that it looks like any othe
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import Any
 
+from envring._foreign.envring_worker.retiring import HINT_LEAVES_SOON
 from envring.core import _core
 from envring.errors import CodecError
 from envring.transport.channel import ChannelClosed
@@ -24,9 +27,12 @@ def take_ready(
     relays: Iterable[Relay],
     seconds: float,
     look: Callable[[], None],
-    look_for_deaths: Callable[[], None],
+    lost: Callable[[WorkerHandle], None],
 ) -> bool:
-    """Takes what workers have answered by their channels; whether there was anything."""
+    """Takes what workers have answered by their channels; whether there was anything.
+
+    `lost` is called for one whose channel is closed.
+    """
     waiting = [relay for relay in relays if relay.busy]
     channels = [relay.worker.channel.sock.fileno() for relay in waiting]
     ready = readable(channels, seconds)
@@ -35,9 +41,7 @@ def take_ready(
             try:
                 relay.take(max(seconds, 0.0), look)
             except ChannelClosed:
-                relay.worker.wait_until_dead(1.0)
-                look_for_deaths()
-                raise
+                lost(relay.worker)
     return bool(ready)
 
 
@@ -47,32 +51,75 @@ class Relay:
     Attributes:
         worker: the worker.
         reply: bytes it sent with the answer to its last batch, or None.
+        retired: what it said when it left as planned, or None.
     """
 
     def __init__(self, index: int, worker: WorkerHandle, segment: MappedSegment) -> None:
         """Opens that worker's rings."""
         self.worker = worker
         self.reply: bytes | None = None
+        self.retired: Any = None
+        self._index, self._core = index, segment.core
+        self._missing = False
         self._due: deque[tuple[int, int]] = deque()  # (sequence, env's index or -1) of its answers
         self._replies: list[tuple[int, bytes]] = []
-        self._port = _core.WorkerPort(
-            segment.core, index, worker.env_ids[0], len(worker.env_ids), 0.0, False, 1
-        )
+        self._port = self._open()
 
-    def forward(self, on_slice: Callable[[], None]) -> None:
-        """Sends on what was posted to its command ring.
+    def _open(self) -> _core.WorkerPort:
+        env_ids = self.worker.env_ids
+        return _core.WorkerPort(self._core, self._index, env_ids[0], len(env_ids), 0.0, False, 1)
+
+    # -- restarts ---------------------------------------------------------------------------
+
+    def hear_out(self) -> None:
+        """Takes what a worker that has ended had answered before."""
+        fd = self.worker.channel.sock.fileno()
+        # nonsense, or the beginning of an answer, is lost with it
+        with contextlib.suppress(Exception):
+            while not self._missing and (self.busy or self.retired is None) and readable([fd], 0):
+                self.take(0.0, lambda: None)
+
+    def lose(self, owes: bool) -> None:
+        """The worker is dead, and its rings were made ready for another; whether it owes a batch.
+
+        What is posted stays in the ring until there is one.
+        """
+        self._missing, self.retired = True, None
+        self._due.clear()
+        if owes:
+            self.reply = None
+        self._port = self._open()
+
+    def find(
+        self, worker: WorkerHandle, messages: list[bytes], on_slice: Callable[[], None]
+    ) -> None:
+        """There is another worker: sends it what was posted, with the messages that belong to it.
 
         Raises:
             ChannelClosed: the worker is gone.
             EnvringError: the ring is damaged.
         """
-        while (command := self._next()) is not None:
-            _, seq, _, _ = command
+        self.worker, self._missing = worker, False
+        self.forward(on_slice, messages)
+
+    # -- commands and answers ---------------------------------------------------------------
+
+    def forward(self, on_slice: Callable[[], None], messages: list[bytes] | None = None) -> None:
+        """Sends on what was posted to its command ring; each message right after its command.
+
+        Raises:
+            ChannelClosed: the worker is gone.
+            EnvringError: the ring is damaged.
+        """
+        while not self._missing and (command := self._next()) is not None:
+            op, seq, _, _ = command
             first, count = self._port.take_span()
             self._due += [(seq, i) for i in range(first, first + count)]
             if seq and not count:
                 self._due.append((seq, -1))
             self.worker.channel.send(("command", *command, first, count), on_slice)
+            if op == _core.OP_MESSAGE and messages:
+                self.worker.channel.send_encoded(messages.pop(0), on_slice)
 
     @property
     def busy(self) -> bool:
@@ -100,9 +147,13 @@ class Relay:
             message = self.worker.channel.receive(timeout, on_slice)
         except TimeoutError:
             return
+        if isinstance(message, tuple) and len(message) == 2 and message[0] == "retired":
+            self.retired = message[1]
+            return
         if not (
             isinstance(message, tuple)
             and len(message) == 4
+            and self._due
             and message[:2] == ("done", self._due[0][0])
             and isinstance(reply := as_bytes(message[2]), bytes | None)
             and type(message[3]) is int
@@ -116,7 +167,7 @@ class Relay:
             self._port.finish_env(seq, i)
             return
         self.reply = reply
-        self._port.hint(hints & _core.HINT_MOSTLY_WAITING)
+        self._port.hint(hints & (_core.HINT_MOSTLY_WAITING | HINT_LEAVES_SOON))
         self._port.finish(seq)
 
     def take_replies(self) -> list[tuple[int, bytes]]:

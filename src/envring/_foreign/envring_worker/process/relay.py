@@ -20,6 +20,7 @@ class RelayPort(object):
         self.pack = pack
         self.unpack = unpack
         self._hints = 0
+        self._env_steps = 0
         self._at = self._until = 0
 
     def next(self, timeout):
@@ -42,7 +43,12 @@ class RelayPort(object):
         self._hints |= hints
 
     def count_batch(self, busy_ns, env_steps):
-        """Does nothing: only the library keeps statistics."""
+        """Counts steps: only the library keeps statistics."""
+        self._env_steps += env_steps
+
+    def env_steps(self):
+        """How many steps of envs there were."""
+        return self._env_steps
 
     def finish(self, seq, reply=None):
         """Reports that a batch is done, or the env that `env` names; returns True."""
