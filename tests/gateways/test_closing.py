@@ -270,7 +270,7 @@ class TestBytes:
         [
             None,
             1.0,
-            {"timeout": 1.0},
+            {"terminate": True},
             {"timeout": -1.0, "terminate": False},
             {"timeout": float("nan"), "terminate": False},
             {"timeout": "1", "terminate": False},
@@ -288,6 +288,11 @@ class TestBytes:
         assert frame.head.kind == frames.ERROR
         assert codec.loads(frame.body)["type"] == "WireError"
         link.close()
+
+    def test_what_asks_for_nothing(self):
+        for body in (b"", codec.dumps({}), codec.dumps({"other": 1})):
+            assert remote_closing.read_wish(body) == (None, False)
+        assert remote_closing.read_wish(codec.dumps({"timeout": 1})) == (1.0, False)
 
     def test_a_long_time_is_bounded(self):
         for seconds in (1e12, float("inf"), 1 << 2000):

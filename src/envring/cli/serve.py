@@ -8,13 +8,14 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import click
 
 from envring.cli.certificates import cert
+from envring.cli.lines import Lines, LinesHandler
 from envring.errors import AddressError
 from envring.gateways.host import Host
 from envring.gateways.runtimes import OpenRuntime
@@ -92,22 +93,37 @@ def serve(
         )
     if stdio and sys.stdin.isatty():
         raise click.UsageError("--stdio is for programs: stdin is a terminal.")
+    with _logged(quiet):
+        options["keys"] = [read_key(key) for key in keys]
+        if stdio:
+            _serve_stdio(env, options)
+            return
+        if env is None and options["config"] is None:
+            raise click.UsageError("Name an ENV or give --config.")
+        listen = listen or (() if connect else (LISTEN,))
+        host = start(env, listen=listen, connect=connect, drain=drain, **options)
+        with _closing_on_signals(host, drain):
+            if not quiet:
+                _announce(host, env, bool(keys))
+            _tell(host, ready_fd, ready_file)
+            host.wait()
+
+
+@contextmanager
+def _logged(quiet: bool) -> Iterator[None]:
+    """Logs to stderr, whether anybody reads that or not."""
+    lines = Lines(2)
     logging.basicConfig(
-        level=logging.WARNING if quiet else logging.INFO, format="%(asctime)s %(message)s"
+        level=logging.WARNING if quiet else logging.INFO,
+        format="%(asctime)s %(message)s",
+        handlers=[LinesHandler(lines)],
     )
-    options["keys"] = [read_key(key) for key in keys]
-    if stdio:
-        _serve_stdio(env, options)
-        return
-    if env is None and options["config"] is None:
-        raise click.UsageError("Name an ENV or give --config.")
-    listen = listen or (() if connect else (LISTEN,))
-    host = start(env, listen=listen, connect=connect, drain=drain, **options)
-    with _closing_on_signals(host, drain):
-        if not quiet:
-            _announce(host, env, bool(keys))
-        _tell(host, ready_fd, ready_file)
-        host.wait()
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        lines.close()
 
 
 def _serve_stdio(env: str | None, options: dict[str, Any]) -> None:
@@ -130,19 +146,32 @@ def _serve_and_close(host: Host, link: Link) -> None:
 
 
 def _announce(host: Host, env: str | None, with_key: bool) -> None:
+    """Says where the host is; to nobody if stdout is not read."""
+    try:
+        lines = Lines(sys.stdout.fileno())
+    except OSError:  # stdout is not a file
+        _show(host, env, with_key, click.echo)
+        return
+    try:
+        _show(host, env, with_key, lines.put)
+    finally:
+        lines.close()
+
+
+def _show(host: Host, env: str | None, with_key: bool, show: Callable[[str], Any]) -> None:
     ask = "?key=file:PATH" if with_key else ""
     ours = [url for url in host.urls if url.partition("://")[0] not in OF_OTHERS]
     for url in host.urls:
-        click.echo(f'remotes="{url}{ask}"' if url in ours else f"other projects' clients: {url}")
+        show(f'remotes="{url}{ask}"' if url in ours else f"other projects' clients: {url}")
     if host.metrics is not None:
-        click.echo(f"{host.metrics.url}/metrics and /healthz")
+        show(f"{host.metrics.url}/metrics and /healthz")
     if not ours:
         return
     name = env or "ENV_ID"
-    click.echo(f'envring.make_vec("{name}", num_envs=8, remotes="{ours[0]}{ask}")')
+    show(f'envring.make_vec("{name}", num_envs=8, remotes="{ours[0]}{ask}")')
     if ours[0].startswith("tcp://127."):
         port = ours[0].rpartition(":")[2]
-        click.echo(f"From elsewhere: ssh -L {port}:127.0.0.1:{port} {os.uname().nodename}")
+        show(f"From elsewhere: ssh -L {port}:127.0.0.1:{port} {os.uname().nodename}")
 
 
 def _tell(host: Host, fd: int | None, path: str | None) -> None:

@@ -243,7 +243,7 @@ class Connection:
             self._end(Session.abandon)
         else:
             self._end(lambda session: told.append(session.close(seconds, terminate)))
-        answer = remote_closing.told(told[0]) if frame.body and told else True
+        answer = remote_closing.told(told[0]) if seconds is not None and told else True
         self._answer(frames.CLOSED, answer)
 
     def _serve_steps(self) -> None:

@@ -20,7 +20,7 @@ def wish(seconds: float, terminate: bool) -> bytes:
 def read_wish(body: bytes) -> tuple[float | None, bool]:
     """(seconds for the envs to close, whether they are ended instead) that a CLOSE asks for.
 
-    An empty one asks for neither.
+    One that is empty, or has neither, asks for nothing: its answer is True.
 
     Raises:
         CodecError: it is not a value.
@@ -28,10 +28,13 @@ def read_wish(body: bytes) -> tuple[float | None, bool]:
     """
     if not body:
         return None, False
-    match codec.matchable(codec.loads(body)):
-        case {"timeout": (int() | float()) as seconds, "terminate": bool() as terminate} if (
-            seconds >= 0
-        ):
+    asked = codec.loads(body)
+    if not isinstance(asked, dict):
+        raise WireError("expected a CLOSE with a dict")
+    match asked.get("timeout"), asked.get("terminate", False):
+        case (None, False):
+            return None, False
+        case (int() | float() as seconds, bool() as terminate) if seconds >= 0:
             return float(min(seconds, _LONGEST)), terminate
     raise WireError("expected a CLOSE with a timeout and whether to terminate")
 
