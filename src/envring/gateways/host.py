@@ -24,6 +24,7 @@ from envring.gateways.sessions import Sessions
 from envring.pool.remote_errors import describe
 from envring.transport import frames
 from envring.transport.addresses import Address, no_delay
+from envring.transport.forked import own
 from envring.transport.frames import Link, LinkClosed
 from envring.transport.listening import bind
 
@@ -160,6 +161,7 @@ class Host:
         while not self.closing.is_set():
             try:
                 connected, peer = sock.accept()
+                own(connected)
             except OSError:
                 if self.closing.is_set():
                     return
@@ -202,6 +204,7 @@ class Host:
             if address.scheme == "tls":
                 assert self._tls is not None
                 sock = self._tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+                own(sock)
                 self._shake_hands(sock)
             self.serve(Link(sock, shown))
         except OSError as error:

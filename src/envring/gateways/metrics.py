@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from envring.errors import AddressError
 from envring.gateways.latency import BOUNDS
+from envring.transport.forked import own
 
 if TYPE_CHECKING:
     from envring.gateways.host import Host
@@ -53,6 +54,7 @@ class Metrics:
             self._server = kind(address[:2], _Handler)
         except OSError as error:
             raise AddressError(f"--metrics {where}: {error.strerror or error}.") from None
+        own(self._server.socket)
         self._server.host = host
         shown = f"[{address[0]}]" if ":" in str(address[0]) else address[0]
         self.url = f"http://{shown}:{self._server.server_address[1]}"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from envring.errors import AddressError
 from envring.transport.addresses import Address
+from envring.transport.forked import own
 
 if TYPE_CHECKING:
     import ssl
@@ -35,10 +36,13 @@ def bind(
         AddressError: the address is in use, or not allowed.
     """
     if address.scheme == "unix":
-        return address, _bind_unix(address)
+        sock = _bind_unix(address)
+        own(sock)
+        return address, sock
     family, kind, where = find_place(address, tls is not None, insecure, advice)
     # asyncio switches Nagle's delay off only where the protocol is named
     sock = socket.socket(family, kind, socket.IPPROTO_TCP)
+    own(sock)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(where)

@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from envring.transport.forked import own
+
 if TYPE_CHECKING:
     import ssl
 
@@ -49,6 +51,7 @@ class Stream:
         self.heard = time.monotonic()
         self.closed = False
         self._sock = sock
+        own(sock)  # who is cut off has to see that, whatever was forked meanwhile
         # OpenSSL's state is one for both directions
         self._tls = None if type(sock) is socket.socket else threading.Lock()
         self._fd = sock.fileno()

@@ -23,6 +23,7 @@ from websockets.server import ServerProtocol
 from envring.gateways.web.closing import Close
 from envring.gateways.web.conversations import Conversation
 from envring.gateways.web.whole_frames import is_control, is_text, payload, text_frame
+from envring.transport.forked import own
 
 _TICK = 0.25  # seconds between two looks whether the session has ended
 _LONG_SECONDS = 1.0  # of a call, until one looks whether its caller is still there
@@ -45,6 +46,7 @@ class Line:
     def __init__(self, sock: socket.socket, ended: Callable[[Line], None]) -> None:
         """Keeps both; `start` begins."""
         self._sock = sock
+        own(sock)
         self._ended = ended
         self._busy_since: float | None = None
         # by the kernel's limits a receive is one system call, with Python's it is two

@@ -21,6 +21,7 @@ from envring.gateways.web import json_text
 from envring.gateways.web.application import HAS_ROOM, Application
 from envring.gateways.web.callers import peer_of
 from envring.transport.addresses import Address
+from envring.transport.forked import own
 
 if TYPE_CHECKING:
     from envring.gateways.host import Host
@@ -108,6 +109,9 @@ class _Http(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        sock = getattr(transport.get_extra_info("socket"), "_sock", None)
+        if sock is not None:
+            own(sock)
         self._peer = peer_of({"client": self.client})
         self._has_room = self.application.host.arrive(self._peer)
         if not self._has_room:
