@@ -88,10 +88,15 @@ class TestValues:
             monkeypatch.setattr(RemotePool, "_begin", long_way)
             monkeypatch.setattr(RemotePool, "receive", receive)
             actions = np.zeros(2, int)
-            for _ in range(10):
-                envs.step(actions)
+            for _ in range(20):  # answers come after 50 ms where the machine is busy just then
+                late.clear()
+                for _ in range(10):
+                    envs.step(actions)
+                if len(late) < 11:
+                    break
+            else:
+                pytest.fail("no ten steps took the short way")
             envs.reset()
-            assert len(late) < 11  # answers that a busy machine gives after 50 ms
             envs.step_async(actions)
             with pytest.raises(multiprocessing.TimeoutError):
                 envs.step_wait(timeout=0.001)
