@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: MIT
 """Groups of servers and the text of `remotes=`, with an engine that runs them in this process."""
 
+import re
 from collections import Counter
 
 import pytest
+from click.testing import CliRunner
 
 import envring
+from envring.cli.commands import command
 from envring.cluster import engine as engines
 from envring.cluster import groups, remotes
 from envring.cluster.engine import Node
 from envring.cluster.node_server import NodeServer
 from envring.gateways.runtimes import Runtime
+from envring.testing import assert_same_batch
 
 CARTPOLE = [Runtime("default", ("CartPole-v1",))]
 
@@ -18,8 +22,9 @@ CARTPOLE = [Runtime("default", ("CartPole-v1",))]
 class LocalEngine:
     """Its nodes are this process."""
 
-    def __init__(self, *cpus):
+    def __init__(self, *cpus, address="127.0.0.1"):
         self.cpus = cpus
+        self.address = address
         self.servers = {}
         self.orders = []
         self.closed = False
@@ -36,7 +41,7 @@ class LocalEngine:
     def start(self, order, node):
         self.orders = [each for each in self.orders if each[0].name != order.name]
         self.orders.append((order, node))
-        self.servers[order.name] = NodeServer(order, "127.0.0.1")
+        self.servers[order.name] = NodeServer(order, self.address)
 
     def names(self):
         return list(self.servers)
@@ -207,3 +212,87 @@ def test_what_is_wrong_with_the_text_is_said(engine, text, error):
 def test_an_engine_that_does_not_exist_is_named():
     with pytest.raises(envring.LauncherError, match="no engine 'slurm'; there are: ray"):
         engines.connect("slurm", "auto")
+
+
+class TestOtherMachines:
+    """Nodes with addresses that others can reach; this machine reaches itself by 0.0.0.0."""
+
+    @pytest.fixture
+    def engine(self, engine):
+        engine.address = "0.0.0.0"
+        return engine
+
+    def test_connections_are_encrypted(self, engine):
+        envs = envring.make_vec("CartPole-v1", 2, remotes="ray://auto?n=2")
+        local = envring.make_vec("CartPole-v1", 2)
+        for part in envs._batcher.pool.parts:
+            assert not part.pool._host.link.is_plain
+            assert str(part.pool.address).startswith("tls://0.0.0.0:")
+        assert_same_batch(envs.reset(seed=3), local.reset(seed=3))
+        for _ in range(20):
+            assert_same_batch(envs.step([1, 0]), local.step([1, 0]))
+        envs.close()
+        local.close()
+        assert not engine.servers
+
+    def test_a_group_that_runs_tells_whom_to_trust(self, engine):
+        ((_, first),) = groups.start(engine, groups.Plan("g", CARTPOLE, 1))
+        envs = envring.make_vec("CartPole-v1", 2, remotes="ray://auto?name=g")
+        engine.close = lambda: None
+        envs.close()
+        del engine.close
+        ((_, again),) = groups.start(engine, groups.Plan("g", CARTPOLE, 1))
+        assert first.authority != again.authority
+
+    def test_others_are_not_let_in(self, engine, tmp_path):
+        ((_, address),) = groups.start(engine, groups.Plan("g", CARTPOLE, 1))
+        key = tmp_path / "key"
+        key.write_text(address.key)
+        with pytest.raises(envring.AddressError, match="not trusted"):
+            envring.make_vec("CartPole-v1", 1, remotes=f"{address}?key=file:{key}")
+        plain = str(address).replace("tls", "tcp")
+        with pytest.raises(envring.LaunchError, match="does not answer as an env host"):
+            envring.make_vec("CartPole-v1", 1, remotes=f"{plain}?key=file:{key}", start_timeout=2)
+        authority = tmp_path / "ca.pem"
+        authority.write_text(address.authority)
+        trusted = f"{address}?ca={authority}&name={address.options['name']}"
+        with pytest.raises(envring.HostRefused, match="key"):
+            envring.make_vec("CartPole-v1", 1, remotes=trusted)
+        envring.make_vec("CartPole-v1", 1, remotes=f"{trusted}&key=file:{key}").close()
+
+    def test_nothing_shows_the_key_of_the_certificate(self, engine):
+        ((_, address),) = groups.start(engine, groups.Plan("g", CARTPOLE, 1))
+        order, _ = engine.orders[0]
+        for shown in (repr(address), repr(order), repr(engine.ask("g/0", "status", 1.0))):
+            assert "BEGIN" not in shown
+        assert "PRIVATE" not in repr(engine.ask("g/0", "endpoint", 1.0))
+
+    def test_without_certificates_it_is_refused_unless_one_insists(self, engine, monkeypatch):
+        monkeypatch.setattr("envring.cluster.credentials.find_spec", lambda name: None)
+        with pytest.raises(envring.LaunchError, match=r"envring\[remote\].*insecure=1"):
+            envring.make_vec("CartPole-v1", 1, remotes="ray://auto?n=1")
+        assert not engine.servers
+
+    def test_one_may_insist(self, engine):
+        envs = envring.make_vec("CartPole-v1", 1, remotes="ray://auto?n=1&insecure=1")
+        assert str(envs._batcher.pool.address).startswith("tcp://0.0.0.0:")
+        envs.close()
+
+    @pytest.mark.parametrize("insecure", [False, True])
+    def test_what_the_command_prints_can_be_used(self, engine, insecure, monkeypatch, tmp_path):
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+        monkeypatch.setattr("envring.cli.cluster.connect", lambda name, address: engine)
+        monkeypatch.setattr(engine, "close", lambda: None)
+        arguments = ["cluster", "start", "-n", "2", "--runtime", "CartPole-v1"]
+        arguments += ["--insecure"] * insecure
+        shown = CliRunner().invoke(command, arguments)
+        assert shown.exit_code == 0, shown.output
+        remotes = re.search('remotes="(t[^"]*)"', shown.output)[1]
+        assert ("tls://" in remotes) != insecure
+        envs = envring.make_vec("CartPole-v1", 2, remotes=remotes)
+        envs.reset(seed=1)
+        envs.close()
+        stopped = CliRunner().invoke(command, ["cluster", "stop"])
+        assert stopped.exit_code == 0
+        assert not list((tmp_path / "envring" / "cluster").iterdir())
+        monkeypatch.undo()

@@ -64,6 +64,7 @@ def _connected(engine: str, address: str) -> Iterator[Engine]:
 @click.option("--slots", type=click.IntRange(1), help="The most envs at a time of each host.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Of the first host; then the next.")
 @click.option("--key", metavar="WHERE", help="file:PATH or env:NAME; a file of its own.")
+@click.option("--insecure", is_flag=True, help="Serve other machines without TLS.")
 @click.option("--wait", type=float, default=0.0, help="Seconds to wait for room.")
 @click.option("--timeout", type=float, default=120.0, help="Seconds for the hosts to be up.")
 def start(
@@ -78,6 +79,7 @@ def start(
     slots: int | None,
     port: int | None,
     key: str | None,
+    insecure: bool,
     wait: float,
     timeout: float,
 ) -> None:
@@ -101,9 +103,12 @@ def start(
             port=port,
             key=read_key(where),
             lasting=True,
+            insecure=insecure,
         )
         servers = groups.start(found, plan, wait, timeout)
-    click.echo(f'remotes="{",".join(_shown(each, where) for _, each in servers)}"')
+    addresses = [each for _, each in servers]
+    authority = _keep_authority(name, addresses)
+    click.echo(f'remotes="{",".join(_shown(each, where, authority) for each in addresses)}"')
     click.echo(f'remotes="{engine}://{address}?name={name}"  # the same, wherever they are by then')
 
 
@@ -118,13 +123,29 @@ def _runtimes(runtime: str | None, config: str | None, launcher: str | None) -> 
     return list(found) if runtime is None else [found.find(runtime, [])]
 
 
-def _shown(address: Address, where: str) -> str:
-    return f"{address}?key={where}"
+def _shown(address: Address, where: str, authority: Path) -> str:
+    tls = ""
+    if address.scheme == "tls":
+        tls = f"&ca={authority}&name={address.options['name']}"
+    return f"{address}?key={where}{tls}"
 
 
 def _key_path(name: str) -> Path:
     state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
     return Path(state).expanduser() / "envring" / "cluster" / f"{name}.key"
+
+
+def _keep_authority(name: str, addresses: Sequence[Address]) -> Path:
+    """The file with the certificate that callers are to trust, of a group that was just started."""
+    path = _key_path(name).with_suffix(".pem")
+    for text in {each.authority for each in addresses if each.authority is not None}:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        except OSError as error:
+            why = f"{path}: {error.strerror}"
+            raise LaunchError(f"The certificate cannot be written: {why}.") from None
+    return path
 
 
 def _key_file(name: str) -> Path:
@@ -186,7 +207,8 @@ def stop(engine: str, address: str, name: str) -> None:
         _members(found, name)
         for each in groups.stop(found, name):
             click.echo(f"{each} is stopped")
-    _key_path(name).unlink(missing_ok=True)
+    for path in (_key_path(name), _key_path(name).with_suffix(".pem")):
+        path.unlink(missing_ok=True)
 
 
 def _members(engine: Engine, name: str) -> list[str]:

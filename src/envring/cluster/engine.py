@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Protocol
 
+from envring.cluster.credentials import Credentials
 from envring.errors import LauncherError
 from envring.gateways.runtimes import Runtime
 
@@ -44,6 +45,8 @@ class Order:
         slots: the most envs at a time, None for no limit.
         port: where to listen if the port is free, else on another one.
         lasting: whether it outlives the caller. False: it ends with the caller at the latest.
+        credentials: for TLS, if there are any.
+        insecure: whether it may be reached by other machines without TLS.
     """
 
     name: str
@@ -53,6 +56,8 @@ class Order:
     slots: int | None
     port: int
     lasting: bool
+    credentials: Credentials | None = None
+    insecure: bool = False
 
 
 class Engine(Protocol):

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from envring.cluster import credentials
 from envring.cluster.engine import Engine, Node, Order
 from envring.errors import HostRefused, LaunchError
 from envring.gateways.runtimes import Runtime
@@ -33,6 +34,7 @@ class Plan:
         port: of the first one; the others follow. None for any.
         key: that callers must show; None for a random one.
         lasting: whether the group outlives the caller.
+        insecure: whether other machines may reach it without TLS.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Plan:
     port: int | None = None
     key: str | None = None
     lasting: bool = False
+    insecure: bool = False
 
 
 def start(
@@ -67,12 +70,23 @@ def start(
     stop(engine, plan.name)
     nodes = _find_room(engine, plan, wait)
     key = plan.key or secrets.token_hex(32)
+    shown = None if plan.insecure else credentials.new()
     names = [f"{plan.name}/{number}" for number in range(len(nodes))]
     try:
         for number, (name, node) in enumerate(zip(names, nodes, strict=True)):
             # the same one when it is started again there: its address stays
             port = random.choice(_PORTS) if plan.port is None else plan.port + number
-            order = Order(name, plan.runtimes, key, plan.cpus, plan.slots, port, plan.lasting)
+            order = Order(
+                name,
+                plan.runtimes,
+                key,
+                plan.cpus,
+                plan.slots,
+                port,
+                plan.lasting,
+                shown,
+                plan.insecure,
+            )
             engine.start(order, node)
         return [(name, address_of(engine, name, deadline)) for name in names]
     except BaseException:
@@ -135,7 +149,7 @@ def _no_room(nodes: Sequence[Node], plan: Plan) -> str:
 
 
 def address_of(engine: Engine, name: str, deadline: float | None) -> Address:
-    """Where a server listens, with the key in it.
+    """Where a server listens, with the key and the certificate to trust in it.
 
     Raises:
         LaunchError: it cannot serve, or is not up in time.
@@ -146,7 +160,10 @@ def address_of(engine: Engine, name: str, deadline: float | None) -> Address:
         raise LaunchError(f"The server {name} was not up in time. See the engine's logs.")
     if "error" in found:
         raise LaunchError(f"The server {name} cannot serve: {found['error']}")
-    return replace(parse(found["url"]), secret=found["key"])
+    address = replace(parse(found["url"]), secret=found["key"])
+    if address.scheme != "tls":
+        return address
+    return replace(address, options={"name": credentials.NAME}, authority=found["authority"])
 
 
 def members(engine: Engine, group: str) -> list[str]:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import os
 import time
 from collections.abc import Mapping
@@ -26,18 +28,24 @@ class NodeServer:
             address: of this node, by which callers reach it.
         """
         self._key = order.key
+        self._authority = ""
         self._host: Host | None = None
         self._error = ""
         try:
             self._host = _serve(order, address)
+            if self._host.url.startswith("tls://") and order.credentials is not None:
+                self._authority = order.credentials.authority
         except EnvringError as error:  # it would be the same again: the caller is to be told
             self._error = f"{type(error).__name__}: {error}"
 
     def endpoint(self) -> Mapping[str, str]:
-        """`url` and `key` for callers, or the `error` that keeps it from serving."""
+        """`url`, `key` and `authority` for callers, or the `error` that keeps it from serving.
+
+        The authority is the certificate to trust, "" without TLS.
+        """
         if self._host is None:
             return {"error": self._error}
-        return {"url": self._host.url, "key": self._key}
+        return {"url": self._host.url, "key": self._key, "authority": self._authority}
 
     def status(self) -> Mapping[str, Any]:
         """What it does now: nothing secret."""
@@ -62,19 +70,38 @@ class NodeServer:
 
 
 def _serve(order: Order, address: str) -> Host:
+    """A host that this machine reaches without TLS, and others with it."""
     workers = max(1, int(order.cpus))
     runtimes = [replace(each, workers=each.workers or workers) for each in order.runtimes]
     host = f"[{address}]" if ":" in address else address
-    for port in (order.port, 0):
-        try:
-            return serve(
-                listen=f"tcp://{host}:{port}",
-                num_envs=order.slots,
-                runtimes=runtimes,
-                keys=[order.key],
-                insecure=True,
-            )
-        except AddressError:
-            if not port:
-                raise
+    with contextlib.ExitStack() as stack:
+        files: dict[str, Any] = {}
+        if not (order.insecure or _is_loopback(address)):
+            if order.credentials is None:
+                raise AddressError(
+                    f"{address} can be reached by others, and there are no certificates: pip "
+                    "install 'envring[remote]' at the caller, or say insecure=1 (--insecure) if "
+                    "the network is yours alone."
+                )
+            files["cert"], files["certkey"] = stack.enter_context(order.credentials.files())
+        for port in (order.port, 0):
+            try:
+                return serve(
+                    listen=f"{'tls' if files else 'tcp'}://{host}:{port}",
+                    num_envs=order.slots,
+                    runtimes=runtimes,
+                    keys=[order.key],
+                    insecure=order.insecure,
+                    **files,
+                )
+            except AddressError:
+                if not port:
+                    raise
     raise AssertionError
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:  # a name
+        return False

@@ -18,7 +18,7 @@ from envring.gateways.runtimes import Runtime, load
 from envring.launchers.registry import resolve
 from envring.transport.addresses import Address
 
-_OPTIONS = ("n", "cpus", "launcher", "config", "runtime", "heartbeat", "wait", "name")
+_OPTIONS = ("n", "cpus", "launcher", "config", "runtime", "heartbeat", "wait", "name", "insecure")
 _ATTACHED = {"name", "runtime", "heartbeat"}  # the options of servers that run already
 _FORWARDED = ("runtime", "heartbeat")  # options of each address
 
@@ -117,6 +117,7 @@ def _plan(text: str, options: dict[str, str], envs: Sequence[str]) -> groups.Pla
         runtimes=runtimes,
         count=None if count is None else int(count),
         cpus=_number(text, options, "cpus", 1.0),
+        insecure=options.get("insecure", "0") != "0",
     )
 
 

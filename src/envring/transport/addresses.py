@@ -52,6 +52,7 @@ class Address:
         user: of ssh; "" for its default.
         options: what stood behind the question mark. `key` is never shown.
         secret: the key itself, of a host that was started for this caller. It is never shown.
+        authority: the certificate to trust itself, in PEM, likewise.
     """
 
     scheme: str
@@ -61,6 +62,7 @@ class Address:
     user: str = ""
     options: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
     secret: str | None = field(default=None, repr=False, compare=False)
+    authority: str | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
         """Returns the address without its options."""

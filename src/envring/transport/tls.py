@@ -63,7 +63,8 @@ def client_context(address: Address) -> ssl.SSLContext:
     """
     options = address.options
     try:
-        context = ssl.create_default_context(cafile=_expand(options.get("ca")))
+        ca = _expand(options.get("ca"))
+        context = ssl.create_default_context(cafile=ca, cadata=address.authority)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if "cert" in options:
             context.load_cert_chain(
