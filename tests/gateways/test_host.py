@@ -250,6 +250,47 @@ class TestSessions:
                 envs.reset()
             envs.close()
 
+    def test_one_that_is_idle(self):
+        with envring.serve("CartPole-v1", idle_timeout=1.0) as host:
+            envs = envring.make_vec("CartPole-v1", 2, remotes=host.url)
+            envs.reset()
+            envs.step(np.ones(2, int))
+            wait_until(lambda: not len(host.sessions), 10, "the session has ended")
+            with pytest.raises(HostLost, match="idle"):
+                envs.step(np.ones(2, int))
+            envs.close()
+
+    def test_none_waits_for_another(self, host, no_sessions_left):
+        """Not for an env that hangs, and not for one whose process dies."""
+        hanging, dying = (envring.RingVectorEnv([game()], remotes=host.url) for _ in range(2))
+        envs = envring.make_vec("CartPole-v1", 2, remotes=host.url)
+        for each in (hanging, dying, envs):
+            each.reset()
+        hanging.call_async("rest", 3600.0)
+        dying.call_async("get_into", "kill")
+        slowest = 0.0
+        for _ in range(200):
+            began = time.monotonic()
+            envs.step(np.ones(2, int))
+            slowest = max(slowest, time.monotonic() - began)
+        assert slowest < 2
+        with quiet():
+            dying.call_wait()  # it dies in its next step
+            with pytest.raises(WorkerDied):
+                dying.step(np.zeros(1, int))
+            began = time.monotonic()
+            hanging.close(terminate=True)
+        assert time.monotonic() - began < 3
+        for each in (dying, envs):
+            each.close()
+
+    def test_small_requests_do_not_wait_in_the_kernel(self, host, no_sessions_left):
+        envs = envring.make_vec("CartPole-v1", 1, remotes=host.url)
+        (there,) = host._connections
+        for link in (envs._batcher.pool._host.link, there.link):
+            assert link._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        envs.close()
+
     def test_many_at_once(self, host, no_sessions_left):
         failures = []
 

@@ -11,6 +11,8 @@ import platform
 import re
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -220,6 +222,30 @@ class TestEnding:
 
 
 class TestReports:
+    def test_what_is_printed_can_be_pasted(self, tmp_path):
+        """A line for each listener, a call, and the command that reaches it from elsewhere."""
+        ready = tmp_path / "ready"
+        argv = [sys.executable, "-m", "envring.cli", "serve", "CartPole-v1", "--ready-file"]
+        argv += [str(ready), "--listen", "tcp://127.0.0.1:0", "--listen", f"unix://{tmp_path}/s"]
+        quiet_end = subprocess.DEVNULL
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=quiet_end, text=True) as process:
+            try:
+                wait_until(ready.exists, 30, "it listens")
+                first, second = ready.read_text().split()
+                lines = [process.stdout.readline().rstrip() for _ in range(4)]
+                port = first.rpartition(":")[2]
+                assert lines == [
+                    f'remotes="{first}"',
+                    f'remotes="{second}"',
+                    f'envring.make_vec("CartPole-v1", num_envs=8, remotes="{first}")',
+                    f"From elsewhere: ssh -L {port}:127.0.0.1:{port} {os.uname().nodename}",
+                ]
+                for line in lines[:2]:
+                    remotes = line.partition("=")[2].strip('"')
+                    envring.make_vec("CartPole-v1", 1, remotes=remotes).close()
+            finally:
+                process.terminate()
+
     def test_what_is_logged(self, caplog):
         with (
             caplog.at_level(logging.INFO, "envring.serve"),

@@ -89,6 +89,15 @@ class TestWhatIsRefused:
                 "CartPole-v1", 2, remotes=f"{host.url}?key=file:{tmp_path}/key"
             ).close()
 
+    def test_more_sessions_than_there_may_be(self):
+        with envring.serve("CartPole-v1", max_sessions=1) as host:
+            envs = envring.make_vec("CartPole-v1", 1, remotes=host.url)
+            with pytest.raises(HostRefused, match="All 1 sessions") as caught:
+                envring.make_vec("CartPole-v1", 1, remotes=host.url)
+            assert caught.value.reason == "full"
+            envs.close()
+            envring.make_vec("CartPole-v1", 1, remotes=host.url).close()
+
     def test_addresses_of_others_without_tls(self):
         with pytest.raises(envring.AddressError, match="can be reached by others"):
             envring.serve("CartPole-v1", listen="tcp://0.0.0.0:0")
