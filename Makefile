@@ -17,7 +17,7 @@ WORKER := src/envring/_foreign
 # newer than 2.7 or 3.6, and used only where they are
 GUARDED := time.thread_time inspect.signature importlib.util.find_spec
 
-.PHONY: help run lock test test-newest test-oldest test-wide test-long test-containers test-cluster test-ecosystem check python types layers native worker spelling format ctest sanitize model stateful soak faults attacks fuzz kills wires bench bench-compare bench-baseline bench-full bench-peers bench-remote docs wheel wheels test-aarch64 clean distclean
+.PHONY: help run lock test test-newest test-oldest test-wide test-long test-containers test-cluster test-ecosystem check python types layers native worker spelling format ctest sanitize model stateful soak faults attacks fuzz kills wires bench bench-compare bench-baseline bench-full bench-peers bench-remote docs wheel wheels quickstart test-aarch64 clean distclean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -269,6 +269,9 @@ bench-peers: $(VENV)/.dev ## install every peer that can be measured into .venv:
 
 wheels: .venv-wheels/.made ## the wheels of a release, for x86-64 and aarch64, glibc and musl, into dist/; tries those that run here
 	.venv-wheels/bin/python scripts/wheels.py $(ARGS)
+
+quickstart: ## from nothing to the end of the quickstart with a wheel of dist/, in 30 s (after make wheels)
+	"$(PYTHON)" scripts/quickstart.py $(ARGS)
 
 test-aarch64: .venv-wheels/.made ## the C tests and the wheel for aarch64, in qemu (after make wheels)
 	scripts/aarch64.sh

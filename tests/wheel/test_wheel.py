@@ -186,6 +186,13 @@ def test_installed_package_works_without_the_tree(wheel, bystander, tmp_path):
     assert said["version"] == wheel.name.split("-")[1]
 
 
+def test_quickstart_from_nothing(wheel, tmp_path):
+    """The time counts on a quiet machine only: `make quickstart`."""
+    script = ROOT / "scripts/quickstart.py"
+    said = run(sys.executable, script, wheel, "--limit", "240", cwd=tmp_path, **fetching(BESIDE))
+    assert said.startswith(wheel.name) and "quickstart" in said and "together" in said
+
+
 def test_command_without_its_extra_says_what_to_install(bystander, tmp_path):
     """And the package is imported without any extra."""
     done = subprocess.run(
