@@ -145,7 +145,25 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
             Observations, rewards (num_envs,) float64, terminations and truncations (num_envs,)
             bool, infos.
         """
-        self.step_async(actions)
+        batcher = self._enter()
+        try:
+            if self._state is not _IDLE or self._unclaimed or self._out:
+                self._assert_idle("step_async")
+                self._settle(batcher)
+            self._unclaimed = True  # until its results are here, or the state says so
+            try:
+                results = batcher.step(actions)
+            except KeyboardInterrupt:
+                if batcher.is_stepping:
+                    self._state = _STEPPING  # and unclaimed: `step_wait` may go on
+                raise
+            if results is None:
+                self._state = _STEPPING
+            self._unclaimed = False
+            if results is not None:
+                return results
+        finally:
+            self._owner = None
         return self.step_wait()
 
     def step_async(self, actions: ActType) -> None:

@@ -100,7 +100,6 @@ class Batcher:
         # observations of dynamic spaces are collected, which the short way does not do
         self._path = None if self._dynamic else self._short_path()
         self._take_path = self._path if add_info is None else None
-        self._slot = 0
         self._arrivals: Arrivals | None = None
         # What copy=False hands out: always the same objects. Workers write into them, unless one
         # that dies may leave a row half written
@@ -108,6 +107,11 @@ class Batcher:
         if self.last is not None:
             self._shared = [each if each is None else each.copy() for each in self._shared]
         self._shared_obs = self.layout.build(self._leaf_values(self._shared))
+        self._whole_path: _core.StepPath | None = None  # of steps that are waited for
+        if isinstance(self._take_path, _core.StepPath) and (copy or self.last is None):
+            self._whole_path = self._take_path
+            self._whole_path.build = None if self.layout.is_one_leaf else self.layout.build
+            self._whole_path.shared = None if copy else self._shared_obs
 
     def _short_path(self) -> _core.StepPath | _core.RemotePath | None:
         actions = self.actions
@@ -116,23 +120,42 @@ class Batcher:
 
     # -- batches ----------------------------------------------------------------------------
 
-    def start_step(self, actions: Any) -> None:
-        """Starts a step.
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]] | None:
+        """Makes a step.
+
+        Returns:
+            What a vector env's step returns, if that is nothing but arrays and came soon. None: the
+            step was started, and is to be waited for.
 
         Raises:
             ActionError: the actions do not fit; nothing was started.
         """
+        path = self._whole_path
+        if path is not None and self.observer is None:
+            results = path.step(actions)
+            if results is not False:
+                return results
+        self.start_step(actions)
+        return None
+
+    @property
+    def is_stepping(self) -> bool:
+        """Whether `step` was cut off after the step was started."""
+        return self._whole_path is not None and self._whole_path.is_under_way
+
+    def start_step(self, actions: Any) -> None:
+        """Starts a step; otherwise as `step`."""
         if self.observer is not None:
             self.observer.step_started()
         if self._path is not None:
             slot = self._path.start(actions)
             if slot >= 0:
-                self._slot = slot
+                self.slots.batch = slot
                 return
         code = self.actions.put(actions)
         if self.last is not None:
             self.last.in_one(self._path)
-        self._slot = slot = self.slots.take() if self.leases else self.slots.copied
+        self.slots.batch = slot = self.slots.take() if self.leases else self.slots.copied
         self.pool.start_step(slot, code)
 
     def time_slots(self, count: int) -> TimeSlots:
@@ -164,7 +187,7 @@ class Batcher:
             return None
         if observer is not None:
             began = time.monotonic_ns()
-        outcomes = path.take(self._slot)
+        outcomes = path.take(self.slots.batch)
         if outcomes is None:
             return None
         if self.copy:
@@ -180,7 +203,7 @@ class Batcher:
         """As `take_step`, of env 0 alone, copied."""
         if self._path is None:
             return None
-        outcomes = self._path.take_first(self._slot)
+        outcomes = self._path.take_first(self.slots.batch)
         if outcomes is None:
             return None
         if self._dynamic or self.last is not None:
@@ -212,7 +235,7 @@ class Batcher:
         except BaseException:
             self.slots.give_back(slot * (not into))
             raise
-        self._slot = slot * (not into)
+        self.slots.batch = slot * (not into)
 
     def arrivals(self) -> Arrivals:
         """Its envs, each on its own. Only while no batch is under way."""
@@ -320,15 +343,16 @@ class Batcher:
 
         Ctrl-C in between loses a slot; the other order could hand one out twice.
         """
-        slot, self._slot = self._slot, 0
+        slots = self.slots
+        slot, slots.batch = slots.batch, 0
         return slot
 
     def outcomes(self) -> tuple[Any, Any, Any]:
         """(rewards, terminations, truncations) of the batch. Before `observations`."""
         if self.observer is None:
-            return self.reader.outcomes(self._slot)
+            return self.reader.outcomes(self.slots.batch)
         began = time.monotonic_ns()
-        outcomes = self.reader.outcomes(self._slot)
+        outcomes = self.reader.outcomes(self.slots.batch)
         self.observer.arrays_taken(time.monotonic_ns() - began)
         return outcomes
 

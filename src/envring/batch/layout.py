@@ -65,13 +65,14 @@ class Layout:
     Attributes:
         leaves: the leaves.
         plan: the tree as plain data, for workers (see envring_worker/data/obs.py).
+        is_one_leaf: whether there is no tree.
     """
 
     def __init__(self, space: Space[Any]) -> None:
         """Numbers the leaves of a single env's space."""
         self.leaves: list[Leaf] = []
         self.plan = self._plan(space)
-        self._single = self.plan[0] in ("leaf", "dynamic")
+        self.is_one_leaf = self.plan[0] in ("leaf", "dynamic")
 
     def _plan(self, space: Space[Any]) -> tuple[Any, ...]:
         if _is_own(space, spaces.Dict):
@@ -106,13 +107,13 @@ class Layout:
 
     def build(self, values: Sequence[Any]) -> Any:
         """Puts one value per leaf into the space's structure: dict in its order, or tuple."""
-        if self._single:
+        if self.is_one_leaf:
             return values[0]
         return _build(self.plan, values)
 
     def row(self, arrays: Sequence[Any], env_id: int) -> Any:
         """One env's value, copied out of the leaves' arrays."""
-        if self._single:
+        if self.is_one_leaf:
             return _copy_row(arrays[0], env_id)
         return _build(self.plan, [_copy_row(array, env_id) for array in arrays])
 

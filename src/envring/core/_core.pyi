@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -172,6 +172,7 @@ class SlotPool:
     def reserve(self, count: int) -> int: ...
     def __init__(self, segment: Segment, back: Callable[[int], bool]) -> None: ...
     def take(self) -> int: ...
+    batch: int
     @property
     def copied(self) -> int: ...
     last: int
@@ -291,6 +292,13 @@ class HostPath:
 
 class StepPath:
     held: bool
+    build: Callable[[Sequence[Any]], Any] | None
+    shared: Any
+    @property
+    def is_under_way(self) -> bool: ...
+    def step(
+        self, actions: Any
+    ) -> tuple[Any, Any, Any, Any, dict[str, Any]] | Literal[False] | None: ...
     def share(self, own: StepLoop, first: int, end: int) -> None: ...
     def step_own(self) -> None: ...
     def __init__(

@@ -418,7 +418,7 @@ cdef class CallerPort:
             self.in_flight = True
         self._post(ER_OP_MESSAGE, seq, 0, 0)
 
-    def start_step(self, uint32_t slot, uint32_t action):
+    cpdef start_step(self, uint32_t slot, uint32_t action):
         """Starts a batch: every worker steps its envs into the slot."""
         self.in_flight = True
         er_spread_caller(self.segment.base, self.caller.seq)
@@ -480,7 +480,7 @@ cdef class CallerPort:
         """Wakes the workers."""
         er_caller_ring(&self.caller)
 
-    def wait(self, int64_t deadline_ns):
+    cpdef int wait(self, int64_t deadline_ns) except -1:
         """Waits for the batch, at most some 50 ms.
 
         Returns 0 when it is complete, 1 when a worker rang (drain its reply), 2 when the time was
@@ -517,7 +517,7 @@ cdef class CallerPort:
         """Whether an env's results of the batch have not come."""
         return not self.counted[env_id // 64] >> (env_id % 64) & 1
 
-    def attention(self):
+    cpdef int attention(self):
         """What there is beyond observations, rewards and flags: 0, or a sum of 1 (a worker has a
         reply or a hint: see `report`) and 2 (infos)."""
         cdef uint32_t w

@@ -34,6 +34,7 @@ cdef class SlotPool:
     cdef uint8_t *dropped  # by slot: whether its lease ended while it was pinned
     cdef readonly uint32_t spare  # takes turns with slot 0; 0: there is none
     cdef readonly uint32_t copied  # takes the next batch that is copied out
+    cdef public uint32_t batch  # takes the batch under way, until its arrays are handed out
     cdef public int64_t last  # of the batch that was handed out last, with a spare; -1: none
     cdef public object unpin_some  # called when no slot is free; returns whether there are some now
 
@@ -81,7 +82,7 @@ cdef class SlotPool:
                 self.dropped[slot] = 0
                 self._release(slot)
 
-    def take(self):
+    cpdef uint32_t take(self) except? 0xFFFFFFFF:
         """A slot that is free; without one, `copied`: then the batch must be copied out."""
         cdef uint32_t slot
         if self.num_idle:
@@ -141,6 +142,7 @@ cdef class Leaf:
     cdef uint64_t nbytes
     cdef int nd
     cdef cnp.npy_intp dims[32]
+    cdef object ahead  # an array that was made for the next copy, or None
 
     def __init__(self, uint64_t offset, shape, dtype):
         self.dtype = np.dtype(dtype)
@@ -152,10 +154,20 @@ cdef class Leaf:
             self.nbytes *= n
 
 
-cdef inline object _fresh(Leaf leaf, const uint8_t *slot):
+cdef inline object _empty(Leaf leaf):
     Py_INCREF(leaf.dtype)
-    array = PyArray_NewFromDescr(cnp.ndarray, leaf.dtype, leaf.nd, leaf.dims, NULL, NULL, 0,
-                                 None)
+    return PyArray_NewFromDescr(cnp.ndarray, leaf.dtype, leaf.nd, leaf.dims, NULL, NULL, 0, None)
+
+
+cdef inline _prepare(Leaf leaf):
+    if leaf.ahead is None:
+        leaf.ahead = _empty(leaf)
+
+
+cdef inline object _fresh(Leaf leaf, const uint8_t *slot):
+    array, leaf.ahead = leaf.ahead, None
+    if array is None:
+        array = _empty(leaf)
     memcpy(cnp.PyArray_DATA(<cnp.ndarray>array), slot + leaf.offset, leaf.nbytes)
     return array
 
@@ -185,7 +197,17 @@ cdef class BatchReader:
         self.lease_bytes = lease_bytes
         self.leases = any((<Leaf>leaf).nbytes > lease_bytes for leaf in self.leaves)
 
-    def observations(self, uint32_t slot):
+    cdef prepare(self):
+        """Makes arrays ahead for what the next batch is copied to: while it is waited for."""
+        cdef Leaf leaf
+        _prepare(self.rewards)
+        _prepare(self.terminations)
+        _prepare(self.truncations)
+        for leaf in self.leaves:
+            if leaf.nbytes <= self.lease_bytes:
+                _prepare(leaf)
+
+    cpdef list observations(self, uint32_t slot):
         """The slot's observation leaves, as arrays that no one will write: a list.
 
         A slot that is leased belongs to these arrays from now on.
@@ -272,7 +294,7 @@ cdef class BatchReader:
             out.append(array)
         return out
 
-    def outcomes(self, uint32_t slot):
+    cpdef tuple outcomes(self, uint32_t slot):
         """(rewards, terminations, truncations) of a slot: fresh arrays."""
         cdef uint8_t *base = self.pool.segment.slot(slot)
         return (_fresh(self.rewards, base), _fresh(self.terminations, base),
@@ -325,8 +347,8 @@ cdef class ActionSlab:
         self.row_bytes = self.leaf.nbytes // max(view.shape[0], 1)
         self.data = <char *>cnp.PyArray_DATA(array)
 
-    def put(self, actions):
-        """Stores a batch and returns True, or returns False."""
+    cpdef bint put(self, actions) except -1:
+        """Stores a batch; whether it did."""
         if type(actions) is list:
             return self._put_rows(actions)
         if type(actions) is not cnp.ndarray:
@@ -397,8 +419,8 @@ cdef class IntSlab:
         self.data = <int64_t *>cnp.PyArray_DATA(array)
         self.num_envs = num_envs
 
-    def put(self, list actions not None):
-        """Stores one int of Python per env and returns True, or returns False."""
+    cpdef bint put(self, list actions) except -1:
+        """Stores one int of Python per env; whether it did."""
         cdef Py_ssize_t i
         cdef int overflow = 0
         cdef object action

@@ -113,7 +113,7 @@ cdef class StepLoop:
         """Gives the fast path an info template; those with objects in them stay in Python."""
         self.tables.add_template(template)
 
-    def step(self, uint32_t slot, uint32_t action):
+    cpdef step(self, uint32_t slot, uint32_t action):
         """Steps the slice into a slot; `action` says how the actions travel."""
         if not er_steploop_find_actions(&self.loop, action):
             actions = self.slice.actions.read(action)  # kept by this name until all have stepped

@@ -15,6 +15,10 @@ cdef class StepPath:
         actions: the action slab for batches of the space's dtype and shape, or None.
         ints: the action slab for lists of Python's ints, or None.
         leases: whether batches are handed out in place.
+
+    Attributes:
+        build: makes an observation of its leaves; None: it is the only one.
+        shared: the observation that `step` hands out each time; None: a new one.
     """
 
     cdef CallerPort port
@@ -27,6 +31,7 @@ cdef class StepPath:
     cdef uint32_t own_first, own_end, own_slot, own_how
     cdef bint own_is_due
     cdef public bint held  # the caller's part of the batch is not the short way's
+    cdef public object build, shared
 
     def __init__(self, CallerPort port not None, SlotPool slots not None,
                  BatchReader reader not None, ActionSlab actions, IntSlab ints, bint leases):
@@ -41,7 +46,7 @@ cdef class StepPath:
         """Has the caller step these envs, while the workers step theirs."""
         self.own, self.own_first, self.own_end = own, first, end
 
-    def step_own(self):
+    cpdef step_own(self):
         """Steps the caller's envs, if they have not been stepped in this batch."""
         if self.own_is_due:
             self.own_is_due = False
@@ -63,7 +68,36 @@ cdef class StepPath:
         """Has `start` refer to the long way from now on, or not any more."""
         self.blocked = blocked
 
-    def start(self, actions):
+    @property
+    def is_under_way(self):
+        """Whether a batch was started and not yet seen complete."""
+        return self.port.in_flight
+
+    def step(self, actions):
+        """Makes a step: (observation, rewards, terminations, truncations, {}), without the infos
+        that it does not have.
+
+        False for the long way. None: it was started, and the long way goes on with waiting.
+        """
+        cdef int64_t slot = self.start(actions)
+        if slot < 0:
+            return False
+        self.slots.batch = slot
+        if self.held:
+            return None
+        self.step_own()
+        self.reader.prepare()
+        if self.port.wait(ER_FOREVER) != 0 or not self._is_plain():
+            return None
+        self.slots.batch = 0
+        cdef tuple outcomes = self.reader.outcomes(slot)
+        observation = self.shared
+        if observation is None:
+            leaves = self.reader.observations(slot)
+            observation = leaves[0] if self.build is None else self.build(leaves)
+        return (observation, outcomes[0], outcomes[1], outcomes[2], {})
+
+    cpdef int64_t start(self, actions) except -2:
         """Starts a step and returns its slot, or -1 for the long way."""
         cdef uint32_t slot = self.slots.copied
         cdef uint32_t how = ER_ACTIONS_SLAB
@@ -81,7 +115,7 @@ cdef class StepPath:
             self.own_slot, self.own_how, self.own_is_due = slot, how, True
         return slot
 
-    def wait(self):
+    cpdef int wait(self) except -1:
         """As CallerPort.wait, without a deadline."""
         if self.held:
             return 2
