@@ -19,6 +19,7 @@ from envring.batch.last_batch import LastBatch, refuse_restarts
 from envring.batch.layout import Layout
 from envring.batch.observer import Observer
 from envring.batch.segment_spec import LEASE_BYTES, lay_out
+from envring.batch.shared_obs import SharedObs
 from envring.batch.space_data import restore_value
 from envring.batch.spaces import VectorSpaces
 from envring.batch.time_slots import TimeSlots
@@ -101,17 +102,13 @@ class Batcher:
         self._path = None if self._dynamic else self._short_path()
         self._take_path = self._path if add_info is None else None
         self._arrivals: Arrivals | None = None
-        # What copy=False hands out: always the same objects. Workers write into them, unless one
-        # that dies may leave a row half written
-        self._shared = self.segment.slot_arrays(0)[0]
-        if self.last is not None:
-            self._shared = [each if each is None else each.copy() for each in self._shared]
-        self._shared_obs = self.layout.build(self._leaf_values(self._shared))
+        self._shared = SharedObs(self.segment.slot_arrays(0)[0], own=self.last is not None)
+        self._refresh_shared()
         self._whole_path: _core.StepPath | None = None  # of steps that are waited for
         if isinstance(self._take_path, _core.StepPath) and (copy or self.last is None):
             self._whole_path = self._take_path
             self._whole_path.build = None if self.layout.is_one_leaf else self.layout.build
-            self._whole_path.shared = None if copy else self._shared_obs
+            self._whole_path.shared = None if copy else self._shared.obs
 
     def _short_path(self) -> _core.StepPath | _core.RemotePath | None:
         actions = self.actions
@@ -193,7 +190,7 @@ class Batcher:
         if self.copy:
             observations = self.layout.build(self.reader.observations(self._take_slot()))
         else:
-            observations = self._shared_obs if self.last is None else self._shared_batch()
+            observations = self._shared_batch()
         if observer is not None:
             observer.arrays_taken(time.monotonic_ns() - began)
         rewards, terminations, truncations = outcomes
@@ -316,7 +313,7 @@ class Batcher:
             if reply is not None and reply.dynamic:
                 self._take_dynamic(reply)
                 self._refresh_shared()
-            observations = self._shared_obs if self.last is None else self._shared_batch()
+            observations = self._shared_batch()
         if observer is not None:
             observer.arrays_taken(time.monotonic_ns() - began)
         return observations
@@ -382,20 +379,15 @@ class Batcher:
         ]
 
     def _shared_batch(self) -> Any:
-        """What copy=False hands out where it is not what workers write into."""
-        slot = self._take_slot()
-        for own, leaf in zip(self._shared, self.segment.slot_arrays(slot)[0], strict=True):
-            if own is not None:
-                own[...] = leaf
-        self.slots.copied_out(slot)
-        return self._shared_obs
+        """What copy=False hands out."""
+        if self.last is not None:
+            slot = self._take_slot()
+            self._shared.copy(self.segment.slot_arrays(slot)[0])
+            self.slots.copied_out(slot)
+        return self._shared.obs
 
     def _refresh_shared(self) -> None:
-        fresh = self.layout.build(self._leaf_values(self._shared))
-        if isinstance(self._shared_obs, dict):
-            self._shared_obs.update(fresh)
-        else:
-            self._shared_obs = fresh
+        self._shared.refresh(self.layout.build(self._leaf_values(self._shared.arrays)))
 
     def close(self, timeout: float | None = None, terminate: bool = False) -> None:
         """Ends the workers. Arrays that were handed out stay readable."""
