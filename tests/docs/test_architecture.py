@@ -25,7 +25,7 @@ def places():
 def defined(name, text):
     """Whether a source file defines a name: as a class, function, method or at its top."""
     return re.search(
-        rf"^\s*(?:class|cdef class|def|cdef) {name}\b"  # Python and Cython
+        rf"^\s*(?:class|cdef class|def|cdef|cpdef)(?: [\w *]+)?? {name}\b"  # Python and Cython
         rf"|^\s*{name}(?:: [^=\n]+)? = "  # a constant, an attribute
         rf"|^\w[\w *]* \*?{name}\(",  # C
         text,

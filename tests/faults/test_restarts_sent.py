@@ -93,6 +93,36 @@ def test_killed_without_pause(
         assert (after[:, 2] <= before[:, 2] + 1).all()
 
 
+def test_one_dies_again_while_another_one_is_told(
+    made: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Deaths are looked for while a successor is sent what its envs are to know."""
+    monkeypatch.setattr(restarting, "_SHORT_LIFE", 0.0)
+    envs = made(counting_fns(2), num_workers=2)
+    envs.reset(seed=0)
+    pool = envs._batcher.pool
+    advance, killed = restarting.Restarts._advance, []
+
+    def first_kills_the_second(restarts: Any, w: int, successor: Any) -> None:
+        second = restarts._successors.get(1)
+        if w == 0 and not killed and second is not None and second.worker is not None:
+            killed.append(second.worker.pid)
+            kill(second.worker.pid)
+            pool.deaths.look()
+        advance(restarts, w, successor)
+
+    monkeypatch.setattr(restarting.Restarts, "_advance", first_kills_the_second)
+    for process in list(envs.processes):
+        kill(process.pid)
+    with caplog.at_level("WARNING", logger="envring"):
+        envs.send([3, 3])
+        observations, _, _, truncations, _ = envs.recv(2)
+    assert killed
+    assert truncations.all()
+    assert observations[:, 2:].tolist() == [[0, -1], [0, -1]]
+    assert "could not be built again" not in caplog.text
+
+
 def test_nobody_waits_for_the_missing_one(made: Any, tmp_path: Path) -> None:
     built = tmp_path / "built"
 

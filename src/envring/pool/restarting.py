@@ -295,6 +295,8 @@ class Restarts:
             workers = enumerate(self._pool.workers)
             self.planned.listen([each for each in workers if each[0] not in self._successors])
         for w, successor in list(self._successors.items()):
+            if self._successors.get(w) is not successor:
+                continue  # it died, and was buried, while something was sent to another one
             try:
                 self._advance(w, successor)
             except BaseException as error:
@@ -304,14 +306,13 @@ class Restarts:
 
     def _failed(self, w: int, successor: Successor, error: BaseException) -> None:
         """A successor could not be started, or cannot build its envs: there is to be another."""
+        ours = as_ours(error, range(*self._pool.spans[w]))
         if successor.worker is None:  # not even a process
-            successor.due = time.monotonic() + self._delay(
-                w, as_ours(error, range(*self._pool.spans[w]))
-            )
+            successor.due = time.monotonic() + self._delay(w, ours)
             return
         if not isinstance(error, WorkerDied):
             successor.worker.process.kill()
-        self.bury(w, as_ours(error, range(*self._pool.spans[w])))
+        self.bury(w, ours)
 
     def _advance(self, w: int, successor: Successor) -> None:
         pool, worker, now = self._pool, successor.worker, time.monotonic()
