@@ -75,3 +75,14 @@ def test_what_forked_workers_hold(forked, tmp_path):
         assert number_of_sockets(forked()) == before
         envs.step(np.zeros(2, int))
         envs.close()
+
+
+def test_a_fork_beside_a_host_that_starts_workers():
+    """Both end: a copy keeps nothing open that a worker's start waits for."""
+    with envring.serve("CartPole-v1") as host:
+        for _ in range(5):
+            envs = envring.RingVectorEnv(
+                [envring.EnvSource("CartPole-v1")] * 2, remotes=f"1,{host.url}", context="fork"
+            )
+            envs.reset()
+            envs.close()

@@ -72,6 +72,8 @@ class EnvSource:
         portal: whether `env` is a script that passes a factory to Portal-Env's EnvSidePortal.
         sandbox: of the launcher of a directory or recipe.
         solver: of the launcher of a directory or recipe; see Micromamba.
+        remotes: hosts that this env runs on, as RingVectorEnv's `remotes`; None: where that says.
+            Files that `env` names are theirs.
 
     Raises:
         SourceError: an argument is not plain data, or a file does not exist.
@@ -91,6 +93,7 @@ class EnvSource:
     portal: bool = False
     sandbox: bool | Sandbox = False
     solver: str | None = None
+    remotes: str | None = None
 
     @classmethod
     def elsewhere(
@@ -117,6 +120,9 @@ class EnvSource:
         object.__setattr__(self, "asked", self.env)  # as it was written
         _check_json(list(self.args), "args")
         _check_json(dict(self.kwargs), "kwargs")
+        if self.remotes is not None:
+            self._check_remotes()
+            return
         for name in self.imports:
             if not isinstance(name, str):
                 raise SourceError(f"imports must be module names, not {name!r}.")
@@ -207,6 +213,18 @@ class EnvSource:
         data = EnvSource.data(self)
         asked: str = self.__dict__["asked"]
         return {"env": asked, "args": data["args"], "kwargs": data["kwargs"]}
+
+    def _check_remotes(self) -> None:
+        """Refuses what is not a host's business."""
+        if not isinstance(self.remotes, str):
+            raise SourceError(f"remotes must be addresses of hosts, not {self.remotes!r:.100}.")
+        own = ("imports", "setup", "launcher", "portal", "sandbox", "solver")
+        given = [name for name in own if getattr(self, name)]
+        if given:
+            raise SourceError(
+                f"{given[0]}= is decided by the hosts of remotes=, in their serve.toml. Leave one "
+                "of them out."
+            )
 
     def __call__(self) -> Any:
         """Builds the env in this interpreter.

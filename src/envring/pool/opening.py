@@ -22,7 +22,7 @@ from envring.pool.placement import choose_launchers, place
 from envring.pool.protocol import Pool
 from envring.pool.reconnecting import ReconnectingPool
 from envring.pool.remote import RemotePool
-from envring.pool.remotes import as_clients, read, sourced, spread, start_hosts
+from envring.pool.remotes import as_clients, grouped, read, sourced, spread, start_hosts
 from envring.pool.sharing import SharingPool
 from envring.pool.vectors import number_rows
 from envring.pool.worker_pool import WorkerPool
@@ -71,9 +71,13 @@ def open_pool(
         WorkerDied: a worker ended while it built its envs.
         Exception: whatever an env's constructor raised.
     """
+    groups = grouped(env_fns, remotes)
+    if len(groups) == 1:
+        ((remotes, _),) = groups
     clients = as_clients(env_fns, remotes)
     if clients is not None:
         env_fns, remotes, launcher = clients, None, None  # as for hosts: it is their business
+        groups = [(None, len(env_fns))]
         num_workers = len(env_fns) if num_workers is None else num_workers  # each waits for its own
         if "grpc" in sys.modules:  # its threads may run here, and do not survive a fork
             context = context or "forkserver"
@@ -85,7 +89,7 @@ def open_pool(
         if not where.addresses:
             log.info("remotes=%s: as %s", remotes, _as_command(env_fns, launcher))
     with ExitStack() as stack:
-        hosts, local = _reach(env_fns, remotes, start_timeout, stack)
+        hosts, local = _reach(env_fns, groups, start_timeout, stack)
         launchers = choose_launchers(env_fns[:local], launcher)
         count = choose_workers(local, num_workers, max_concurrency)
         placements = []
@@ -198,32 +202,38 @@ def _as_command(env_fns: Sequence[Callable[[], Any]], launcher: Launcher | str |
 
 def _reach(
     env_fns: Sequence[Callable[[], Any]],
-    remotes: int | str | None,
+    groups: Sequence[tuple[int | str | None, int]],
     timeout: float | None,
     stack: ExitStack,
 ) -> tuple[list[tuple[Dialled, range]], int]:
     """Connects to hosts: each with the ids of its envs, and how many envs stay here."""
-    if remotes is None:
-        return [], len(env_fns)
-    where = read(remotes)
-    names = dict.fromkeys(fn.request()["env"] for fn in env_fns if isinstance(fn, EnvSource))
-    started = start_hosts(where.engines, list(names), timeout)
-    for _, release in started:
-        stack.callback(release)
-    dialled = dial([*where.addresses, *(address for address, _ in started)], timeout)
-    for each, (_, release) in zip(reversed(dialled), reversed(started), strict=False):
-        each.release = release
-    for each in dialled:
-        stack.callback(each.link.close)
-    at, *counts = spread(len(env_fns), where.local, dialled)
-    local, hosts = at, []
-    for each, count in zip(dialled, counts, strict=True):
-        if count:
-            hosts.append((each, range(at, at + count)))
-        else:
-            each.link.close()
-            each.release()
-        at += count
+    hosts: list[tuple[Dialled, range]] = []
+    at = local = 0
+    for remotes, size in groups:
+        if remotes is None:
+            at = local = size
+            continue
+        where = read(remotes)
+        fns = env_fns[at : at + size]
+        names = dict.fromkeys(fn.request()["env"] for fn in fns if isinstance(fn, EnvSource))
+        started = start_hosts(where.engines, list(names), timeout)
+        for _, release in started:
+            stack.callback(release)
+        dialled = dial([*where.addresses, *(address for address, _ in started)], timeout)
+        for each, (_, release) in zip(reversed(dialled), reversed(started), strict=False):
+            each.release = release
+        for each in dialled:
+            stack.callback(each.link.close)
+        first, *counts = spread(size, where.local, dialled)
+        local += first  # before all others, of which there are none then
+        at += first
+        for each, count in zip(dialled, counts, strict=True):
+            if count:
+                hosts.append((each, range(at, at + count)))
+            else:
+                each.link.close()
+                each.release()
+            at += count
     for env_id, fn in enumerate(env_fns[local:], local):
         sourced(env_id, fn)
     return hosts, local

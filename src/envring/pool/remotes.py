@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from typing import Any
 
 from envring.errors import AddressError, EnvFnError, HostRefused, LauncherError
@@ -92,6 +93,37 @@ def as_clients(
         address = addresses[env_id % len(addresses)]
         found.append(partial(CLIENTS[address.scheme], address, sourced(env_id, fn)))
     return found
+
+
+def grouped(
+    env_fns: Sequence[Callable[[], Any]], remotes: int | str | None
+) -> list[tuple[int | str | None, int]]:
+    """What `remotes=` says of envs that follow each other, and how many they are; None: local ones.
+
+    Raises:
+        LauncherError: envs have remotes= of their own, and those of the whole vector env, or local
+            workers, are said there, too; or local envs come after others.
+    """
+    own = [fn.remotes if isinstance(fn, EnvSource) else None for fn in env_fns]
+    if not any(own):
+        return [(remotes, len(env_fns))]
+    if remotes is not None:
+        raise LauncherError("Some envs have remotes= of their own: leave it out for all of them.")
+    groups = [(text, len(list(same))) for text, same in groupby(own)]
+    if any(text is None for text, _ in groups[1:]):
+        raise LauncherError("Envs of this machine come before those with remotes=: put them first.")
+    for text in filter(None, own):
+        where = read(text)
+        if len(groups) > 1 and (where.local or (where.addresses[:1] and _asks_others(where))):
+            raise LauncherError(
+                f"remotes={text.partition('?')[0]!r} of one env among others names hosts of ours, "
+                "and nothing else."
+            )
+    return list(groups)
+
+
+def _asks_others(where: Remotes) -> bool:
+    return where.addresses[0].scheme in CLIENTS
 
 
 def sourced(env_id: int, fn: Callable[[], Any]) -> EnvSource:

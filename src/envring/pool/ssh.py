@@ -15,7 +15,7 @@ import subprocess
 
 from envring.errors import AddressError, InterpreterError, LaunchError
 from envring.transport.addresses import Address
-from envring.transport.forked import own
+from envring.transport.forked import own, starting
 from envring.transport.frames import Link
 from envring.workers.stderr import StderrPipe
 
@@ -157,27 +157,28 @@ def start(address: Address) -> SshLink:
     Raises:
         AddressError: there is no program ssh.
     """
-    errors = StderrPipe()
-    ours, theirs = socket.socketpair()
-    argv = [*_ssh(address), _command(address)]
-    try:
-        process = subprocess.Popen(
-            argv,
-            stdin=theirs.fileno(),
-            stdout=theirs.fileno(),
-            stderr=errors.write_end,
-            start_new_session=True,  # Ctrl-C is the caller's to hear
-        )
-    except OSError as error:
-        ours.close()
-        errors.close()
-        raise AddressError(
-            f"{address} needs the program ssh, which cannot be started: {error.strerror}. Install "
-            "it (Debian: openssh-client)."
-        ) from None
-    finally:
-        theirs.close()
-    errors.started()
+    with starting:
+        errors = StderrPipe()
+        ours, theirs = socket.socketpair()
+        argv = [*_ssh(address), _command(address)]
+        try:
+            process = subprocess.Popen(
+                argv,
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
+                stderr=errors.write_end,
+                start_new_session=True,  # Ctrl-C is the caller's to hear
+            )
+        except OSError as error:
+            ours.close()
+            errors.close()
+            raise AddressError(
+                f"{address} needs the program ssh, which cannot be started: {error.strerror}. "
+                "Install it (Debian: openssh-client)."
+            ) from None
+        finally:
+            theirs.close()
+        errors.started()
     errors.relay()
     own(errors)
     return SshLink(address, ours, process, errors)

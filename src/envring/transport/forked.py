@@ -4,8 +4,13 @@
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from typing import Any
+
+starting = threading.RLock()
+"""Held while another program is started: a copy that is forked meanwhile, which goes on without
+one, would keep open what only the new process is to have, and whoever waits for that would hang."""
 
 _owned: weakref.WeakSet[Any] = weakref.WeakSet()
 
@@ -23,3 +28,6 @@ def _after_fork_in_child() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
+os.register_at_fork(
+    before=starting.acquire, after_in_parent=starting.release, after_in_child=starting.release
+)

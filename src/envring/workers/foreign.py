@@ -40,7 +40,7 @@ from envring.launchers.sources import EnvSource
 from envring.transport.advice import advise_process_each
 from envring.transport.channel import DATA, DATA_OF_PYTHON_2, Channel, ChannelClosed
 from envring.transport.codec import matchable
-from envring.transport.forked import own
+from envring.transport.forked import own, starting
 from envring.workers.foreign_process import ForeignProcess
 from envring.workers.handle import WorkerHandle
 from envring.workers.json_spaces import described
@@ -302,46 +302,47 @@ def start(
         InterpreterError: the program does not exist or cannot be run.
     """
     env_ids = range(options.first_env, options.first_env + len(sources))
-    ours, theirs = Channel.pair(DATA)
-    own(ours)
-    errors = StderrPipe()
-    own(errors)
-    argv = [*launch.argv, launch.map_path(str(_HOME / "worker.py"))]
-    passed_to = -1
-    try:
-        pass_fds = [lifeline.read_end]
-        stderr = None
-        if launch.shares_fds:
-            with contextlib.suppress(OSError):  # the caller's stderr may be closed
-                passed_to = os.dup(2)
-            pass_fds += [errors.read_end, errors.tail_fd, segment_fd]
+    with starting:
+        ours, theirs = Channel.pair(DATA)
+        own(ours)
+        errors = StderrPipe()
+        own(errors)
+        argv = [*launch.argv, launch.map_path(str(_HOME / "worker.py"))]
+        passed_to = -1
+        try:
+            pass_fds = [lifeline.read_end]
+            stderr = None
+            if launch.shares_fds:
+                with contextlib.suppress(OSError):  # the caller's stderr may be closed
+                    passed_to = os.dup(2)
+                pass_fds += [errors.read_end, errors.tail_fd, segment_fd]
+                if passed_to >= 0:
+                    pass_fds.append(passed_to)
+                stderr = {"read": errors.read_end, "tail": errors.tail_fd, "pass_on": passed_to}
+            popen = subprocess.Popen(
+                argv,
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
+                stderr=errors.write_end,
+                env=launch.environ,
+                cwd=launch.cwd,
+                pass_fds=pass_fds if launch.shares_fds else (),
+                # Ctrl-C is the caller's to hear, and what the worker starts can be ended with it.
+                process_group=None if launch.own_session else 0,
+                start_new_session=launch.own_session,
+            )
+        except OSError as error:
+            ours.close()
+            errors.close()
+            raise InterpreterError(
+                f"{_why_not(error)}\nThis is the worker of {format_env_ids(env_ids)} in "
+                f"{launch.description}.\nCommand: {shlex.join(argv)}"
+            ) from error
+        finally:
+            theirs.close()
             if passed_to >= 0:
-                pass_fds.append(passed_to)
-            stderr = {"read": errors.read_end, "tail": errors.tail_fd, "pass_on": passed_to}
-        popen = subprocess.Popen(
-            argv,
-            stdin=theirs.fileno(),
-            stdout=theirs.fileno(),
-            stderr=errors.write_end,
-            env=launch.environ,
-            cwd=launch.cwd,
-            pass_fds=pass_fds if launch.shares_fds else (),
-            # Ctrl-C is the caller's to hear, and what the worker starts can be ended with it.
-            process_group=None if launch.own_session else 0,
-            start_new_session=launch.own_session,
-        )
-    except OSError as error:
-        ours.close()
-        errors.close()
-        raise InterpreterError(
-            f"{_why_not(error)}\nThis is the worker of {format_env_ids(env_ids)} in "
-            f"{launch.description}.\nCommand: {shlex.join(argv)}"
-        ) from error
-    finally:
-        theirs.close()
-        if passed_to >= 0:
-            os.close(passed_to)
-    errors.started()
+                os.close(passed_to)
+        errors.started()
     worker = ForeignWorker(env_ids, ForeignProcess(popen, name, launch), ours, errors, launch, argv)
     if not launch.shares_fds:
         errors.relay()
