@@ -53,7 +53,7 @@ class HostileHost:
         with socket.create_server(("127.0.0.1", 0)) as server:
             thread = threading.Thread(target=_relay, args=(server, honest_url, seen))
             thread.start()
-            play(f"tcp://127.0.0.1:{server.getsockname()[1]}")
+            play(f"tcp://127.0.0.1:{server.getsockname()[1]}", 30)
             thread.join(20)
         return seen
 
@@ -128,9 +128,11 @@ def _pass_on(frame, link):
     link.send(head.kind, [frame.body], flags=head.flags, number=head.number, deadline=until())
 
 
-def play(url):
+def play(url, start_timeout=5):
     """A short episode: what comes back, or the error."""
-    envs = envring.RingVectorEnv([EnvSource(ENV)] * NUM_ENVS, remotes=url, start_timeout=5)
+    envs = envring.RingVectorEnv(
+        [EnvSource(ENV)] * NUM_ENVS, remotes=url, start_timeout=start_timeout
+    )
     try:
         seen = [envs.reset(seed=1)]
         for _ in range(3):
