@@ -178,7 +178,7 @@ def test_the_command_starts_shows_and_stops(cluster, engine, tmp_path):
     envs.reset(seed=1)
     shown = run(cluster, tmp_path, "status")
     assert shown.returncode == 0, shown.stderr
-    assert len(re.findall(r"envring/\d +tcp://[\d.]+:\d+ +1 +3 of 8 +0\n", shown.stdout)) == 2
+    assert len(re.findall(r"envring/\d +t\w+://[\d.]+:\d+ +1 +3 of 8 +0\n", shown.stdout)) == 2
     assert len(re.findall(r"node [\d.]+: 1 of 2 CPUs used", shown.stdout)) == 2
     key = (tmp_path / "envring/cluster/envring.key").read_text().strip()
     assert key not in done.stdout + done.stderr + shown.stdout
