@@ -72,17 +72,16 @@ int er_caller_post(er_caller_t *caller, uint32_t worker, const er_command_t *com
 }
 
 void er_caller_excuse(er_caller_t *caller, uint32_t first_env, uint32_t num_envs) {
-    uint32_t excused = 0;
     for (uint32_t env = first_env; env < first_env + num_envs; env++) {
         uint64_t bit = UINT64_C(1) << env % 64;
         if (caller->counted[env / 64] & bit) continue;
         caller->counted[env / 64] |= bit;
-        excused++;
+        caller->done++;
         er_store_relaxed(&caller->env_seq[env], caller->seq);
     }
-    caller->done += excused;
-    /* SYNC POINT: pending. It may count them twice, and then somebody rings too early. */
-    er_fetch_sub_acq_rel(&caller->segment->progress.pending, (int32_t)excused);
+    /* SYNC POINT: pending. Who was counted here may have died before it counted itself. If it did not,
+     * it counts twice, and somebody rings too early: less than ringing too late. */
+    er_fetch_sub_acq_rel(&caller->segment->progress.pending, (int32_t)num_envs);
 }
 
 int er_caller_replace(er_caller_t *caller, uint32_t worker, uint32_t first_env, uint32_t num_envs) {

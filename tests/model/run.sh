@@ -105,5 +105,26 @@ check assertion flow -DBUG_MARK_FIRST
 # an env is sent again while its row is not yet read
 check assertion flow -DBUG_SEND_WHAT_IS_HELD
 
+check good restart
+check good restart -DKILL=0 -DGIVE_UP=1
+check good restart -DKILL=2 -DR=1
+# what was counted of a worker that died before it counted itself is waited for
+check deadlock restart -DBUG_COUNTED_STAY_PENDING
+# an env's sequence is published before all results of its slice
+check assertion restart -DBUG_SEQUENCE_FIRST
+# what a dead worker had finished, and nobody had counted, is not taken off what is waited for
+check deadlock restart -DBUG_EXCUSED_ARE_PENDING
+# results that were complete, but not marked, when their worker died are counted by nobody
+check deadlock restart -DBUG_NOBODY_EXCUSED
+# a command is posted to the successor before the ring is emptied; or the ring is not emptied
+check deadlock restart -DBUG_POSTED_BEFORE_EMPTIED
+check assertion restart -DBUG_RING_KEEPS_COMMANDS
+# a successor does again what was done, while its caller holds the results
+check assertion restart -DBUG_ALWAYS_OWES
+# a successor attaches before the batch that has its envs' last observations is handed out
+check assertion restart -DBUG_TOLD_TOO_EARLY
+# a worker that was just killed is replaced before it has ended: it may write yet
+check assertion restart -DKILL=0 -DGIVE_UP=1 -DBUG_NOT_WAITED_FOR
+
 echo "$runs runs, $bad wrong"
 [ $bad -eq 0 ]
