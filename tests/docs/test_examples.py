@@ -2,6 +2,7 @@
 """The scripts of `examples/` run, and print what they are there to show."""
 
 import ast
+import importlib.util
 import json
 import re
 import subprocess
@@ -51,6 +52,21 @@ def test_prometheus(tmp_path):
     for worker in "01":
         assert f'envring_worker_env_steps{{worker="{worker}"}} 200\n' in said
         assert f'envring_worker_memory{{worker="{worker}"}} ' in said
+
+
+def test_tensorboard_curves(tmp_path):
+    """The curves are in the file, under the names of TensorBoard's pages."""
+    if not any(importlib.util.find_spec(name) for name in ("tensorboardX", "tensorboard")):
+        pytest.skip(
+            "no tensorboardX, no tensorboard: examples/tensorboard_curves.py stays unchecked"
+        )
+    run("tensorboard_curves.py", "curves", cwd=tmp_path)
+    (file,) = (tmp_path / "curves").iterdir()
+    written = file.read_bytes()
+    assert written.count(b"workers/steps_per_second") >= 5
+    for worker in "01":
+        for name in ("step_share", "restarts"):
+            assert written.count(f"workers/{worker}/{name}".encode()) >= 5
 
 
 @pytest.mark.parametrize("prefix", [None, "gym-0.21"])
