@@ -170,16 +170,16 @@ def _assert_restartable(
     hosts: Sequence[tuple[Dialled, range]],
     every: bool,
 ) -> None:
-    """Refuses what restarts cannot do yet."""
+    """Refuses what restarts cannot do."""
     what = None
     if hosts and every:
-        what = "remotes= (restart_every=), yet"
+        what = "remotes= (restart_every=), whose workers belong to their host"
     elif any(dialled.address.scheme == "listen" for dialled, _ in hosts):
         what = "hosts that dial out, which would have to dial again"
     elif not placements and not hosts:
         what = "num_workers=0, which has no workers"
     elif any(each.launcher is not None and each.launcher.named_segment for each in placements):
-        what = "containers, yet"
+        what = "containers, whose workers find the shared memory by a name that is gone by then"
     if what is not None:
         raise LauncherError(
             f"Restarts of workers cannot be combined with {what}. Leave one of them out."
