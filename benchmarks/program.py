@@ -26,7 +26,7 @@ import envring
 from envring.bench.measuring.stats import spread
 
 SOURCE = Path(__file__).parents[1] / "examples/workers/cartpole.cpp"
-WORKERS, SECONDS, ROUNDS = 2, 0.5, 11
+WORKERS, SECONDS, ROUNDS = 2, 0.5, 9
 
 
 def compiled(folder: str) -> envring.EnvSource:
@@ -61,7 +61,7 @@ def rate(env: Any, actions: Any, seconds: float) -> float:
         if now < start:
             began, steps = now, 0
         result = env.step(actions[number % len(actions)])
-        steps += len(ended) - np.count_nonzero(ended)
+        steps += len(ended) - int(np.count_nonzero(ended))
         ended = result[2] | result[3]
         number += 1
     return steps / (time.perf_counter() - began)
