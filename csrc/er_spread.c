@@ -121,6 +121,20 @@ void er_spread(er_spread_t *spread, const er_segment_t *segment, uint32_t worker
     }
 }
 
+void er_spread_apart(er_spread_t *spread, const er_segment_t *segment, int64_t idle_ns,
+                     int64_t busy_ns) {
+    spread->idle_ns += (idle_ns - spread->idle_ns) / 8;
+    spread->busy_ns += (busy_ns - spread->busy_ns) / 8;
+    if (!looks(&spread->apart)) return;
+    uint32_t cpu = here();
+    if (spread->apart.rest) {
+        spread->apart.rest--;
+    } else if (moves(&spread->apart, cpu && cpu == er_load_relaxed(&segment->caller_place.cpu) &&
+                                         spread->idle_ns >= spread->busy_ns)) {
+        leave((int)cpu - 1);
+    }
+}
+
 void er_follow(er_pace_t *pace, int fd) {
     int peer = -1;
     socklen_t size = sizeof peer;

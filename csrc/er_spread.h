@@ -16,6 +16,11 @@
  * (`strangers`), and stays where it is for a second. One that does not spin stays with the caller anyway:
  * waking a process on the same CPU is a switch of contexts, on another it takes several times that.
  *
+ * Apart: envs that are sent for (halves, send and recv) are stepped while the caller computes, and a
+ * worker on its CPU would only come to run when the caller waits. So a worker that has as much idle time
+ * as work leaves the caller's CPU for one that another worker has: there is room for both. The
+ * kernel brings it back when the caller sleeps.
+ *
  * Following: the thread of a host that answers a caller on the same machine takes turns with it, so
  * it goes to the caller's CPU, and leaves the other one to the worker.
  */
@@ -40,6 +45,8 @@ typedef struct {
     uint32_t strangers; /* as the worker's waits had met when it last looked */
     int64_t stays;      /* until then it moves nowhere, for it has met another one */
     er_pace_t pace;
+    er_pace_t apart;          /* the same for envs that are sent for, */
+    int64_t idle_ns, busy_ns; /* and what the worker had of them of late */
 } er_spread_t;
 
 /* Counts the CPUs that this thread may use: where they do not suffice, no worker moves. */
@@ -48,6 +55,11 @@ void er_spread_open(er_spread_t *spread, const er_segment_t *segment, const er_w
 /* To be called by worker `worker` after each batch, with how it waits for the next. */
 void er_spread(er_spread_t *spread, const er_segment_t *segment, uint32_t worker,
                const er_wait_t *wait);
+
+/* To be called by a worker with each command for some of its envs: how long it waited for it, and how
+ * long it took for the one before. */
+void er_spread_apart(er_spread_t *spread, const er_segment_t *segment, int64_t idle_ns,
+                     int64_t busy_ns);
 
 /* To be called after each batch by a thread that answers a peer on this machine, which waits
  * meanwhile, over socket `fd`: has the thread go where the peer is. There a wake-up is a switch of

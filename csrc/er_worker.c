@@ -42,6 +42,11 @@ static int next(er_port_t *port, int64_t start, int64_t timeout_ns) {
         port->found = 0;
     }
     port->since = er_park_now();
+    int is_some = command->op == ER_OP_EACH || command->op == ER_OP_TOGETHER;
+    if (is_some && port->began) {
+        er_spread_apart(&port->spread, port->end.segment, port->since - start, start - port->began);
+    }
+    port->began = is_some ? port->since : 0;
     er_stat_add(&stats->wait_ns, (uint64_t)(port->since - start));
     er_stat_set(&stats->spins, port->end.wait.spins);
     er_stat_set(&stats->parks, port->end.wait.parks);

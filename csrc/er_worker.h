@@ -18,6 +18,7 @@ typedef struct {
     er_command_t command; /* the last one taken */
     er_spread_t spread;
     int64_t since;  /* when it was taken, or when its step was done */
+    int64_t began;  /* when it was taken, if it is for some envs; else 0 */
     uint32_t hints; /* of the next report */
 
     /* of a command for some envs, counted from the slice's first */

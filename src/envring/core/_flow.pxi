@@ -85,6 +85,7 @@ cdef class Flow:
             r = er_flow_post(&self.flow, self.worker_of[first], self.first_of[first], &command)
             if r < 0:
                 _raise_errno(r)
+        er_spread_caller(self.port.segment.base, command.seq)
         er_caller_ring(&self.port.caller)
 
     def replace_worker(self, uint32_t worker, uint32_t first, uint32_t end):
@@ -263,6 +264,7 @@ cdef class PartPath:
             r = er_flow_post(&flow.flow, flow.worker_of[first], flow.first_of[first], &command)
             if r < 0:
                 _raise_errno(r)
+        er_spread_caller(flow.port.segment.base, command.seq)
         er_caller_ring(&flow.port.caller)
         return True
 
