@@ -49,7 +49,9 @@ def as_ours(error: BaseException, env_ids: Sequence[int]) -> EnvringError:
     """An error of a new process for these envs, as one of ours."""
     if isinstance(error, EnvringError):
         return error
-    failed = LaunchError(f"{format_env_ids(env_ids).capitalize()} could not be built again: {error}.")
+    failed = LaunchError(
+        f"{format_env_ids(env_ids).capitalize()} could not be built again: {error}."
+    )
     failed.__cause__ = error
     return failed
 
