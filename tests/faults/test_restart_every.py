@@ -327,9 +327,15 @@ def test_killed_without_pause(mode: str, replacing: Any, monkeypatch: pytest.Mon
     )
     last, _ = envs.reset(seed=0)
     ended = np.zeros(3, bool)
-    until = time.monotonic() + 2.0
-    with killing(envs, 0.15):
-        while time.monotonic() < until:
+    begun = time.monotonic()
+
+    def enough() -> bool:
+        workers = envs.stats().workers
+        planned = sum(worker.planned_restarts for worker in workers)
+        return min(sum(worker.restarts for worker in workers), planned) >= 2
+
+    with killing(envs, 0.3):
+        while time.monotonic() < begun + (2.0 if enough() else 20.0):
             observations, rewards, terminations, truncations, infos = envs.step([2] * 3)
             for i in range(3):
                 got, before = observations[i].tolist(), last[i].tolist()

@@ -13,7 +13,6 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Dict, Text
-from gymnasium.vector import SyncVectorEnv
 
 from envring import EnvringError, LauncherError, RingVectorEnv, WorkerDied
 from envring.pool.seeds import fresh_seed
@@ -202,15 +201,9 @@ def test_successor_with_other_spaces_is_refused(tmp_path: Path, made: Any) -> No
         ({"on_worker_death": "ignore"}, ValueError),
         ({"max_restarts": 0}, ValueError),
         ({"restart_window": -1.0}, ValueError),
-        ({"copy": False}, ValueError),
         ({"num_workers": 0}, LauncherError),
     ],
 )
 def test_refused(kwargs: Any, error: type[Exception]) -> None:
     with pytest.raises(error):
         RingVectorEnv(counting_fns(2), **{"on_worker_death": "restart", "num_workers": 2, **kwargs})
-
-
-def test_refused_calls(made: Any) -> None:
-    with pytest.raises(ValueError, match="vector envs"):
-        made([lambda: SyncVectorEnv(counting_fns(2))], num_workers=1)
