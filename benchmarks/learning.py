@@ -2,9 +2,9 @@
 """Times `examples/ppo.py` and `dqn.py` beside their plain ways: `python benchmarks/learning.py`.
 
 For each seed both ways train CartPole until it returns 475, each in a process of its own, by turns
-of an update of PPO or 500 of DQN: what disturbs one disturbs the other, too. Before that both make
-some thousand steps of CartPole with 100 us more per step, and of one in which 10 % of steps take
-2 ms more. Needs torch, and matplotlib for `--plot`. Leave the machine alone meanwhile.
+of an update of PPO or a thousand of DQN: what disturbs one disturbs the other. Before that both
+make some thousand steps of CartPole with 100 us more per step, and of one in which 10 % of steps
+take 2 ms more. Needs torch, and matplotlib for `--plot`. Leave the machine alone meanwhile.
 
     python benchmarks/learning.py [--seeds 3] [--only ppo,dqn] [--json PATH] [--plot PATH]
 """

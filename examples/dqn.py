@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import partial
@@ -21,15 +20,16 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
+from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from torch import nn
 
 import envring
 
-NUM_ENVS, BATCH_SIZE, WIDTH = 16, 8, 64
-CAPACITY, MINIBATCH, RATE, GAMMA = 20_000, 128, 1e-3, 0.99
-FIRST, PER_UPDATE, PER_TARGET = 2_000, 4, 20  # transitions, transitions, updates
-EXPLORE, EPSILON = 15_000, 0.02  # transitions until so few actions are drawn at random
-GOAL = 475.0  # mean return of the last 100 episodes
+NUM_ENVS, BATCH_SIZE, WIDTH = 16, 8, 256
+CAPACITY, MINIBATCH, RATE, GAMMA = 100_000, 64, 2.3e-3, 0.99
+FIRST, PER_UPDATE, PER_TARGET = 1_000, 2, 128  # transitions, transitions, updates
+EXPLORE, EPSILON = 8_000, 0.04  # transitions until so few actions are drawn at random
+GOAL, EPISODES, PER_TEST = 475.0, 100, 1_000  # mean return of so many episodes; updates
 
 
 class Buffer:
@@ -54,26 +54,25 @@ class Buffer:
         return [torch.from_numpy(column[at]) for column in self.columns]
 
 
-def layer(inputs: int) -> tuple[nn.Module, ...]:
-    """A hidden layer."""
-    return nn.Linear(inputs, WIDTH), nn.LayerNorm(WIDTH), nn.ReLU()
-
-
 class Agent:
     """A network that says what each action is worth, and one that follows it."""
 
     def __init__(self, inputs: int, actions: int, seed: int) -> None:
-        hidden = *layer(inputs), *layer(WIDTH)
+        hidden = nn.Linear(inputs, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU()
         self.network = nn.Sequential(*hidden, nn.Linear(WIDTH, actions))
         self.target = deepcopy(self.network)
         self.optimizer = torch.optim.Adam(self.network.parameters(), RATE, fused=True)
         self.random = np.random.default_rng(seed)
         self.actions, self.epsilon = actions, 1.0
 
+    def best(self, observations: Any) -> Any:
+        """The best action for each row."""
+        with torch.no_grad():
+            return self.network(torch.from_numpy(observations)).argmax(-1).numpy()
+
     def act(self, observations: Any) -> Any:
         """An action for each row: the best one, or one at random."""
-        with torch.no_grad():
-            best = self.network(torch.from_numpy(observations)).argmax(-1).numpy()
+        best = self.best(observations)
         explores = self.random.random(len(best)) < self.epsilon
         return np.where(explores, self.random.integers(self.actions, size=len(best)), best)
 
@@ -88,6 +87,20 @@ class Agent:
         self.optimizer.zero_grad()
         nn.functional.smooth_l1_loss(found, goals).backward()
         self.optimizer.step()
+
+
+def evaluate(agent: Agent, seed: int) -> float:
+    """The mean return of EPISODES episodes without any random actions."""
+    envs = CartPoleVectorEnv(EPISODES)
+    observations, _ = envs.reset(seed=seed)
+    lasts, returns = np.ones(EPISODES, bool), np.zeros(EPISODES)
+    while lasts.any():
+        actions = agent.best(observations)
+        observations, rewards, terminations, truncations, _ = envs.step(actions)
+        returns += rewards * lasts
+        lasts &= ~(terminations | truncations)
+    envs.close()
+    return float(returns.mean())
 
 
 def received(envs: Any, act: Callable[[Any], Any], seed: int) -> Iterator[tuple[Any, ...]]:
@@ -113,7 +126,7 @@ def stepped(envs: Any, act: Callable[[Any], Any], seed: int) -> Iterator[tuple[A
 def train(
     make_env: Callable[[], Any], seed: int, plain: bool = False, limit: int = 500_000
 ) -> Iterator[tuple[float, int, float]]:
-    """Yields (seconds, env steps, mean return of the last 100 episodes) now and then."""
+    """Yields (seconds, env steps, mean return of EPISODES episodes) now and then."""
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     began = time.perf_counter()
@@ -121,8 +134,7 @@ def train(
     shape = envs.single_observation_space.shape
     agent, buffer = Agent(shape[0], int(envs.single_action_space.n), seed), Buffer(shape)
     last, chosen = np.zeros((NUM_ENVS, *shape), np.float32), np.zeros(NUM_ENVS, np.int64)
-    begins, current = np.ones(NUM_ENVS, bool), np.zeros(NUM_ENVS)
-    episodes, updates = deque([0.0] * 100, 100), 0
+    begins, updates, mean = np.ones(NUM_ENVS, bool), 0, 0.0
     for batch in (stepped if plain else received)(envs, agent.act, seed):
         env_ids, observations, actions, rewards, terminations, truncations = batch
         is_step = ~begins[env_ids]  # after an episode's end an env is only reset
@@ -130,22 +142,21 @@ def train(
         outcomes = rewards[is_step], terminations[is_step], observations[is_step]
         buffer.add(last[ids], chosen[ids], *outcomes)
         last[env_ids], chosen[env_ids] = observations, actions
-        begins[env_ids] = ended = terminations | truncations
-        current[env_ids] += rewards
-        episodes.extend(current[env_ids[ended]])
-        current[env_ids[ended]] = 0.0
+        begins[env_ids] = terminations | truncations
         agent.epsilon = max(EPSILON, 1 - buffer.count / EXPLORE)
         while updates * PER_UPDATE < buffer.count - FIRST:
             agent.learn(buffer)
             updates += 1
             if updates % PER_TARGET == 0:
                 agent.target.load_state_dict(agent.network.state_dict())
-            if updates % 500 == 0:
-                yield time.perf_counter() - began, buffer.count, float(np.mean(episodes))
-        if np.mean(episodes) >= GOAL or buffer.count >= limit:
+            if updates % PER_TEST == 0:
+                mean = evaluate(agent, 1_000 * seed + updates)
+                yield time.perf_counter() - began, buffer.count, mean
+        if mean >= GOAL or buffer.count >= limit:
             break
-    yield time.perf_counter() - began, buffer.count, float(np.mean(episodes))
     envs.close()
+    if mean < GOAL:
+        yield time.perf_counter() - began, buffer.count, evaluate(agent, 1_000 * seed + updates)
 
 
 def main() -> None:
