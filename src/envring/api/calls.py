@@ -151,17 +151,17 @@ class AsyncCalls(Guarded, VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsTy
                 self._assert_idle("step_async")
                 self._settle(batcher)
             self._unclaimed = True  # until its results are here, or the state says so
-            try:
-                results = batcher.step(actions)
-            except KeyboardInterrupt:
-                if batcher.is_stepping:
-                    self._state = _STEPPING  # and unclaimed: `step_wait` may go on
-                raise
+            results = batcher.step(actions)
             if results is None:
                 self._state = _STEPPING
             self._unclaimed = False
             if results is not None:
                 return results
+        except KeyboardInterrupt:
+            if batcher.is_stepping:
+                self._state = _STEPPING  # and unclaimed: `step_wait` may go on
+                self._unclaimed = True
+            raise
         finally:
             self._owner = None
         return self.step_wait()

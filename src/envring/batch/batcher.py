@@ -137,8 +137,9 @@ class Batcher:
 
     @property
     def is_stepping(self) -> bool:
-        """Whether `step` was cut off after the step was started."""
-        return self._whole_path is not None and self._whole_path.is_under_way
+        """Whether the last `step` started one whose results it did not take."""
+        path = None if self.observer else self._whole_path
+        return path is not None and path.is_under_way
 
     def start_step(self, actions: Any) -> None:
         """Starts a step; otherwise as `step`."""

@@ -19,6 +19,7 @@ cdef class StepPath:
     Attributes:
         build: makes an observation of its leaves; None: it is the only one.
         shared: the observation that `step` hands out each time; None: a new one.
+        is_under_way: whether the last `step` started a batch whose results it did not take.
     """
 
     cdef CallerPort port
@@ -32,6 +33,7 @@ cdef class StepPath:
     cdef bint own_is_due
     cdef public bint held  # the caller's part of the batch is not the short way's
     cdef public object build, shared
+    cdef readonly bint is_under_way
 
     def __init__(self, CallerPort port not None, SlotPool slots not None,
                  BatchReader reader not None, ActionSlab actions, IntSlab ints, bint leases):
@@ -68,27 +70,25 @@ cdef class StepPath:
         """Has `start` refer to the long way from now on, or not any more."""
         self.blocked = blocked
 
-    @property
-    def is_under_way(self):
-        """Whether a batch was started and not yet seen complete."""
-        return self.port.in_flight
-
     def step(self, actions):
         """Makes a step: (observation, rewards, terminations, truncations, {}), without the infos
         that it does not have.
 
         False for the long way. None: it was started, and the long way goes on with waiting.
         """
+        self.is_under_way = False
         cdef int64_t slot = self.start(actions)
         if slot < 0:
             return False
         self.slots.batch = slot
+        self.is_under_way = True  # Ctrl-C may strike while it is waited for, or when it is complete
         if self.held:
             return None
         self.step_own()
         self.reader.prepare()
         if self.port.wait(ER_FOREVER) != 0 or not self._is_plain():
             return None
+        self.is_under_way = False
         self.slots.batch = 0
         cdef tuple outcomes = self.reader.outcomes(slot)
         observation = self.shared
