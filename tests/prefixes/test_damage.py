@@ -46,6 +46,17 @@ def test_missing_file_of_a_package(kept, tmp_path):
     build("[python=3.10, tool]", tmp_path)
 
 
+def test_package_that_is_being_unpacked(kept, tmp_path):
+    package = kept.parents[2]
+    unpacked = package.with_name(f".{package.name}-0EkmTAl")
+    shutil.copytree(package, unpacked)
+    (unpacked / "share/tool/version").unlink()
+    kept.unlink()
+    entry = build("[python=3.8, tool]", tmp_path)
+    assert "fetched again: tool-1.0-0\n" in entry.log.read_text()
+    assert unpacked.exists()
+
+
 def test_file_list_of_a_package(kept, tmp_path):
     (kept.parents[2] / "info/paths.json").write_text("{")
     kept.unlink()

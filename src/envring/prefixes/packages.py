@@ -34,6 +34,8 @@ def drop_damaged(solver: str, suspects: Callable[[str], bool]) -> list[str]:
     dropped = []
     for index in sorted(directory.glob("*/info/index.json")) if directory else ():
         package = index.parents[1]
+        if package.name.startswith("."):
+            continue  # a solver is still unpacking it
         if _is_damaged(package, suspects(package.name)):
             drop(package)
             dropped.append(package.name)
