@@ -112,7 +112,7 @@ def noticed(workload: str, kind: str, seed: int) -> float | None:
     process.start()
     sender.close()
     try:
-        return float(receiver.recv()) if receiver.poll(PATIENCE + 5.0) else None
+        return float(receiver.recv()) if receiver.poll(PATIENCE + 1.0) else None
     except EOFError:
         return None
     finally:

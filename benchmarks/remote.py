@@ -273,17 +273,19 @@ def judge_cluster(rates: Rates) -> Iterator[Verdict]:
 
 @dataclass(frozen=True)
 class Row:
-    """What a row builds and what it says of the rates."""
+    """What a row builds, what it says of the rates, and how much longer its slices are."""
 
     build: Callable[[Bench], Turns]
     judge: Callable[[Rates], Iterator[Verdict]]
+    slices: float = 1.0
 
 
 ROWS = {
     "one": Row(one, judge_one),
     "cartpole-64": Row(cartpoles, judge_cartpoles),
     "image-64": Row(images, judge_images),
-    "delay": Row(delayed, judge_delayed),
+    # six processes, of which each has to find a core again after the turns of others
+    "delay": Row(delayed, judge_delayed, slices=5.0),
     "peers": Row(peers, judge_peers),
     "ray": Row(cluster, judge_cluster),
 }
@@ -300,7 +302,7 @@ def measure(
         beside = set(bench.ray.pids()) if bench.ray is not None else set()
         for number in range(options.rounds):
             for name, turn in turns.items():
-                rate, outside = quietest(turn, options.seconds, beside)
+                rate, outside = quietest(turn, row.slices * options.seconds, beside)
                 rates.by_peer.setdefault(name, {})[number] = rate
                 rates.outside.append(outside)
             advanced(number)
