@@ -103,6 +103,8 @@ cdef class StepPath:
         cdef uint32_t how = ER_ACTIONS_SLAB
         if self.blocked or self.port.uncollected:
             return -1
+        if self.port.watch is not None and self.port.watch.noticed():
+            return -1
         if type(actions) is list and self.ints is not None and self.ints.put(actions):
             how = ER_ACTIONS_INTS
         elif self.actions is None or not self.actions.put(actions):

@@ -58,5 +58,6 @@ cdef class DeathWatch:
         with nogil:
             er_watch_stop(&self.watch)
 
-    cdef inline bint noticed(self) noexcept:
+    cpdef bint noticed(self) noexcept:
+        """Whether one of them has ended."""
         return er_watch_noticed(&self.watch) != 0

@@ -170,6 +170,9 @@ class WorkerPool:
     def start_step(self, slot: int, action: int) -> None:
         """Starts a step or a reset of every env; see `Pool`."""
         self.raise_if_dead()
+        watch = self.belongings.watch
+        if self.restarts is not None and watch is not None and watch.noticed():
+            self.look_for_deaths()  # what is inside a dead sandbox may answer, and for long
         self._begin("reset" if action == codes.RESET else "step").start_step(slot, action)
         if self.relays:
             self.relays.forward()
