@@ -3,9 +3,13 @@
 
 #include <errno.h>
 
+#include "er_park.h"
 #include "er_ready.h"
 
 #define MOST_PAUSES 4096
+
+/* A worker counts at once after its marks, unless it lost its core there for a time slice or two. */
+#define COUNTED_WITHIN_NS 20000000
 
 void er_flow_open(er_flow_t *flow, er_caller_t *caller, uint32_t *wanted, uint32_t *queue) {
     *flow = (er_flow_t){.caller = caller, .wanted = wanted, .queue = queue};
@@ -15,12 +19,13 @@ void er_flow_begin(er_flow_t *flow) {
     er_caller_t *caller = flow->caller;
     if (flow->last && flow->last == caller->seq) return; /* a worker may still be counting */
     /* The last batch is complete, but whoever finished it may not have counted itself yet. Who was
-     * stopped there does so later, and then some wait ends by its slice. */
+     * stopped there does so later, and then some wait ends by its deadline: see recount. */
     for (int i = 0; i < MOST_PAUSES && er_load_relaxed(&caller->segment->progress.pending); i++) {
         er_pause();
     }
     flow->found = 0;
     flow->asked = 0;
+    flow->excess = 0;
     caller->seen = er_bell_value(&caller->segment->caller_bell);
     /* Relaxed: workers touch it only after a command, which is released later. */
     er_store_relaxed(&caller->segment->progress.pending, 0);
@@ -88,6 +93,24 @@ uint32_t er_flow_collect(er_flow_t *flow) {
     return flow->num_ready;
 }
 
+/* After a wait that ended by its deadline. `pending` is what was read before the marks were taken, so
+ * whatever had been counted was found: it can only be too high, by those who have not counted yet. If
+ * that lasts they are dead or stopped, and are counted for; if it is too low, they went on after all. */
+static void recount(er_flow_t *flow, uint32_t pending) {
+    int32_t excess = (int32_t)(pending - (flow->asked - flow->found));
+    if (excess > 0) {
+        int64_t now = er_park_now();
+        if (excess != flow->excess) {
+            flow->excess = excess;
+            flow->since_ns = now;
+        }
+        if (now - flow->since_ns < COUNTED_WITHIN_NS) return;
+    }
+    flow->excess = 0;
+    /* SYNC POINT: pending. As a worker counts. */
+    if (excess) er_fetch_sub_acq_rel(&flow->caller->segment->progress.pending, excess);
+}
+
 int er_flow_wait(er_flow_t *flow, uint32_t count, int64_t deadline_ns) {
     er_caller_t *caller = flow->caller;
     er_bell_t *bell = &caller->segment->caller_bell;
@@ -101,7 +124,11 @@ int er_flow_wait(er_flow_t *flow, uint32_t count, int64_t deadline_ns) {
     int r = er_bell_wait(bell, caller->seen, &caller->wait, deadline_ns);
     /* Sampled before the looks at sequences and replies, as in er_caller_wait. */
     if (r == 0) caller->seen = er_bell_value(bell);
-    if (er_flow_collect(flow) >= count) return 0;
+    /* SYNC POINT: pending. Acquire: the marks of all who have counted are visible. */
+    uint32_t pending = (uint32_t)er_load_acquire(&caller->segment->progress.pending);
+    uint32_t ready = er_flow_collect(flow);
+    if (r == -ETIMEDOUT) recount(flow, pending);
+    if (ready >= count) return 0;
     return r < 0 ? r : 1;
 }
 

@@ -29,6 +29,8 @@ typedef struct {
     uint32_t found;     /* these two since er_flow_begin: results found, */
     uint32_t asked;     /* results that `pending` was told of */
     uint32_t last;      /* sequence of the last command: a batch may have followed */
+    int32_t excess;     /* what `pending` was too high by, when a wait ended by its deadline, */
+    int64_t since_ns;   /* and when that was first seen */
 } er_flow_t;
 
 /* The arrays are the caller's: num_envs zeroed words each. */
@@ -52,7 +54,8 @@ int er_flow_replace(er_flow_t *flow, uint32_t worker, uint32_t first_env, uint32
 /* Puts what has finished into the queue. Returns how many envs are in it. */
 uint32_t er_flow_collect(er_flow_t *flow);
 
-/* Waits until so many envs are in the queue. Returns as er_caller_wait does. */
+/* Waits until so many envs are in the queue. Returns as er_caller_wait does. A worker that died, or was
+ * stopped, between its marks and its count costs one or two waits their deadline, not all. */
 int er_flow_wait(er_flow_t *flow, uint32_t count, int64_t deadline_ns);
 
 /* Takes the first `count` envs, of those in the queue, out of it. */

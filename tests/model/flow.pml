@@ -8,6 +8,10 @@
  * the caller's from when it is found until it is taken. How workers learn of commands, and that bells
  * lose nothing, is doorbell.pml's: here a ring moves a counter, for which the caller waits.
  *
+ * DIES workers (0) are killed between their mark and their count, and successors go on for them; if
+ * LATE, one was only stopped there and counts after a wait that ended by its deadline. Such waits may
+ * be two for each that died and one for each that counted late, not all that follow.
+ *
  * A wake-up that is lost is a deadlock. Every mutant (-DBUG_..., see run.sh) must be caught.
  */
 #ifndef N
@@ -20,8 +24,15 @@
 #define K 2
 #endif
 
+#ifndef DIES
+#define DIES 0
+#endif
+#ifndef LATE
+#define LATE 0
+#endif
+
 byte posted[N]; byte row[N]; byte env_seq[N]; bool ready[N]; bool held[N];
-short pending; byte bell;
+short pending; byte bell; byte may_die = DIES; byte paused;
 
 proctype worker(byte i) {
     byte at; short left;
@@ -38,7 +49,10 @@ proctype worker(byte i) {
 #ifdef BUG_SPLIT_COUNT
         left = pending - 1; pending = left;     /* no single operation */
 #else
-        d_step { pending--; left = pending };
+        if
+        :: d_step { may_die > 0 -> may_die--; paused = paused + LATE; left = 1 }
+        :: d_step { pending--; left = pending }
+        fi;
 #endif
         if :: left == 0 -> bell++ :: else fi;
         left = 0
@@ -62,9 +76,32 @@ inline collect() {
     }
 }
 
+/* A wait ended by its deadline: as recount in csrc/er_flow.c. */
+inline recount() {
+    slices++;
+    assert(slices <= 2 * DIES + LATE);
+    left = pending;
+    collect();
+    more = left - (asked - all_found);
+    if
+#ifndef BUG_NO_RECOUNT
+#ifndef BUG_NEVER_LOWER
+    :: more < 0 -> pending = pending - more; more = 0
+#endif
+    :: more > 0 && more == excess -> pending = pending - more; more = 0
+#endif
+    :: else
+    fi;
+    excess = more;
+    if
+    :: paused > 0 -> d_step { paused--; pending-- }
+    :: true
+    fi
+}
+
 active proctype caller() {
     byte i; byte seen; byte num_found; byte num_out; byte want; byte took;
-    short all_found; short asked; short left; short more;
+    short all_found; short asked; short left; short more; short excess; byte slices;
     byte sent[N]; bool out[N]; bool found[N];
     for (i : 0 .. N - 1) { run worker(i) }
     seen = bell;
@@ -102,8 +139,12 @@ active proctype caller() {
             :: else
             fi;
 #endif
-            (bell != seen);
-            seen = bell
+            if
+            :: bell != seen -> seen = bell
+#if DIES > 0
+            :: timeout -> recount()
+#endif
+            fi
         od;
         took = 0;
         for (i : 0 .. N - 1) {

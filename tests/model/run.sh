@@ -94,6 +94,10 @@ check good flow
 check good flow -DN=2 -DR=3 -DK=1
 check good flow -DN=3 -DR=2 -DK=3
 check good flow -DN=4 -DR=1 -DK=3
+check good flow -DDIES=1
+check good flow -DDIES=2 -DN=2 -DR=3 -DK=1
+check good flow -DDIES=2 -DN=2 -DR=4
+check good flow -DDIES=1 -DLATE=1 -DN=2 -DR=4
 # the count is read and stored in two operations
 check deadlock flow -DBUG_SPLIT_COUNT
 # what is asked for is stored, not added: results of the meantime get lost
@@ -104,6 +108,10 @@ check deadlock flow -DBUG_NO_SECOND_LOOK
 check assertion flow -DBUG_MARK_FIRST
 # an env is sent again while its row is not yet read
 check assertion flow -DBUG_SEND_WHAT_IS_HELD
+# nobody counts for the dead: every wait from then on ends by its deadline
+check assertion flow -DDIES=1 -DR=4 -DBUG_NO_RECOUNT
+# who was counted for went on after all, and nobody takes it back
+check assertion flow -DDIES=1 -DLATE=1 -DR=6 -DBUG_NEVER_LOWER
 
 check good restart
 check good restart -DKILL=0 -DGIVE_UP=1
