@@ -2,6 +2,8 @@
 """gym-http-api's wire."""
 
 import json
+import os
+import signal
 import urllib.error
 import urllib.request
 
@@ -9,6 +11,7 @@ import gymnasium
 import pytest
 
 from support.hosts import running_setup
+from support.processes import wait_until
 
 pytest.importorskip("starlette", reason="the wires over HTTP stay unchecked")
 pytest.importorskip("uvicorn", reason="the wires over HTTP stay unchecked")
@@ -51,6 +54,18 @@ def test_an_instance(host):
     assert ask(host, f"{name}/close/", {}) == (204, None)
     assert ask(host, f"{name}/reset/", {}) == (400, {"message": f"Instance_id {name} unknown"})
     assert name not in ask(host, "")[1]["all_envs"]
+
+
+def test_an_instance_whose_process_is_killed(host):
+    name = ask(host, "", {"env_id": "CartPole-v1"})[1]["instance_id"]
+    for pid in host.workers():
+        os.kill(pid, signal.SIGKILL)
+    killed = "was killed by signal 9 (SIGKILL)"
+    wait_until(lambda: name not in ask(host, "")[1]["all_envs"], 5, "it is gone")
+    for _ in range(2):
+        status, answer = ask(host, f"{name}/step/", {"action": 0})
+        assert status == 400
+        assert answer["message"].startswith(f"The instance was ended: its process {killed}")
 
 
 def test_an_episode_that_is_cut_off(host):

@@ -348,7 +348,12 @@ def test_an_env_that_was_idle_is_gone():
             if status == 400:
                 break
             time.sleep(0.1)
-        assert answer["error"] == NOT_MADE
+        assert answer["error"] == f"{NOT_MADE} It was closed: it was idle."  # and so each time
+        assert send(host, "/step", {"env_key": "k", "action": 0}) == (400, answer)
+        assert send(host, "/close", {"env_key": "k"}) == (400, answer)
+        send(host, "/make", {"env_key": "k", "env_id": "Counting-v0"})
+        assert send(host, "/close", {"env_key": "k"})[0] == 200
+        assert send(host, "/step", {"env_key": "k", "action": 0})[1]["error"] == NOT_MADE
 
 
 def test_every_space_is_described():

@@ -74,15 +74,6 @@ def callers(host, seed):
     )
 
 
-def workers(host):
-    """The pids of a host's workers."""
-    found = []
-    for task in Path(f"/proc/{host.process.pid}/task").iterdir():
-        with contextlib.suppress(OSError):  # a thread that has ended
-            found += map(int, (task / "children").read_text().split())
-    return found
-
-
 @contextlib.contextmanager
 def workers_killed(host, every):
     """Kills one of the host's workers again and again, `every` so many seconds; the pids."""
@@ -90,7 +81,7 @@ def workers_killed(host, every):
 
     def kill():
         while not over.wait(every):
-            if found := workers(host):
+            if found := host.workers():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid := random.choice(found), signal.SIGKILL)
                     killed.append(pid)
@@ -122,7 +113,8 @@ def soak(host, seconds):
         for process in running_now:
             process.kill()
             failed.append(process.communicate()[0])
-    assert b"".join(failed) == b""
+    told = b"".join(failed).decode()
+    assert not told, told
     # those of requests have no connection that could end
     wait_until(lambda: counted(host, "envring_sessions") == 0, 60, "no session is left")
 

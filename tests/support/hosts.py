@@ -60,6 +60,14 @@ class HostProcess:
         """The first of `urls`."""
         return self.urls[0]
 
+    def workers(self) -> list[int]:
+        """The pids of its workers."""
+        found: list[int] = []
+        for task in Path(f"/proc/{self.process.pid}/task").iterdir():
+            with contextlib.suppress(OSError):  # a thread that has ended
+                found += map(int, (task / "children").read_text().split())
+        return found
+
     def end(self) -> int:
         """Ends it; its exit code. What it logged is in `log` afterwards."""
         self.process.terminate()

@@ -21,7 +21,7 @@ from envring.errors import HostLost, HostRefused, WorkerDied, WorkerTimeout
 from envring.gateways.latency import Latency
 from envring.gateways.requests import MOST_ENVS, number_of_workers
 from envring.gateways.runtimes import Runtime
-from envring.gateways.sessions import DIED, Entry
+from envring.gateways.sessions import Entry, died
 from envring.launchers.sources import EnvSource
 from envring.workers.starting import looking
 
@@ -220,7 +220,9 @@ class Guest:
                 self._check()  # the host may have killed it
                 self._sessions.counts["deaths"] += 1
                 self.entry.over = (
-                    DIED if isinstance(error, WorkerDied) else "a call took longer than it may"
+                    died(error.exitcode, error.signal)
+                    if isinstance(error, WorkerDied)
+                    else "a call took longer than it may"
                 )
                 self._sessions.end(self.entry)
             raise
@@ -245,15 +247,19 @@ class Guest:
     def hurry(self) -> None:
         """Nothing: `close` takes some seconds at most."""
 
-    def has_died(self) -> bool:
-        """Whether a process of the env has ended; its caller may never ask again."""
+    def why_dead(self) -> str | None:
+        """Why the session is over if a process has ended: its caller may never ask again."""
         batcher = self._batcher
         if batcher is None or not self._lock.acquire(timeout=0.0):
-            return False
+            return None
         try:
-            return any(process.exitcode is not None for process in batcher.pool.processes)
+            codes = [process.exitcode for process in batcher.pool.processes]
         finally:
             self._lock.release()
+        for code in codes:
+            if code is not None:
+                return died(code, None) if code >= 0 else died(None, -code)
+        return None
 
     def abandon(self) -> None:
         """Ends the env's processes, within about a second; a call under way fails."""

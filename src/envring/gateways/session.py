@@ -383,9 +383,8 @@ class Session:
         for process in filter(None, self.pool.processes):
             process.kill()
 
-    def has_died(self) -> bool:
-        """Never: its caller's next request shows it, with the reason."""
-        return False
+    def why_dead(self) -> None:
+        """None: its caller's next request shows it, with the reason."""
 
     def abandon(self) -> None:
         """Ends the workers, within about a second."""

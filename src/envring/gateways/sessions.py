@@ -11,14 +11,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from envring.errors import HostRefused
+from envring.errors import HostRefused, how_ended
 from envring.gateways.options import HostOptions
 from envring.gateways.runtimes import Runtime
 from envring.transport.frames import Link
 
 log = logging.getLogger("envring.serve")
 
-DIED = "its process died"  # why a session is over
+
+def died(exitcode: int | None, signal: int | None) -> str:
+    """Why a session is over one of whose processes has ended."""
+    return f"its process {how_ended(exitcode, signal)}"
 
 
 class Envs(Protocol):
@@ -36,8 +39,8 @@ class Envs(Protocol):
     def hurry(self) -> None:
         """Has a `close` that is under way end within some seconds, whatever the envs do."""
 
-    def has_died(self) -> bool:
-        """Whether a process of theirs has ended, if their caller cannot notice it by itself."""
+    def why_dead(self) -> str | None:
+        """Why they are over if a process of theirs has ended; None if their caller notices it."""
 
 
 @dataclass(eq=False)
@@ -216,13 +219,16 @@ class Sessions:
                     del self._entries[entry.client_id]
                     if entry.session is not None:
                         self._past_steps += entry.session.steps
+                if entry.is_guest:
+                    entry.session = None  # its memory goes, why it is over stays
             entry.ended.set()
 
     def hurry(self) -> None:
         """Nobody has time any longer for envs that take long to close."""
         for entry in self.all():
-            if entry.ending and entry.session is not None:
-                entry.session.hurry()
+            session = entry.session
+            if entry.ending and session is not None:
+                session.hurry()
 
     def expire(self, now: float) -> None:
         """Ends sessions whose time is over."""
@@ -230,10 +236,10 @@ class Sessions:
         with self._lock:
             for entry in self._entries.values():
                 if entry.over is None and not entry.busy:
-                    entry.over = self._why_over(entry, now)
+                    counted, entry.over = self._why_over(entry, now)
                     if entry.over is not None:
                         over.append(entry)
-                        self.counts["deaths" if entry.over == DIED else "expired"] += 1
+                        self.counts[counted] += 1
         for entry in over:
             log.info("session %s ended: %s", entry.client_id, entry.over)
             if entry.link is None:  # else its connection ends it, and tells the caller
@@ -242,18 +248,20 @@ class Sessions:
                     target=self.end, args=(entry,), name="envring-host", daemon=True
                 ).start()
 
-    def _why_over(self, entry: Entry, now: float) -> str | None:
+    def _why_over(self, entry: Entry, now: float) -> tuple[str, str | None]:
+        """What is to be counted, and why the session is over, or None."""
         options, idle = self.options, now - entry.since
         if entry.session is None:
-            return None
+            return "", None
         if entry.link is None and not entry.is_guest:
             over = idle >= (0.0 if self.closing else options.grace)
-            return "nobody came back for it" if over else None
-        if entry.session.has_died():
-            return DIED
+            return "expired", "nobody came back for it" if over else None
+        why = entry.session.why_dead()
+        if why is not None:
+            return "deaths", why
         if not entry.session.steps and _is_over(idle, options.first_step_timeout):
-            return "it was never stepped"
-        return "it was idle" if _is_over(idle, options.idle_timeout) else None
+            return "expired", "it was never stepped"
+        return "expired", "it was idle" if _is_over(idle, options.idle_timeout) else None
 
     def all(self) -> list[Entry]:
         """The sessions of now."""

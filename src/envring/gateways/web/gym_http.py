@@ -118,6 +118,9 @@ class GymHttp:
         name = request.path_params["instance"]
         found = self._instances.find(self._owner(request), name)
         if found is None:
+            why = self._instances.why_ended(self._owner(request), name)
+            if why is not None:
+                raise HostLost((), "", why)
             raise InvalidUsage(f"Instance_id {name[:100]} unknown")
         return found
 

@@ -14,6 +14,7 @@ from envring.gateways.guests import Guest
 from envring.gateways.sessions import Sessions
 
 CALL_SECONDS = 600.0  # of a call, where the runtime has no limits: its caller may be gone
+_MOST_REASONS = 1024  # why envs ended that are remembered
 _IDLE_SECONDS = 3600.0  # then an env makes room when another one is made
 
 
@@ -23,6 +24,7 @@ class Held:
     def __init__(self, guest: Guest) -> None:
         """Remembers the session."""
         self._guest = weakref.ref(guest)
+        self._entry = guest.entry
 
     @property
     def guest(self) -> Guest:
@@ -33,14 +35,19 @@ class Held:
         """
         found = self._guest()
         if found is None:
-            raise HostLost((), "", "it was closed")
+            raise HostLost((), "", self._entry.over or "it was closed")
         return found
 
     @property
     def is_over(self) -> bool:
         """Whether it has ended."""
+        return self.why_over is not None
+
+    @property
+    def why_over(self) -> str | None:
+        """Why it has ended, None while it goes on."""
         found = self._guest()
-        return found is None or found.over is not None
+        return self._entry.over if found is None else found.over
 
 
 T = TypeVar("T", bound=Held)
@@ -58,12 +65,14 @@ class Instances(Generic[T]):
         self._sessions = sessions
         self._lock = threading.Lock()
         self._held: dict[tuple[bytes, str], T] = {}
+        self._why: dict[tuple[bytes, str], str] = {}  # they ended, oldest first
 
     def add(self, owner: bytes, name: str, instance: T) -> None:
         """Keeps an instance; one of the same name is ended."""
         with self._lock:
             before = self._held.get((owner, name))
             self._held[owner, name] = instance
+            self._why.pop((owner, name), None)
         if before is not None:
             self._end(before)
 
@@ -73,9 +82,21 @@ class Instances(Generic[T]):
         if found is not None and found.is_over:
             with self._lock:
                 if self._held.get((owner, name)) is found:
-                    del self._held[owner, name]
+                    self._drop((owner, name))
             return None
         return found
+
+    def why_ended(self, owner: bytes, name: str) -> str | None:
+        """Why the instance of that name ended, if it was not its caller who closed it."""
+        with self._lock:
+            return self._why.get((owner, name))
+
+    def _drop(self, key: tuple[bytes, str]) -> T:
+        held = self._held.pop(key)
+        self._why[key] = held.why_over or "it was idle"
+        if len(self._why) > _MOST_REASONS:
+            del self._why[next(iter(self._why))]
+        return held
 
     def names(self, owner: bytes) -> dict[str, T]:
         """All of one owner, by name."""
@@ -94,10 +115,9 @@ class Instances(Generic[T]):
         """Drops instances that have ended, and ends those that were left."""
         now = time.monotonic()
         with self._lock:
-            gone = {key: each for key, each in self._held.items() if _is_left(each, now)}
-            for key in gone:
-                del self._held[key]
-        for each in gone.values():
+            left = [key for key, each in self._held.items() if _is_left(each, now)]
+            gone = [self._drop(key) for key in left]
+        for each in gone:
             self._end(each)
 
     def _end(self, held: Held) -> None:

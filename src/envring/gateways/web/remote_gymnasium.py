@@ -180,8 +180,12 @@ class RemoteGymnasium:
     def _find(self, asked: Asked) -> Instance:
         found = self._instances.find(asked.owner, asked.name)
         if found is None:
-            raise Invalid(_NOT_MADE)
+            raise self._missing(asked)
         return found
+
+    def _missing(self, asked: Asked) -> Exception:
+        why = self._instances.why_ended(asked.owner, asked.name)
+        return Invalid(_NOT_MADE) if why is None else HostLost((), "", why)
 
     # -- making and closing -----------------------------------------------------------------
 
@@ -238,7 +242,7 @@ class RemoteGymnasium:
         key = asked.env_key
         if key is not None:
             if not self._instances.end(asked.owner, asked.name):
-                raise Invalid(_NOT_MADE)
+                raise self._missing(asked)
             which = key if asked.dialect is MSGPACK else f"with key {key}"
             return None, {"message": f"Environment {which} closed successfully."}
         for name, each in self._instances.names(asked.owner).items():
@@ -314,7 +318,7 @@ def _said(error: Exception) -> tuple[int, str]:
         case HostRefused():
             return _STATUS.get(error.reason, 400), str(error)
         case HostLost():
-            return 400, f"Environment was closed: {error.why}. Please call /make first."
+            return 400, f"{_NOT_MADE} It was closed: {error.why}."
         case SourceError():
             return 404, str(error)
         case WorkerDied() | WorkerTimeout():
