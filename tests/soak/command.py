@@ -122,8 +122,9 @@ def main(minutes: float) -> int:
     except AssertionError as error:
         wrong.append(f"MISMATCH: {error}")
     else:
-        for each in made:
-            lines.append(f"{each.name}: {each.env_steps:,} env-steps, {each.deaths} deaths")
+        lines += [
+            f"{each.name}: {each.env_steps:,} env-steps, {each.deaths} deaths" for each in made
+        ]
         total = sum(each.env_steps for each in made)
         lines.append(f"{total:,} env-steps, all of them checked; {killed} workers killed")
         told, more = judge(measured)
@@ -134,10 +135,10 @@ def main(minutes: float) -> int:
             wrong.append("nothing was killed")
         wrong += [f"no steps of {each.name}" for each in made if not each.env_steps]
     finally:
-        for each in made:
-            each.close()
+        while made:
+            made.pop().close()  # no name is left of it: arrays keep their segment
         host.end()
-    del made, host
+    del host
     wrong += [f"left behind: {each}" for each in before.left_over(5.0)]
     print(*lines, sep="\n")
     print(*(f"WRONG: {each}" for each in wrong), sep="\n")

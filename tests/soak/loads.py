@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Vector envs under load: each observation is checked, each death is followed by a restart.
-
-Where a vector env cannot restart workers yet, it is closed and made again.
-"""
+"""Vector envs under load: each observation is checked, each death is followed by a restart."""
 
 from __future__ import annotations
 
@@ -10,19 +7,18 @@ import os
 import random
 import signal
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from envring import EnvSource, Prefix, RingVectorEnv, WorkerDied
+from envring import EnvSource, Prefix, RingVectorEnv
 from soak import plain_load
 from support.hosts import HostProcess
 
 FILE = Path(plain_load.__file__)
-# kinds whose workers are started again
-RESTARTED = {"local, fork", "local, forkserver", "old interpreter"}
-ENDLESS = 10**9  # restarts
+RESTARTS: dict[str, Any] = {"on_worker_death": "restart", "max_restarts": 10**9}
 
 
 def resident(pid: int) -> int:
@@ -58,31 +54,23 @@ class Load:
         envs: the vector env.
     """
 
-    def __init__(self, name: str, make: Callable[..., Any], host: HostProcess | None) -> None:
-        """Makes the vector env, by `make`."""
-        self.name, self._host = name, host
+    def __init__(self, name: str, envs: Any, host: HostProcess | None = None) -> None:
+        """Takes the vector env, whose workers are the host's if there is one."""
+        self.name, self.envs, self._host = name, envs, host
         self.env_steps = self.deaths = 0
-        self._settings: dict[str, Any] = {}
-        if name in RESTARTED:
-            self._settings = {"on_worker_death": "restart", "max_restarts": ENDLESS}
-        self._make = make
-        self._begin()
-
-    def _begin(self) -> None:
-        self.envs = self._make(**self._settings)
-        self._last = self._checked(self.envs.reset()[0])
+        self._ids = np.arange(envs.num_envs)
+        self._ended = np.zeros(envs.num_envs, bool)
+        self._actions = np.zeros(envs.num_envs, np.int64)
+        self._last = self._checked(self._reset(), self._ids)
         assert (self._last[:, 2:4] == 0).all()
-        self._ended = np.zeros(self.envs.num_envs, bool)
-        self._sent = 0
+
+    def _reset(self) -> Any:
+        return self.envs.reset()[0]
 
     def start(self) -> None:
         """Starts a step."""
-        self._sent = (self._sent + 1) % 1000
-        try:
-            self.envs.step_async(np.full(self.envs.num_envs, self._sent))
-        except WorkerDied:
-            self._die()
-            self.start()
+        self._actions = (self._actions + 1) % 1000
+        self.envs.step_async(self._actions)
 
     def finish(self) -> None:
         """Finishes the step, and checks all that came.
@@ -90,43 +78,34 @@ class Load:
         Raises:
             AssertionError: something is not what an env has written, for this step.
         """
-        try:
-            results = self.envs.step_wait()
-        except WorkerDied:
-            self._die()
-            return
-        self._check(*results)
+        self._check(self._ids, *self.envs.step_wait())
 
-    def _die(self) -> None:
-        assert self.name not in RESTARTED
-        self.deaths += 1
-        self.envs.close()
-        self._begin()
-
-    def _checked(self, observations: Any) -> Any:
+    def _checked(self, observations: Any, ids: Any) -> Any:
         wrong = plain_load.checksums(observations) != observations[:, 7]
-        assert not wrong.any(), f"{self.name}: a checksum of envs {np.flatnonzero(wrong)}"
-        wrong = observations[:, 0] != np.arange(len(observations))
-        assert not wrong.any(), f"{self.name}: another env's in {np.flatnonzero(wrong)}"
+        assert not wrong.any(), f"{self.name}: a checksum of envs {ids[wrong]}"
+        wrong = observations[:, 0] != ids
+        assert not wrong.any(), f"{self.name}: another env's in {ids[wrong]}"
         return np.array(observations)
 
-    def _check(self, obs: Any, rewards: Any, terminated: Any, truncated: Any, infos: Any) -> None:
-        obs, last = self._checked(obs), self._last
+    def _check(
+        self, ids: Any, obs: Any, rewards: Any, terminated: Any, truncated: Any, infos: Any
+    ) -> None:
+        obs, last = self._checked(obs, ids), self._last[ids]
         told = infos.get("worker_restarted", np.zeros(len(obs), bool))
         lost = truncated & told
         assert (truncated == lost).all(), self.name
         assert (obs[lost] == last[lost]).all(), f"{self.name}: not the last observation"
-        fresh = self._ended
+        fresh = self._ended[ids]
         assert (obs[fresh, 2:4] == 0).all(), f"{self.name}: no reset"
         assert (obs[fresh, 1] != last[fresh, 1]).all(), f"{self.name}: no other episode"
         on = ~(lost | fresh)
         assert (obs[on, 1] == last[on, 1]).all(), f"{self.name}: another episode"
         assert (obs[on, 2] == last[on, 2] + 1).all(), f"{self.name}: not the next step"
-        assert (obs[on, 3] == self._sent).all(), f"{self.name}: another action"
+        assert (obs[on, 3] == self._actions[ids][on]).all(), f"{self.name}: another action"
         assert (rewards == np.where(on, 0.5, 0.0)).all(), f"{self.name}: rewards"
         if told.any():
             self.deaths += 1
-        self._last, self._ended = obs, terminated | truncated
+        self._last[ids], self._ended[ids] = obs, terminated | truncated
         self.env_steps += len(obs)
 
     def pids(self) -> list[int]:
@@ -147,6 +126,46 @@ class Load:
         self.envs.close()
 
 
+class Sent(Load):
+    """Envs that do not wait for each other."""
+
+    def start(self) -> None:
+        """Sends those that came last; all in the beginning."""
+        self._actions[self._ids] = (self._actions[self._ids] + 1) % 1000
+        self.envs.send(self._actions[self._ids], self._ids)
+
+    def finish(self) -> None:
+        """Receives a batch."""
+        results = self.envs.recv()
+        self._ids = results[4]["env_id"]
+        self._check(self._ids, *results)
+
+
+class Kept(Load):
+    """Rollouts: what they keep is checked again when they are full."""
+
+    def _reset(self) -> Any:
+        self._rollout = self.envs.rollout()
+        self._seen: list[Any] = []
+        return self._rollout.reset()[0]
+
+    def start(self) -> None:
+        """Nothing: a rollout steps at once."""
+        self._actions = (self._actions + 1) % 1000
+
+    def finish(self) -> None:
+        """Makes a step."""
+        if self._rollout.full:
+            self._seen = []
+        self._seen.append((self._last.copy(), self._actions))
+        self._check(self._ids, *self._rollout.step(self._actions))
+        if self._rollout.full:
+            observations, actions = map(np.array, zip(*self._seen, strict=True))
+            assert (self._rollout.observations == observations).all(), "not what was handed out"
+            assert (self._rollout.actions == actions).all(), "not what was done"
+            assert (self._rollout.last_observations == self._last).all(), "not the last ones"
+
+
 def loads(old: Path, boxes: bool) -> tuple[list[Load], HostProcess]:
     """One of each kind, and the host of one of them.
 
@@ -156,42 +175,55 @@ def loads(old: Path, boxes: bool) -> tuple[list[Load], HostProcess]:
     """
     host = HostProcess(f"{FILE}:make", "--grace", "0.3", quiet=True)
 
-    def sources(count: int, make: Callable[..., EnvSource]) -> Sequence[EnvSource]:
+    def sources(
+        count: int, make: Callable[..., EnvSource] = EnvSource, first: int = 0
+    ) -> list[EnvSource]:
         return [
-            make(f"{FILE}:make", kwargs={"index": i, "length": 40 + i % 50}) for i in range(count)
+            make(f"{FILE}:make", kwargs={"index": i, "length": 40 + i % 50})
+            for i in range(first, first + count)
         ]
 
-    def local(context: str, count: int) -> Callable[..., Any]:
-        fns = [lambda i=i: plain_load.make(i, 40 + i % 50) for i in range(count)]
-        return lambda **given: RingVectorEnv(fns, num_workers=4, context=context, **given)
+    def functions(count: int) -> list[Callable[[], Any]]:
+        return [lambda i=i: plain_load.make(i, 40 + i % 50) for i in range(count)]
 
-    def many() -> Any:
-        fns = [
+    def many() -> list[Callable[[], Any]]:
+        return [
             lambda first=first: plain_load.make_many(first, 256) for first in range(0, 1024, 256)
         ]
-        return RingVectorEnv(fns, num_workers=2)
 
-    def prefix(count: int, sandbox: bool) -> Callable[..., Any]:
-        launcher = Prefix(old, sandbox=sandbox)
-        return lambda **given: RingVectorEnv(
-            sources(count, EnvSource), num_workers=2, launcher=launcher, **given
-        )
+    def vector(env_fns: Sequence[Any], num_workers: int, **given: Any) -> RingVectorEnv[Any, Any]:
+        return RingVectorEnv(env_fns, num_workers=num_workers, **RESTARTS, **given)
 
-    kinds: dict[str, Callable[..., Any]] = {
-        "vector envs": many,
-        "local, fork": local("fork", 128),
-        "local, forkserver": local("forkserver", 64),
-        "old interpreter": prefix(64, sandbox=False),
-        "host": lambda: RingVectorEnv(
-            sources(32, EnvSource.elsewhere), remotes=host.url, num_workers=2
-        ),
+    elsewhere = EnvSource.elsewhere
+    kinds: dict[str, Callable[[], Load]] = {
+        "vector envs": lambda: Load("vector envs", vector(many(), 2)),
+        "host": lambda: Load("host", vector(sources(32, elsewhere), 2, remotes=host.url), host),
     }
-    if boxes:
-        kinds["sandbox"] = prefix(32, sandbox=True)
+    for context in ("fork", "forkserver", "spawn"):
+        kinds[f"local, {context}"] = lambda context=context: Load(
+            f"local, {context}", vector(functions(64), 2, context=context)
+        )
+    for name, sandbox in {"old interpreter": False, "sandbox": True}.items():
+        kinds[name] = lambda name=name, sandbox=sandbox: Load(
+            name, vector(sources(32), 2, launcher=Prefix(old, sandbox=sandbox))
+        )
+    kinds["several launchers"] = lambda: Load(
+        "several launchers",
+        vector(
+            [
+                *functions(16),
+                *(replace(each, launcher=Prefix(old)) for each in sources(16, first=16)),
+            ],
+            2,
+        ),
+    )
+    kinds["send and recv"] = lambda: Sent("send and recv", vector(functions(64), 4, batch_size=16))
+    kinds["rollout"] = lambda: Kept("rollout", vector(functions(32), 2, slots=33))
+    if not boxes:
+        del kinds["sandbox"]
     made: list[Load] = []
     try:
-        for name, make in kinds.items():
-            made.append(Load(name, make, host if name == "host" else None))
+        made += [make() for make in kinds.values()]
     except BaseException:
         for each in made:
             each.close()
