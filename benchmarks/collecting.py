@@ -277,7 +277,8 @@ def envpool(count: int, threads: int) -> Any:
     return envpool.make_gymnasium("CartPole-v1", num_envs=count, num_threads=threads, seed=0)
 
 
-ROWS: dict[str, Callable[[], dict[str, Callable[[], float]]]] = {
+Row = Callable[[], dict[str, Callable[[], float]]]
+ROWS: dict[str, Row] = {
     "tail": partial(tail, False, 2),
     "tail-asleep": partial(tail, True, 32),
     "caller-cartpole-64": partial(caller, cartpole, 64),
@@ -290,9 +291,9 @@ ROWS: dict[str, Callable[[], dict[str, Callable[[], float]]]] = {
 }
 
 
-def measure(name: str) -> None:
+def measure(name: str, row: Row) -> None:
     """Measures a row, in a process of its own."""
-    peers = ROWS[name]()
+    peers = row()
     rates: dict[str, list[float]] = {peer: [] for peer in peers}
     for number in range(ROUNDS + 1):
         for peer, run in peers.items():
@@ -310,17 +311,18 @@ def measure(name: str) -> None:
         )
 
 
-def main() -> None:
+def main(rows: dict[str, Row], description: str | None) -> None:
     """Measures the rows that are named, or all."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(ROWS))
-    for name in parser.parse_args().rows or ROWS:
-        if name not in ROWS:
-            sys.exit(f"there is no row {name!r}; there are {', '.join(ROWS)}")
-        process = multiprocessing.get_context("spawn").Process(target=measure, args=(name,))
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(rows))
+    for name in parser.parse_args().rows or rows:
+        if name not in rows:
+            sys.exit(f"there is no row {name!r}; there are {', '.join(rows)}")
+        arguments = (name, rows[name])
+        process = multiprocessing.get_context("spawn").Process(target=measure, args=arguments)
         process.start()
         process.join()
 
 
 if __name__ == "__main__":
-    main()
+    main(ROWS, __doc__)
