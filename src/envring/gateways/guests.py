@@ -68,6 +68,7 @@ class Guests:
         autoreset_mode: str = "NextStep",
         env_fn: Callable[[], Any] | None = None,
         call_seconds: float | None = None,
+        left: Callable[[], bool] = lambda: False,
     ) -> Guest:
         """Builds an env in a process of its own, and takes its slots. Blocks until it is built.
 
@@ -83,6 +84,7 @@ class Guests:
             env_fn: builds the env, instead of its name: the host's own function, for a single env.
             call_seconds: the most seconds of a call, for callers whose end nobody notices. The
                 limits of the runtime take its place.
+            left: whether the caller went away: then building ends.
 
         Raises:
             HostRefused: the reason is "key", "runtime", "env", "full", "closing" or "message".
@@ -107,8 +109,9 @@ class Guests:
         latency = self.host.latencies.setdefault(wire, Latency())
 
         def look() -> None:
-            if sessions.over:
-                raise HostLost((), "", "the host was ended")
+            if sessions.over or left():
+                why = "the host was ended" if sessions.over else "its caller went away"
+                raise HostLost((), "", why)
 
         try:
             with looking(look):

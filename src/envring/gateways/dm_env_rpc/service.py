@@ -143,7 +143,15 @@ class Stream:
 
     def _made(self, asked: dict[str, Any], kwargs: dict[str, Any]) -> World:
         key, runtime = asked["key"] or self._key, asked["runtime"]
-        guest = self._guests.open(self._peer, key, asked["env"], kwargs, wire=WIRE, runtime=runtime)
+        guest = self._guests.open(
+            self._peer,
+            key,
+            asked["env"],
+            kwargs,
+            wire=WIRE,
+            runtime=runtime,
+            left=lambda: self._is_closed,
+        )
         try:
             return World(guest)
         except BaseException:

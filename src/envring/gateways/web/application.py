@@ -253,28 +253,38 @@ class Application:
 async def _converse(
     websocket: WebSocket, conversation: Conversation, calls: Calls, peer: str
 ) -> None:
-    problem = await calls.run(conversation.open, peer, key_of(websocket.headers))
+    call = calls.run(conversation.open, peer, key_of(websocket.headers))
+    early = await _message_before(call, websocket, conversation)
+    problem = await call
     if problem is not None:
         await websocket.send_text(problem)
         return
-    early: asyncio.Future[Message] | None = None  # a message that came before the answer
     while True:
-        message, early = await (early or websocket.receive()), None
+        message = await (early or websocket.receive())
         if message["type"] == "websocket.disconnect":
             return
         text = message.get("text")
         call = calls.run(conversation.answer, message.get("bytes") if text is None else text)
-        await asyncio.wait((call,), timeout=_LONG_SECONDS)
-        if not call.done():
-            early = asyncio.ensure_future(websocket.receive())
-            await asyncio.wait((call, early), return_when=asyncio.FIRST_COMPLETED)
-            if not call.done() and early.result()["type"] == "websocket.disconnect":
-                Calls().finish(conversation.abandon)
-                return
+        early = await _message_before(call, websocket, conversation)
         answer = await call
         if answer is None:
             return
         await websocket.send_text(answer)
+
+
+async def _message_before(
+    call: asyncio.Future[Any], websocket: WebSocket, conversation: Conversation
+) -> asyncio.Future[Message] | None:
+    """A message that comes before a long call ends, which is abandoned if its caller goes away."""
+    await asyncio.wait((call,), timeout=_LONG_SECONDS)
+    if call.done():
+        return None
+    early = asyncio.ensure_future(websocket.receive())
+    await asyncio.wait((call, early), return_when=asyncio.FIRST_COMPLETED)
+    if not call.done() and early.result()["type"] == "websocket.disconnect":
+        Calls().finish(conversation.abandon)
+        raise WebSocketDisconnect
+    return early
 
 
 def _refused(text: str, status: int) -> Response:

@@ -143,6 +143,7 @@ class Conversation:
         self._instances = instances
         self._made: list[str] = []
         self._peer, self._key, self._owner = "", None, b""
+        self._is_left = False
 
     def open(self, peer: str, key: Any) -> None:
         """Remembers who it is."""
@@ -191,10 +192,10 @@ class Conversation:
         try:
             if get_env is not None:
                 env_fn = partial(get_env, env_id, **params)
-                guest = self._guests.open(self._peer, self._key, None, wire=WIRE, env_fn=env_fn)
+                guest = self._open(None, env_fn=env_fn)
             else:
                 kwargs = {key: value for key, value in params.items() if key != "seed"}
-                guest = self._guests.open(self._peer, self._key, env_id, kwargs, wire=WIRE)
+                guest = self._open(env_id, kwargs)
         except HostRefused as error:
             if error.reason == "env":
                 raise _missing(env_id) from None
@@ -210,6 +211,11 @@ class Conversation:
         name = self._instances.add(Instance(guest, None if get_env is not None else seed))
         self._made.append(name)
         return name
+
+    def _open(self, *env: Any, **given: Any) -> Guest:
+        return self._guests.open(
+            self._peer, self._key, *env, wire=WIRE, left=lambda: self._is_left, **given
+        )
 
     def _find(self, instance_id: Any) -> Instance:
         return self._instances.find(instance_id, self._owner)
@@ -268,6 +274,7 @@ class Conversation:
 
     def abandon(self) -> None:
         """Ends them while a call is under way."""
+        self._is_left = True
         for name in self._made:
             instance = self._instances.remove(name)
             if instance is not None:

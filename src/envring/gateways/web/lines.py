@@ -165,7 +165,11 @@ class WebSocketLine(Line):
         self._drain()
 
     def _talk(self) -> None:
-        problem = self._conversation.open(*self._caller)
+        self._busy_since = time.monotonic()
+        try:
+            problem = self._conversation.open(*self._caller)
+        finally:
+            self._busy_since = None
         if problem is not None:
             self._send(problem)
             return

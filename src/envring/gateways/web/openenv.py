@@ -58,6 +58,7 @@ class Conversation:
         self._guest: Guest | None = None
         self._episode: str | None = None
         self._steps = 0
+        self._is_left = False
 
     def open(self, peer: str, key: object) -> str | None:
         """Builds the env; an error to send before the connection is closed, or None."""
@@ -84,7 +85,12 @@ class Conversation:
             Exception: it could not be built.
         """
         self._guest = guest = self._guests.open(
-            peer, key, self._env, wire=WIRE, call_seconds=self._call_seconds
+            peer,
+            key,
+            self._env,
+            wire=WIRE,
+            call_seconds=self._call_seconds,
+            left=lambda: self._is_left,
         )
         spaces.check(guest.env.observation_space)
         spaces.check(guest.env.action_space)
@@ -201,6 +207,7 @@ class Conversation:
 
     def abandon(self) -> None:
         """Ends the session while a call is under way."""
+        self._is_left = True
         if self._guest is not None:
             self._guests.host.sessions.end(self._guest.entry)
 
