@@ -3,7 +3,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import envring
@@ -11,6 +10,7 @@ from envring import EnvSource, SourceError
 from support import foreign_prefixes
 from support.hosts import running
 from support.plain_agents import NAMES, Battle
+from support.same_agents import same
 
 pytest.importorskip("pettingzoo", reason="envs of several agents stay unchecked")
 
@@ -18,16 +18,6 @@ from envring.adapters.pettingzoo import parallel_env
 
 FILE = str(Path(__file__).parents[1] / "support" / "plain_agents.py")
 BATTLE = f"{FILE}:Battle"
-
-
-def same(one, other):
-    """Whether two values are the same, bit by bit."""
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    one, other = np.asarray(one), np.asarray(other)
-    return one.dtype == other.dtype and one.tobytes() == other.tobytes()
 
 
 def run(env, episodes, steps=60):

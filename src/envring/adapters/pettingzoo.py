@@ -14,7 +14,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from pettingzoo import ParallelEnv
 
 from envring._foreign.envring_worker.envs.adapt import adapt
-from envring._foreign.envring_worker.envs.agents import Agents, AgentsEnv
+from envring._foreign.envring_worker.envs.agents import Agents, AgentsEnv, Told
+from envring._foreign.envring_worker.lost import RESTARTED
 from envring.adapters.agent_rows import AgentVectorEnv
 from envring.adapters.agents_elsewhere import AgentsElsewhere
 from envring.adapters.listed import ListedEnvs
@@ -32,6 +33,11 @@ class RingParallelEnv(ParallelEnv):  # type: ignore[misc]
     """A parallel env in a process of its own.
 
     Agents appear in the order of `possible_agents` everywhere, so also in `agents`.
+
+    With `on_worker_death="restart"` the step in which a death is noticed ends the episode: all
+    agents that lived get their last observations, rewards of 0.0, truncations, and infos with
+    "worker_restarted": True. Where a reset notices it, or replaces the process as planned
+    (`restart_every`), that is in the infos of the agents that live then.
 
     Args:
         env: a `RingEnv` of an env with several agents; it is closed with this one.
@@ -63,8 +69,12 @@ class RingParallelEnv(ParallelEnv):  # type: ignore[misc]
         self, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[Any, Any], dict[Any, dict[str, Any]]]:
         """Resets the env; returns observations and infos by agent."""
-        told = self._agents.split(*self.env.reset(seed=seed, options=options))
+        observation, info = self.env.reset(seed=seed, options=options)
+        told = self._agents.split(observation, info)
         self.agents = told.living
+        if RESTARTED in info:
+            for agent in told.living:
+                told.infos.setdefault(agent, {})[RESTARTED] = True
         return told.observations, told.infos
 
     def step(
@@ -83,6 +93,8 @@ class RingParallelEnv(ParallelEnv):  # type: ignore[misc]
         """
         observation, _, _, _, info = self.env.step(self._agents.join(actions))
         told = self._agents.split(observation, info)
+        if RESTARTED in info:
+            told = self._cut(told)
         self.agents = told.living
         return told.observations, told.rewards, told.terminations, told.truncations, told.infos
 
@@ -105,6 +117,18 @@ class RingParallelEnv(ParallelEnv):  # type: ignore[misc]
     def close(self) -> None:
         """Closes the env and ends its process."""
         self.env.close()
+
+    def _cut(self, last: Told) -> Told:
+        """The end of an episode that was lost, of which this was told last."""
+        lived = self.agents
+        return Told(
+            {agent: last.observations[agent] for agent in lived if agent in last.observations},
+            dict.fromkeys(lived, 0.0),
+            dict.fromkeys(lived, False),
+            dict.fromkeys(lived, True),
+            {agent: {RESTARTED: True} for agent in lived},
+            [],
+        )
 
 
 def parallel_env(
