@@ -6,10 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import iterate
 
 from envring._foreign.envring_worker.envs.agents import Agents, Told
+from envring._foreign.envring_worker.lost import RESTARTED
 from envring.adapters.agent_rows import AgentVectorEnv
 from envring.adapters.listed import ListedEnvs
 from envring.errors import SourceError
@@ -41,6 +43,10 @@ class AgentsElsewhere(AgentVectorEnv):
     Rows are made here, and resets are asked for from here: after an episode has ended, that is one
     exchange more with those that are reset, whatever the mode.
 
+    Where an env is restarted (`on_worker_death`, `restart_every`), infos["worker_restarted"] is
+    True in its rows. If that was in an episode, all of its rows end: with their last observations,
+    rewards of 0, and truncations; no agent of it is "living" or "present".
+
     Args:
         envs: in the mode Disabled; closed with this one.
         autoreset_mode: as for `AgentVectorEnv`.
@@ -55,6 +61,8 @@ class AgentsElsewhere(AgentVectorEnv):
         if agents is None:
             raise SourceError(f"{envs} is not a vector env of parallel envs.")
         self._elsewhere, self._split = envs, agents
+        self._restarted: set[int] = set()  # envs that say so in this step or reset
+        self._lost: set[int] = set()  # those of them that ended in it
         make = [lambda: _Env(envs, agents)] * envs.num_envs
         super().__init__(make, autoreset_mode)
 
@@ -91,12 +99,21 @@ class AgentsElsewhere(AgentVectorEnv):
         joined = [self._split.join(actions) for actions in acting.values()]
         result = self._elsewhere.step_some(joined, list(acting))
         for n, told in self._told(acting, result[0], result[-1]):
-            yield n, told[:-1]
+            yield n, self._lose(n) if n in self._restarted else told[:-1]
 
     def _reset_envs(self, seeds: Mapping[int, Any], options: Any) -> Iterator[tuple[int, Any]]:
         result = self._elsewhere.reset_some(list(seeds), list(seeds.values()), options)
         for n, told in self._told(seeds, *result):
+            self._lost.discard(n)
             yield n, (told.observations, told.infos)
+
+    def _lose(self, n: int) -> tuple[Any, ...]:
+        """What a step returns of an env whose episode was lost: an end for each row."""
+        self._lost.add(n)
+        self.envs[n].agents = []
+        names, first = self._split.names, self._firsts[n]
+        last = dict(zip(names, self._rows[first : first + len(names)], strict=True))
+        return last, {}, {}, dict.fromkeys(names, True), {}
 
     def _told(
         self, numbers: Iterable[int], observations: Any, infos: Any
@@ -106,4 +123,15 @@ class AgentsElsewhere(AgentVectorEnv):
         for n, row, info in zip(sorted(numbers), rows, infos, strict=True):
             told = self._split.split(row, info)
             self.envs[n].agents = told.living
+            if RESTARTED in info:
+                self._restarted.add(n)
             yield n, told
+
+    def _masked(self, infos: dict[str, Any]) -> dict[str, Any]:
+        if self._restarted:
+            env_of_row = np.arange(self.num_envs) // len(self._split.names)
+            self._present[np.isin(env_of_row, list(self._lost))] = False
+            told = np.isin(env_of_row, list(self._restarted))
+            infos[RESTARTED], infos["_" + RESTARTED] = told, told.copy()
+            self._lost, self._restarted = set(), set()
+        return super()._masked(infos)
