@@ -35,7 +35,6 @@ from envring.pool.mirror import pack_ids, unpack_ids
 from envring.pool.protocol import StepParts
 from envring.pool.remote import RemotePool
 from envring.pool.remote_data import check_description, wish
-from envring.pool.remote_flow import RemoteFlow
 from envring.pool.seeds import Seeds
 from envring.pool.successors import headline
 from envring.transport import codec, frames
@@ -170,19 +169,6 @@ class ReconnectingPool(RemotePool):
         """Takes the long way."""
 
     # -- what is asked for --------------------------------------------------------------------
-
-    def flow(self) -> RemoteFlow:
-        """Its envs, each on its own; see `Pool`.
-
-        Raises:
-            EnvringError: the host does not know how, or actions would be lost with it.
-        """
-        if not self.action_rows.are_in_slab:
-            raise EnvringError(
-                "Restarts cannot be combined with send and recv of actions without a fixed size on "
-                "hosts yet. Leave them out, or use `step`."
-            )
-        return super().flow()
 
     def start(self, messages: Sequence[tuple[Any, ...]]) -> None:
         """Starts a batch of another kind; see `Pool`."""
@@ -353,6 +339,8 @@ class ReconnectingPool(RemotePool):
         rows: list[Any] = []
         if code == codes.SLAB:
             rows = self.action_rows.some(envs)
+        elif code == codes.MESSAGE:  # no env that was lost needs its action
+            rows = [codec.dumps(dict.fromkeys(envs.tolist()))]
         elif code == codes.RESET:
             found = self.restarts.arguments
             told = {i: found[i] for i in envs.tolist() if found.get(i) is not None}
