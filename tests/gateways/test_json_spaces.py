@@ -3,10 +3,20 @@
 
 import json
 import math
+from itertools import product
 
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, Sequence, Text, Tuple
+from gymnasium.spaces import (
+    Box,
+    Dict,
+    Discrete,
+    MultiBinary,
+    MultiDiscrete,
+    Sequence,
+    Text,
+    Tuple,
+)
 
 from envring.gateways.web import json_text, schemas, spaces
 from envring.testing.spaces import example_spaces
@@ -68,6 +78,8 @@ def test_a_schema_has_the_bounds():
 
 
 FLOATS, BYTES = Box(-1, 1, (2,), np.float32), Box(0, 255, (2,), np.uint8)
+LONG = Box(-(2**63), 2**63 - 1, (2,), np.int64)
+UNSIGNED = Box(0, 2**64 - 1, (2,), np.uint64)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +102,17 @@ FLOATS, BYTES = Box(-1, 1, (2,), np.float32), Box(0, 255, (2,), np.uint8)
         (BYTES, [math.nan, 0]),
         (BYTES, [math.inf, 0]),
         (BYTES, [10**30, 0]),
+        (BYTES, [1.5, 2**70]),
+        (BYTES, [1.0, 2**70]),
+        (BYTES, [True, 2**70]),
+        (FLOATS, [1.5, 10**400]),
+        (MultiDiscrete([3, 3]), [1.5, 2**70]),
+        (LONG, [1.0, 2**63]),
+        (LONG, [2.0**53, 0]),  # may have been written as 2**53 + 1.0
+        (LONG, [-1, 2**63]),
+        (UNSIGNED, [2**64, 0]),
+        (UNSIGNED, [-1, 2**63]),
+        (Discrete(3), 2.0**53),
         (Discrete(3), 3),
         (Discrete(3), -1),
         (Discrete(3), True),
@@ -127,6 +150,37 @@ def test_integers_may_come_as_floats_and_the_other_way():
     assert spaces.decode(Discrete(3), 2.0) == 2
     assert spaces.decode(FLOATS, [1, 0]).dtype == np.float32
     assert spaces.decode(FLOATS, [math.inf, -5]).tolist() == [math.inf, -5]  # bounds are the env's
+
+
+@pytest.mark.parametrize(
+    "dtype", [f"{kind}int{bits}" for kind in ("", "u") for bits in (8, 16, 32, 64)]
+)
+@pytest.mark.parametrize("orjson", [True, False], ids=["orjson", "json"])
+def test_integers_are_exact(dtype, orjson, monkeypatch):
+    if orjson:
+        pytest.importorskip("orjson", reason="the fast reader and writer of JSON stay unchecked")
+    else:
+        monkeypatch.setattr(json_text, "orjson", None)
+    whole = np.iinfo(dtype)
+    space = Box(whole.min, whole.max, (3,), np.dtype(dtype).type)
+    edges = [whole.min, whole.min + 1, 0, 1, whole.max - 1, whole.max]
+    edges += [each for each in (2**53 + 1, 2**63 - 1, 2**63) if each < whole.max]
+    for first, second, third in product(edges, repeat=3):
+        value = np.array([first, second, third], dtype)
+        text = json_text.dumps(spaces.encode(space, value))
+        assert same(value, spaces.decode(space, json_text.loads(text)))
+        mixed = [float(each) if abs(each) < 2**53 else each for each in (first, second)]
+        assert same(value, spaces.decode(space, [*mixed, third]))
+        for beyond in (whole.min - 1, whole.max + 1):
+            with pytest.raises(spaces.BadValue):
+                spaces.decode(space, json_text.loads(json.dumps([first, 1.0, beyond])))
+
+
+def test_an_integer_of_65_bits_is_refused_in_whatever_company():
+    for text in ("[1.5, 18446744073709551616]", "[1.5, 18446744073709551616, Infinity]"):
+        for space in (BYTES, LONG, UNSIGNED, MultiDiscrete([3, 3])):
+            with pytest.raises(spaces.BadValue):
+                spaces.decode(space, json_text.loads(text)[:2])
 
 
 def test_infinities_and_nan():

@@ -38,7 +38,7 @@ from gymnasium.vector.utils import concatenate, create_empty_array, iterate
 
 from envring.gateways.web.json_text import array
 
-_EXACT = 1 << 53  # integers up to here are exact as floats
+_EXACT = 1 << 53  # integers below are exact as floats; from here on a text may have said another
 _NOT_FINITE = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": math.nan}
 
 
@@ -173,7 +173,7 @@ def _member(space: Space[Any], value: Any, path: tuple[str | int, ...]) -> Any:
 
 
 def _integer(data: Any, path: tuple[str | int, ...]) -> int:
-    if type(data) is float and data.is_integer() and abs(data) <= _EXACT:
+    if type(data) is float and data.is_integer() and abs(data) < _EXACT:
         return int(data)  # languages that have no integers
     if type(data) is not int or not -(1 << 63) <= data < 1 << 63:
         raise BadValue(f"{data!r:.200} is not an integer", path)
@@ -199,17 +199,24 @@ def _array(space: Any, data: Any, path: tuple[str | int, ...]) -> Any:
         kinds = set(map(type, numbers))
     if not kinds <= ({int, float} if dtype.kind == "f" else {int, float, bool}):
         raise BadValue(f"expected numbers of {dtype}", path)
-    given = np.array(numbers).reshape(shape)  # of other things than numbers it might take long
+    given = np.array(numbers)  # of other things than numbers it might take long
     if given.size == 0:
-        return given.astype(dtype)
+        return given.astype(dtype).reshape(shape)
     if dtype.kind == "f":
-        return _floats(given, dtype, path)
+        return _floats(given, dtype, path).reshape(shape)
+    if given.dtype.kind not in "biu":  # there are floats, or NumPy has no integers for them all
+        given = np.array(_integers(numbers, path), object)
     low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
-    if float in kinds and not (np.equal(given, np.rint(given)) & (abs(given) <= _EXACT)).all():
-        raise BadValue("expected integers", path)
     if not (low <= given.min() and given.max() <= high):
         raise BadValue(f"a number does not fit into {dtype}", path)
-    return given.astype(dtype)
+    return given.astype(dtype).reshape(shape)
+
+
+def _integers(numbers: list[Any], path: tuple[str | int, ...]) -> list[int]:
+    for each in numbers:
+        if type(each) is float and not (each.is_integer() and abs(each) < _EXACT):
+            raise BadValue("expected integers", path)
+    return list(map(int, numbers))
 
 
 def _floats(given: Any, dtype: Any, path: tuple[str | int, ...]) -> Any:
