@@ -11,12 +11,14 @@ from gymnasium.spaces import (
     Box,
     Dict,
     Discrete,
+    Graph,
     MultiBinary,
     MultiDiscrete,
     Sequence,
     Text,
     Tuple,
 )
+from gymnasium.vector.utils import create_empty_array
 
 from envring.gateways.web import json_text, schemas, spaces
 from envring.testing.spaces import example_spaces
@@ -51,6 +53,34 @@ def test_values_come_back(name, orjson, monkeypatch):
         text = json_text.dumps(data)
         assert same(value, spaces.decode(space, json_text.loads(text)))
         assert json.loads(text) == json.loads(json_text.spell(data, {}))
+
+
+@pytest.mark.parametrize("name", CARRIED)
+def test_stacks_of_nothing(name):
+    space = Sequence(KINDS[name], stack=True)
+    value = create_empty_array(KINDS[name], 0)
+    assert space.contains(value) and spaces.encode(space, value) == []
+    found = spaces.decode(space, [])
+    assert same(value, found) and space.contains(found)
+
+
+@pytest.mark.parametrize("nodes", [Box(-1, 1, (2,)), Discrete(3)])
+@pytest.mark.parametrize("edges", [Box(-1, 1, (2,)), Discrete(3), None])
+def test_graphs_of_nothing(nodes, edges):
+    space = Graph(nodes, edges)
+    found = spaces.decode(space, {"nodes": []})
+    assert found.nodes.shape == (0, *nodes.shape) and found.nodes.dtype == nodes.dtype
+    assert spaces.encode(space, found) == {"nodes": [], "edges": None, "edge_links": None}
+    if edges is None:
+        return
+    data = {"nodes": [[0.5, 0]] if nodes.shape else [1], "edges": [], "edge_links": []}
+    found = spaces.decode(space, data)
+    assert found.edges.shape == (0, *edges.shape) and found.edge_links.shape == (0, 2)
+    assert spaces.encode(space, found) == data
+    edge = {"edges": [[0.5, 0] if edges.shape else 1], "edge_links": [[0, 0]]}
+    assert len(spaces.decode(space, data | edge).edges) == 1
+    with pytest.raises(spaces.BadValue, match="no nodes"):
+        spaces.decode(space, {"nodes": [], **edge})
 
 
 @pytest.mark.parametrize("name", ["custom", "mixed"])

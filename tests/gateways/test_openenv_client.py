@@ -99,6 +99,23 @@ class TestOurHost:
             env.step(0)
         env.close()
 
+    def test_integers_that_no_float_holds(self, host):
+        env = envring.make("Long-v0", remotes=at(host))
+        assert env.reset()[0].tolist() == [2**64 - 1, 2**53 + 1, 0]
+        for action in ([-(2**63), 2**63 - 1], [2**53 + 1, 0]):
+            assert env.step(np.array(action))[4] == {"action": str(action)}
+        env.close()
+
+    def test_sequences_and_graphs_with_nothing_in_them(self, host):
+        env = envring.make("Empty-v0", remotes=at(host))
+        obs, _ = env.reset()
+        for count in (0, 2):
+            assert env.step(np.zeros(count, np.int64))[1] == count
+        assert obs["rows"].shape == (0, 2) and obs["rows"].dtype == np.float32
+        assert obs["graph"].nodes.shape == (0, 3) and obs["graph"].edges is None
+        assert obs["edges"].nodes.tolist() == [0] and obs["edges"].edge_links is None
+        env.close()
+
     def test_an_error_of_the_env_leaves_the_session(self, host):
         env = envring.make("Failing-v0", remotes=at(host))
         for _ in range(2):

@@ -6,7 +6,7 @@ import time
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Box, Dict, Discrete, Space, Text
+from gymnasium.spaces import Box, Dict, Discrete, Graph, GraphInstance, Sequence, Space, Text
 
 
 class Counting(gymnasium.Env):
@@ -77,6 +77,42 @@ class NotANumber(Counting):
         return np.array([0, np.nan, np.inf, -np.inf], np.float32)
 
 
+class Long(gymnasium.Env):
+    """Integers that no float64 holds; infos say the action, as text."""
+
+    observation_space = Box(0, 2**64 - 1, (3,), np.uint64)
+    action_space = Box(-(2**63), 2**63 - 1, (2,), np.int64)
+
+    def reset(self, *, seed=None, options=None):
+        return np.array([2**64 - 1, 2**53 + 1, 0], np.uint64), {}
+
+    def step(self, action):
+        return self.reset()[0], 0.0, False, False, {"action": str(action.tolist())}
+
+
+class Empty(gymnasium.Env):
+    """Sequences and graphs in which nothing is; rewards are the length of the action."""
+
+    observation_space = Dict(
+        {
+            "rows": Sequence(Box(0, 1, (2,)), stack=True),
+            "graph": Graph(Box(0, 1, (3,)), None),
+            "edges": Graph(Discrete(2), Box(0, 1, (1,))),
+        }
+    )
+    action_space = Sequence(Discrete(5), stack=True)
+
+    def reset(self, *, seed=None, options=None):
+        return {
+            "rows": np.zeros((0, 2), np.float32),
+            "graph": GraphInstance(np.zeros((0, 3), np.float32), None, None),
+            "edges": GraphInstance(np.zeros(1, np.int64), None, None),
+        }, {}
+
+    def step(self, action):
+        return self.reset()[0], len(action), False, False, {}
+
+
 class Broken(Counting):
     def __init__(self):
         raise ValueError("it cannot be built")
@@ -99,7 +135,10 @@ def local_env(without, special=True):
     return envring.RingEnv(source, launcher=envring.Python(sys.executable))
 
 
-NAMES = ("Counting", "Scalar", "Failing", "Sleepy", "Custom", "Strange", "NotANumber", "Broken")
+NAMES = (
+    *("Counting", "Scalar", "Failing", "Sleepy", "Custom", "Strange", "NotANumber", "Broken"),
+    *("Long", "Empty"),
+)
 
 for name in NAMES:
     gymnasium.register(

@@ -245,7 +245,7 @@ def _decode_dict(space: Dict, data: Any, path: tuple[str | int, ...]) -> dict[st
 
 def _stacked(space: Space[Any], items: list[Any]) -> Any:
     rows: Any = create_empty_array(space, len(items))
-    return concatenate(space, items, rows)
+    return concatenate(space, items, rows) if items else rows
 
 
 def _decode_graph(space: Graph, data: Any, path: tuple[str | int, ...]) -> GraphInstance:
@@ -262,6 +262,8 @@ def _decode_graph(space: Graph, data: Any, path: tuple[str | int, ...]) -> Graph
     if space.edge_space is None:
         raise BadValue("this graph has no edges", (*path, "edges"))
     made = _decode_all(space.edge_space, edges, (*path, "edges"))
+    if edges and not data["nodes"]:
+        raise BadValue("there are edges, but no nodes", (*path, "edges"))
     last = max(len(data["nodes"]) - 1, 0)
     pairs: Box = Box(0, last, (len(edges or ()), 2), np.dtype(np.int32))
     ends = _member(pairs, _array(pairs, links, (*path, "edge_links")), (*path, "edge_links"))
