@@ -219,15 +219,26 @@ def test_rollouts_that_are_too_large_for_caches(shape):
         np.testing.assert_array_equal(latest[2], expected)
 
 
-def test_actions_of_several_parts():
-    action = Dict(a=Discrete(3), b=Tuple([Box(-1, 1, (2,), np.float32)]))
-    with running([partial(SpaceEnv, Discrete(5), action)] * 2, num_workers=1, slots=3) as envs:
+PARTS = Tuple([Discrete(3), Box(-1, 1, (2,), np.float32)])
+
+
+@pytest.mark.parametrize(
+    "space", [PARTS, Dict(a=Discrete(3), b=PARTS)], ids=["a tuple", "tuples in a dict"]
+)
+def test_actions_of_several_parts_are_copied(space):
+    """A policy may write all of its actions into the same arrays."""
+    with running([partial(SpaceEnv, Discrete(5), space)] * 2, num_workers=1, slots=4) as envs:
         rollout = envs.rollout()
         rollout.reset(seed=0)
-        taken = [envs.action_space.sample() for _ in range(2)]
-        for actions in taken:
+        numbers, vectors = np.zeros(2, np.int64), np.zeros((2, 2), np.float32)
+        actions = (numbers, vectors) if space is PARTS else {"a": numbers, "b": (numbers, vectors)}
+        for t in range(3):
+            numbers[:], vectors[:] = t, t / 4
             rollout.step(actions)
-        assert rollout.actions == taken
+        for t in range(3):
+            parts = (np.full(2, t), np.full((2, 2), t / 4, np.float32))
+            expected = parts if space is PARTS else {"a": parts[0], "b": parts}
+            assert_same_batch(rollout.actions[t], expected)
 
 
 def test_wrong_use():

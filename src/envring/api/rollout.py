@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic
 
@@ -49,7 +50,7 @@ class Rollout(Generic[ObsType, ActType]):
         num_steps: T.
         at: steps so far.
         observations: what each action was chosen for: (T, num_envs, ...), in the space's structure.
-        actions: (T, num_envs, ...); a list of T batches where an action has several parts.
+        actions: (T, num_envs, ...); a list of T batches where an action has several parts. Copies.
         rewards: (T, num_envs) float64.
         terminations: (T, num_envs) bool.
         truncations: (T, num_envs) bool.
@@ -188,7 +189,7 @@ class Rollout(Generic[ObsType, ActType]):
         at = self.at + 1
         self._epochs[at] += 1
         infos = self._envs._step_into(self._slots.first + at, actions)
-        self._actions[self.at] = actions
+        self._actions[self.at] = actions if self._one_array else deepcopy(actions)
         self._note(at, infos)
         self.at = at
         slots = self._slots
