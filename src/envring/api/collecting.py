@@ -9,7 +9,7 @@ from typing import Any, Generic
 from gymnasium.core import ActType, ObsType
 from gymnasium.vector import AutoresetMode
 
-from envring.api import reset_arguments
+from envring.api import page_locking, reset_arguments
 from envring.api.parts import Splitting
 from envring.api.rollout import Rollout
 from envring.batch.batcher import Batcher
@@ -37,7 +37,8 @@ class Collecting(Splitting[ObsType, ActType], Generic[ObsType, ActType]):
         Raises:
             ValueError: `slots` was not given to the constructor, or is too small.
             EnvringError: there is a rollout already, observations have no fixed size, or
-                pin_memory=True without torch and CUDA.
+                pin_memory=True without torch and CUDA, or CUDA refuses. Whatever is raised, another
+                call may follow, without pin_memory.
             SegmentMemoryError: there is no memory for so many batches.
         """
         if self._slots is None or self._slots < 2:
@@ -47,13 +48,18 @@ class Collecting(Splitting[ObsType, ActType], Generic[ObsType, ActType]):
         steps = self._slots - 1 if num_steps is None else num_steps
         if not 1 <= steps < self._slots:
             raise ValueError(f"slots={self._slots} has room for 1 to {self._slots - 1} steps.")
+        cuda = page_locking.cuda_runtime() if pin_memory else None
         with self._entered() as batcher:
             self._assert_idle("rollout")
             self._settle(batcher)
-            rollout: Rollout[ObsType, ActType] = Rollout(self, batcher.time_slots(steps + 1))
-            if pin_memory:
-                self._unpin = rollout.pin()
-            return rollout
+            slots = batcher.time_slots(steps + 1)
+            try:
+                if cuda is not None:
+                    self._unpin = page_locking.page_lock(cuda, slots.address, slots.nbytes)
+                return Rollout(self, slots)
+            except BaseException:
+                slots.give_back()
+                raise
 
     @property
     def resets_at_next_step(self) -> bool:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic
@@ -19,8 +19,6 @@ from envring.errors import EnvringError
 
 if TYPE_CHECKING:
     from envring.api.collecting import Collecting
-
-_PORTABLE = 1  # cudaHostRegisterPortable: for every device
 
 
 @dataclass(frozen=True)
@@ -223,31 +221,3 @@ class Rollout(Generic[ObsType, ActType]):
     def _forget(self) -> None:
         self.at = 0
         self._finals.clear()
-
-    # -- CUDA -------------------------------------------------------------------------------
-
-    def pin(self) -> Callable[[], None]:
-        """Page-locks the slots, so that `.to("cuda", non_blocking=True)` does not wait.
-
-        Returns:
-            What undoes it.
-
-        Raises:
-            EnvringError: torch is not installed, or finds no CUDA device; or CUDA refuses.
-        """
-        try:
-            import torch
-        except ImportError as error:
-            raise EnvringError(
-                "pin_memory=True page-locks memory by way of torch, which is not installed."
-            ) from error
-        if not torch.cuda.is_available():
-            raise EnvringError(
-                "pin_memory=True page-locks memory for CUDA, and torch finds no CUDA device here. "
-                "Leave it out."
-            )
-        runtime = torch.cuda.cudart()
-        status = runtime.cudaHostRegister(self._slots.address, self._slots.nbytes, _PORTABLE)
-        if int(status) != 0:
-            raise EnvringError(f"CUDA cannot page-lock the slots: {status}.")
-        return lambda: runtime.cudaHostUnregister(self._slots.address)

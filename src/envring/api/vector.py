@@ -379,4 +379,5 @@ class RingVectorEnv(
         if self.closed or batcher is None or self._forked:
             return
         self.closed = True
+        self._unpin_memory()  # which may be unmapped from now on
         batcher.abandon()

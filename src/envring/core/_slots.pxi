@@ -106,6 +106,10 @@ cdef class SlotPool:
         self.num_slots -= count
         return self.num_slots
 
+    def unreserve(self, uint32_t count):
+        """Undoes the last `reserve`, if none of the slots was used."""
+        self.num_slots += count
+
     def keep_last(self):
         """Has the batch that was handed out last stay until another is. Before any is."""
         if self.num_backed != 1 or self.num_slots < 2 or not self.back(1):
