@@ -79,11 +79,13 @@ class Collecting(Splitting[ObsType, ActType], Generic[ObsType, ActType]):
                 batcher, slot, lambda: batcher.start_reset(seeds, rest, None, per_env, slot)
             )
 
-    def _step_into(self, slot: int, actions: ActType) -> dict[str, Any]:
-        """A step whose results are stored in a slot; its infos."""
+    def _step_into(self, slot: int, actions: ActType, begin: Callable[[], None]) -> dict[str, Any]:
+        """A step whose results are stored in a slot; its infos. See `start_step_into`."""
         with self._entered() as batcher:
             self._assert_idle("step_async")
-            return self._run_into(batcher, slot, lambda: batcher.start_step_into(actions, slot))
+            return self._run_into(
+                batcher, slot, lambda: batcher.start_step_into(actions, slot, begin)
+            )
 
     def _run_into(self, batcher: Batcher, slot: int, start: Callable[[], None]) -> dict[str, Any]:
         reply = self._run(batcher, lambda _: start())

@@ -53,7 +53,9 @@ class Rollout(Generic[ObsType, ActType]):
         terminations: (T, num_envs) bool.
         truncations: (T, num_envs) bool.
         valid: (T, num_envs) bool: False where a step did nothing but reset an env whose episode
-            had ended (autoreset mode NextStep): its action was ignored, so do not learn from it.
+            had ended (autoreset mode NextStep), as its action was ignored, and for all envs in the
+            step after one that raised, as its actions met envs that had gone on: do not learn from
+            these.
     """
 
     def __init__(self, envs: Collecting[ObsType, ActType], slots: TimeSlots) -> None:
@@ -63,6 +65,7 @@ class Rollout(Generic[ObsType, ActType]):
         self.num_steps = steps = slots.count - 1
         self.at = 0
         self._begun = False
+        self._lost = 0  # steps since the last one that gave results
         self._epochs = np.zeros(slots.count, np.int64)  # how often each slot was written
         space = envs.single_action_space
         self._one_array = space.shape is not None and space.dtype is not None
@@ -160,7 +163,7 @@ class Rollout(Generic[ObsType, ActType]):
         self._epochs[0] += 1
         infos = self._envs._reset_into(self._slots.first, seed, options)
         self._ended[...] = False
-        self._begun = True
+        self._begun, self._lost = True, 0
         return self.last_observations, infos
 
     def step(
@@ -174,23 +177,26 @@ class Rollout(Generic[ObsType, ActType]):
     ]:
         """Steps every env; see `RingVectorEnv.step`. After the last step, begins the next rollout.
 
+        A step that raises what an env raised, or that Ctrl-C ends, is lost, as everywhere, and its
+        envs have gone on. Step on if you like: the episodes of all envs are cut where the last
+        results are, by `truncations` of that row, and the next row is not `valid`.
+
         Returns:
             As `RingVectorEnv.step`; all arrays are views of the rollout's.
 
         Raises:
             EnvringError: there was no `reset` of this rollout.
+            ActionError: the actions do not fit. No env was stepped, and a rollout that is full
+                is as it was.
         """
         if not self._begun:
             raise EnvringError("Begin a rollout with its `reset`.")
-        if self.full:
-            self._go_round()
-        at = self.at + 1
-        self._epochs[at] += 1
-        infos = self._envs._step_into(self._slots.first + at, actions)
-        self._actions[self.at] = actions if self._one_array else deepcopy(actions)
+        slots = self._slots
+        at = 1 if self.full else self.at + 1
+        infos = self._envs._step_into(slots.first + at, actions, self._begin_step)
+        self._actions[at - 1] = actions if self._one_array else deepcopy(actions)
         self._note(at, infos)
         self.at = at
-        slots = self._slots
         return (
             self.last_observations,
             self._slot(slots.rewards, at),
@@ -199,13 +205,26 @@ class Rollout(Generic[ObsType, ActType]):
             infos,
         )
 
+    def _begin_step(self) -> None:
+        """The actions fit: from now on the next slot is written, and the step may be lost."""
+        if self.full:
+            self._go_round()
+        self._epochs[self.at + 1] += 1
+        self._lost += 1
+
     def _note(self, at: int, infos: dict[str, Any]) -> None:
         """Notes what the arrays do not say of the step that is stored in slot `at`."""
-        ended = self._slots.terminations[at] | self._slots.truncations[at]
+        slots = self._slots
+        ended = slots.terminations[at] | slots.truncations[at]
         self.valid[at - 1] = ~self._ended
         self._ended = ended & self._envs.resets_at_next_step
         for env_id in np.flatnonzero(infos.get("_final_obs", ())).tolist():
             self._finals[at - 1, env_id] = infos["final_obs"][env_id]
+        if self._lost > 1:
+            self.valid[at - 1] = False
+            if at > 1:
+                slots.truncations[at - 1] |= ~slots.terminations[at - 1]
+        self._lost = 0
 
     def _go_round(self) -> None:
         """The last observations become the first ones."""

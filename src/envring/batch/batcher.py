@@ -160,11 +160,19 @@ class Batcher:
         """So many slots that follow each other, for good; for `start_step_into`."""
         return TimeSlots(self, count)
 
-    def start_step_into(self, actions: Any, slot: int) -> None:
-        """Starts a step into one of the time slots; otherwise as `start_step`."""
+    def start_step_into(self, actions: Any, slot: int, begin: Callable[[], None]) -> None:
+        """Starts a step into one of the time slots; otherwise as `start_step`.
+
+        Args:
+            actions: one per env.
+            slot: which slot.
+            begin: called when the actions are stored, and before anything is stored in the slot.
+        """
         if self.last is not None:
             self.last.in_one(self._path)
-        self.pool.start_step(slot, self.actions.put(actions))
+        code = self.actions.put(actions)
+        begin()
+        self.pool.start_step(slot, code)
 
     def step_is_done(self) -> bool:
         """Waits for a short time; whether the step under way is complete. If not, call `wait`."""
