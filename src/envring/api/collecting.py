@@ -13,6 +13,7 @@ from envring.api import page_locking, reset_arguments
 from envring.api.parts import Splitting
 from envring.api.rollout import Rollout
 from envring.batch.batcher import Batcher
+from envring.batch.time_slots import TimeSlots
 
 
 class Collecting(Splitting[ObsType, ActType], Generic[ObsType, ActType]):
@@ -52,7 +53,7 @@ class Collecting(Splitting[ObsType, ActType], Generic[ObsType, ActType]):
         with self._entered() as batcher:
             self._assert_idle("rollout")
             self._settle(batcher)
-            slots = batcher.time_slots(steps + 1)
+            slots = TimeSlots(batcher, steps + 1)
             try:
                 if cuda is not None:
                     self._unpin = page_locking.page_lock(cuda, slots.address, slots.nbytes)

@@ -22,7 +22,6 @@ from envring.batch.segment_spec import LEASE_BYTES, lay_out
 from envring.batch.shared_obs import SharedObs
 from envring.batch.space_data import restore_value
 from envring.batch.spaces import VectorSpaces
-from envring.batch.time_slots import TimeSlots
 from envring.core import _core
 from envring.pool import publishing
 from envring.pool.protocol import Pool, StepParts
@@ -156,18 +155,8 @@ class Batcher:
         self.slots.batch = slot = self.slots.take() if self.leases else self.slots.copied
         self.pool.start_step(slot, code)
 
-    def time_slots(self, count: int) -> TimeSlots:
-        """So many slots that follow each other, for good; for `start_step_into`."""
-        return TimeSlots(self, count)
-
     def start_step_into(self, actions: Any, slot: int, begin: Callable[[], None]) -> None:
-        """Starts a step into one of the time slots; otherwise as `start_step`.
-
-        Args:
-            actions: one per env.
-            slot: which slot.
-            begin: called when the actions are stored, and before anything is stored in the slot.
-        """
+        """Starts a step into a time slot; `begin` is called when the actions fit, before that."""
         if self.last is not None:
             self.last.in_one(self._path)
         code = self.actions.put(actions)
