@@ -24,7 +24,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 ENV = "CartPole-v1"
-SECONDS = 30.0
+SECONDS = 60.0
 Step = Callable[[int], bool]  # whether an episode has ended
 KILLED = "killed by signal 9"
 
