@@ -12,7 +12,7 @@ LOCK := requirements/lock.txt
 PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check
 NATIVE := $(wildcard csrc/*.[ch] src/envring/core/*.px[di] src/envring/core/*.pyx)
 RECIPE := pyproject.toml setup.py
-C_SOURCES = $(wildcard csrc/*.[ch] tests/c/*.[ch] tests/c/fuzz/*.c benchmarks/support/*.c)
+C_SOURCES = $(wildcard csrc/*.[ch] tests/c/*.[ch] tests/c/fuzz/*.c tests/support/*.c benchmarks/support/*.c)
 WORKER := src/envring/_foreign
 # newer than 2.7 or 3.6, and used only where they are
 GUARDED := time.thread_time inspect.signature importlib.util.find_spec

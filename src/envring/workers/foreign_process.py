@@ -55,7 +55,11 @@ class ForeignProcess:
         """Waits for its end; what it started itself ends with it."""
         if self._popen.returncode is not None:
             return
-        pidfd = os.pidfd_open(self._popen.pid)
+        try:
+            pidfd = os.pidfd_open(self._popen.pid)
+        except ProcessLookupError:  # another thread, or somebody else, has reaped it
+            self._popen.wait()
+            return
         try:
             poll = select.poll()
             poll.register(pidfd, select.POLLIN)
