@@ -3,7 +3,7 @@
 
 Rates are taken by turns, round after round; ratios are of one round, and shown as their median and
 quartiles. The ceiling is what bare loops reach, one on each of two processors at the same time.
-Leave the machine alone meanwhile.
+Leave the machine alone meanwhile. The exit status is 1 when the median misses a goal.
 """
 
 from __future__ import annotations
@@ -291,8 +291,22 @@ ROWS: dict[str, Row] = {
 }
 
 
+GOALS = {  # peer, and its ratio of the first
+    "tail": ("send and recv of 16", 0.92),
+    "tail-asleep": ("send and recv of 16", 5.0),
+    "caller-cartpole-64": ("one, and the caller", 0.85),
+    "caller-cartpole-8": ("one, and the caller", 0.80),
+    "caller-null-64": ("one, and the caller", 0.60),
+    "halves": ("two halves", 1.2),
+    "rollout": ("rollout", 2.0),
+    "vector-cartpole-64": ("two workers", 1.7),
+}
+
+
 def measure(name: str, row: Row) -> None:
-    """Measures a row, in a process of its own."""
+    """Measures a row, in a process of its own; its exit status is 1 when a goal is missed."""
+    who, goal = GOALS.get(name, ("", 0.0))
+    missed = False
     peers = row()
     rates: dict[str, list[float]] = {peer: [] for peer in peers}
     for number in range(ROUNDS + 1):
@@ -304,15 +318,21 @@ def measure(name: str, row: Row) -> None:
     for peer, found in rates.items():
         ratios = [mine / theirs for mine, theirs in zip(found, rates[base], strict=True)]
         low, middle, high = statistics.quantiles(ratios, n=4)
+        judged = ""
+        if peer == who:
+            missed = middle < goal
+            judged = f", goal {goal}" + ": missed" * missed
         print(
             f"{name:20} {peer:22} {statistics.median(found):12,.0f} steps/s   "
-            f"{middle:6.3f} ({low:.3f} to {high:.3f}) of {base}",
+            f"{middle:6.3f} ({low:.3f} to {high:.3f}) of {base}{judged}",
             flush=True,
         )
+    sys.exit(missed)
 
 
-def main(rows: dict[str, Row], description: str | None) -> None:
-    """Measures the rows that are named, or all."""
+def main(rows: dict[str, Row], description: str | None) -> int:
+    """Measures the rows that are named, or all; 1 if a goal is missed, or a row failed."""
+    status = 0
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(rows))
     for name in parser.parse_args().rows or rows:
@@ -322,7 +342,9 @@ def main(rows: dict[str, Row], description: str | None) -> None:
         process = multiprocessing.get_context("spawn").Process(target=measure, args=arguments)
         process.start()
         process.join()
+        status |= process.exitcode != 0
+    return status
 
 
 if __name__ == "__main__":
-    main(ROWS, __doc__)
+    sys.exit(main(ROWS, __doc__))

@@ -6,6 +6,7 @@ By turns, as in collecting.py. Leave the machine alone meanwhile.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -41,4 +42,4 @@ ROWS: dict[str, Row] = {
 }
 
 if __name__ == "__main__":
-    main(ROWS, __doc__)
+    sys.exit(main(ROWS, __doc__))
