@@ -13,7 +13,9 @@ import pytest
 from envring import Python
 from envring.pool.seeds import fresh_seed
 from envring.testing import assert_same_batch
+from support.hosts import running
 from support.plain_agents import NAMES, Crowd
+from support.proxy import Proxy
 from support.restarts import kill
 
 pytest.importorskip("pettingzoo", reason="envs of several agents stay unchecked")
@@ -150,6 +152,34 @@ def test_a_hang_is_a_death(made):
         assert values[:4].tobytes() == last[key][:4].tobytes()
     assert not rewards[:4].any() and truncations[:4].all()
     assert infos[WORKER_RESTARTED].tolist() == [True] * 4 + [False] * 8
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("mode", MODES)
+def test_on_a_host(mode):
+    with contextlib.ExitStack() as stack:
+        host = stack.enter_context(running(CROWD, "--grace", "0.3"))
+        proxy = Proxy(host.url)
+        stack.callback(proxy.close)
+        options = {"remotes": proxy.url, "on_worker_death": "restart", "context": "forkserver"}
+        envs = agents_vec(CROWD, 2, autoreset_mode=mode, **options)
+        stack.callback(envs.close)
+        envs.reset(seed=3)
+        last = envs.step(envs.action_space.sample())[0]
+        proxy.cut_after(0)
+        seen, rewards, _, truncations, infos = envs.step(envs.action_space.sample())
+        assert truncations.all() and not rewards.any()
+        assert infos[WORKER_RESTARTED].all()
+        if mode == "SameStep":
+            kept = infos["final_obs"]
+            assert [each["n"] for each in kept] == last["n"].tolist()
+            assert infos["living"].any()
+            return
+        assert_same_batch(seen, last)
+        assert not infos["living"].any()
+        begun = envs.reset() if mode == "Disabled" else envs.step(envs.action_space.sample())
+        assert begun[-1]["living"].any()
+        assert WORKER_RESTARTED not in envs.step(envs.action_space.sample())[4]
 
 
 @pytest.mark.parametrize("mode", MODES)
