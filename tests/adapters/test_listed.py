@@ -61,9 +61,11 @@ def test_some_of_the_envs(workers):
     assert results[4] == [{"last": {"a": 0}, "env_id": 0}, {"last": {"a": 2}, "env_id": 2}]
     assert results[2].tolist() == [True, True]
     envs.send_some([{"a": 1}], [3])
+    assert envs.out() == [3]
     observations, infos = envs.reset_some([2, 0], seed=9, options={})  # while another is out
     assert infos == [{"seed": 9}] * 2 and observations.shape == (2, 1)
     assert envs.recv_done(1, None)[4] == [{"n": 1, "env_id": 3}]
+    assert envs.out() == []
     envs.send_some(actions, [1, 3])
     envs.forget()
     envs.forget()

@@ -109,13 +109,18 @@ class ListedEnvs(RingVectorEnv[Any, Any]):
                 if done:
                     return self.recv(min(count, done))
 
+    def out(self) -> list[int]:
+        """Ids of the envs that were sent and not received."""
+        with self._entered() as batcher:
+            return batcher.arrivals().among_out(np.arange(self.num_envs, dtype=np.int32))
+
     def forget(self) -> None:
         """Waits for the envs that are out, and drops what they return or raise."""
         with self._entered() as batcher:
             if self._out:
                 arrivals = batcher.arrivals()
-                out = np.array(arrivals.among_out(np.arange(self.num_envs, dtype=np.int32)))
-                self._take_out(arrivals, out.astype(np.int32), quietly=True)
+                out = arrivals.among_out(np.arange(self.num_envs, dtype=np.int32))
+                self._take_out(arrivals, np.array(out, np.int32), quietly=True)
 
     def _take(self, env_ids: Sequence[int]) -> Any:
         with self._entered() as batcher:

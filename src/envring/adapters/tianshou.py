@@ -143,6 +143,8 @@ class TianshouVectorEnv(BaseVectorEnv):  # type: ignore[misc]
             AssertionError: an env is still stepping, there is not one action per env, or after
                 `close`.
             ValueError: action is None and the envs do not step asynchronously.
+            Exception: what an env raised. If `is_async`, that env is ready then, to be reset or
+                stepped, and results of others are there for the next call.
         """
         self._assert_is_not_closed()
         if self.is_async:
@@ -222,11 +224,19 @@ class TianshouVectorEnv(BaseVectorEnv):  # type: ignore[misc]
             self.waiting_id += list(env_ids)
             self.ready_id = [each for each in self.ready_id if each not in env_ids]
         assert self.waiting_id, "No env is stepping: give actions."
-        results = self._envs.recv_done(min(self.wait_num, len(self.waiting_id)), self.timeout)
+        try:
+            results = self._envs.recv_done(min(self.wait_num, len(self.waiting_id)), self.timeout)
+        except Exception:  # of envs that are done with that; the results of others are still there
+            out = self._envs.out()
+            self._receive([each for each in self.waiting_id if each not in out])
+            raise
         came = [info["env_id"] for info in results[4]]
-        self.waiting_id = [each for each in self.waiting_id if each not in came]
-        self.ready_id += came
+        self._receive(came)
         return self._told(results, came)
+
+    def _receive(self, env_ids: list[int]) -> None:
+        self.waiting_id = [each for each in self.waiting_id if each not in env_ids]
+        self.ready_id += env_ids
 
     def _ready(self, id: Any) -> Any:
         """Ids of envs, none of which is stepping."""
