@@ -4,6 +4,7 @@
 import contextlib
 import io
 import json
+import multiprocessing
 import os
 import re
 import signal
@@ -19,6 +20,8 @@ from envring.cli import top as view
 from envring.testing import CountingEnv
 from envring.top import reading, screen
 from envring.transport import published
+from support.hosts import running
+from support.processes import wait_until
 
 CALLER = """
 import sys, time
@@ -179,6 +182,110 @@ def test_clean_removes_it_too():
         assert not left.exists()
 
 
+@pytest.fixture
+def restarted():
+    """Two workers of counting envs, which are started again."""
+    envs = envring.RingVectorEnv(
+        [lambda: CountingEnv(lengths=(10**6,))] * 2, num_workers=2, on_worker_death="restart"
+    )
+    envs.publish("restarted")
+    envs.reset()
+    yield envs
+    envs.close()
+
+
+def test_after_a_restart_the_numbers_go_on(restarted):
+    envs = restarted
+    for _ in range(1000):
+        envs.step([0, 0])
+    (before,) = own()
+    os.kill(envs.processes[1].pid, signal.SIGKILL)
+    for _ in range(5):
+        envs.step([0, 0])
+    (after,) = own()
+    for found, worker in zip(after.stats.workers, envs.stats().workers, strict=True):
+        assert (found.pid, found.restarts) == (worker.pid, worker.restarts)
+        assert found.env_steps == worker.env_steps
+    assert after.ended == ()
+    (since,) = screen.between([after], {before.name: before})
+    assert 0 <= since.stats.seconds < after.stats.seconds
+    assert [worker.restarts for worker in since.stats.workers] == [0, 1]
+    assert [0 < worker.env_steps <= 5 for worker in since.stats.workers] == [True, True]
+    cells = [screen.row(worker) for worker in since.stats.workers]
+    assert [cell[screen.HEADER.index("restarts")] for cell in cells] == ["0", "1"]
+    # an interval later it is a total still
+    (later,) = screen.between(own(), {after.name: after})
+    assert [worker.restarts for worker in later.stats.workers] == [0, 1]
+    assert later.stats.env_steps == 0
+
+
+def test_a_dead_worker_counts_as_in_stats_before_another_one_is_there(restarted):
+    envs = restarted
+    pid = envs.processes[0].pid
+    os.kill(pid, signal.SIGKILL)
+    envs.send([0, 0])
+    envs.recv(1, timeout=20)  # of the other one
+    deadline = time.monotonic() + 10
+    while not envs.stats().workers[0].restarts and time.monotonic() < deadline:
+        with contextlib.suppress(multiprocessing.TimeoutError):
+            envs.recv(1, timeout=0.001)
+    (look,) = own()
+    assert [worker.restarts for worker in look.stats.workers] == [1, 0]
+    assert [worker.restarts for worker in envs.stats().workers] == [1, 0]
+
+
+def test_workers_that_were_replaced_as_planned():
+    envs = envring.RingVectorEnv([CountingEnv], num_workers=1, restart_every={"episodes": 1})
+    with contextlib.closing(envs):
+        envs.publish()
+        envs.reset()
+        for _ in range(10):
+            envs.step([0])
+        (look,) = own()
+        (expected,) = envs.stats().workers
+        (worker,) = look.stats.workers
+        assert (worker.pid, worker.restarts) == (expected.pid, 0)
+        assert worker.planned_restarts == expected.planned_restarts >= 2
+        cell = screen.row(worker)[screen.HEADER.index("restarts")]
+        assert cell == f"0 + {worker.planned_restarts}"
+
+
+@pytest.mark.parametrize("how", ["single", "vector"])
+def test_a_server_is_seen_and_shown(how):
+    """What its sessions hold, whoever their callers are; nothing of a session that is over."""
+    with running("CartPole-v1", "--grace", "0", env={"ENVRING_TOP": "1"}) as host:
+        if how == "single":
+            envs, action = envring.make("CartPole-v1", remotes=host.url), 0
+        else:
+            envs = envring.make_vec("CartPole-v1", num_envs=3, num_workers=2, remotes=host.url)
+            action = [0, 1, 0]
+        count = 3 if how == "vector" else 1
+        with contextlib.closing(envs):
+            envs.reset(seed=0)
+            for _ in range(5):
+                envs.step(action)
+            (look,) = reading.look(host.process.pid)
+            assert (look.pid, look.label) == (host.process.pid, "serve CartPole-v1")
+            assert look.stats.env_steps == 5 * count
+            sizes = [len(each.env_ids) for each in look.stats.workers]
+            assert sizes == ([1, 2] if how == "vector" else [1])
+            found = top("--once", "--interval", 0.2, "--pid", host.process.pid)
+            assert found.returncode == 0, found.stderr
+            assert f"{host.process.pid}  serve CartPole-v1  {count} env" in found.stdout
+            assert str(look.stats.workers[0].pid) in found.stdout
+        wait_until(lambda: not reading.look(host.process.pid), 10, "its envs are gone")
+    assert not list(published.SHM.glob(f"envring-top-{host.process.pid}-*"))
+
+
+def test_a_server_publishes_nothing_unasked():
+    with (
+        running("CartPole-v1") as host,
+        contextlib.closing(envring.make("CartPole-v1", remotes=host.url)) as env,
+    ):
+        env.reset()
+        assert reading.look(host.process.pid) == []
+
+
 def test_nobody_has_published():
     found = top("--once", "--interval", 0.1, "--pid", os.getpid())
     assert found.returncode == 1
@@ -257,4 +364,4 @@ def test_the_live_view_holds_the_same(envs):
 
 def test_the_slowest_env_and_unknown_numbers_have_their_cells():
     worker = reading.WorkerStats((4, 5), 77, slowest_env=5, slowest_seconds=0.00251)
-    assert screen.row(worker) == ("4, 5", "77", "-", "-", "-", "-", "5: 2.51 ms", "-")
+    assert screen.row(worker) == ("4, 5", "77", "-", "-", "-", "-", "5: 2.51 ms", "0", "-")

@@ -74,8 +74,7 @@ class Batcher:
         plans = {"obs": self.layout.plan, "action": None if action.has_dynamic else action.plan}
         pool.attach(self.segment, plans)
         self.since = time.monotonic()
-        if publishing.asked():
-            publishing.publish(pool, self.since)
+        publishing.publish_if_asked(pool, self.since)
 
         core = self.segment.core
         self.slots = _core.SlotPool(core, self.segment.back_slot)

@@ -43,7 +43,8 @@ def top(pid: int | None, interval: float, once: bool, as_json: bool) -> None:
     """Show what the workers of running vector envs and servers do, until Ctrl-C.
 
     Per worker: steps of its envs per second, the share of time in which it stepped, waited and
-    spun, its slowest env, and its memory. It shows what is published: by envs.publish(), or by a
+    spun, its slowest env, how often it was started again (after deaths + as planned), and its
+    memory. It shows what is published: by envs.publish(), or by a
     process with ENVRING_TOP=1 in its environment.
     """
     for path in published.stale():

@@ -41,6 +41,7 @@ from envring.pool.ending import Closing
 from envring.pool.mirror import ALL, STEP_KINDS, ActionRows, Mirror, Which
 from envring.pool.opening import open_pool
 from envring.pool.protocol import Pool
+from envring.pool.publishing import publish_if_asked
 from envring.pool.reply import REFUSED, Reply
 from envring.pool.worker_pool import WorkerPool
 from envring.transport import codec, frames
@@ -89,6 +90,7 @@ class Session:
         """
         self.runtime = runtime
         self.num_envs = len(sources)
+        self._label = f"serve {sources[0].env}"  # for those who look from outside
         self.steps = 0
         self._switches = Switches(runtime, sources, runtimes)
         self._unsettled = False
@@ -134,6 +136,7 @@ class Session:
         spec = spec_of(obs, action, self.num_envs, self.pool.num_rings)
         self.segment: MappedSegment = create(spec, self.pool.segment_file)
         self.pool.attach(self.segment, trees if lost is None else {**trees, "lost": lost})
+        publish_if_asked(self.pool, time.monotonic(), self._label)
         rows = slice(0, self.num_envs)
         self._mirror = Mirror(self.segment, rows)
         self._actions = ActionRows(trees["action"], self.segment.action_slab, self.num_envs, rows)

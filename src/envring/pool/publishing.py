@@ -21,6 +21,12 @@ def asked() -> bool:
     return os.environ.get(VARIABLE, "") not in ("", "0")
 
 
+def publish_if_asked(pool: Any, since: float, label: str = "") -> None:
+    """`publish`, where the environment asks for it."""
+    if asked():
+        publish(pool, since, label)
+
+
 def publish(pool: Any, since: float, label: str = "") -> None:
     """Publishes the workers of an attached pool until they end.
 
@@ -63,6 +69,7 @@ def _content(pool: WorkerPool, since: float, label: str) -> dict[str, Any]:
                 "pid": worker.pid,
                 "env_ids": [worker.env_ids[0], worker.env_ids[-1] + 1],
                 "at": None if w in pool.relays else segment.core.stats_offset(w),
+                **({} if pool.restarts is None else pool.restarts.counts(w)),
             }
             for w, worker in enumerate(pool.workers)
         ],

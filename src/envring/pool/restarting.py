@@ -198,6 +198,7 @@ class Restarts:
             again = f" in {delay:.1f} s" * (delay > 0)
             log.warning("%s It is started again%s.", headline(error), again)
             self._successors[w] = self._hand_over(w, time.monotonic() + delay, error)
+        self._publish(w)
         deaths.forget(worker)
         deaths.watch()
         worker.release()
@@ -334,6 +335,7 @@ class Restarts:
             worker.env_ids = tuple(range(*pool.spans[w]))
             pool.deaths.expect(worker)
             pool.deaths.watch()
+            self._publish(w)
             return
         if successor.after == port.batch:
             return
@@ -356,7 +358,6 @@ class Restarts:
         starting.expect(worker, "attached", successor.deadline, timeout)
         del self._successors[w]
         self.planned.replaced(w)
-        self._publish(w, worker.pid)
         if w in pool.relays:
             pool.relays.find(w, successor.messages)
         else:
@@ -378,14 +379,12 @@ class Restarts:
             pool.segment.fd,
         )
 
-    def _publish(self, w: int, pid: int) -> None:
+    def _publish(self, w: int) -> None:
         """Has those who look at the pool from outside find the new process."""
         published = self._pool.belongings.published
         if published is not None:
-            workers = list(published.content["workers"])
-            workers[w] = {**workers[w], "pid": pid}
             with contextlib.suppress(OSError):
-                published.rewrite({**published.content, "workers": workers})
+                published.rewrite_worker(w, {"pid": self._pool.workers[w].pid, **self.counts(w)})
 
     def _for(self, w: int) -> dict[str, Any]:
         """What a successor is told when it attaches."""
@@ -394,7 +393,6 @@ class Restarts:
         lost["ends"] = self.planned.ends(w)
         return {**self._plans, "lost": lost, "templates": list(self._templates)}
 
-    @property
-    def numbers(self) -> Sequence[int]:
-        """How often each worker was started again after a death."""
-        return self._numbers
+    def counts(self, w: int) -> dict[str, Any]:
+        """How often a worker was started again after a death, and replaced as planned."""
+        return {"restarts": self._numbers[w], "planned_restarts": self.planned.numbers[w]}

@@ -195,9 +195,8 @@ def _of_worker(pool: WorkerPool, w: int, worker: WorkerHandle) -> WorkerStats:
     stats = WorkerStats(
         worker.env_ids,
         worker.pid,
-        restarts=0 if restarts is None else restarts.numbers[w],
-        planned_restarts=0 if restarts is None else restarts.planned.numbers[w],
         memory=None if in_container or worker.is_dead() else memory(worker.pid),
+        **({} if restarts is None else restarts.counts(w)),
     )
     if w in pool.relays:  # it cannot write them
         return stats

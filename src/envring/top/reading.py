@@ -81,7 +81,14 @@ def _worker(fd: int, seconds: float, worker: Mapping[str, Any]) -> WorkerStats:
     pid, (first, end) = int(worker["pid"]), worker["env_ids"]
     if not 0 <= end - first <= 1 << 20:
         raise ValueError(f"a worker with {end - first} envs")
-    stats = WorkerStats(tuple(range(first, end)), pid, seconds=seconds, memory=memory(pid) or None)
+    stats = WorkerStats(
+        tuple(range(first, end)),
+        pid,
+        seconds=seconds,
+        memory=memory(pid) or None,
+        restarts=int(worker.get("restarts", 0)),
+        planned_restarts=int(worker.get("planned_restarts", 0)),
+    )
     if worker["at"] is None:
         return stats
     return counted(stats, _core.read_stats(os.pread(fd, _core.STATS_BYTES, int(worker["at"]))))

@@ -12,24 +12,34 @@ from envring.errors import format_env_ids
 from envring.pool.stats import Stats, WorkerStats
 from envring.top.reading import Look
 
-HEADER = ("envs", "pid", "steps/s", "step", "wait", "spin", "slowest env", "MB")
+HEADER = ("envs", "pid", "steps/s", "step", "wait", "spin", "slowest env", "restarts", "MB")
 _UNKNOWN = "-"
 
 
 def between(looks: Sequence[Look], earlier: Mapping[str, Look]) -> list[Look]:
-    """The looks with what happened since those before; totals of what was not there before."""
+    """The looks with what happened since those before; totals of what was not there before.
+
+    How often workers were started again is a total in any case.
+    """
     found = []
     for look in looks:
         before = earlier.get(look.name)
         stats, past = look.stats, before.stats if before else None
-        if stats is not None and past is not None and _pids(stats) == _pids(past):
-            stats = stats.since(past)
+        if stats is not None and past is not None and _env_ids(stats) == _env_ids(past):
+            since = stats.since(past)
+            workers = [
+                dataclasses.replace(
+                    worker, restarts=total.restarts, planned_restarts=total.planned_restarts
+                )
+                for worker, total in zip(since.workers, stats.workers, strict=True)
+            ]
+            stats = dataclasses.replace(since, workers=tuple(workers))
         found.append(dataclasses.replace(look, stats=stats))
     return found
 
 
-def _pids(stats: Stats) -> list[int | None]:
-    return [worker.pid for worker in stats.workers]
+def _env_ids(stats: Stats) -> list[tuple[int, ...]]:
+    return [worker.env_ids for worker in stats.workers]
 
 
 def title(look: Look) -> str:
@@ -61,6 +71,7 @@ def row(worker: WorkerStats) -> tuple[str, ...]:
         _percent(worker.wait_share),
         _percent(worker.spin_share),
         slowest,
+        str(worker.restarts) + f" + {worker.planned_restarts}" * (worker.planned_restarts > 0),
         _megabytes(worker.memory),
     )
 

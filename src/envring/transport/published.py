@@ -69,6 +69,12 @@ class Publication:
         if self._pid == os.getpid():
             self._write(content, make=False)
 
+    def rewrite_worker(self, w: int, values: Mapping[str, Any]) -> None:
+        """Says something else of one of its "workers"."""
+        workers = list(self.content["workers"])
+        workers[w] = {**workers[w], **values}
+        self.rewrite({**self.content, "workers": workers})
+
     def remove(self) -> None:
         """Removes the name; a forked copy of the process keeps the original's."""
         if self._pid == os.getpid():
