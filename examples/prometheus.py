@@ -17,7 +17,14 @@ import gymnasium as gym
 
 import envring
 
-COUNTERS = ("env_steps", "step_seconds", "wait_seconds", "memory")
+KINDS = {
+    "env_steps": "counter",
+    "step_seconds": "counter",
+    "wait_seconds": "counter",
+    "restarts": "counter",  # after deaths
+    "planned_restarts": "counter",
+    "memory": "gauge",
+}
 
 
 def exporter(envs: envring.RingVectorEnv, port: int) -> HTTPServer:
@@ -25,14 +32,17 @@ def exporter(envs: envring.RingVectorEnv, port: int) -> HTTPServer:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            for number, worker in enumerate(envs.stats().workers):
-                for name in COUNTERS:
+            lines, workers = [], envs.stats().workers
+            for name, kind in KINDS.items():
+                lines.append(f"# TYPE envring_worker_{name} {kind}\n")
+                for number, worker in enumerate(workers):
                     value = getattr(worker, name)
-                    if value is not None:
-                        line = f'envring_worker_{name}{{worker="{number}"}} {value}\n'
-                        self.wfile.write(line.encode())
+                    if value is not None:  # unknown
+                        lines.append(f'envring_worker_{name}{{worker="{number}"}} {value}\n')
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+            self.end_headers()
+            self.wfile.write("".join(lines).encode())
 
         def log_message(self, *_: object) -> None:
             """Says nothing."""

@@ -6,11 +6,15 @@ import importlib.util
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
+import urllib.request
 
 import pytest
 
+import envring
 from docs import pages
 
 EXAMPLES = pages.ROOT / "examples"
@@ -56,6 +60,46 @@ def test_prometheus(tmp_path):
     for worker in "01":
         assert f'envring_worker_env_steps{{worker="{worker}"}} 200\n' in said
         assert f'envring_worker_memory{{worker="{worker}"}} ' in said
+        assert f'envring_worker_restarts{{worker="{worker}"}} 0\n' in said
+
+
+# a line of Prometheus's text format, version 0.0.4
+_SAMPLE = re.compile(r'([a-z_:][a-z0-9_:]*)\{worker="(\d+)"\} ([-+.0-9e]+)')
+
+
+def test_prometheus_reads_restarts(monkeypatch):
+    """Prometheus 3 takes no answer without the type, and each metric has one kind."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+    example = importlib.import_module("prometheus")
+    monkeypatch.delitem(sys.modules, "prometheus")
+    envs = envring.make_vec("CartPole-v1", num_envs=2, num_workers=2, on_worker_death="restart")
+    server = example.exporter(envs, 0)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        envs.reset(seed=0)
+        os.kill(envs.processes[1].pid, signal.SIGKILL)
+        envs.step(envs.action_space.sample())
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/metrics") as answer:
+            kind, text = answer.headers["Content-Type"], answer.read().decode()
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        envs.close()
+    assert kind == "text/plain; version=0.0.4; charset=utf-8"
+    assert text.endswith("\n")
+    kinds, samples = {}, {}
+    for line in text.splitlines():
+        if line.startswith("# TYPE "):
+            *_, name, kinds[name] = line.split(" ")
+            assert not any(name == known for known, _ in samples)
+        else:
+            name, worker, value = _SAMPLE.fullmatch(line).groups()
+            assert name == list(kinds)[-1]  # those of one metric stand together
+            samples[name, int(worker)] = float(value)
+    assert set(kinds.values()) == {"counter", "gauge"}
+    assert [samples["envring_worker_restarts", worker] for worker in (0, 1)] == [0, 1]
 
 
 def test_tensorboard_curves(tmp_path):
