@@ -266,7 +266,7 @@ class InfoError(EnvringError, ValueError):
 
 
 class StaleViewError(EnvringError):
-    """An array of a rollout was used after its memory was written again (ENVRING_DEBUG=1)."""
+    """Rows of a rollout's array were used too late, or too early (ENVRING_DEBUG=1)."""
 
 
 class EmptyVectorError(EnvringError, ValueError, IndexError):

@@ -12,13 +12,15 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.core import ActType, ObsType
 
-from envring.api.stale import checked
+from envring.api.stale import Watch, is_debugging, part
 from envring.api.trees import mapped
 from envring.batch.time_slots import TimeSlots
 from envring.errors import EnvringError
 
 if TYPE_CHECKING:
     from envring.api.collecting import Collecting
+
+_BUT_FIRST, _BUT_LAST = slice(1, None), slice(None, -1)
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,9 @@ class Rollout(Generic[ObsType, ActType]):
 
     `reset` begins, `step` goes on. After T steps the rollout is `full`: use its arrays, and then
     step on, which begins the next one: its first observation is the last one of this. **From that
-    step on the arrays are overwritten, step by step**; with ENVRING_DEBUG=1 in the environment, an
-    array that is used after that raises `StaleViewError`.
+    step on the arrays are overwritten, step by step.** Those of a rollout that is not full are as
+    large; of these only the first `at` rows are of this rollout. With ENVRING_DEBUG=1 in the
+    environment, rows that are used too late or too early raise `StaleViewError`.
 
     Attributes:
         num_steps: T.
@@ -66,51 +69,65 @@ class Rollout(Generic[ObsType, ActType]):
         self.at = 0
         self._begun = False
         self._lost = 0  # steps since the last one that gave results
-        self._epochs = np.zeros(slots.count, np.int64)  # how often each slot was written
         space = envs.single_action_space
+        row: tuple[int, ...] = () if space.shape is None else space.shape
         self._one_array = space.shape is not None and space.dtype is not None
-        self._actions: Any = [None] * steps
-        if self._one_array:
-            self._actions = np.zeros((steps, envs.num_envs, *(space.shape or ())), space.dtype)
-        self.valid = np.ones((steps, envs.num_envs), bool)
+        # by slot, as the others: the first one is not used
+        self._taken = np.zeros((slots.count, envs.num_envs, *row), space.dtype)
+        self._valid = np.ones((slots.count, envs.num_envs), bool)
+        self._parts: list[Any] = [None] * steps  # actions that are not one array
+        outcomes = slots.rewards, slots.terminations, slots.truncations
+        self._stored = slots.observations, self._taken, *outcomes, self._valid
+        self._watch = Watch(self._stored, slots.count) if is_debugging() else None
         self._ended = np.zeros(envs.num_envs, bool)
         self._finals: dict[tuple[int, int], Any] = {}  # that are not among the observations
 
     # -- arrays -----------------------------------------------------------------------------
 
     @property
+    def _shown(self) -> Any:
+        """What is handed out: arrays with a row for each slot, as `_stored`."""
+        return self._stored if self._watch is None else self._watch.arrays
+
+    @property
     def observations(self) -> ObsType:
         """See the class."""
-        observations: ObsType = mapped(self._slots.observations, lambda a: self._over(a[:-1], 0))
+        observations: ObsType = mapped(self._shown[0], lambda array: part(array, _BUT_LAST))
         return observations
 
     @property
     def actions(self) -> Any:
         """See the class."""
-        return self._actions
+        return part(self._shown[1], _BUT_FIRST) if self._one_array else self._parts
 
     @property
     def rewards(self) -> npt.NDArray[np.float64]:
         """See the class."""
-        rewards: npt.NDArray[np.float64] = self._over(self._slots.rewards[1:], 1)
+        rewards: npt.NDArray[np.float64] = part(self._shown[2], _BUT_FIRST)
         return rewards
 
     @property
     def terminations(self) -> npt.NDArray[np.bool_]:
         """See the class."""
-        terminations: npt.NDArray[np.bool_] = self._over(self._slots.terminations[1:], 1)
+        terminations: npt.NDArray[np.bool_] = part(self._shown[3], _BUT_FIRST)
         return terminations
 
     @property
     def truncations(self) -> npt.NDArray[np.bool_]:
         """See the class."""
-        truncations: npt.NDArray[np.bool_] = self._over(self._slots.truncations[1:], 1)
+        truncations: npt.NDArray[np.bool_] = part(self._shown[4], _BUT_FIRST)
         return truncations
+
+    @property
+    def valid(self) -> npt.NDArray[np.bool_]:
+        """See the class."""
+        valid: npt.NDArray[np.bool_] = part(self._shown[5], _BUT_FIRST)
+        return valid
 
     @property
     def last_observations(self) -> ObsType:
         """The observations after the last step: (num_envs, ...), to bootstrap from."""
-        last: ObsType = mapped(self._slots.observations, lambda a: self._slot(a, self.at))
+        last: ObsType = mapped(self._shown[0], lambda array: array[self.at])
         return last
 
     @property
@@ -140,12 +157,6 @@ class Rollout(Generic[ObsType, ActType]):
         """Whether all steps were made."""
         return self.at == self.num_steps
 
-    def _over(self, array: Any, first: int) -> Any:
-        return checked(array, self._epochs[first : first + len(array)])
-
-    def _slot(self, array: Any, at: int) -> Any:
-        return checked(array[at], self._epochs[at : at + 1])
-
     # -- collecting -------------------------------------------------------------------------
 
     def reset(
@@ -158,10 +169,10 @@ class Rollout(Generic[ObsType, ActType]):
         """
         if isinstance(options, dict) and "reset_mask" in options:
             raise ValueError("A rollout begins with all envs: it takes no reset_mask.")
-        self._forget()
         self._begun = False
-        self._epochs[0] += 1
+        self._begin()
         infos = self._envs._reset_into(self._slots.first, seed, options)
+        self._keep(0)
         self._ended[...] = False
         self._begun, self._lost = True, 0
         return self.last_observations, infos
@@ -194,49 +205,60 @@ class Rollout(Generic[ObsType, ActType]):
         slots = self._slots
         at = 1 if self.full else self.at + 1
         infos = self._envs._step_into(slots.first + at, actions, self._begin_step)
-        self._actions[at - 1] = actions if self._one_array else deepcopy(actions)
-        self._note(at, infos)
+        self._note(at, actions, infos)
         self.at = at
-        return (
-            self.last_observations,
-            self._slot(slots.rewards, at),
-            self._slot(slots.terminations, at),
-            self._slot(slots.truncations, at),
-            infos,
-        )
+        _, _, rewards, terminations, truncations, _ = self._shown
+        return self.last_observations, rewards[at], terminations[at], truncations[at], infos
 
     def _begin_step(self) -> None:
         """The actions fit: from now on the next slot is written, and the step may be lost."""
         if self.full:
             self._go_round()
-        self._epochs[self.at + 1] += 1
+        if self._watch is not None:
+            self._watch.written(self.at + 1)
         self._lost += 1
 
-    def _note(self, at: int, infos: dict[str, Any]) -> None:
-        """Notes what the arrays do not say of the step that is stored in slot `at`."""
+    def _note(self, at: int, actions: Any, infos: dict[str, Any]) -> None:
+        """Notes what workers do not say of the step that is stored in slot `at`."""
         slots = self._slots
+        if self._one_array:
+            self._taken[at] = np.reshape(actions, self._taken[at].shape)
+        else:
+            self._parts[at - 1] = deepcopy(actions)
         ended = slots.terminations[at] | slots.truncations[at]
-        self.valid[at - 1] = ~self._ended
+        self._valid[at] = ~self._ended
         self._ended = ended & self._envs.resets_at_next_step
         for env_id in np.flatnonzero(infos.get("_final_obs", ())).tolist():
             self._finals[at - 1, env_id] = infos["final_obs"][env_id]
         if self._lost > 1:
-            self.valid[at - 1] = False
+            self._valid[at] = False
             if at > 1:
                 slots.truncations[at - 1] |= ~slots.terminations[at - 1]
+                self._keep(at - 1)
         self._lost = 0
+        self._keep(at)
+
+    def _keep(self, at: int) -> None:
+        """What is stored in slot `at` may be handed out."""
+        if self._watch is not None:
+            self._watch.stored(at)
 
     def _go_round(self) -> None:
         """The last observations become the first ones."""
-        self._epochs[0] += 1
+        self._begin()
 
         def carry(array: Any) -> None:
             array[0] = array[-1]
 
         mapped(self._slots.observations, carry)
         self._slots.go_round()
-        self._forget()
+        self._keep(0)
 
-    def _forget(self) -> None:
+    def _begin(self) -> None:
+        """Another rollout begins in slot 0."""
         self.at = 0
         self._finals.clear()
+        self._parts = [None] * self.num_steps
+        if self._watch is not None:
+            self._watch.begin()
+            self._watch.written(0)
