@@ -243,7 +243,8 @@ def test_actions_of_several_parts_are_copied(space):
 
 def test_actions_are_kept_in_the_shape_of_the_space():
     """Whatever shape the vector env takes them in."""
-    with running([CountingEnv] * 2, num_workers=1, slots=5) as envs:
+    env = partial(SpaceEnv, Discrete(5), Discrete(9))
+    with running([env] * 2, num_workers=1, slots=5) as envs:
         rollout = envs.rollout()
         rollout.reset(seed=0)
         for actions in (np.array([[1], [2]]), [1, 2], (np.int64(1), 2), [np.array([1]), [2]]):
