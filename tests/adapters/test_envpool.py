@@ -11,7 +11,7 @@ from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from gymnasium.error import AlreadyPendingCallError, ClosedEnvironmentError, NoAsyncCallError
 
 import envring.adapters.envpool as envpool
-from envring import EnvFnError, EnvSource, SourceError
+from envring import EnvFnError, EnvSource, SourceError, WorkerDied
 from support.pools import same, with_pool
 
 CARTPOLE = "CartPole-v1"
@@ -165,6 +165,63 @@ def test_an_env_that_raises(pool):
         with pytest.raises(KeyError, match="ninety-nine"):
             pool.step(np.full(3 if ids is None else 2, 99), ids)
         assert not pool.reset()[1]["elapsed_step"].any()
+
+
+@pytest.mark.filterwarnings("ignore:.*ERROR")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_results_of_others_come_after_an_error(workers):
+    pool = envpool.make(Count, "gym", num_envs=4, num_workers=workers, length=50)
+    pool.reset()
+    pool.send(np.array([99, 1, 2]), np.array([3, 0, 2]))
+    with pytest.raises(KeyError, match="ninety-nine"):
+        pool.recv()
+    *_, info = pool.recv()
+    assert info["env_id"].tolist() == [0, 2]
+    assert info["inner"]["action"].tolist() == [1, 2]
+    with pytest.raises(NoAsyncCallError):
+        pool.recv()
+    *_, info = pool.step(np.zeros(4, int))
+    assert info["elapsed_step"].tolist() == [2, 1, 2, 1]
+    pool.send(np.array([99, 99]), np.array([3, 1]))
+    with pytest.raises(KeyError, match="ninety-nine"):
+        pool.recv()
+    assert pool.step(np.zeros(4, int))[-1]["elapsed_step"].tolist() == [3, 2, 3, 2]
+    pool.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*ERROR")
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("batch_size", [None, 2])
+def test_what_a_reset_drops_raises_nothing(workers, batch_size):
+    pool = envpool.make(
+        Count, "gym", num_envs=4, batch_size=batch_size, num_workers=workers, length=50
+    )
+    pool.async_reset()
+    for _ in range(4 // (batch_size or 4)):
+        pool.recv()
+    for ids in (np.arange(4), np.array([2, 1, 3]), np.array([0])):
+        pool.send(np.full(len(ids), 99), ids)
+        pool.async_reset()
+        for _ in range(4 // (batch_size or 4)):
+            *_, info = pool.recv()
+            assert not info["elapsed_step"].any()
+    pool.close()
+
+
+@pytest.mark.parametrize("batch_size", [None, 2])
+def test_a_reset_of_dead_workers_raises(batch_size):
+    pool = envpool.make(Count, "gym", num_envs=4, batch_size=batch_size, num_workers=2)
+    pool.async_reset()
+    for _ in range(4 // (batch_size or 4)):
+        pool.recv()
+    pool.send(np.array([0, 0]), np.array([0, 1]))
+    for process in pool._envs.processes:
+        process.kill()
+        process.join()
+    for _ in range(2):
+        with pytest.raises(WorkerDied):
+            pool.reset()
+    pool.close()
 
 
 @with_pool(Count, "gym", num_envs=2, batch_size=1)

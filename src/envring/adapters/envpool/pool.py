@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
@@ -10,10 +11,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 from gymnasium import Env, Space, spaces
-from gymnasium.error import NoAsyncCallError
 from gymnasium.vector import VectorEnv
 
 from envring.adapters.envpool.spec import EnvSpec
+from envring.api.guard import batcher_of
 from envring.api.vector import RingVectorEnv
 
 Batch: TypeAlias = tuple[Any, Any, Any, Any, dict[str, Any]]
@@ -101,14 +102,20 @@ class EnvPool:
             NoAsyncCallError: no env was sent.
             ValueError: fewer than `batch_size` envs were sent.
             WorkerDied: a worker ended.
-            Exception: what an env raised.
+            Exception: what an env raised, which then is to be sent again. If not all envs were
+                sent, the next call gives the results of the others.
         """
         if self._wait is not None:
             wait, self._wait = self._wait, None
             observations, rewards, terminations, truncations, infos = wait()
             env_ids = infos["env_id"] = self.all_env_ids.copy()
         else:
-            batch = self._envs.recv(None if self.is_async else sum(map(len, self._sent)))
+            try:
+                batch = self._envs.recv(None if self.is_async else sum(map(len, self._sent)))
+            except BaseException:
+                left = [ids[np.isin(ids, self._out())] for ids in self._sent]
+                self._sent = [ids for ids in left if len(ids)]
+                raise
             if self._sent:
                 batch = self._in_order_of_sending(batch)
             observations, rewards, terminations, truncations, infos = batch
@@ -263,15 +270,23 @@ class EnvPool:
         return observations, np.zeros(self.num_envs), over, over.copy(), infos
 
     def _drop(self) -> None:
-        """Receives all that were sent."""
+        """Receives all that were sent, whatever their envs raised."""
         if self._wait is not None:
             wait, self._wait = self._wait, None
-            wait()
-        try:
-            while self.is_async or self._sent:
+            with contextlib.suppress(Exception):  # of dead workers, the next call says it again
+                wait()
+        while out := self._out():
+            try:
                 self._envs.recv(1)
-        except NoAsyncCallError:
-            self._sent = []
+            except Exception:
+                if self._out() == out:
+                    raise
+        self._sent = []
+
+    def _out(self) -> list[int]:
+        """The envs that were sent and not received."""
+        batcher = batcher_of(self._envs)
+        return [] if batcher is None else batcher.arrivals().among_out(self.all_env_ids)
 
     def _in_order_of_sending(self, batch: Batch) -> Batch:
         """A batch whose rows are in ascending order of env ids, in the order of sending."""
