@@ -58,6 +58,8 @@ WIDE = re.compile(
     r"|test_restarts_(vectors|relayed)\.py::[^[]+\[.*(SameStep|Disabled)"
     r"|test_restarts_relayed\.py::test_replaced|test_restarts_damaged\.py::[^[]+\[.*ones"
     r"|test_reconnecting_actions\.py::(test_the_|.*(\[(st|pa|Sa|Dis)|ints|small|Sequen|Mixed))"
+    r"|test_program_restarts\.py::[^[]+\[(Disabled|.*together)"
+    r"|test_program_restarts\.py::test_(a_reset|replaced_w|sent|roll|envs)[^[]+\[SameStep"
     r"|test_exceptions\.py::[^[]+\[1-"
     r"|test_reconnecting\.py::(test_a_lost_connection\[(SameS|Dis)|.*(started_again|close_while))"
     r"|conformance/test_gymnasium\.py"

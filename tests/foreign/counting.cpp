@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The env of test_program_infos.py's Counting: infos of every kind, attributes of every kind.
+// The env of programs.py's Counting: infos of every kind, attributes of every kind, ends on demand.
+#include <csignal>
+
 #include "envring_worker.hpp"
 
 struct Counting {
@@ -25,10 +27,12 @@ struct Counting {
         tell(to);
     }
     envring::Outcome step(const float *action, int16_t *to) {
+        if (action[0] < -0.95f) std::raise(SIGKILL);
         count++;
         tell(to);
         if (action[0] > 0.9f) throw std::runtime_error("too far");
-        return {action[0] * share, count == length, count == length && action[1] > 0};
+        bool ended = count == length || action[1] < -0.95f;
+        return {action[0] * share, ended, ended && action[1] > 0};
     }
     void tell(int16_t *to) const {
         to[0] = int16_t(count), to[1] = int16_t(seed), to[2] = int16_t(count * 7);

@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import pytest
 import envring
 from envring import EnvSource, Program, RingVectorEnv
 from envring.workers.json_spaces import described
+from support import programs
 
 LOGGED = pytest.warns(UserWarning, match="ERROR: ")  # Gymnasium's way of telling of an env's error
 WORKERS = Path(__file__).parents[2] / "examples" / "workers"
@@ -26,13 +26,7 @@ WORKERS = Path(__file__).parents[2] / "examples" / "workers"
 
 @pytest.fixture(scope="module")
 def cartpole(tmp_path_factory):
-    compiler = next(filter(None, map(shutil.which, ("g++", "clang++", "c++"))), None)
-    if compiler is None:
-        pytest.skip("there is no compiler of C++: workers without Python stay untried")
-    program = tmp_path_factory.mktemp("worker") / "cartpole"
-    options = ["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", f"-I{envring.get_include()}"]
-    command = [compiler, WORKERS / "cartpole.cpp", "-o", program, *options, "-ldl", "-pthread"]
-    subprocess.run(command, check=True, timeout=50)
+    program = programs.build(WORKERS / "cartpole.cpp", tmp_path_factory.mktemp("worker"))
     return EnvSource("CartPole-v1", launcher=Program(program))
 
 

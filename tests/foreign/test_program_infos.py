@@ -1,62 +1,17 @@
 # SPDX-License-Identifier: MIT
 """Infos, attributes and final observations of workers without Python, beside SyncVectorEnv."""
 
-import shutil
-import subprocess
-from pathlib import Path
-
 import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import data_equivalence
 
 import envring
-from envring import EnvSource, Program, RingVectorEnv
+from envring import RingVectorEnv
+from support.programs import Counting
 
 LOGGED = pytest.warns(UserWarning, match="ERROR: ")  # Gymnasium's way of telling of an env's error
-SOURCE = Path(__file__).with_name("counting.cpp")
 MODES = list(gym.vector.AutoresetMode)
-
-
-class Counting(gym.Env):
-    """The same as counting.cpp."""
-
-    observation_space = gym.spaces.Box(-9, 9999, (3,), np.int16)
-    action_space = gym.spaces.Box(-1, 1, (2,), np.float32)
-    count, length, seed = 0, 4, 0
-
-    def reset(self, *, seed=None, options=None):
-        self.seed = self.seed if seed is None else seed
-        self.count = 0
-        return self._obs(), self._info()
-
-    def step(self, action):
-        self.count += 1
-        ended = self.count == self.length
-        reward = float(action[0]) * 0.25
-        return self._obs(), reward, ended, bool(ended and action[1] > 0), self._info()
-
-    def _obs(self):
-        return np.array([self.count, self.seed, self.count * 7], np.int16)
-
-    def _info(self):
-        if self.seed == 13:
-            return {}
-        info = {"begun": True} if self.count == 0 else {}
-        info |= {"count": self.count, "big": -(1 << 40) - self.count, "share": 0.25 * self.count}
-        return info | ({"odd": self.count == 3} if self.count % 2 else {})
-
-
-@pytest.fixture(scope="module")
-def counting(tmp_path_factory):
-    compiler = next(filter(None, map(shutil.which, ("g++", "clang++", "c++"))), None)
-    if compiler is None:
-        pytest.skip("there is no compiler of C++: workers without Python stay untried")
-    program = tmp_path_factory.mktemp("worker") / "counting"
-    options = ["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", f"-I{envring.get_include()}"]
-    command = [compiler, SOURCE, "-o", program, *options, "-ldl", "-pthread"]
-    subprocess.run(command, check=True, timeout=50)
-    return EnvSource("Counting-v0", launcher=Program(program))
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@
 //     void attributes(envring::Attributes &of);        // for call and set_attr: of("mass", mass)
 //
 // and main is `return envring::serve<Env>();`. What an env throws becomes a RemoteEnvError. Infos and
-// attributes are numbers (int, double, bool); reset's options are ignored.
+// attributes are numbers (int, double, bool); reset's options are ignored. A program that is started
+// again, or replaced, tells what became of the episodes by itself: docs/faults.md.
 #pragma once
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -26,6 +27,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -37,6 +39,7 @@
 #include <string_view>
 #include <thread>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace envring {
@@ -71,6 +74,9 @@ inline std::string plain(int64_t value) {
     int32_t count = int32_t(digits.size() / 2);
     return number(value < 0 ? -count : count, 'l') + digits;
 }
+inline std::string bytes(std::string_view value) {
+    return number(int32_t(value.size()), 's').append(value);
+}
 inline const std::string NONE = "N", TRUE = "T", FALSE = "F", NO_DICT = "{0";
 inline const std::string NO_LIST = number(0, '[');
 
@@ -82,9 +88,13 @@ struct Value {
     std::string bytes;
     std::vector<Value> items;
 
-    const Value &operator[](std::string_view key) const {
+    const Value *find(std::string_view key) const { // in a dict; NULL: it is not there
         for (size_t i = 0; i + 1 < items.size(); i += 2)
-            if (items[i].bytes == key) return items[i + 1];
+            if (items[i].bytes == key) return &items[i + 1];
+        return nullptr;
+    }
+    const Value &operator[](std::string_view key) const {
+        if (auto found = find(key)) return *found;
         throw std::runtime_error("the caller did not send " + std::string(key));
     }
 };
@@ -137,7 +147,7 @@ struct Reader {
 template <class T> using Kind = std::conditional_t<std::is_same_v<T, bool>, bool,
                                 std::conditional_t<std::is_integral_v<T>, int64_t, double>>;
 
-// An info: keys and numbers, in order. The keys are literals.
+// An info: keys and numbers, in order. The keys are literals, or outlive it.
 class Info {
   public:
     struct Entry {
@@ -152,6 +162,13 @@ class Info {
         static_assert(std::is_arithmetic_v<T>, "an info's values are numbers");
         char code = std::is_same_v<T, bool> ? 'b' : std::is_integral_v<T> ? 'i' : 'f';
         entries.push_back({code, key, int64_t(value), double(value)});
+    }
+    void read(const Value &dict) {
+        for (size_t i = 0; i + 1 < dict.items.size(); i += 2) {
+            const Value &value = dict.items[i + 1];
+            char code = value.type == 'g' ? 'f' : std::strchr("TF", value.type) ? 'b' : 'i';
+            entries.push_back({code, dict.items[i].bytes, value.integer, value.real});
+        }
     }
     std::string packed() const {
         std::string all;
@@ -235,6 +252,44 @@ struct Template {
             else known = false;
         }
     }
+};
+
+// -- restarts: docs/faults.md ----------------------------------------------------------------------
+
+// What is owed to the caller for an env of the worker in whose place this one is.
+struct Owed {
+    bool untold = false; // that there was another worker
+    bool ends = false;   // the next step is the end of the episode that was lost
+    Value result;        // what that step returns, if the other worker has left after it
+    Value seed;          // of the first reset; None: none
+};
+
+// When a worker is to be replaced: after so many episodes or steps, when no env is in one. An env is
+// counted when its next episode would begin. Overdue, it leaves when one of them is at its end.
+struct Retiring {
+    uint64_t most_episodes = 0, most_steps = 0; // 0: no limit
+    uint64_t episodes = 0, steps_before = 0;
+    std::vector<char> begun; // by env; empty: the worker stays
+    bool hinted = false;
+
+    explicit operator bool() const { return !begun.empty(); }
+
+    // How often it has become due; `more`: episodes that have ended and are not counted yet.
+    uint64_t due(uint64_t more, uint64_t steps) const {
+        uint64_t by_episodes = most_episodes ? (episodes + more) / most_episodes : 0;
+        return std::max(by_episodes, most_steps ? steps / most_steps : 0);
+    }
+    // Whether it may be due after the next episode of each env.
+    bool soon(uint64_t steps) const {
+        uint64_t then = episodes + begun.size();
+        if (most_episodes && then >= most_episodes) return true;
+        return most_steps && (double(steps) >= 0.9 * double(most_steps) ||
+                              (episodes && steps * then >= most_steps * episodes));
+    }
+};
+
+struct Retired { // thrown: the worker leaves
+    std::string ends; // a dict: what its envs' last steps returned, which nobody was told
 };
 
 // -- the channel ---------------------------------------------------------------------------------
@@ -333,6 +388,8 @@ template <class Env> class Worker {
         try {
             while (next()) {
             }
+        } catch (const Retired &leaving) {
+            channel_.send({text("retired"), leaving.ends});
         } catch (const std::exception &error) { // the caller learns of it as of any death
             std::fprintf(stderr, "%s\n", error.what());
             return 1;
@@ -346,6 +403,8 @@ template <class Env> class Worker {
     std::map<uint64_t, Value> actions_, resets_; // of envs that are sent alone
     std::unique_ptr<Library> library_;
     std::vector<Env> envs_;
+    std::vector<Owed> owed_;
+    Retiring retiring_;
     std::vector<char> pending_, port_;
     std::vector<std::vector<Observation>> last_;
     std::vector<Template> templates_;
@@ -380,7 +439,8 @@ template <class Env> class Worker {
             which += number(0);
         }
         channel_.send({text("ready"), "{" + text("spaces_json") + text(Env::spaces) + text("native") +
-                                          TRUE + text("why_not_native") + text("") + "0"});
+                                          TRUE + text("why_not_native") + text("") +
+                                          text("restarts") + TRUE + "0"});
         Value attach = channel_.receive();
         if (attach.items.at(0).bytes != "attach") _exit(0); // another worker failed
         map(attach.items.at(1), attach.items.at(2));
@@ -421,6 +481,49 @@ template <class Env> class Worker {
                                     int(config_["adaptive"].integer),
                                     uint32_t(config_["yield_every"].integer));
         if (r < 0) throw std::runtime_error("the segment has no place for this worker");
+        owed_.resize(envs_.size());
+        if (auto lost = plans.find("lost")) take_place(*lost);
+        if (auto every = plans.find("every"); every && every->type != 'N') {
+            retiring_.most_episodes = uint64_t((*every)["episodes"].integer); // None: 0
+            retiring_.most_steps = uint64_t((*every)["steps"].integer);
+            retiring_.steps_before = library_->call<uint64_t>("er_port_env_steps", port());
+            retiring_.begun.assign(envs_.size(), 0);
+        }
+        if (auto known = plans.find("templates")) learn(*known);
+    }
+
+    // Takes the place of a worker that died, or has left: what it owes is told by env id.
+    void take_place(const Value &lost) {
+        auto mine = [&](const char *key, auto take) {
+            const Value &given = lost[key];
+            for (size_t k = 0; k < given.items.size(); k += given.type == '{' ? 2 : 1) {
+                uint64_t i = uint64_t(given.items[k].integer) - first_;
+                if (i < envs_.size()) take(i, given.items[given.type == '{' ? k + 1 : k]);
+            }
+        };
+        for (auto &each : owed_) each.untold = true;
+        mine("obs", [&](uint64_t i, const Value &array) {
+            fill(i, array.items.at(array.items.size() - 1).bytes);
+            owed_[i].ends = true;
+        });
+        mine("seeds", [&](uint64_t i, const Value &seed) { owed_[i].seed = seed; });
+        mine("pending", [&](uint64_t i, const Value &) {
+            pending_[i] = 1;
+            owed_[i].ends = false;
+        });
+        mine("ends", [&](uint64_t i, const Value &packed) {
+            owed_[i].result = Reader{packed.bytes}.value();
+            owed_[i].ends = true;
+        });
+    }
+    void fill(uint64_t i, std::string_view observation) {
+        if (observation.size() != row_ * sizeof(Observation))
+            throw std::runtime_error("the last observation is none of these envs'");
+        std::memcpy(last_[i].data(), observation.data(), observation.size());
+    }
+    void learn(const Value &told) {
+        for (auto &each : told.items)
+            if (Template read(each); read.known) templates_.push_back(read);
     }
 
     static uint64_t per_env(const Value &shape) {
@@ -439,15 +542,19 @@ template <class Env> class Worker {
         if (command.op == MESSAGE) return message(command.seq);
         if (command.op == STEP) {
             for (uint64_t i = 0; i < envs_.size(); i++) step(i, command.slot, command.action);
-            library_->call<void>("er_port_count", port(), int64_t(0), uint64_t(envs_.size()));
+            count(command, envs_.size());
             finish(command.seq);
         }
-        for (int i; (command.op == EACH || command.op == TOGETHER) &&
-                    (i = library_->call<int>("er_port_env", port())) >= 0;) {
+        for (int i; (command.op == EACH || command.op == TOGETHER) && (i = env_alone()) >= 0;) {
             step(uint64_t(i), command.slot, command.action);
+            count(command, 1);
             finish(command.seq);
         }
         return true;
+    }
+    int env_alone() { return library_->call<int>("er_port_env", port()); } // -1: not of some envs
+    void count(const Command &command, uint64_t steps) {
+        if (command.action != RESET) library_->call<void>("er_port_count", port(), int64_t(0), steps);
     }
 
     bool message(uint32_t seq) {
@@ -463,6 +570,7 @@ template <class Env> class Worker {
                 kept[uint64_t(given.items[k].integer)] = given.items[k + 1];
         } else if (name == "reset") {
             const Value &mask = told.items.at(4);
+            all_reset(mask);
             for (uint64_t i = 0; i < envs_.size(); i++) {
                 uint32_t slot = uint32_t(told.items.at(1).integer);
                 publish(i, slot, {0, false, false});
@@ -472,8 +580,7 @@ template <class Env> class Worker {
                     store(i, slot);
             }
         } else if (name == "templates") {
-            for (auto &each : told.items.at(1).items)
-                if (Template read(each); read.known) templates_.push_back(read);
+            learn(told.items.at(1));
         } else if (name == "call" || name == "set_attr") {
             results = number(int32_t(envs_.size()), '[');
             for (uint64_t i = 0; i < envs_.size(); i++) results += attribute(i, told);
@@ -525,53 +632,130 @@ template <class Env> class Worker {
     void step(uint64_t i, uint32_t slot, uint32_t code) {
         Outcome outcome{0, false, false};
         if (code == RESET || (resets_next_ && pending_[i])) {
+            begins(i, code == RESET);
             publish(i, slot, outcome);
             auto kept = resets_.extract(i); // its seed and options
             return reset(i, slot, kept ? &kept.mapped().items.at(0) : nullptr);
         }
-        Info final;
-        bool ended = false;
+        Info told, final;
+        bool resets = false;
         *mark(i) = 0;
         try {
-            std::vector<Action> action = read(i, code);
-            Outcome found = envs_[i].step(action.data(), last_[i].data());
-            ended = found.terminated || found.truncated;
-            if (ended && resets_same_) {
-                final = info(i);
+            Outcome found = owed_[i].ends ? end_of_lost(i, told) : step_env(i, code, told);
+            bool ended = found.terminated || found.truncated;
+            resets = ended && resets_same_;
+            if (resets) {
+                ended_same(i, found, told);
+                final = std::exchange(told, {});
                 std::memcpy(base_ + finals_ + (first_ + i) * row_ * sizeof(Observation),
                             last_[i].data(), row_ * sizeof(Observation));
                 auto kept = resets_.extract(i);
-                reset_env(i, kept ? &kept.mapped().items.at(0) : nullptr);
+                told = reset_env(i, kept ? &kept.mapped().items.at(0) : nullptr);
                 *mark(i) = 1;
             }
             outcome = found;
+            pending_[i] = ended && resets_next_;
         } catch (const std::exception &error) {
             fail(i, error.what());
-            ended = false;
             publish(i, slot, outcome);
             return store(i, slot);
         }
-        pending_[i] = ended;
         publish(i, slot, outcome);
         store(i, slot);
-        tell(i, info(i), ended && resets_same_ ? &final : nullptr);
+        tell(i, told, resets ? &final : nullptr);
+    }
+    Outcome step_env(uint64_t i, uint32_t code, Info &told) {
+        std::vector<Action> action = read(i, code);
+        Outcome found = envs_[i].step(action.data(), last_[i].data());
+        told = info(i);
+        return found;
+    }
+    // The end of an episode of the worker that was here before, in the place of a step.
+    Outcome end_of_lost(uint64_t i, Info &told) {
+        Owed &owed = owed_[i];
+        owed.ends = false;
+        if (owed.result.type != 'N') {
+            auto &items = owed.result.items;
+            fill(i, items.at(0).bytes);
+            told.read(items.at(4));
+            return {items[1].real, bool(items[2].integer), bool(items[3].integer)};
+        }
+        if (!resets_same_ && std::exchange(owed.untold, false)) told("worker_restarted", true);
+        return {0, false, true};
     }
 
     void reset(uint64_t i, uint32_t slot, const Value *given) {
         *mark(i) = 0;
         store(i, slot); // an empty info, too
         try {
-            reset_env(i, given);
+            Info told = reset_env(i, given);
             pending_[i] = 0;
             store(i, slot);
-            tell(i, info(i));
+            tell(i, told);
         } catch (const std::exception &error) {
             fail(i, error.what());
         }
     }
-    void reset_env(uint64_t i, const Value *given) {
-        uint64_t seed = given ? uint64_t(given->integer) : 0;
-        envs_[i].reset(given && given->type != 'N' ? &seed : nullptr, last_[i].data());
+    Info reset_env(uint64_t i, const Value *given) {
+        Owed &owed = owed_[i];
+        Value kept = std::exchange(owed.seed, {});
+        if (!given || given->type == 'N') given = &kept;
+        uint64_t seed = uint64_t(given->integer);
+        envs_[i].reset(given->type == 'N' ? nullptr : &seed, last_[i].data());
+        Info told = info(i);
+        if (std::exchange(owed.untold, false)) told("worker_restarted", true);
+        owed.ends = false;
+        return told;
+    }
+
+    // -- leaving between episodes ----------------------------------------------------------------
+
+    // Env i is to begin an episode; `asked`: its caller says so, not the end of the one before.
+    void begins(uint64_t i, bool asked) {
+        if (asked && env_alone() < 0) { // all are
+            if (i == 0) all_reset({});
+        } else if (ended(i)) {
+            uint64_t others = uint64_t(std::count(pending_.begin(), pending_.end(), 1)) - !asked;
+            if (leaves(others == envs_.size() - 1, others)) throw Retired{NO_DICT};
+        }
+    }
+    // All envs are to be reset, or those of the mask.
+    void all_reset(const Value &mask) {
+        uint64_t reset = 0, had = 0;
+        for (uint64_t i = 0; i < envs_.size(); i++)
+            if (mask.type == 'N' || is_set(mask, i)) reset++, had += ended(i);
+        if (had && leaves(reset == envs_.size())) throw Retired{NO_DICT};
+    }
+    // A step ended an episode, and another one is to begin in it: the successor tells of that step.
+    void ended_same(uint64_t i, const Outcome &found, const Info &told) {
+        if (!ended(i) || !leaves(envs_.size() == 1)) return;
+        auto at = reinterpret_cast<const char *>(last_[i].data());
+        std::string result =
+            tuple({bytes({at, row_ * sizeof(Observation)}), plain(found.reward),
+                   plain(found.terminated), plain(found.truncated), "{" + told.packed() + "0"});
+        throw Retired{"{" + number(int32_t(first_ + i)) + bytes(result) + "0"};
+    }
+    // Counts an episode of env i; whether there was one, and this is not before its first.
+    bool ended(uint64_t i) {
+        if (!retiring_) return false;
+        bool had = std::exchange(retiring_.begun[i], 1);
+        retiring_.episodes += had;
+        if (!had) hint();
+        return had;
+    }
+    bool leaves(bool between, uint64_t more = 0) {
+        uint64_t due = retiring_.due(more, steps());
+        if (due >= 2 || (due && between)) return true;
+        hint();
+        return false;
+    }
+    void hint() { // has the caller start another worker, once
+        if (retiring_.hinted || !retiring_.soon(steps())) return;
+        retiring_.hinted = true;
+        library_->call<void>("er_port_hint", port(), uint32_t(2));
+    }
+    uint64_t steps() {
+        return library_->call<uint64_t>("er_port_env_steps", port()) - retiring_.steps_before;
     }
 
     // An env's action: in the slab in the space's dtype, or in another one, or in a message.

@@ -137,6 +137,8 @@ def open_pool(
             stack.pop_all()
     pool.greet()
     try:
+        if restarts is not None:
+            _assert_programs_restart(pool)
         number_rows(pool, autoreset_mode, vectors)
     except BaseException:
         pool.abandon()
@@ -184,6 +186,17 @@ def _assert_restartable(
         raise LauncherError(
             f"Restarts of workers cannot be combined with {what}. Leave one of them out."
         )
+
+
+def _assert_programs_restart(pool: Pool) -> None:
+    """Refuses programs without Python that would go on as if nothing had happened."""
+    for each in pool.descriptions:
+        if "spaces_json" in each and each.get("restarts") is not True:
+            raise LauncherError(
+                "Restarts of workers cannot be combined with this program (launcher=Program): "
+                "after one it does not say what became of the episodes. Compile it again, with "
+                "the envring_worker.hpp of this version; or leave one of them out."
+            )
 
 
 def _as_command(env_fns: Sequence[Callable[[], Any]], launcher: Launcher | str | None) -> str:

@@ -21,7 +21,8 @@ def described(told: dict[str, Any], num_envs: int) -> dict[str, Any]:
         told: `spaces_json` is an object with `observation_space` and `action_space`, which all of
             its envs have. `{"type": "Box", "dtype": "float32", "shape": [4], "low": ...,
             "high": ...}`, where a bound is a number, null for none, or a list of these; or
-            `{"type": "Discrete", "n": 2, "start": 0}`.
+            `{"type": "Discrete", "n": 2, "start": 0}`. `restarts`: whether it tells of episodes
+            that were lost, and knows of `restart_every`.
         num_envs: how many envs it has.
 
     Raises:
