@@ -69,6 +69,12 @@ void er_port_count(er_port_t *port, int64_t busy_ns, uint64_t env_steps) {
     er_stat_add(&stats->env_steps, env_steps);
 }
 
+void er_port_count_since(er_port_t *port, uint64_t env_steps) {
+    int64_t now = er_park_now();
+    if (env_steps) er_port_count(port, now - port->since, env_steps);
+    port->since = now;
+}
+
 void er_port_hint(er_port_t *port, uint32_t hints) { port->hints |= hints; }
 
 /* 1, 0 if the caller went away, or -errno. */

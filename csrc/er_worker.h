@@ -45,6 +45,10 @@ uint64_t er_port_env_steps(const er_port_t *port);
 /* Adds a batch to the worker's statistics. */
 void er_port_count(er_port_t *port, int64_t busy_ns, uint64_t env_steps);
 
+/* The same with the time since a command was taken, or since this was called last. 0 steps are a
+ * reset, whose time counts for nothing. */
+void er_port_count_since(er_port_t *port, uint64_t env_steps);
+
 /* Raises hints in the next report, and only there. */
 void er_port_hint(er_port_t *port, uint32_t hints);
 

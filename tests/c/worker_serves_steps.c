@@ -217,6 +217,21 @@ int main(void) {
     CHECK_EQ(er_load_relaxed(&stats->batches), 5);
     CHECK_EQ(er_port_env_steps(&port), er_load_relaxed(&stats->env_steps));
 
+    /* without the loop: what was done since then, once, and no reset */
+    uint64_t steps = er_port_env_steps(&port), busy = er_load_relaxed(&stats->busy_ns);
+    while (er_park_now() < port.since + 1000) {}
+    er_port_count_since(&port, 3);
+    busy = er_load_relaxed(&stats->busy_ns) - busy;
+    CHECK(busy >= 1000);
+    CHECK(busy < 10000000000u);
+    CHECK_EQ(er_port_env_steps(&port), steps + 3);
+    CHECK_EQ(er_load_relaxed(&stats->batches), 6);
+    int64_t since = port.since;
+    while (er_park_now() == since) {}
+    er_port_count_since(&port, 0);
+    CHECK(port.since > since);
+    CHECK_EQ(er_port_env_steps(&port), steps + 3);
+
     /* a reset, which is not a step */
     int stored_before = fake_called[STORE_OBS];
     post(&rig, ER_OP_STEP, 0, ER_ACTIONS_RESET);
@@ -225,7 +240,7 @@ int main(void) {
     CHECK_EQ(fake_called[STORE_OBS], stored_before + 1);
     CHECK_EQ(fake_called[REBIND], 1);
     CHECK(*(const double *)er_slot(segment, 0) == 0);
-    CHECK_EQ(er_load_relaxed(&stats->batches), 5);
+    CHECK_EQ(er_load_relaxed(&stats->batches), 6);
     CHECK_EQ(er_port_finish(&port, er_port_command(&port)->seq, NULL, 0), 1);
     CHECK_EQ(er_caller_wait(&rig.caller, generous()), 0);
 

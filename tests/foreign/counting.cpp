@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The env of programs.py's Counting: infos of every kind, attributes of every kind, ends on demand.
+#include <chrono>
 #include <csignal>
+#include <thread>
 
 #include "envring_worker.hpp"
 
@@ -13,7 +15,7 @@ struct Counting {
     })";
     int count = 0, length = 4;
     int64_t big = int64_t(1) << 40;
-    double share = 0.25;
+    double share = 0.25, nap = 0;
     float narrow = 1.5f;
     bool stern = false;
     uint64_t seed = 0;
@@ -28,6 +30,7 @@ struct Counting {
     }
     envring::Outcome step(const float *action, int16_t *to) {
         if (action[0] < -0.95f) std::raise(SIGKILL);
+        if (nap > 0) std::this_thread::sleep_for(std::chrono::duration<double>(nap));
         count++;
         tell(to);
         if (action[0] > 0.9f) throw std::runtime_error("too far");
@@ -47,7 +50,7 @@ struct Counting {
     }
     void attributes(envring::Attributes &of) {
         of("count", count), of("length", length), of("big", big), of("share", share);
-        of("narrow", narrow), of("stern", stern);
+        of("narrow", narrow), of("stern", stern), of("nap", nap);
     }
 };
 

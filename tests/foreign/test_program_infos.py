@@ -101,6 +101,34 @@ def test_attributes(make):
     assert envs.step(np.full((5, 2), 0.5, np.float32))[1].tolist() == [1.0] * 5
 
 
+@pytest.mark.parametrize("sent", [False, True])
+def test_the_time_in_steps_counts(make, sent):
+    """That of resets and calls does not."""
+    envs = make()
+    envs.reset(seed=10)
+    envs.reset()
+    envs.set_attr("nap", [0.01] * 2 + [0.0] * 3)  # s
+    assert [worker.batches for worker in envs.stats().workers] == [0, 0]
+    actions = np.zeros((5, 2), np.float32)
+    for _ in range(10):
+        if sent:
+            envs.send(actions, np.arange(5))
+            envs.recv(5)
+        else:
+            envs.step(actions)
+    asleep, other = envs.stats().workers
+    # two of each ten steps begin an episode
+    assert 2 * 8 * 0.01 <= asleep.step_seconds <= asleep.seconds
+    assert 0 < other.step_seconds < asleep.step_seconds / 2
+    assert asleep.env_steps == 20 and other.env_steps == 30
+    assert asleep.step_share > 2 * other.step_share > 0
+    if sent:
+        assert asleep.batches == 20
+        envs.async_reset(np.arange(5))
+        envs.recv(5)
+        assert envs.stats().workers[0].env_steps == 20
+
+
 def test_wrong_attributes_are_errors_that_name_the_envs(make):
     envs = make()
     envs.reset(seed=10)

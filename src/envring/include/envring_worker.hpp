@@ -554,7 +554,8 @@ template <class Env> class Worker {
     }
     int env_alone() { return library_->call<int>("er_port_env", port()); } // -1: not of some envs
     void count(const Command &command, uint64_t steps) {
-        if (command.action != RESET) library_->call<void>("er_port_count", port(), int64_t(0), steps);
+        if (command.action == RESET) steps = 0;
+        library_->call<void>("er_port_count_since", port(), steps);
     }
 
     bool message(uint32_t seq) {
