@@ -219,7 +219,8 @@ int main(void) {
 
     /* without the loop: what was done since then, once, and no reset */
     uint64_t steps = er_port_env_steps(&port), busy = er_load_relaxed(&stats->busy_ns);
-    while (er_park_now() < port.since + 1000) {}
+    while (er_park_now() < port.since + 1000) {
+    }
     er_port_count_since(&port, 3);
     busy = er_load_relaxed(&stats->busy_ns) - busy;
     CHECK(busy >= 1000);
@@ -227,7 +228,8 @@ int main(void) {
     CHECK_EQ(er_port_env_steps(&port), steps + 3);
     CHECK_EQ(er_load_relaxed(&stats->batches), 6);
     int64_t since = port.since;
-    while (er_park_now() == since) {}
+    while (er_park_now() == since) {
+    }
     er_port_count_since(&port, 0);
     CHECK(port.since > since);
     CHECK_EQ(er_port_env_steps(&port), steps + 3);
