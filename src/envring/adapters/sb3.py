@@ -13,6 +13,7 @@ from gymnasium import Env
 from gymnasium.error import NoAsyncCallError
 from gymnasium.vector import AutoresetMode
 
+from envring._foreign.envring_worker.lost import RESTARTED
 from envring.adapters.listed import ListedEnvs
 from envring.api.vector import RingVectorEnv
 from envring.pool.ending import CLOSE_SECONDS
@@ -124,7 +125,8 @@ class RingVecEnv(VecEnv):  # type: ignore[misc]
             Observations as `reset` gives them, rewards (num_envs,) float32, dones (num_envs,) bool,
             and infos: a list of dicts. `TimeLimit.truncated` is in each. If the env has ended,
             `terminal_observation` is its last one, the observations have the first one of the next
-            episode, and `reset_infos` its info.
+            episode, and `reset_infos` its info. Both infos have `worker_restarted`, True, if the
+            next episode is of an env that was built anew (`on_worker_death`, `restart_every`).
         """
         observations, rewards, terminations, truncations, told = self._envs.step_wait()
         self.waiting = False
@@ -137,6 +139,8 @@ class RingVecEnv(VecEnv):  # type: ignore[misc]
             infos[env_id] = info = reset_info.pop("final_info")
             info["TimeLimit.truncated"] = None  # for the order of keys
             info["terminal_observation"] = last
+            if RESTARTED in reset_info:
+                info[RESTARTED] = True
         cut = truncations & ~terminations
         for info, truncated in zip(infos, cut.tolist(), strict=True):
             info["TimeLimit.truncated"] = truncated
