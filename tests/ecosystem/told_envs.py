@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from copy import deepcopy
 from functools import partial
 from typing import Any
@@ -126,3 +127,17 @@ def wrapped(rank: int, **kwargs: str) -> gym.Env:
 
 def told(count: int, **kwargs: str) -> list[Any]:
     return [partial(wrapped, rank, **kwargs) for rank in range(count)]
+
+
+class Slow(gym.Env):
+    """A step takes as many seconds as the action says."""
+
+    observation_space = spaces.Box(-1, 1, (1,), np.float32)
+    action_space = spaces.Box(0, 10, (), np.float64)
+
+    def reset(self, *, seed=None, options=None):
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        time.sleep(action)
+        return np.full(1, action / 10, np.float32), float(action), False, False, {"slept": action}
