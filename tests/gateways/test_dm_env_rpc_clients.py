@@ -10,12 +10,36 @@ from pathlib import Path
 import pytest
 
 from envring.gateways.certificates import make
-from support.hosts import running
+from support.hosts import running, running_setup
 from support.peers import python_of
 from support.processes import wait_until
 
 COUNTING = "envring.testing:CountingEnv"
 HERE = Path(__file__).parent
+SEEN_BY_REMOTE_GYM = {  # None: refused
+    "int8": "Box(-5.0, 5.0, (2,), float64)",
+    "int8_from_0": "MultiDiscrete([6 6])",
+    "int8_bytes": "MultiDiscrete([128 128])",
+    "int32": "Box([-5.  0.], [5. 9.], (2,), float64)",
+    "int64": "Box(-4503599627370496.0, 4503599627370496.0, (2,), float64)",
+    "int64_wide": None,
+    "uint32": "MultiDiscrete([4294967296 4294967296])",
+    "uint8": "Box(0, 255, (2, 2), uint8)",
+    "uint8_scalar": "Discrete(256)",
+    "bool": "MultiDiscrete([2 2])",
+    "multi_binary": "MultiDiscrete([2 2 2])",
+    "multi_discrete": "MultiDiscrete([3 4])",
+    "multi_discrete_start": "Box([1. 2.], [3. 5.], (2,), float64)",
+    "one_of_three": "Box(0.0, 2.0, (1,), float64)",
+    "discrete": "Discrete(3)",
+    "discrete_start": "Box(-1.0, 1.0, (), float64)",
+    "float16": "Box(-1.0, 1.0, (2,), float32)",
+    "float32": "Box(-inf, inf, (2,), float32)",
+    "float64": "Box([ -1. -inf], [1. 2.], (2,), float64)",
+    "scalar": "Box(-1.0, 1.0, (), float32)",
+    "text": None,
+    "dict": None,
+}
 
 
 def run_client(name, script, *arguments):
@@ -43,7 +67,8 @@ class TestClients:
         with running("CartPole-v1", "--listen", "grpc://127.0.0.1:0") as host:
             place = host.url.removeprefix("grpc://")
             shown = run_client("dm-env-rpc", "dm_env_rpc_compliance.py", place)
-        assert "Ran 40 tests" in shown and "OK" in shown
+        assert "Ran 40 tests" in shown
+        assert shown.splitlines()[-1] == "OK"  # and none was skipped
 
     @pytest.mark.parametrize("client", ["insecure", "tls", "mtls"])
     def test_remote_gym_as_it_is(self, client, tmp_path):
@@ -62,6 +87,23 @@ class TestClients:
             port = host.url.rpartition(":")[2]
             shown = run_client("remote-gym", "remote_gym_client.py", port, *files)
         assert shown.split()[-1] == "done"
+
+    @pytest.mark.parametrize("half", [0, 1])
+    def test_spaces_of_remote_gym(self, half):
+        """Its client has a space with all values, which arrive exactly, or is refused."""
+        expectations = dict(list(SEEN_BY_REMOTE_GYM.items())[half::2])
+        with running_setup("grpc://127.0.0.1:0") as host:
+            port = host.url.rpartition(":")[2]
+            shown = run_client("remote-gym", "remote_gym_spaces.py", port, *expectations)
+        lines = [line.split(" ", 1) for line in shown.splitlines()]
+        found = {line[0]: line[1] for line in lines if line[0] in expectations}
+        assert found.keys() == expectations.keys()
+        for name, expected in expectations.items():
+            if expected is None:
+                assert found[name].startswith("refused: "), name
+                assert "remote-gym\\'s client" in found[name]
+            else:
+                assert found[name] == expected, name
 
     def test_sixteen_clients_at_once(self):
         with running(COUNTING, "--listen", "grpc://127.0.0.1:0", "--max-sessions", "16") as host:

@@ -12,6 +12,7 @@ from gymnasium import spaces
 
 from envring.errors import SpaceDataError, WireError
 from envring.gateways.dm_env_rpc import protobuf, tensors
+from envring.gateways.dm_env_rpc.callers import Caller
 from envring.gateways.dm_env_rpc.spaces import Tree
 from envring.gateways.dm_env_rpc.tensors import CODES, STRING, Spec, Tensor
 from envring.testing import CustomSpace, assert_same_batch, example_spaces
@@ -144,6 +145,94 @@ class TestSpaces:
         (leaf,) = Tree("action", spaces.Text(3)).leaves
         with pytest.raises(WireError, match="not in"):
             leaf.loads(Tensor(STRING, ["too long"], ()))
+
+    @pytest.mark.parametrize("caller", Caller)
+    def test_bounds_of_a_box_are_the_business_of_the_env(self, caller):
+        """But dm_env_rpc itself has servers refuse what is out of bounds."""
+        for space, wrong in [
+            (spaces.Box(-1, 1, (2,), np.float32), [1.5, 0]),
+            (spaces.Box(-1, 1, (2,), np.float64), [np.nan, 0]),
+            (spaces.Box(0, 5, (2,), np.uint8), [200, 0]),
+        ]:
+            (leaf,) = Tree("action", space, caller).leaves
+            tensor = tensors.loads(memoryview(leaf.dumps(np.array(wrong, space.dtype))))
+            if caller is Caller.PLAIN:
+                with pytest.raises(WireError, match="out of its bounds"):
+                    leaf.loads(tensor)
+                continue
+            found = leaf.loads(tensor)
+            assert found.dtype == space.dtype
+            np.testing.assert_array_equal(found, np.array(wrong, space.dtype))
+        (leaf,) = Tree("action", spaces.MultiBinary(2), caller).leaves
+        with pytest.raises(WireError, match="out of its bounds"):
+            leaf.loads(Tensor(leaf.spec.code, np.array([2, 0], np.int8), (2,)))
+
+    @pytest.mark.parametrize("caller", Caller)
+    def test_nan_where_nothing_bounds_it(self, caller):
+        (leaf,) = Tree("action", spaces.Box(-np.inf, np.inf, (2,), np.float32), caller).leaves
+        value = np.array([np.nan, np.inf], np.float32)
+        found = leaf.loads(tensors.loads(memoryview(leaf.dumps(value))))
+        np.testing.assert_array_equal(found, value)
+        low, high = np.array([-np.inf, -1]), np.array([np.inf, np.inf])
+        (leaf,) = Tree("action", spaces.Box(low, high, dtype=np.float64)).leaves
+        assert np.isnan(leaf.loads(Tensor(2, np.array([np.nan, 0]), (2,)))[0])
+        with pytest.raises(WireError, match="out of its bounds"):
+            leaf.loads(Tensor(2, np.array([0, np.nan]), (2,)))
+
+    @pytest.mark.parametrize("caller", Caller)
+    @pytest.mark.parametrize(
+        ("dtype", "wrong"), [("float16", 1e6), ("int16", 40000), ("uint16", 70000), ("bool", 2)]
+    )
+    def test_a_number_that_the_dtype_has_not_is_refused(self, caller, dtype, wrong):
+        least, most = (-np.inf, np.inf) if dtype == "float16" else (0, 1)
+        (leaf,) = Tree("action", spaces.Box(least, most, (2,), np.dtype(dtype).type), caller).leaves
+        sent = np.array([wrong, 0], tensors.DTYPES[leaf.spec.code])
+        with pytest.raises(WireError):
+            leaf.loads(Tensor(leaf.spec.code, sent, (2,)))
+        fine = np.array([1, 0], tensors.DTYPES[leaf.spec.code])
+        assert leaf.loads(Tensor(leaf.spec.code, fine, (2,))).dtype == dtype
+
+    def test_integers_for_remote_gyms_client(self):
+        """The last test of `test_dm_env_rpc_clients.py` has its client read them."""
+        for space, dtype in [
+            (spaces.Box(-5, 5, (2,), np.int8), "float64"),
+            (spaces.Box(0, 127, (2,), np.int8), "int64"),
+            (spaces.Box(0, 126, (2,), np.int8), "int8"),
+            (spaces.Box(0, 2**32 - 1, (2,), np.uint32), "int64"),
+            (spaces.Box(-(2**53), 2**53, (2,), np.int64), "float64"),
+            (spaces.Box(0, 255, (2, 2), np.uint8), "uint8"),
+            (spaces.Box(0, 255, (), np.uint8), "int64"),
+            (spaces.MultiDiscrete([3, 4], start=[1, 2]), "float64"),
+            (spaces.MultiDiscrete([3]), "float64"),
+            (spaces.Discrete(3, start=-1), "float64"),
+            (spaces.Discrete(3), "int64"),
+            (spaces.MultiBinary(3), "int8"),
+        ]:
+            (leaf,) = Tree("action", space, Caller.REMOTE_GYM).leaves
+            assert tensors.NAMES[leaf.spec.code] == dtype, space
+            assert leaf.spec.low.dtype == leaf.spec.high.dtype == dtype
+            space.seed(1)
+            for value in [space.sample() for _ in range(20)]:
+                found = leaf.loads(tensors.loads(memoryview(leaf.dumps(value))))
+                np.testing.assert_array_equal(found, value, strict=bool(space.shape))
+                assert space.contains(leaf.default)
+            if dtype == "float64":
+                for wrong in (0.5, np.nan, np.inf, 1e300):
+                    sent = np.full(space.shape, wrong)
+                    with pytest.raises(WireError):
+                        leaf.loads(Tensor(leaf.spec.code, sent.ravel(), space.shape))
+        whole = np.iinfo(np.int64)
+        for space in (
+            spaces.Box(whole.min, whole.max, (2,), np.int64),
+            spaces.Box(0, 2**64 - 1, (2,), np.uint64),
+            spaces.Box(-1, 2**53 + 1, (2,), np.int64),
+            spaces.Box(0, 1, (0, 3), np.float32),
+            spaces.Text(3),
+            spaces.Dict(a=spaces.Discrete(2)),
+            spaces.Tuple([spaces.Discrete(2)]),
+        ):
+            with pytest.raises(SpaceDataError, match="remote-gym's client"):
+                Tree("observation", space, Caller.REMOTE_GYM)
 
     def test_infinities_and_nan_are_observed(self):
         (leaf,) = Tree("observation", spaces.Box(-np.inf, np.inf, (3,), np.float64)).leaves

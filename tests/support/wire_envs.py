@@ -6,7 +6,18 @@ import time
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Box, Dict, Discrete, Graph, GraphInstance, Sequence, Space, Text
+from gymnasium.spaces import (
+    Box,
+    Dict,
+    Discrete,
+    Graph,
+    GraphInstance,
+    MultiBinary,
+    MultiDiscrete,
+    Sequence,
+    Space,
+    Text,
+)
 
 
 class Counting(gymnasium.Env):
@@ -48,6 +59,22 @@ class Scalar(gymnasium.Env):
 class Failing(Counting):
     def step(self, action):
         raise KeyError("broken")
+
+
+class Passing(Counting):
+    """As one that asks a server itself, which answers nonsense."""
+
+    def step(self, action):
+        from envring.errors import WireError
+
+        raise WireError("what it was answered does not fit")
+
+
+class Keys(Counting):
+    def step(self, action):
+        inner = {"deep": [{b"x": np.float32(0.5)}]}
+        info = {(1, 2): "tuple", b"y": 1, 3: "int", "array": np.arange(2), **inner}
+        return self.seen(action), 0.0, False, False, info
 
 
 class Sleepy(Counting):
@@ -113,6 +140,49 @@ class Empty(gymnasium.Env):
         return self.reset()[0], len(action), False, False, {}
 
 
+def echo_space(kind):
+    """One that clients of other projects have trouble with."""
+    int8, int64 = np.iinfo(np.int8), np.iinfo(np.int64)
+    return {
+        "int8": Box(-5, 5, (2,), np.int8),
+        "int8_from_0": Box(0, 5, (2,), np.int8),
+        "int8_bytes": Box(0, int8.max, (2,), np.int8),
+        "int32": Box(np.array([-5, 0]), np.array([5, 9]), dtype=np.int32),
+        "int64": Box(-(2**52), 2**52, (2,), np.int64),
+        "int64_wide": Box(int64.min, int64.max, (2,), np.int64),
+        "uint32": Box(0, 2**32 - 1, (2,), np.uint32),
+        "uint8": Box(0, 255, (2, 2), np.uint8),
+        "uint8_scalar": Box(0, 255, (), np.uint8),
+        "bool": Box(0, 1, (2,), np.bool_),
+        "multi_binary": MultiBinary(3),
+        "multi_discrete": MultiDiscrete([3, 4]),
+        "multi_discrete_start": MultiDiscrete([3, 4], start=[1, 2]),
+        "one_of_three": MultiDiscrete([3]),
+        "discrete": Discrete(3),
+        "discrete_start": Discrete(3, start=-1),
+        "float16": Box(-1, 1, (2,), np.float16),
+        "float32": Box(-np.inf, np.inf, (2,), np.float32),
+        "float64": Box(np.array([-1, -np.inf]), np.array([1, 2]), dtype=np.float64),
+        "scalar": Box(-1, 1, (), np.float32),
+        "text": Text(3),
+        "dict": Dict({"a": Discrete(2)}),
+    }[kind]
+
+
+class Echo(gymnasium.Env):
+    """Observes a sample of its action space, then each action; rewards that an action is in it."""
+
+    def __init__(self, kind):
+        self.action_space = self.observation_space = echo_space(kind)
+
+    def reset(self, *, seed=None, options=None):
+        self.action_space.seed(seed)
+        return self.action_space.sample(), {}
+
+    def step(self, action):
+        return action, float(self.action_space.contains(action)), False, False, {}
+
+
 class Broken(Counting):
     def __init__(self):
         raise ValueError("it cannot be built")
@@ -137,7 +207,7 @@ def local_env(without, special=True):
 
 NAMES = (
     *("Counting", "Scalar", "Failing", "Sleepy", "Custom", "Strange", "NotANumber", "Broken"),
-    *("Long", "Empty"),
+    *("Long", "Empty", "Echo", "Passing", "Keys"),
 )
 
 for name in NAMES:

@@ -41,7 +41,8 @@ _INT64 = CODES[DTYPES[5]]
 _ENTRYPOINT = ":create_environment"
 # codes of google.rpc.Status that refuse a caller, and the reasons that they stand for
 _REFUSALS = {7: "env", 8: "full", 14: "closing", 16: "key"}
-_UNAVAILABLE = 14
+_INVALID, _UNAVAILABLE = 3, 14
+_BEYOND = 1 << 63  # what an INT64 holds
 _NEEDED = object()
 
 
@@ -67,7 +68,7 @@ class DmEnvRpcClient(gymnasium.Env[Any, Any]):
         """
         self._address = address
         self._stream = GrpcStream(address)
-        self._is_over = True  # the next step begins a sequence
+        self._is_over = self._was_over = True  # the next step begins a sequence
         self._has_warned = False
         try:
             world = self._create(env, kwargs)
@@ -135,9 +136,14 @@ class DmEnvRpcClient(gymnasium.Env[Any, Any]):
 
         Raises:
             RemoteEnvError: the server takes no seed or no options, or its env raised.
+            SpaceDataError: the wire cannot say the seed or the options.
         """
         settings = {}
         if seed is not None:
+            if not -_BEYOND <= seed < _BEYOND:
+                raise SpaceDataError(
+                    f"The seed {seed} cannot be sent: dm_env_rpc has integers of 64 bits."
+                )
             settings["seed"] = tensors.dumps(_INT64, np.array(seed, np.int64))
         if options:
             settings["options"] = tensors.dumps(STRING, [_as_json(options)])
@@ -158,7 +164,8 @@ class DmEnvRpcClient(gymnasium.Env[Any, Any]):
         """Steps the env.
 
         Raises:
-            RemoteEnvError: the env raised; reset it.
+            RemoteEnvError: the env raised: reset it; or a host of ours refused the action, which
+                changes nothing.
             HostLost: the server is gone, or did not answer in time.
             WireError: what it answered does not fit.
         """
@@ -180,7 +187,7 @@ class DmEnvRpcClient(gymnasium.Env[Any, Any]):
     def _advance(self, actions: bytes) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Sends a step, which resets where a sequence begins, and reads what comes."""
         body = actions + self._requested
-        self._is_over = True  # if it raises
+        self._was_over, self._is_over = self._is_over, True  # if it raises
         answer = self._ask(STEP, body)
         try:
             state, found = _read_step(answer)
@@ -241,7 +248,9 @@ class DmEnvRpcClient(gymnasium.Env[Any, Any]):
             raise LaunchError(f"{self._address} cannot serve us: {text}")
         if code == _UNAVAILABLE:
             raise self._stream.lose(text)
-        self._is_over = True
+        if kind == STEP and code == _INVALID and self.is_ours:
+            # the action was refused before the env was asked: the episode goes on
+            self._is_over = self._was_over
         raise RemoteEnvError(f"{self._address} answered with an error: {text}")
 
     def _strange(self, what: str) -> WireError:

@@ -14,6 +14,7 @@ import grpc
 
 from envring.callers.waiting import CONNECT_SECONDS, answer_seconds, lost
 from envring.errors import AddressError, HostLost, HostRefused, LaunchError
+from envring.gateways.dm_env_rpc.callers import OURS
 from envring.transport.addresses import Address
 
 _METHOD = "/dm_env_rpc.v1.Environment/Process"
@@ -44,7 +45,9 @@ class GrpcStream:
         """
         self._address = address
         self._seconds = answer_seconds(address)
-        self._metadata = [("authorization", f"Bearer {address.key}")] if address.key else []
+        self._metadata = [OURS]
+        if address.key:
+            self._metadata.append(("authorization", f"Bearer {address.key}"))
         self.began = False
         self._deadline = float("inf")
         self._late = False

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from envring.errors import AddressError
+from envring.gateways.dm_env_rpc.callers import OURS
 from envring.gateways.dm_env_rpc.service import Stream, answers
 from envring.gateways.guests import Guests
 from envring.transport.addresses import Address
@@ -106,7 +107,8 @@ class GrpcListener:
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "There are too many connections.")
         metadata = dict(context.invocation_metadata())
         scheme, _, key = str(metadata.get("authorization", "")).partition(" ")
-        stream = Stream(self._guests, peer, key if scheme.lower() == "bearer" else None)
+        shown = key if scheme.lower() == "bearer" else None
+        stream = Stream(self._guests, peer, shown, metadata.get(OURS[0]) == OURS[1])
         self._streams[stream] = context
 
         def gone() -> None:

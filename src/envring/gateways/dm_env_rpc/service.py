@@ -16,6 +16,7 @@ from typing import Any
 
 from envring.errors import HostLost, HostRefused, LaunchError, SpaceDataError, WireError
 from envring.gateways.dm_env_rpc import protobuf, tensors
+from envring.gateways.dm_env_rpc.callers import Caller
 from envring.gateways.dm_env_rpc.numbers import (
     CREATE,
     DESTROY,
@@ -30,7 +31,7 @@ from envring.gateways.dm_env_rpc.numbers import (
 )
 from envring.gateways.dm_env_rpc.protobuf import bytes_field, number_field
 from envring.gateways.dm_env_rpc.tensors import CODES, STRING, Tensor
-from envring.gateways.dm_env_rpc.world import World
+from envring.gateways.dm_env_rpc.world import Unfit, World
 from envring.gateways.guests import Guests
 
 log = logging.getLogger("envring.serve")
@@ -55,13 +56,15 @@ class Stream:
         guests: opens envs.
         peer: who calls.
         key: what the caller has shown beside the stream.
+        is_ours: whether it is this project's own client.
     """
 
-    def __init__(self, guests: Guests, peer: str, key: str | None) -> None:
+    def __init__(self, guests: Guests, peer: str, key: str | None, is_ours: bool = False) -> None:
         """Begins without any."""
         self._guests = guests
         self._peer = peer
         self._key = key
+        self._is_ours = is_ours
         self._worlds: dict[str, World] = {}
         self._joined: World | None = None
         self._lock = threading.Lock()
@@ -92,6 +95,8 @@ class Stream:
             code, why = _REASONS.get(error.reason, _DENIED), str(error)
         except HostLost as error:
             code, why = _UNAVAILABLE, f"The session has ended: {error.why}."
+        except Unfit as error:
+            code, why = _INTERNAL, str(error)
         except (WireError, SpaceDataError) as error:
             code, why = _INVALID, str(error)
         except LaunchError as error:
@@ -122,6 +127,9 @@ class Stream:
 
     def _create(self, body: memoryview) -> bytes:
         settings = _settings(body, 1)
+        caller = Caller.REMOTE_GYM if "args" in settings else Caller.PLAIN
+        if self._is_ours:
+            caller = Caller.OURS
         asked = _asked(settings)
         env, kwargs = asked["env"], asked["kwargs"]
         number = next(_numbers)
@@ -129,7 +137,7 @@ class Stream:
             kwargs.setdefault("env_id", number)
         self._makes = True
         try:
-            world = self._made(asked, kwargs)
+            world = self._made(asked, kwargs, caller)
         finally:
             self._makes = False
         name = f"world-{number}"
@@ -141,7 +149,7 @@ class Stream:
             world.guest.close()
         return bytes_field(1, name.encode())
 
-    def _made(self, asked: dict[str, Any], kwargs: dict[str, Any]) -> World:
+    def _made(self, asked: dict[str, Any], kwargs: dict[str, Any], caller: Caller) -> World:
         key, runtime = asked["key"] or self._key, asked["runtime"]
         guest = self._guests.open(
             self._peer,
@@ -153,7 +161,7 @@ class Stream:
             left=lambda: self._is_closed,
         )
         try:
-            return World(guest)
+            return World(guest, caller)
         except BaseException:
             guest.close()
             raise

@@ -14,6 +14,7 @@ from gymnasium import spaces
 
 from envring.errors import SpaceDataError, WireError
 from envring.gateways.dm_env_rpc import tensors
+from envring.gateways.dm_env_rpc.callers import Caller, for_remote_gym
 from envring.gateways.dm_env_rpc.tensors import STRING, Spec, Tensor
 
 _SEPARATOR = "."  # of the names of nested tensors
@@ -29,14 +30,20 @@ class Leaf:
         default: the value for a caller that gives none: 0, or the bound that is nearest to it.
     """
 
-    def __init__(self, name: str, space: spaces.Space[Any]) -> None:
+    def __init__(self, name: str, space: spaces.Space[Any], caller: Caller) -> None:
         """Makes the spec.
 
         Raises:
-            SpaceDataError: the wire cannot carry the space.
+            SpaceDataError: the wire, or this kind of caller, cannot carry the space.
         """
         self.space = space
         self.spec = _spec_of(name, space)
+        if caller is Caller.REMOTE_GYM:
+            self.spec = for_remote_gym(self.spec, space)
+        # as in another process: bounds of a Box are the env's business
+        self._is_free = isinstance(space, spaces.Box) and caller is not Caller.PLAIN
+        told = tensors.DTYPES.get(self.spec.code)
+        self._is_wider = told is not None and told != space.dtype
         self._range: tuple[int, int] | None = None  # quicker than arrays
         if isinstance(space, spaces.Discrete):
             self._range = int(space.start), int(space.start + space.n - 1)
@@ -77,14 +84,29 @@ class Leaf:
         if self._range is not None:
             if not self._range[0] <= found <= self._range[1]:
                 raise WireError(f"{self.spec.name!r} is out of its bounds: {self.space}")
-        elif low is not None and not ((found >= low) & (found <= high)).all():
+        elif not self._is_free and not _is_within(found, low, high):
             raise WireError(f"{self.spec.name!r} is out of its bounds: {self.space!s:.200}")
-        return self._from_array(found)
+        if not self._is_wider:
+            return self._from_array(found)
+        with np.errstate(over="ignore", invalid="ignore"):
+            made = self._from_array(found)
+        fits = np.isfinite(made) == np.isfinite(found) if made.dtype.kind == "f" else made == found
+        if not np.all(fits):
+            raise WireError(f"{self.spec.name!r} has numbers that are not of {self.space.dtype}")
+        return made
 
     def _from_array(self, found: Any) -> Any:
         if isinstance(self.space, spaces.Discrete):
             return self.space.dtype.type(found)
         return np.asarray(found, self.space.dtype)
+
+
+def _is_within(found: Any, low: Any, high: Any) -> bool:
+    within = (found >= low) & (found <= high)
+    # a NaN is in bounds that are infinite on both sides, as Gymnasium has no others for it
+    return bool(
+        within.all() or (within | (np.isinf(low) & np.isinf(high) & (found != found))).all()
+    )
 
 
 class Tree:
@@ -94,13 +116,16 @@ class Tree:
         leaves: the tensors, in order.
     """
 
-    def __init__(self, name: str, space: spaces.Space[Any]) -> None:
+    def __init__(self, name: str, space: spaces.Space[Any], caller: Caller = Caller.PLAIN) -> None:
         """Finds the tensors.
 
         Raises:
-            SpaceDataError: the wire cannot carry the space.
+            SpaceDataError: the wire, or this kind of caller, cannot carry the space.
         """
+        if caller is Caller.REMOTE_GYM and isinstance(space, spaces.Dict | spaces.Tuple):
+            raise SpaceDataError("remote-gym's client has no Dict and no Tuple spaces.")
         self.space = space
+        self._caller = caller
         self.leaves: list[Leaf] = []
         self._tree = self._grow(name, space)
 
@@ -118,7 +143,7 @@ class Tree:
         if isinstance(space, spaces.Tuple):
             children = enumerate(space)
             return [self._grow(f"{name}{_SEPARATOR}{i}", child) for i, child in children]
-        self.leaves.append(Leaf(name, space))
+        self.leaves.append(Leaf(name, space, self._caller))
         return len(self.leaves) - 1
 
     def split(self, value: Any) -> list[Any]:

@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from envring._foreign.envring_worker.envs.spaces import describe_space
-from envring.errors import WireError
+from envring.errors import LaunchError, SpaceDataError, WireError
 from envring.gateways.dm_env_rpc import protobuf, tensors
+from envring.gateways.dm_env_rpc.callers import Caller
 from envring.gateways.dm_env_rpc.numbers import INTERRUPTED, RUNNING, TERMINATED
 from envring.gateways.dm_env_rpc.protobuf import BYTES, bytes_field, number_field
 from envring.gateways.dm_env_rpc.spaces import Leaf, Tree
@@ -24,7 +25,12 @@ _OBSERVATION, _REWARD, _RENDERING, _INFO, _TRUNCATED, _MORE = 1, 2, 3, 4, 5, 16 
 _ACTION = 1
 _NO_INFO = tensors.dumps(STRING, ["{}"])
 _FLAGS = [tensors.dumps(BOOL, np.array(flag)) for flag in (False, True)]
+_KEYS = (str, int, float, type(None))  # of dicts, as `json` takes them
 _DOUBLE, _UINT8 = CODES[np.dtype("<f8")], CODES[np.dtype("uint8")]
+
+
+class Unfit(Exception):
+    """What an env gave does not fit its spaces, or its first picture."""
 
 
 class World:
@@ -36,7 +42,7 @@ class World:
         spaces: what specs cannot say: both spaces exactly, observations first.
     """
 
-    def __init__(self, guest: Guest) -> None:
+    def __init__(self, guest: Guest, caller: Caller = Caller.PLAIN) -> None:
         """Makes the specs. An env that renders is reset for that: its first frame has the shape.
 
         Raises:
@@ -45,8 +51,8 @@ class World:
         """
         self.guest = guest
         env = guest.env
-        self._actions = Tree("action", env.action_space)
-        self._observations = Tree("observation", env.observation_space)
+        self._actions = Tree("action", env.action_space, caller)
+        self._observations = Tree("observation", env.observation_space, caller)
         self._action_uids = _uids(self._actions.leaves, _ACTION)
         self._observation_uids = _uids(self._observations.leaves, _OBSERVATION)
         infinite = np.array(np.inf)
@@ -90,7 +96,8 @@ class World:
             requested: uids of observations.
 
         Raises:
-            WireError: actions or uids do not fit.
+            WireError: actions or uids do not fit; the env was not asked, and the sequence goes on.
+            Unfit: what the env gave does not fit; the next step begins a sequence.
             Exception: whatever the env raised; the next step begins a sequence.
         """
         wanted = set(requested)
@@ -99,17 +106,32 @@ class World:
             raise WireError(
                 f"there is no observation {unknown[0]}; there are {sorted(self._specs)}"
             )
+        action = None if self._is_over else self._action(actions)
+        begins, self._is_over = self._is_over, True  # if it raises
         reward, terminated, truncated = 0.0, False, False
-        if self._is_over:
-            observation, info = self._begin()
-        else:
-            action = self._action(actions)
-            self._is_over = True  # if it raises
-            observation, reward, terminated, truncated, info = self.guest.step(action)
-            self._is_over = terminated or truncated
+        try:
+            if begins:
+                observation, info = self._begin()
+            else:
+                observation, reward, terminated, truncated, info = self.guest.step(action)
+            answer = self._told(wanted, observation, reward, (terminated, truncated), info)
+        except (WireError, SpaceDataError, LaunchError) as error:  # not of the request
+            raise Unfit(f"{type(error).__name__}: {error}") from None
+        self._is_over = terminated or truncated
+        return answer
+
+    def _told(
+        self,
+        wanted: Container[int],
+        observation: Any,
+        reward: float,
+        ends: tuple[bool, bool],
+        info: Any,
+    ) -> bytes:
+        terminated, truncated = ends
         state = TERMINATED if terminated else INTERRUPTED if truncated else RUNNING
         found: dict[int, bytes] = {}
-        if not wanted.isdisjoint(self._observation_uids):
+        if any(uid in wanted for uid in self._observation_uids):
             values = self._observations.split(observation)
             pairs = zip(self._observation_uids.items(), values, strict=True)
             found = {uid: leaf.dumps(value) for (uid, leaf), value in pairs if uid in wanted}
@@ -129,9 +151,7 @@ class World:
         first, self._first = self._first, None
         result = first if first is not None else self.guest.reset(**self._reset)
         self._reset = {}
-        self._is_over = False
-        observation, info = result
-        return observation, info
+        return result
 
     def _action(self, actions: Mapping[int, Tensor]) -> Any:
         if not actions.keys() <= self._action_uids.keys():
@@ -175,7 +195,23 @@ def _picture(frame: Any) -> Any:
 
 
 def _as_json(info: Any) -> str:
-    return json.dumps(info, default=_plain, skipkeys=True)
+    try:
+        return json.dumps(info, default=_plain)
+    except TypeError:  # a key that JSON has not
+        return json.dumps(_with_text_keys(info), default=_plain)
+
+
+def _with_text_keys(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            key if isinstance(key, _KEYS) else str(key): _with_text_keys(each)
+            for key, each in value.items()
+        }
+    if isinstance(value, np.ndarray | np.generic):
+        return _with_text_keys(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_with_text_keys(each) for each in value]
+    return value
 
 
 def _plain(value: Any) -> Any:
