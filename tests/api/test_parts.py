@@ -105,6 +105,8 @@ def test_wrong_use():
             first.step_wait()
         first.reset(seed=0)
         second.reset(seed=0)
+        with pytest.raises(envring.EnvringError, match="split already"):
+            envs.split(2)
         first.step_async(np.zeros(2, np.int64))
         with pytest.raises(AlreadyPendingCallError, match="pending call to `step`"):
             first.step_async(np.zeros(2, np.int64))
@@ -127,11 +129,23 @@ def test_wrong_use():
         with pytest.raises(ClosedEnvironmentError):
             first.step(np.zeros(2, np.int64))
         assert not envs.closed
+        with pytest.raises(envring.EnvringError, match="split already"):
+            envs.split(2)
         second.step(np.zeros(2, np.int64))
         second.close()
         assert envs.closed
         with pytest.raises(ClosedEnvironmentError):
             envs.split(2)
+
+
+def test_a_split_that_is_refused_changes_nothing():
+    envs = envring.RingVectorEnv([CountingEnv] * 2, num_workers=1)
+    with pytest.raises(ValueError, match="cannot be split into 3"):
+        envs.split(3)
+    first, second = envs.split(2)
+    first.close()
+    second.close()
+    assert envs.closed
 
 
 def test_a_timeout_loses_nothing(tmp_path):

@@ -249,6 +249,9 @@ def test_wrong_use():
                 call()
         with pytest.raises(ValueError, match="wait for 3 envs, and 2 were sent"):
             envs.recv(3)
+        for odd in (2.0, "2", [2]):
+            with pytest.raises(TypeError, match="min_envs is a number of envs"):
+                envs.recv(odd)
         with pytest.raises(ValueError, match="different indices of 4 envs"):
             envs.send(np.zeros(1, np.int64), [4])
         with pytest.raises(ValueError, match="different indices of 4 envs"):
@@ -257,7 +260,7 @@ def test_wrong_use():
             envs.send(np.zeros(1, np.int64), [1, 2])
         with pytest.raises(envring.ActionError, match="dtype float64"):
             envs.send(np.zeros(1), [1])
-        assert envs.recv()[4]["env_id"].tolist() == [0, 3]
+        assert envs.recv(np.int64(2))[4]["env_id"].tolist() == [0, 3]
         assert len(envs.call("render")) == 4
         envs.step_async(np.zeros(4, np.int64))
         with pytest.raises(AlreadyPendingCallError, match="pending call to `step`"):

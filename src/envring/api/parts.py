@@ -20,6 +20,7 @@ from gymnasium.vector.utils import batch_space
 
 from envring.api.sending import SendRecv, Step
 from envring.core import _core
+from envring.errors import EnvringError
 from envring.pool.flow import EnvIds
 
 
@@ -214,10 +215,16 @@ class Splitting(SendRecv[ObsType, ActType], Generic[ObsType, ActType]):
 
         Raises:
             ValueError: there are not so many envs, or vector envs.
+            EnvringError: they are split already.
         """
         with self._entered() as batcher:
             self._assert_idle("split")
             self._settle(batcher)
+            if self._open_parts:
+                raise EnvringError(
+                    "These envs are split already. Use the parts that `split` gave, or make "
+                    "another vector env."
+                )
             shares = self._shares(batcher.pool.spans, count)
             self._open_parts = count
             return tuple(Part(self, env_ids) for env_ids in shares)

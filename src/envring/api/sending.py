@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeAlias
 
@@ -106,6 +107,7 @@ class SendRecv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
             NoAsyncCallError: no env is out.
             ValueError: min_envs is not from 1 to the number of envs that are out, or not whole
                 vector envs.
+            TypeError: min_envs is not an integer.
             multiprocessing.TimeoutError: it took too long; nothing is lost.
             WorkerDied: a worker ended.
             Exception: what an env raised, which then is no longer out. Results of others are
@@ -113,7 +115,7 @@ class SendRecv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
         """
         with self._entered() as batcher:
             arrivals = self._arrivals(batcher, "recv")
-            count = self.batch_size if min_envs is None else min_envs
+            count = self.batch_size if min_envs is None else _whole_number(min_envs)
             self._check_count(arrivals, count)
             if not arrivals.wait(count, timeout):
                 raise multiprocessing.TimeoutError(
@@ -191,3 +193,10 @@ class SendRecv(AsyncCalls[ObsType, ActType], Generic[ObsType, ActType]):
         each = options if per_env else [options] * count
         given = zip(env_ids, seeds, each, strict=True)
         return {i: (s, o) for i, s, o in given if s is not None or o is not None}
+
+
+def _whole_number(min_envs: Any) -> int:
+    try:
+        return operator.index(min_envs)
+    except TypeError:
+        raise TypeError(f"min_envs is a number of envs, an integer, not {min_envs!r}.") from None
