@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from envring import EnvSource, Program
+from envring import EnvSource
 from envring.testing import deadline
 from support import programs
 
@@ -22,5 +22,4 @@ def _in_time() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def counting(tmp_path_factory: pytest.TempPathFactory) -> EnvSource:
     """The env of counting.cpp."""
-    program = programs.build(programs.FOLDER / "counting.cpp", tmp_path_factory.mktemp("worker"))
-    return EnvSource("Counting-v0", launcher=Program(program))
+    return programs.built(programs.FOLDER / "counting.cpp", tmp_path_factory.mktemp("worker"))

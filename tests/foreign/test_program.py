@@ -26,8 +26,7 @@ WORKERS = Path(__file__).parents[2] / "examples" / "workers"
 
 @pytest.fixture(scope="module")
 def cartpole(tmp_path_factory):
-    program = programs.build(WORKERS / "cartpole.cpp", tmp_path_factory.mktemp("worker"))
-    return EnvSource("CartPole-v1", launcher=Program(program))
+    return programs.built(WORKERS / "cartpole.cpp", tmp_path_factory.mktemp("worker"))
 
 
 @pytest.fixture

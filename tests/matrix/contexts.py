@@ -12,11 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from envring import EnvSource, Prefix, RingVectorEnv, Sandbox
+from envring import EnvSource, Prefix, Program, RingVectorEnv, Sandbox
 from matrix import plain_faults
 from matrix.play import NUM_ENVS
 from matrix.table import LOCAL
-from support import foreign_prefixes
+from support import foreign_prefixes, programs
 from support.hosts import HostProcess
 
 FILE = Path(plain_faults.__file__)
@@ -80,7 +80,7 @@ class Places:
     def __init__(self, root: Path) -> None:
         """Keeps what is made for several cells below `root`."""
         self.root = root
-        self.folder = root / "faults"
+        self.folder = root / "to_do"
         self.folder.mkdir()
         self.host: HostProcess | None = None
         self._prefixes: dict[str, Path] = {}
@@ -112,6 +112,9 @@ class Places:
                 for i in range(NUM_ENVS)
             ]
             where["remotes"] = self._start_host().url
+        elif context == "program":
+            where["launcher"] = Program(str(self._program()))
+            where["worker_env"] = {"FAULTS": folder}
         else:
             sandbox = Sandbox(write=(folder,)) if context == "sandbox" else False
             where["launcher"] = Prefix(self._old(), sandbox=sandbox)
@@ -138,6 +141,11 @@ class Places:
             assert python is not None
             self._prefixes["old"] = self._prefix("old", python, [str(packages)])
         return self._prefixes["old"]
+
+    def _program(self) -> Path:
+        if not (self.root / "faults").exists():
+            programs.build(FILE.with_name("faults.cpp"), self.root)
+        return self.root / "faults"
 
     def _prefix(self, name: str, python: str, packages: list[str]) -> Path:
         """A virtual environment with packages of others, and with the hook at its start."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-CONTEXTS = ("fork", "forkserver", "spawn", "prefix", "sandbox", "remote")
+CONTEXTS = ("fork", "forkserver", "spawn", "prefix", "sandbox", "remote", "program")
 LOCAL = ("fork", "forkserver", "spawn")
 POLICIES = ("raise", "restart")
 START = ("launch", "handshake", "constructor")
@@ -52,6 +52,13 @@ def left_out(where: str, how: str, context: str) -> str | None:
         return "no code of an env runs yet whose exception could go anywhere"
     if (where, how) == ("launch", "noisy grandchild") and context in LOCAL:
         return "stderr is still the caller's own: it has no end that would end the grandchild"
+    if context == "program":
+        if where == "handshake":
+            return "a program's spaces are a constant"
+        if where == "render":
+            return "programs do not render"
+        if how in ("loop in C", "stderr flood, locked"):
+            return "there is no interpreter whose lock could be held"
     if where == "idle" and how in ("sys.exit", "exception", "BaseException"):
         return "an idle env has other threads only, and those end by themselves"
     if where == "idle" and how in ("taken signals", "blocked signals"):
@@ -117,9 +124,9 @@ def at_close(cell: Cell) -> str:
     """Closing is the end of all: nobody misses a worker that dies at it."""
     if cell.context == "remote":
         return "fine"  # what a host has to do for that it tells nobody but its log
-    if cell.how in RAISE:
-        return "close: told"
-    return "close: killed" if cell.how in HANG or cell.how == "thread" else "fine"
+    if cell.how in RAISE:  # a destructor that throws ends a program
+        return "fine" if cell.context == "program" else "close: told"
+    return "close: killed" if cell.how in HANG else harmless(cell)
 
 
 def at_start(cell: Cell) -> str:
@@ -139,12 +146,14 @@ def start_error(cell: Cell) -> str:
         if cell.context == "remote":
             return "WorkerTimeout(0, 1, 2, 3)"  # the host is to build them all
         return "HandshakeError" if before_hello else "WorkerTimeout(2, 3)"
+    if before_hello and how == "closed descriptors" and cell.context == "program":
+        return "LaunchError"  # of the segment: the channel is its stdin
     if before_hello:
         # it ends before it said anything; or it said 2 MiB of something else; a start-up file that
         # closes descriptors takes the one that it is read from
         says_nothing = bool(death(cell)) or how in ("stdout flood", "closed descriptors")
         return "HandshakeError" if says_nothing else ""
-    if how == "sys.exit" and where == "constructor" and not local:
+    if how == "sys.exit" and where == "constructor" and not local and cell.context != "program":
         return "RemoteEnvError of env 3"
     if death(cell):
         return f"WorkerDied(2, 3) {death(cell)}"
@@ -168,6 +177,8 @@ def at_work(cell: Cell) -> str:
         kind = RAISE[how]
         if kind == "Strange" and cell.context not in LOCAL:
             kind = "plain_faults.Strange"
+        if cell.context == "program":
+            kind = "RemoteEnvError"  # whatever was thrown
         return f"{name}: {kind} of env 3"
     if how in HANG and not idle_loop:
         error = "WorkerTimeout(2, 3)"
@@ -189,5 +200,6 @@ def at_work(cell: Cell) -> str:
 
 
 def harmless(cell: Cell) -> str:
-    """What the others do not notice; a process with such a thread does not end by itself."""
-    return "close: killed" if cell.how == "thread" and cell.context != "remote" else "fine"
+    """What the others do not notice; a Python with such a thread does not end by itself."""
+    stays = cell.how == "thread" and cell.context not in ("remote", "program")
+    return "close: killed" if stays else "fine"

@@ -15,21 +15,33 @@ import numpy as np
 import pytest
 
 import envring
+from envring import EnvSource, Program
 
 FOLDER = Path(__file__).parents[1] / "foreign"
 COMPILERS = ("g++", "clang++", "c++")
 
 
+def compiler() -> str | None:
+    """The path of a compiler of C++, if there is one."""
+    return next(filter(None, map(shutil.which, COMPILERS)), None)
+
+
 def build(source: Path, folder: Path) -> Path:
-    """The program that a source in C++ makes, in a folder; skips where there is no compiler."""
-    compiler = next(filter(None, map(shutil.which, COMPILERS)), None)
-    if compiler is None:
-        pytest.skip("there is no compiler of C++: workers without Python stay untried")
+    """The program that a source in C++ makes, in a folder."""
+    found = compiler()
+    assert found is not None, "there is no compiler of C++"
     program = folder / source.stem
     options = ["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", f"-I{envring.get_include()}"]
-    command = [compiler, source, "-o", program, *options, "-ldl", "-pthread"]
+    command = [found, source, "-o", program, *options, "-ldl", "-pthread"]
     subprocess.run(command, check=True, timeout=50)
     return program
+
+
+def built(source: Path, folder: Path) -> EnvSource:
+    """The env of that program; skips where there is no compiler."""
+    if compiler() is None:
+        pytest.skip("there is no compiler of C++: workers without Python stay untried")
+    return EnvSource("Program-v0", launcher=Program(str(build(source, folder))))
 
 
 class Counting(gym.Env[Any, Any]):

@@ -32,6 +32,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <deque>
 #include <map>
 #include <memory>
 #include <stdexcept>
@@ -292,6 +293,19 @@ struct Retired { // thrown: the worker leaves
     std::string ends; // a dict: what its envs' last steps returned, which nobody was told
 };
 
+// What was caught says of itself; envs may throw anything.
+inline std::string what() {
+    try {
+        throw;
+    } catch (const Retired &) {
+        throw;
+    } catch (const std::exception &error) {
+        return error.what();
+    } catch (...) {
+        return "what was thrown is no std::exception";
+    }
+}
+
 // -- the channel ---------------------------------------------------------------------------------
 
 class Channel {
@@ -381,8 +395,9 @@ template <class Env> class Worker {
         config_ = channel_.receive().items.at(1);
         try {
             start();
-        } catch (const std::exception &error) {
-            channel_.send({text("failed"), number(-1), text("worker"), text(error.what()), text("")});
+        } catch (...) {
+            const char *kind = building_ < 0 ? "worker" : "env";
+            channel_.send({text("failed"), number(building_), text(kind), text(what()), text("")});
             return 1;
         }
         try {
@@ -390,8 +405,8 @@ template <class Env> class Worker {
             }
         } catch (const Retired &leaving) {
             channel_.send({text("retired"), leaving.ends});
-        } catch (const std::exception &error) { // the caller learns of it as of any death
-            std::fprintf(stderr, "%s\n", error.what());
+        } catch (...) { // the caller learns of it as of any death
+            std::fprintf(stderr, "%s\n", what().c_str());
             return 1;
         }
         return 0;
@@ -402,14 +417,14 @@ template <class Env> class Worker {
     Value config_, message_;
     std::map<uint64_t, Value> actions_, resets_; // of envs that are sent alone
     std::unique_ptr<Library> library_;
-    std::vector<Env> envs_;
+    std::deque<Env> envs_; // which are never moved
     std::vector<Owed> owed_;
     Retiring retiring_;
     std::vector<char> pending_, port_;
     std::vector<std::vector<Observation>> last_;
     std::vector<Template> templates_;
     std::string failures_, odd_; // odd: infos that have no template
-    int32_t failed_ = 0;
+    int32_t failed_ = 0, building_ = -1; // building: the env whose constructor runs
     uint8_t *base_ = nullptr;
     uint64_t first_ = 0, num_envs_ = 0, row_ = 1, action_row_ = 1, at_[8] = {};
     uint64_t finals_ = 0, marks_ = 0, infos_ = 0; // where they begin
@@ -433,11 +448,11 @@ template <class Env> class Worker {
         resets_next_ = mode == 0;
         resets_same_ = mode == 1;
         first_ = uint64_t(config_["first_env"].integer);
-        std::string which = number(int32_t(config_["num_envs"].integer), '[');
         for (int64_t i = 0; i < config_["num_envs"].integer; i++) {
+            building_ = int32_t(first_ + uint64_t(i));
             envs_.emplace_back(first_ + uint64_t(i));
-            which += number(0);
         }
+        building_ = -1;
         channel_.send({text("ready"), "{" + text("spaces_json") + text(Env::spaces) + text("native") +
                                           TRUE + text("why_not_native") + text("") +
                                           text("restarts") + TRUE + "0"});
@@ -619,8 +634,8 @@ template <class Env> class Worker {
             if (question == "has") return plain(asked.found);
             if (asked.found) return setting ? NONE : to ? TRUE : asked.value;
             fail(i, "an env in C++ has no attribute " + std::string(name));
-        } catch (const std::exception &error) {
-            fail(i, error.what());
+        } catch (...) {
+            fail(i, what());
         }
         return NONE;
     }
@@ -656,8 +671,8 @@ template <class Env> class Worker {
             }
             outcome = found;
             pending_[i] = ended && resets_next_;
-        } catch (const std::exception &error) {
-            fail(i, error.what());
+        } catch (...) {
+            fail(i, what());
             publish(i, slot, outcome);
             return store(i, slot);
         }
@@ -693,8 +708,8 @@ template <class Env> class Worker {
             pending_[i] = 0;
             store(i, slot);
             tell(i, told);
-        } catch (const std::exception &error) {
-            fail(i, error.what());
+        } catch (...) {
+            fail(i, what());
         }
     }
     Info reset_env(uint64_t i, const Value *given) {
