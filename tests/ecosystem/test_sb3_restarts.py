@@ -124,9 +124,9 @@ def test_a_death_in_a_reset_or_before_one(made):
             each.seed(n)
             each.set_options({"n": n})
         assert difference(env.reset(), theirs.reset()) == ""
-        assert ["worker_restarted" in each for each in env.reset_infos] == [False] * 2 + [True] * 2
-        for info in env.reset_infos[2:]:
-            del info["worker_restarted"]
+        told = [info.pop("worker_restarted", False) for info in env.reset_infos]
+        if cut == "between":  # else the step that is forgotten may have told it
+            assert told == [False, False, True, True]
         assert difference(env.reset_infos, theirs.reset_infos) == ""
         assert difference(env.step(np.ones(4, int)), theirs.step(np.ones(4, int))) == ""
     theirs.close()
