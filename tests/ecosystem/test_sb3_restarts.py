@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Restarts as SB3 has the ends of episodes; other envs are those of DummyVecEnv."""
 
+import itertools
 import sys
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from envring.pool.seeds import fresh_seed
 from support.hosts import running
 from support.proxy import Proxy
 from support.rebuilt import Rebuilt
-from support.restarts import kill, killing
+from support.restarts import kill
 
 ENVS = f"{Path(told_envs.__file__)}:wrapped"
 
@@ -124,9 +125,9 @@ def test_a_death_in_a_reset_or_before_one(made):
             each.seed(n)
             each.set_options({"n": n})
         assert difference(env.reset(), theirs.reset()) == ""
-        told = [info.pop("worker_restarted", False) for info in env.reset_infos]
+        says = [info.pop("worker_restarted", False) for info in env.reset_infos]
         if cut == "between":  # else the step that is forgotten may have told it
-            assert told == [False, False, True, True]
+            assert says == [False, False, True, True]
         assert difference(env.reset_infos, theirs.reset_infos) == ""
         assert difference(env.step(np.ones(4, int)), theirs.step(np.ones(4, int))) == ""
     theirs.close()
@@ -189,10 +190,17 @@ def test_an_end_for_vec_monitor(made):
 def test_training_goes_on(made, monkeypatch):
     monkeypatch.setattr(restarting, "_SHORT_LIFE", 0.0)
     env = made([lambda: Monitor(gym.make("CartPole-v1"))] * 4, num_workers=2, max_restarts=1000)
-    with killing(env.vector_env, 0.3):
-        PPO("MlpPolicy", env, n_steps=64, seed=1, device="cpu").learn(2048)
-        DQN("MlpPolicy", env, seed=1, device="cpu", learning_starts=100).learn(1000)
-    assert sum(worker.restarts for worker in env.vector_env.stats().workers) > 2
+    calls = itertools.count(1)
+
+    def kill_some(*_):
+        if next(calls) % 100 == 0:
+            kill_worker(env, 1)
+        return True
+
+    PPO("MlpPolicy", env, n_steps=64, seed=1, device="cpu").learn(2048, kill_some)
+    model = DQN("MlpPolicy", env, seed=1, device="cpu", learning_starts=100)
+    model.learn(1000, kill_some)
+    assert [worker.restarts for worker in env.vector_env.stats().workers] == [0, 7]
 
 
 def test_too_many(made):
