@@ -137,7 +137,9 @@ class TianshouVectorEnv(BaseVectorEnv):  # type: ignore[misc]
         Returns:
             Observations as `reset` gives them, rewards float64, terminations and truncations bool,
             all (n,), and infos, an array of dicts in which "env_id" says whose row it is. Rows are
-            in the order of `id`; if `is_async`, those of the envs that were done first.
+            in the order of `id`; if `is_async`, those of the envs that were done first. Infos have
+            `worker_restarted`, True, where a worker died and was started again, as those of `reset`
+            may: the env is truncated.
 
         Raises:
             AssertionError: an env is still stepping, there is not one action per env, or after
