@@ -1,61 +1,61 @@
 # SPDX-License-Identifier: MIT
-"""Vector envs in daemonic processes, such as those of multiprocessing's Pool and of DataLoader."""
+"""Vector envs in daemonic processes: those of multiprocessing's Pool and of AsyncVectorEnv.
+
+tests/ecosystem/test_sb3_daemons.py has those of DataLoader and SubprocVecEnv.
+"""
 
 import multiprocessing
-import sys
 
 import pytest
+from gymnasium.vector import AsyncVectorEnv
 
-from envring import EnvSource, LauncherError, RingEnv, RingVectorEnv
-from envring.testing import CountingEnv
-
-
-def _answer(queue, make):
-    try:
-        env = make()
-        env.reset(seed=0)
-        env.close()
-        queue.put("works")
-    except BaseException as error:
-        queue.put((type(error), str(error), multiprocessing.active_children()))
+from support.nested import NAMES, Nesting, check, outcome
+from support.processes import CONTEXTS
 
 
-def in_a_daemon(make):
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_pool(context):
+    with multiprocessing.get_context(context).Pool(1) as pool:
+        said = pool.map(outcome, NAMES)
+        pool.close()
+        pool.join()
+    for name, each in zip(NAMES, said, strict=True):
+        check(name, each)
+
+
+def _put(queue, name):
+    queue.put(outcome(name))
+
+
+def test_process():
     context = multiprocessing.get_context("fork")
     queue = context.SimpleQueue()
-    process = context.Process(target=_answer, args=(queue, make), daemon=True)
-    process.start()
-    answer = queue.get()
-    process.join()
-    process.close()
+    for name in NAMES:
+        process = context.Process(target=_put, args=(queue, name), daemon=True)
+        process.start()
+        check(name, queue.get())
+        process.join()
+        process.close()
     queue.close()
-    return answer
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: RingVectorEnv([CountingEnv] * 2, num_workers=2),
-        lambda: RingVectorEnv([CountingEnv] * 2, num_workers=1, context="forkserver", daemon=False),
-        lambda: RingVectorEnv([CountingEnv] * 2, caller_steps=True),
-        lambda: RingEnv(CountingEnv),
-    ],
-)
-def test_local_workers_are_refused(make):
-    kind, text, children = in_a_daemon(make)
-    assert kind is LauncherError
-    assert "num_workers=0" in text and "launcher=" in text
-    assert children == []
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_async_vector_env(context):
+    envs = AsyncVectorEnv([Nesting] * 2, context=context, shared_memory=False)
+    try:
+        envs.reset()
+        for said in envs.get_attr("said"):
+            for name, each in said.items():
+                check(name, each)
+        envs.step([0, 0])
+    finally:
+        envs.close()
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: RingVectorEnv([CountingEnv] * 2, num_workers=0),
-        lambda: RingVectorEnv(
-            [EnvSource("CartPole-v1")] * 2, launcher=f"prefix:{sys.prefix}", num_workers=1
-        ),
-    ],
-)
-def test_what_its_error_names_works(make):
-    assert in_a_daemon(make) == "works"
+def test_a_process_that_is_not_daemonic_may_have_workers():
+    envs = AsyncVectorEnv([Nesting], daemon=False, shared_memory=False)
+    try:
+        envs.reset()
+        assert set(envs.get_attr("said")[0].values()) == {"works"}
+    finally:
+        envs.close()
