@@ -162,6 +162,13 @@ def test_seed_0_is_a_seed(host, wire):
 
 
 @each_wire
+def test_a_seed_may_be_a_float_that_is_whole(host, wire):
+    expected = gymnasium.make("CartPole-v1").reset(seed=2)[0].tolist()
+    with contextlib.closing(wire(host.url, "CartPole-v1", 2.0)) as env:
+        assert env.reset() == expected
+
+
+@each_wire
 def test_both_ends_of_episodes(host, wire):
     for env_id, end in (("Scalar-v0", (True, False)), ("Counting-v0", (False, True))):
         with contextlib.closing(wire(host.url, env_id, None)) as env:

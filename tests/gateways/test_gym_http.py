@@ -23,9 +23,12 @@ def host():
         yield host
 
 
+NULL = object()
+
+
 def ask(host, path, data=None):
-    body = None if data is None else json.dumps(data).encode()
-    request = urllib.request.Request(f"{host.url}/v1/envs/{path}", body)
+    body = None if data is None else json.dumps(None if data is NULL else data).encode()
+    request = urllib.request.Request(f"{host.url}/v1/envs/{path}".replace("envs/../", ""), body)
     try:
         with urllib.request.urlopen(request, timeout=20) as response:
             text = response.read()
@@ -89,6 +92,34 @@ def test_errors(host):
     assert "'action' was not provided" in ask(host, f"{name}/step/", {})[1]["message"]
     assert "7 is not in Discrete(2)" in ask(host, f"{name}/step/", {"action": 7})[1]["message"]
     ask(host, f"{name}/close/", {})
+
+
+def test_what_example_agents_ask(host):
+    """As gym_http_client.py does: where it has nothing to say, its body is `null`."""
+    name = ask(host, "", {"env_id": "CartPole-v1"})[1]["instance_id"]
+    monitor = {"directory": "/tmp/results", "force": True, "resume": False}
+    assert ask(host, f"{name}/monitor/start/", {**monitor, "video_callable": False}) == (204, None)
+    told = ask(host, f"{name}/monitor/start/", {"force": True})
+    assert told == (400, {"message": "A required request parameter 'directory' was not provided"})
+    status, told = ask(host, f"{name}/reset/", NULL)
+    assert status == 200 and len(told["observation"]) == 4
+    assert ask(host, f"{name}/step/", {"action": 1, "render": True})[0] == 200
+    assert ask(host, f"{name}/monitor/close/", NULL) == (204, None)
+    assert ask(host, "none/monitor/close/", NULL)[1] == {"message": "Instance_id none unknown"}
+    assert ask(host, f"{name}/close/", NULL) == (204, None)
+
+
+def test_what_is_not_done_says_why(host):
+    for path, data, status, text in [
+        ("../upload/", {"training_dir": "tmp", "api_key": "x"}, 400, "takes no results"),
+        ("../shutdown/", NULL, 400, "cannot end this host"),
+        ("../shutdown", {}, 400, "cannot end this host"),
+        ("a/b/c/", {}, 404, "no such request"),
+        ("../other", None, 404, "no such request"),
+    ]:
+        found, told = ask(host, path, data)
+        assert found == status and text in told["message"]
+    assert ask(host, "")[0] == 200
 
 
 def test_where_numbers_begin_is_told():

@@ -213,6 +213,14 @@ def test_an_integer_of_65_bits_is_refused_in_whatever_company():
                 spaces.decode(space, json_text.loads(text)[:2])
 
 
+def test_seeds():
+    assert [spaces.seed_of(each) for each in (None, 0, 2.0, 2**64)] == [None, 0, 2, 2**64]
+    assert type(spaces.seed_of(2.0)) is int
+    for wrong in (-1, -1.0, 2.5, 2.0**53, math.nan, math.inf, True, "2", [1]):
+        with pytest.raises(spaces.BadValue, match="a seed is an integer"):
+            spaces.seed_of(wrong)
+
+
 def test_infinities_and_nan():
     values = {"a": [1.5, math.inf, -math.inf], "b": np.array([math.inf] * 100)[:1]}
     text = json_text.dumps(values, json_text.HUGE)

@@ -175,7 +175,7 @@ class TestVector:
         text = "Environment Counting-v0 created with 2 instance(s)."
         assert made == (200, {"env_key": "v", "message": text})
         assert send(host, "/action_space?env_key=v")[1]["nvec"] == [2, 2]
-        first = send(host, "/reset", {"env_key": "v", "seed": [3, 4]})[1]
+        first = send(host, "/reset", {"env_key": "v", "seed": [3.0, 4]})[1]
         assert first["observation"] == [[0, 1, 0, -1]] * 2
         for t in (1, 2):
             told = send(host, "/step", {"env_key": "v", "action": [0, 1]})[1]

@@ -11,6 +11,7 @@ import logging
 import math
 import secrets
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +36,11 @@ log = logging.getLogger("envring.serve")
 
 WIRE = "gym-http-api"
 _FAR = 1e100  # how this wire writes infinite bounds
+_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+_NOT_DONE = {
+    "upload": "OpenAI's gym takes no results any more",
+    "shutdown": "who calls cannot end this host",
+}
 
 
 class InvalidUsage(Exception):
@@ -80,11 +86,19 @@ class GymHttp:
             ("GET", "/{instance}/action_space/sample", self._sample),
             ("GET", "/{instance}/action_space/contains/{value}", self._contains),
             ("POST", "/{instance}/close", self._close),
+            ("POST", "/{instance}/monitor/start", self._start_monitor),
+            ("POST", "/{instance}/monitor/close", self._close_monitor),
         ):
             for slash in ("", "/"):
                 found.append(
                     Route(f"/v1/envs{path}{slash}", self._answering(endpoint), methods=[method])
                 )
+        for name, why in _NOT_DONE.items():
+            for slash in ("", "/"):
+                refuse = partial(_failed, 400, why)
+                found.append(Route(f"/v1/{name}{slash}", _answer(refuse), methods=["POST"]))
+        unknown = partial(_failed, 404, "There is no such request.")
+        found.append(Route("/v1/{path:path}", _answer(unknown), methods=_METHODS))
         return found
 
     def _answering(self, endpoint: Endpoint) -> Any:
@@ -125,11 +139,9 @@ class GymHttp:
         return found
 
     def _create(self, request: Request, body: dict[str, Any]) -> Any:
-        env_id, seed = body.get("env_id"), body.get("seed")
+        env_id, seed = body.get("env_id"), spaces.seed_of(body.get("seed"))
         if not isinstance(env_id, str):
             raise InvalidUsage("A required request parameter 'env_id' was not provided")
-        if seed is not None and (type(seed) is not int or seed < 0):
-            raise InvalidUsage("A seed is an integer from 0 on")
         self._instances.forget()
         guest = self._application.guests.open(
             peer_of(request.scope),
@@ -192,9 +204,28 @@ class GymHttp:
             return {"member": False}
         return {"member": bool(space.contains(value))}
 
+    def _start_monitor(self, request: Request, body: dict[str, Any]) -> None:
+        """Records nothing, but programs that begin with it go on."""
+        instance = self._find(request)
+        if not body.get("directory"):
+            raise InvalidUsage("A required request parameter 'directory' was not provided")
+        log.warning(
+            "%s asked for a monitor of %s: there is none", peer_of(request.scope), instance.env_id
+        )
+
+    def _close_monitor(self, request: Request, _: dict[str, Any]) -> None:
+        self._find(request)
+
     def _close(self, request: Request, _: dict[str, Any]) -> None:
         self._find(request)
         self._instances.end(self._owner(request), request.path_params["instance"])
+
+
+def _answer(made: Callable[[], Response]) -> Any:
+    async def answer(_: Request) -> Response:
+        return made()
+
+    return answer
 
 
 def _done(endpoint: Endpoint, request: Request, body: dict[str, Any]) -> Response:

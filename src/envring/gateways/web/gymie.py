@@ -185,9 +185,12 @@ class Conversation:
             raise Close(_BAD_REQUEST, f"Unknonwn error: {_text(error)[:200]}") from None
 
     def _make(self, env_id: Any, **params: Any) -> str:
-        seed = params.get("seed")
-        if seed is not None and (type(seed) is not int or seed < 0):
-            raise TypeError("a seed is an integer from 0 on")
+        try:
+            seed = spaces.seed_of(params.get("seed"))
+        except spaces.BadValue as error:
+            raise TypeError(str(error)) from None
+        if seed is not None:
+            params["seed"] = seed
         get_env = overrides.get("get_env")
         try:
             if get_env is not None:

@@ -144,10 +144,12 @@ class Conversation:
         Raises:
             Invalid: the seed or the name is malformed.
         """
-        seed, episode = data.get("seed"), data.get("episode_id")
+        episode = data.get("episode_id")
         options = data.get("options")
-        if seed is not None and (type(seed) is not int or seed < 0):
-            raise Invalid("int_type", ("data", "seed"), "a seed is an integer from 0 on")
+        try:
+            seed = spaces.seed_of(data.get("seed"))
+        except spaces.BadValue as error:
+            raise Invalid("int_type", ("data", "seed"), str(error)) from None
         if episode is not None and not (isinstance(episode, str) and len(episode) <= _LONGEST_ID):
             raise Invalid("string_type", ("data", "episode_id"), "at most 255 characters of text")
         if options is not None and not isinstance(options, dict):

@@ -263,8 +263,12 @@ class RemoteGymnasium:
     def _reset(self, asked: Asked) -> tuple[Dialect | None, Any]:
         found = self._find(asked)
         seed, options = asked.body.get("seed"), asked.body.get("options")
-        if not (_is_seed(seed) or _are_seeds(seed, found.guest.env)):
-            raise Invalid("a seed is an integer from 0 on; several envs may have a list.")
+        if isinstance(seed, list) and isinstance(found.guest.env, RingVectorEnv):
+            if len(seed) != found.guest.env.num_envs:
+                raise Invalid("there is one seed, or one for each env.")
+            seed = list(map(spaces.seed_of, seed))
+        else:
+            seed = spaces.seed_of(seed)
         if options is not None and not (isinstance(options, dict) and _is_plain(options)):
             raise Invalid("options are an object, of not too many levels.")
         return None, found.view.first(*found.guest.reset(seed, options))
@@ -275,16 +279,6 @@ class RemoteGymnasium:
             raise Invalid("action is missing.")
         action = found.view.action(asked.body["action"])
         return None, found.view.after(*found.guest.step(action))
-
-
-def _is_seed(seed: Any) -> bool:
-    return seed is None or (type(seed) is int and seed >= 0)
-
-
-def _are_seeds(seed: Any, env: Any) -> bool:
-    if not isinstance(env, RingVectorEnv) or not isinstance(seed, list):
-        return False
-    return len(seed) == env.num_envs and all(map(_is_seed, seed))
 
 
 def _is_plain(value: Any, depth: int = 0) -> bool:

@@ -61,6 +61,8 @@ def parsed(
     except ValueError as error:
         what = "JSON" if loads is json_text.loads else "request"
         return _refused(keys, f"Invalid {what}: {str(error)[:200]}", 400)
+    if found is None:  # as gym-http-api's client says nothing
+        found = {}
     return found if isinstance(found, dict) else _refused(keys, "expected an object", 422)
 
 

@@ -173,11 +173,30 @@ def _member(space: Space[Any], value: Any, path: tuple[str | int, ...]) -> Any:
 
 
 def _integer(data: Any, path: tuple[str | int, ...]) -> int:
-    if type(data) is float and data.is_integer() and abs(data) < _EXACT:
+    if _is_whole(data):
         return int(data)  # languages that have no integers
     if type(data) is not int or not -(1 << 63) <= data < 1 << 63:
         raise BadValue(f"{data!r:.200} is not an integer", path)
     return data
+
+
+def seed_of(data: Any) -> int | None:
+    """A seed from a caller, None for none.
+
+    Raises:
+        BadValue: it is not an integer from 0 on; 2.0 is one, for languages that have no others.
+    """
+    if data is None:
+        return None
+    found: int = int(data) if _is_whole(data) else data
+    if type(found) is not int or found < 0:
+        raise BadValue("a seed is an integer from 0 on")
+    return found
+
+
+def _is_whole(data: Any) -> bool:
+    """Whether a float is an integer, and the one that was meant."""
+    return type(data) is float and data.is_integer() and abs(data) < _EXACT
 
 
 def _items(data: Any, count: int | None, path: tuple[str | int, ...]) -> list[Any]:
@@ -214,7 +233,7 @@ def _array(space: Any, data: Any, path: tuple[str | int, ...]) -> Any:
 
 def _integers(numbers: list[Any], path: tuple[str | int, ...]) -> list[int]:
     for each in numbers:
-        if type(each) is float and not (each.is_integer() and abs(each) < _EXACT):
+        if type(each) is float and not _is_whole(each):
             raise BadValue("expected integers", path)
     return list(map(int, numbers))
 
