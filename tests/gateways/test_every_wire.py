@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What holds on each wire over HTTP: every space, seeds, both ends of episodes, numbers' edges."""
+"""What holds on each wire: every space, seeds, both ends of episodes, numbers' edges."""
 
 import contextlib
 import json
@@ -10,19 +10,27 @@ import pytest
 
 from envring.gateways.web import json_text, spaces
 from support.hosts import running_setup
-from support.wire_envs import FEWER, local_env
+from support.wire_envs import FEWER, FEWER_TENSORS, local_env
 
 pytest.importorskip("starlette", reason="the wires over HTTP stay unchecked")
 pytest.importorskip("uvicorn", reason="the wires over HTTP stay unchecked")
 ConnectionClosed = pytest.importorskip("websockets.exceptions").ConnectionClosed
+grpc_caller = pytest.importorskip("support.grpc_caller", reason="gRPC stays unchecked")
 web_callers = pytest.importorskip("support.web_callers", reason="it needs msgpack")
 Requests, Socket = web_callers.Requests, web_callers.Socket
 
 
 @pytest.fixture(scope="module")
 def host():
-    with running_setup("http://127.0.0.1:0", "--idle-timeout", "30") as host:
+    options = ("--listen", "grpc://127.0.0.1:0", "--idle-timeout", "30")
+    with running_setup("http://127.0.0.1:0", *options) as host:
         yield host
+
+
+def begun(host, wire, *arguments, **kwargs):
+    """An env over a wire of a host, closed at the end."""
+    url = host.urls[1 if wire is Grpc else 0]
+    return contextlib.closing(wire(url, *arguments, **kwargs))
 
 
 # Each makes an env whose first reset has the seed; `reset` gives an observation, `step` an
@@ -119,12 +127,36 @@ class GymHttp:
         self.wire.close()
 
 
-WIRES = [Gymie, OpenEnv, Json, Msgpack, GymHttp]
-each_wire = pytest.mark.parametrize("wire", WIRES)
+class Grpc:
+    def __init__(self, url, env, seed, **kwargs):
+        self.wire, self.seed = grpc_caller.GrpcCaller(url, env, **kwargs), seed
+
+    def reset(self):
+        seed, self.seed = self.seed, None
+        return self.wire.reset(seed)
+
+    def step(self, action):
+        return self.wire.step(action)
+
+    def close(self):
+        self.wire.close()
+
+
+WEB = [Gymie, OpenEnv, Json, Msgpack, GymHttp]
+each_wire = pytest.mark.parametrize("wire", [*WEB, Grpc])
 
 
 def as_json(space, value):
     return json.loads(json_text.dumps(spaces.encode(space, value)))
+
+
+@each_wire
+def test_integers_that_no_float_holds(host, wire):
+    with begun(host, wire, "Long-v0", None) as env:
+        assert env.reset() == [2**64 - 1, 2**53 + 1, 0]
+        for action in ([-(2**63), 2**63 - 1], [2**53 + 1, 0]):
+            seen, reward, *_ = env.step(action)
+            assert reward == 1 and seen == [2**64 - 1, 2**53 + 1, 0], action
 
 
 def differing(found, space, value):
@@ -137,14 +169,18 @@ def differing(found, space, value):
 @each_wire
 def test_every_space(host, wire):
     """The reward shows whether the action has arrived, bit for bit."""
-    local = local_env(FEWER, special=False)
+    kwargs = {"without": FEWER_TENSORS} if wire is Grpc else {}
+    local = local_env(kwargs.get("without", FEWER), special=False)
     space = local.observation_space
     local.action_space.seed(0)
-    with contextlib.closing(local), contextlib.closing(wire(host.url, "FiniteSpaces-v0", 3)) as env:
+    begins = begun(host, wire, "FiniteSpaces-v0", 3, **kwargs)
+    with contextlib.closing(local), begins as env:
         assert not differing(env.reset(), space, local.reset(seed=3)[0])
         for _ in range(2):
-            said = as_json(local.action_space, local.action_space.sample())
-            action = spaces.decode(local.action_space, said)  # a Discrete's is an int
+            action = local.action_space.sample()
+            said = as_json(local.action_space, action)
+            if wire is not Grpc:
+                action = spaces.decode(local.action_space, said)  # a Discrete's is an int
             obs, reward, terminated, truncated, _ = local.step(action)
             told = env.step(said)
             assert not differing(told[0], space, obs)
@@ -156,22 +192,22 @@ def test_every_space(host, wire):
 @each_wire
 def test_seed_0_is_a_seed(host, wire):
     local = gymnasium.make("CartPole-v1")
-    with contextlib.closing(wire(host.url, "CartPole-v1", 0)) as env:
+    with begun(host, wire, "CartPole-v1", 0) as env:
         assert env.reset() == local.reset(seed=0)[0].tolist()
         assert env.reset() == local.reset()[0].tolist()  # goes on with the generator
 
 
-@each_wire
+@pytest.mark.parametrize("wire", WEB)
 def test_a_seed_may_be_a_float_that_is_whole(host, wire):
     expected = gymnasium.make("CartPole-v1").reset(seed=2)[0].tolist()
-    with contextlib.closing(wire(host.url, "CartPole-v1", 2.0)) as env:
+    with begun(host, wire, "CartPole-v1", 2.0) as env:
         assert env.reset() == expected
 
 
 @each_wire
 def test_both_ends_of_episodes(host, wire):
     for env_id, end in (("Scalar-v0", (True, False)), ("Counting-v0", (False, True))):
-        with contextlib.closing(wire(host.url, env_id, None)) as env:
+        with begun(host, wire, env_id, None) as env:
             action = [0.5, 0.5] if env_id == "Scalar-v0" else 1
             for _ in range(2):
                 env.reset()
@@ -181,15 +217,15 @@ def test_both_ends_of_episodes(host, wire):
 
 @each_wire
 def test_infinities(host, wire):
-    with contextlib.closing(wire(host.url, "Strange-v0", None)) as env:
+    with begun(host, wire, "Strange-v0", None) as env:
         far = [float(each) for each in env.reset()["far"]]  # msgpack's are text
         assert far == [np.inf, -np.inf]
         assert env.step({"move": -2, "force": [0.25]})[1] == -2
 
 
-@pytest.mark.parametrize("wire", [OpenEnv, Json, Msgpack])
+@pytest.mark.parametrize("wire", [OpenEnv, Json, Msgpack, Grpc])
 def test_nan(host, wire):
-    with contextlib.closing(wire(host.url, "NotANumber-v0", None)) as env:
+    with begun(host, wire, "NotANumber-v0", None) as env:
         seen = [float(each) for each in env.reset()]  # msgpack's are text
         assert seen[0] == 0 and np.isnan(seen[1]) and seen[2:] == [np.inf, -np.inf]
         assert np.isnan(float(env.step(0)[0][1]))
@@ -254,7 +290,7 @@ class TestHostileActions:
 
     @pytest.mark.parametrize("wire", [Json, GymHttp])
     def test_requests(self, host, wire):
-        with contextlib.closing(wire(host.url, "CartPole-v1", None)) as env:
+        with begun(host, wire, "CartPole-v1", None) as env:
             env.reset()
             for what, action in HOSTILE.items():
                 assert refused(env, asked(wire, None, action)), what

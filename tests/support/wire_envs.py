@@ -105,7 +105,7 @@ class NotANumber(Counting):
 
 
 class Long(gymnasium.Env):
-    """Integers that no float64 holds; infos say the action, as text."""
+    """Integers that no float64 holds; infos say the action, as text, rewards that it is known."""
 
     observation_space = Box(0, 2**64 - 1, (3,), np.uint64)
     action_space = Box(-(2**63), 2**63 - 1, (2,), np.int64)
@@ -114,7 +114,8 @@ class Long(gymnasium.Env):
         return np.array([2**64 - 1, 2**53 + 1, 0], np.uint64), {}
 
     def step(self, action):
-        return self.reset()[0], 0.0, False, False, {"action": str(action.tolist())}
+        known = action.tolist() in ([-(2**63), 2**63 - 1], [2**53 + 1, 0])
+        return self.reset()[0], float(known), False, False, {"action": str(action.tolist())}
 
 
 class Empty(gymnasium.Env):
@@ -220,6 +221,7 @@ for name in NAMES:
 
 NOT_CARRIED = ("custom", "mixed")  # by JSON
 FEWER = (*NOT_CARRIED, "box_64k")  # which is long
+FEWER_TENSORS = [*FEWER, "sequence", "sequence_stacked", "graph", "one_of"]  # of dm_env_rpc
 for name, kwargs in (
     ("EverySpace-v0", {}),
     ("JsonSpaces-v0", {"without": NOT_CARRIED}),
