@@ -57,7 +57,18 @@ def row(
     return Row(build, judge)
 
 
+def tensors(bench: Bench) -> Turns:
+    """84x84x4 float32 as bytes of dm_env_rpc, and back; the reference is tensor_utils 1.1.6."""
+    theirs = bench.start("their-tensors", python=peers.python_of("remote-gym"))
+    return {ENVRING: bench.turn(bench.start("our-tensors")), THEIRS: bench.turn(theirs)}
+
+
+def judge_tensors(rates: Rates) -> Iterator[Verdict]:
+    yield Verdict("the reference's images", rates.ratio(ENVRING, THEIRS), "x", 10.0)
+
+
 ROWS = {
+    "tensors": Row(tensors, judge_tensors),
     "openenv": row("OpenEnv 0.3.0", "openenv", "http", "openenv-server", "openenv"),
     "gymie": row("Gymie 0.5.4", "gymie", "http", "gymie-server", "gymie", in_ours=True),
     "agent-gpt": row(

@@ -26,6 +26,8 @@ Peers do what `answering.py` says. A step is one call, of one env or of a vector
     remote_peer.py gymie PORT                     a WebSocket, with Gymie's messages
     remote_peer.py agent-gpt PORT                 HTTP, with AgentGPT's messages in msgpack
     remote_peer.py gym-http PORT                  HTTP, with gym-http-api's messages
+    remote_peer.py our-tensors                    an image as bytes of dm_env_rpc, and back
+    remote_peer.py their-tensors                  the same with DeepMind's tensor_utils
 """
 
 import itertools
@@ -35,7 +37,7 @@ import sys
 import threading
 
 from answering import ACTION_BATCHES, SEED, Answers, Single
-from wire_peers import AgentGpt, GymHttp, Gymie, OpenEnv, remote_gym
+from wire_peers import AgentGpt, GymHttp, Gymie, OpenEnv, OurTensors, TheirTensors, remote_gym
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CARTPOLE = "CartPole-v1"
@@ -358,6 +360,8 @@ PEERS = {
     "gymie": Gymie,
     "agent-gpt": AgentGpt,
     "gym-http": GymHttp,
+    "our-tensors": OurTensors,
+    "their-tensors": TheirTensors,
 }
 
 

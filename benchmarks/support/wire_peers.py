@@ -9,12 +9,53 @@ import time
 from answering import ACTION_BATCHES, Single
 
 CARTPOLE = "CartPole-v1"
+IMAGE = (84, 84, 4)
+IMAGE_SIZE = 84 * 84 * 4
 
 
 def remote_gym(port):
     from remote_gym import RemoteEnvironment
 
     return Single(RemoteEnvironment("127.0.0.1", int(port)))
+
+
+class OurTensors:
+    """An image of float32 as the bytes of a dm_env_rpc Tensor, and back."""
+
+    def __init__(self):
+        import numpy as np
+        from gymnasium.spaces import Box
+
+        from envring.gateways.dm_env_rpc import tensors
+        from envring.gateways.dm_env_rpc.spaces import Tree
+
+        (leaf,) = Tree("observation", Box(-1, 1, IMAGE, np.float32)).leaves
+        self.image = np.linspace(-1, 1, IMAGE_SIZE, dtype=np.float32).reshape(IMAGE)
+        self.dumps = leaf.dumps
+        self.loads = lambda data: tensors.loads(memoryview(data)).fit(leaf.spec)
+        assert (self.loads(self.dumps(self.image)) == self.image).all()
+
+    def advance(self, batches):
+        for _ in range(batches):
+            self.loads(self.dumps(self.image))
+        return batches
+
+    def close(self):
+        pass
+
+
+class TheirTensors(OurTensors):
+    """The same with DeepMind's tensor_utils, and protobuf in C."""
+
+    def __init__(self):
+        import numpy as np
+        from dm_env_rpc.v1 import dm_env_rpc_pb2, tensor_utils
+
+        self.image = np.linspace(-1, 1, IMAGE_SIZE, dtype=np.float32).reshape(IMAGE)
+        read = dm_env_rpc_pb2.Tensor.FromString
+        self.dumps = lambda image: tensor_utils.pack_tensor(image).SerializeToString()
+        self.loads = lambda data: tensor_utils.unpack_tensor(read(data))
+        assert (self.loads(self.dumps(self.image)) == self.image).all()
 
 
 class OpenEnv:
