@@ -122,8 +122,6 @@ def test_wrong_use():
             envs.send(np.zeros(1, np.int64), [0])
         with pytest.raises(envring.ActionError, match="env 3 would get none"):
             second.step_async(np.zeros(1, np.int64))
-        with pytest.raises(ValueError, match="takes no reset_mask"):
-            second.reset(options={"reset_mask": np.ones(2, bool)})
         first.step_wait()
         first.close()
         with pytest.raises(ClosedEnvironmentError):

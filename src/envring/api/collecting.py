@@ -89,6 +89,7 @@ class Collecting(Splitting[ObsType, ActType], Generic[ObsType, ActType]):
             )
 
     def _run_into(self, batcher: Batcher, slot: int, start: Callable[[], None]) -> dict[str, Any]:
+        batcher.slots.elsewhere += 1
         reply = self._run(batcher, lambda _: start())
         infos = self._infos(batcher, reply) if batcher.has_infos else {}
         if batcher.last is not None:

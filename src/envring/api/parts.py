@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any, Generic
 
 import numpy as np
+import numpy.typing as npt
 from gymnasium.core import ActType, ObsType, RenderFrame
 from gymnasium.error import (
     AlreadyPendingCallError,
@@ -18,9 +19,10 @@ from gymnasium.error import (
 from gymnasium.vector import VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from envring.api import reset_arguments
 from envring.api.sending import SendRecv, Step
 from envring.core import _core
-from envring.errors import EnvringError
+from envring.errors import EnvringError, format_env_ids
 from envring.pool.flow import EnvIds
 
 
@@ -28,7 +30,7 @@ class Part(VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsType, ActType]):
     """Some envs of a vector env, as a vector env of their own.
 
     It has `reset`, `step`, `call` and their `_async` and `_wait`, as the whole has. Its rows are
-    its envs in the order of their ids in the whole.
+    its envs in the order of their ids in the whole; errors name these ids.
 
     Attributes:
         env_ids: their ids in the whole: int32, ascending.
@@ -40,6 +42,8 @@ class Part(VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsType, ActType]):
         self._pending: str | None = None
         self._path = whole._part_path(env_ids)
         self._is_short = False  # the step that is pending was started on the short way
+        self._resetting: EnvIds = env_ids  # the envs that a reset was started of
+        self._elsewhere = 0  # of the slots, when the part's envs were received
         self.env_ids = env_ids
         self.num_envs = n = len(env_ids)
         self.single_observation_space = whole.single_observation_space
@@ -53,7 +57,10 @@ class Part(VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsType, ActType]):
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: Any = None
     ) -> tuple[ObsType, dict[str, Any]]:
-        """Resets the part's envs; see `RingVectorEnv.reset`. `reset_mask` is not for parts."""
+        """Resets the part's envs, or those in `options["reset_mask"]`; see `RingVectorEnv.reset`.
+
+        Other parts may be pending meanwhile.
+        """
         self.reset_async(seed=seed, options=options)
         return self.reset_wait()
 
@@ -64,20 +71,23 @@ class Part(VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsType, ActType]):
 
         Args:
             seed: one seed s, which gives the part's env i the seed s + i; or one per env; or None.
-            options: as for `RingVectorEnv.reset`.
+            options: as for `RingVectorEnv.reset`; a reset_mask is bool (num_envs,) of the part.
 
         Raises:
             AlreadyPendingCallError: another call of this part is pending.
-            ValueError: wrong number of seeds or options, or a reset_mask.
+            ValueError: wrong number of seeds or options, or reset_mask of a wrong shape or all
+                False.
+            TypeError: reset_mask is not a bool array.
+            EnvringError: a reset_mask leaves envs alone whose last observations came by a call of
+                the whole, and not of this part.
         """
         self._assert_idle("reset_async")
-        if isinstance(options, dict) and "reset_mask" in options:
-            raise ValueError(
-                "A part takes no reset_mask. `async_reset(env_ids)` of the whole resets some envs."
-            )
-        if isinstance(seed, (int, np.integer)):
-            seed = [int(seed) + i for i in range(self.num_envs)]
-        self._whole.async_reset(self.env_ids, seed=seed, options=options)
+        seeds = reset_arguments.seeds(seed, self.num_envs)
+        per_env = self._whole.options_per_env and isinstance(options, (list, tuple))
+        mask, rest = reset_arguments.split(options, self.num_envs, per_env)
+        self._resetting = self._whole._reset_part(
+            self.env_ids, seeds, rest if per_env else [rest] * self.num_envs, mask, self._elsewhere
+        )
         self._pending = "reset"
 
     def reset_wait(self, timeout: float | None = None) -> tuple[ObsType, dict[str, Any]]:
@@ -117,14 +127,18 @@ class Part(VectorEnv[ObsType, ActType, np.ndarray], Generic[ObsType, ActType]):
                 f"Calling `{name}_wait` without any prior call to `{name}_async`.", name
             )
         path = self._path if self._is_short and name == "step" and timeout is None else None
+        sent = self._resetting if name == "reset" else self.env_ids
         try:
-            batch = self._whole._recv_part(self.env_ids, timeout, path)
+            batch = self._whole._recv_part(sent, timeout, path)
+            if sent is not self.env_ids:
+                batch = self._whole._with_others(batch, sent, self.env_ids)
         except multiprocessing.TimeoutError:
             raise
         except BaseException:
             self._pending = None
             raise
         self._pending = None
+        self._elsewhere = self._whole._elsewhere()
         return batch
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
@@ -196,6 +210,19 @@ def divide(spans: Sequence[tuple[int, int]], count: int) -> list[EnvIds]:
     return [np.array(sorted(part), np.int32) for part in parts]
 
 
+def spread(infos: dict[str, Any], rows: npt.NDArray[np.intp], count: int) -> dict[str, Any]:
+    """Infos of some rows as those of `count`: the others have none."""
+    spread_out: dict[str, Any] = {}
+    for key, value in infos.items():
+        if isinstance(value, dict):
+            spread_out[key] = spread(value, rows, count)
+            continue
+        nothing = None if value.dtype == object else 0
+        spread_out[key] = np.full((count, *value.shape[1:]), nothing, value.dtype)
+        spread_out[key][rows] = value
+    return spread_out
+
+
 class Splitting(SendRecv[ObsType, ActType], Generic[ObsType, ActType]):
     """A vector env that can be divided into parts."""
 
@@ -263,6 +290,58 @@ class Splitting(SendRecv[ObsType, ActType], Generic[ObsType, ActType]):
             return False
         finally:
             self._owner = None
+
+    def _reset_part(
+        self, env_ids: EnvIds, seeds: Sequence[int | None], options: Any, mask: Any, elsewhere: int
+    ) -> EnvIds:
+        """Starts a reset of a part, or of where the mask is True; returns the envs it is of."""
+        with self._entered() as batcher:
+            arrivals = self._arrivals(batcher, "reset_async")
+            self._assert_not_out(arrivals, env_ids, "reset_async")
+            given = dict(zip(env_ids.tolist(), zip(seeds, options, strict=True), strict=True))
+            sent = env_ids
+            if mask is not None:
+                sent = self._masked(env_ids, mask, given)
+            others = np.setdiff1d(env_ids, sent)
+            if len(others) and not arrivals.has_last_rows(others, elsewhere):
+                raise EnvringError(
+                    f"The last observations of {format_env_ids(others.tolist())}, which "
+                    "reset_mask leaves alone, did not come by a step or reset of this part. Reset "
+                    "all of it, or give the mask to `reset` of the whole."
+                )
+            told = {i: given[i] for i in sent.tolist() if given[i] != (None, None)}
+            try:
+                arrivals.reset_run(sent, told)
+            finally:
+                self._out = arrivals.num_out > 0
+            return sent
+
+    def _masked(self, env_ids: EnvIds, mask: Any, given: dict[int, Any]) -> EnvIds:
+        """The envs to reset: of vector envs all rows, whose options have their part of the mask."""
+        if self._vectors is None:
+            return env_ids if mask.all() else env_ids[mask]
+        chosen = np.zeros(len(mask), bool)
+        for first, end in self._vectors:
+            rows = (env_ids >= first) & (env_ids < end)
+            if mask[rows].any():
+                chosen |= rows
+                for i in env_ids[rows].tolist():
+                    seed, options = given[i]
+                    given[i] = seed, {**(options or {}), "reset_mask": mask[rows]}
+        return env_ids if chosen.all() else env_ids[chosen]
+
+    def _with_others(self, batch: Step[ObsType], sent: EnvIds, env_ids: EnvIds) -> Step[ObsType]:
+        """A reset's batch of some envs of a part, with the last observations of the others."""
+        with self._entered() as batcher:
+            rows = np.searchsorted(env_ids, sent)
+            observations = batcher.arrivals().with_last_rows(env_ids)
+            infos = spread(batch[4], rows, len(env_ids))
+            outcomes = [np.zeros(len(env_ids), each.dtype) for each in batch[1:4]]
+            return observations, *outcomes, infos
+
+    def _elsewhere(self) -> int:
+        assert self._batcher is not None
+        return self._batcher.slots.elsewhere
 
     def _recv_part(
         self, env_ids: EnvIds, timeout: float | None, path: _core.PartPath | None

@@ -58,6 +58,7 @@ class Arrivals:
         self._slot_of = np.zeros(batcher.num_envs, np.uint32)
         self._last = batcher.last
         self._kept: dict[int, Any] = {}  # env id -> lease on its last row
+        self._dynamic: dict[int, dict[int, Any]] = {}  # by leaf, last values by env id
         self._slots: dict[int, _Slot] = {}
         self._slices = dict(batcher.pool.spans)
         self._slice_sizes = {end - first for first, end in batcher.pool.spans}
@@ -138,6 +139,33 @@ class Arrivals:
         if given:
             self._pool.tell(messages.reset_arguments(self._pool.spans, given))
         self._send(np.sort(env_ids), RESET, batch_size)
+
+    def reset_run(self, env_ids: EnvIds, given: Mapping[int, tuple[int | None, Any]]) -> None:
+        """`reset` of envs in ascending order, whose rows stay until they are sent again."""
+        if given:
+            self._pool.tell(messages.reset_arguments(self._pool.spans, given))
+        self._send_into(env_ids, 0, RESET, False)
+
+    def has_last_rows(self, env_ids: EnvIds, elsewhere: int) -> bool:
+        """Whether the last rows of envs, none of which is out, are at hand: see `with_last_rows`.
+
+        Args:
+            env_ids: which envs.
+            elsewhere: `elsewhere` of the slots, when the envs were received.
+        """
+        leaves = [leaf.index for leaf in self._batcher.layout.leaves if not leaf.fixed]
+        if any(env_id not in self._dynamic.get(i, {}) for i in leaves for env_id in env_ids):
+            return False
+        if self._last is not None:
+            return bool((self._last.by_env()[env_ids] >= 0).all())
+        return self._batcher.slots.elsewhere == elsewhere
+
+    def with_last_rows(self, env_ids: EnvIds) -> Any:
+        """The last observations of envs, fresh: of those just received, and of others."""
+        slots = np.zeros(self._batcher.num_envs, np.uint32)
+        if self._last is not None:
+            slots[env_ids] = self._last.by_env()[env_ids]
+        return self._build(self._batcher.reader.gathered(env_ids, slots), env_ids, None)
 
     def _send(self, env_ids: EnvIds, code: int, batch_size: int) -> None:
         slot, together = 0, False
@@ -281,9 +309,10 @@ class Arrivals:
                 values.append(next(given))
                 continue
             came = {} if reply is None else reply.dynamic.get(leaf.index, {})
-            batch = [came.get(env_id) for env_id in env_ids.tolist()]
-            if self._pool.foreign:
-                batch = [restore_value(leaf.space, value) for value in batch]
+            last = self._dynamic.setdefault(leaf.index, {})
+            for env_id, value in came.items():
+                last[env_id] = restore_value(leaf.space, value) if self._pool.foreign else value
+            batch = [last.get(env_id) for env_id in env_ids.tolist()]
             empty = create_empty_array(leaf.space, n=len(batch))
             values.append(layout.batch_dynamic(leaf.index, batch, empty))
         return layout.build(values)

@@ -38,8 +38,7 @@ class Batcher:
         pool: steps the envs; it is not yet attached to a segment.
         spaces: single and batched spaces.
         copy: whether arrays that were handed out never change.
-        slots: how many batches of large observations may be handed out in place at a time; None
-            for as many as fit 256 MiB.
+        slots: how many large batches may be handed out in place at a time; None: 256 MiB of them.
         add_info: an overridden `_add_info`, or None.
 
     Attributes:
@@ -359,6 +358,7 @@ class Batcher:
         return self.envs_infos.of_each(reply)
 
     def _take_dynamic(self, reply: Reply) -> None:
+        self.slots.elsewhere += 1
         for index, values in reply.dynamic.items():
             if self._restores:
                 space = self.layout.leaves[index].space

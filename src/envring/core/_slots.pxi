@@ -36,6 +36,7 @@ cdef class SlotPool:
     cdef readonly uint32_t copied  # takes the next batch that is copied out
     cdef public uint32_t batch  # takes the batch under way, until its arrays are handed out
     cdef public int64_t last  # of the batch that was handed out last, with a spare; -1: none
+    cdef public uint64_t elsewhere  # at least the number of batches that were not stored in slot 0
     cdef public object unpin_some  # called when no slot is free; returns whether there are some now
 
     def __cinit__(self, Segment segment, back):
@@ -85,6 +86,7 @@ cdef class SlotPool:
     cpdef uint32_t take(self) except? 0xFFFFFFFF:
         """A slot that is free; without one, `copied`: then the batch must be copied out."""
         cdef uint32_t slot
+        self.elsewhere += 1
         if self.num_idle:
             self.num_idle -= 1
             return self.idle[self.num_idle]
