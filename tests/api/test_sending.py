@@ -46,15 +46,16 @@ def running(env_fns, **kwargs):
         envs.close()
 
 
-def sources_for(place, ending, infos):
+def sources_for(place, ending, infos, slow=0.0):
+    """Sources of envs, `slow` at random, and functions of the same for an oracle."""
     parts = [
         {"index": i, "lengths": lengths, "ending": ending, "infos": infos}
         for i, lengths in enumerate(LENGTHS)
     ]
     fns = [partial(Home, "Plain", **kwargs) for kwargs in parts]
     if "launcher" not in PLACES[place]:
-        return fns, fns
-    sources = [plain(**kwargs) for kwargs in parts]
+        return [partial(fn, slow=slow) for fn in fns], fns
+    sources = [plain(**kwargs, slow=slow) for kwargs in parts]
     if place == "mixed":
         sources[4:] = [
             envring.EnvSource(s.env, kwargs=s.kwargs, launcher=WITHOUT_LIBRARY) for s in sources[4:]
@@ -65,10 +66,16 @@ def sources_for(place, ending, infos):
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize(
     ("mode", "ending", "infos"),
-    [("NextStep", "terminated", "steady"), ("SameStep", "both", "churn")],
+    [
+        ("NextStep", "terminated", "steady"),
+        ("SameStep", "both", "churn"),
+        ("Disabled", "both", "steady"),
+    ],
 )
-def test_each_env_is_as_alone(place, mode, ending, infos):
-    sources, fns = sources_for(place, ending, infos)
+@pytest.mark.parametrize("slow", [0.0, 0.01], ids=["quick", "slow"])
+def test_each_env_is_as_alone(place, mode, ending, infos, slow):
+    """Under random partial sends, with envs that are all quick or slow at random."""
+    sources, fns = sources_for(place, ending, infos, slow)
     with running(sources, autoreset_mode=mode, **PLACES[place]) as envs:
         alone = Alone(fns, mode)
         envs.async_reset(seed=11)
@@ -79,6 +86,7 @@ def test_each_env_is_as_alone(place, mode, ending, infos):
         rest = len(alone.expected)
         if rest:
             alone.check(envs.recv(rest, timeout=60))
+        assert bool(alone.over) <= (mode == "Disabled")
         envs.reset(seed=1)
         envs.step(np.zeros(6, np.int64))
 

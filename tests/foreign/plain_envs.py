@@ -2,6 +2,7 @@
 """Envs for every interpreter: plain objects with stand-ins for spaces, and NumPy."""
 
 import os
+import random
 import signal
 import struct
 import sys
@@ -127,6 +128,7 @@ class Plain(object):
         faults: {place: what goes wrong there}, see `_pass`.
         diary: Path of a file to which "close INDEX" is appended.
         render_mode: "rgb_array" or None.
+        slow: Seconds that some of its steps and resets take, at most.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 30}
@@ -140,6 +142,7 @@ class Plain(object):
         faults=None,
         diary=None,
         render_mode=None,
+        slow=0.0,
     ):
         self.observation_space = Dict(
             [
@@ -161,18 +164,26 @@ class Plain(object):
         self._faults = faults or {}
         self._diary = diary
         self._numbers = Numbers(index)
+        self._slow = slow
+        self._pace = random.Random(index)  # not of what it returns
         self._pass("init")
 
     def reset(self, seed=None, options=None):
         self._pass("reset")
+        self._dawdle()
         self._start(seed)
         self.options = options
         return self._observation(-1), self._infos(self._numbers)
 
     def step(self, action):
         self._pass("step")
+        self._dawdle()
         observation, reward, (terminated, truncated), info = self._play(action)
         return observation, reward, terminated, truncated, info
+
+    def _dawdle(self):
+        if self._slow and self._pace.random() < 0.3:
+            time.sleep(self._pace.random() * self._slow)
 
     def render(self):
         self._pass("render")

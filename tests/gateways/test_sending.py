@@ -106,24 +106,25 @@ def remotes(place, host, other, folder):
 
 
 @pytest.mark.parametrize(
-    ("place", "mode", "ending", "infos"),
+    ("place", "mode", "ending", "infos", "slow"),
     [
-        ("one host", "NextStep", "terminated", "steady"),
-        ("one host", "SameStep", "both", "churn"),
-        ("two hosts", "SameStep", "both", "steady"),
-        ("beside workers", "SameStep", "truncated", "objects"),
-        ("TLS", "SameStep", "both", "churn"),
-        ("a unix socket", "NextStep", "terminated", "churn"),
+        ("one host", "NextStep", "terminated", "steady", 0.0),
+        ("one host", "SameStep", "both", "churn", 0.0),
+        ("one host", "Disabled", "both", "steady", 0.01),
+        ("two hosts", "SameStep", "both", "steady", 0.01),
+        ("beside workers", "SameStep", "truncated", "objects", 0.01),
+        ("TLS", "SameStep", "both", "churn", 0.0),
+        ("a unix socket", "NextStep", "terminated", "churn", 0.01),
     ],
 )
-def test_each_env_is_as_alone(host, other, folder, place, mode, ending, infos):
+def test_each_env_is_as_alone(host, other, folder, place, mode, ending, infos, slow):
     parts = [
         {"index": i, "lengths": lengths, "ending": ending, "infos": infos}
         for i, lengths in enumerate(LENGTHS)
     ]
     alone = Alone([partial(Home, "Plain", **kwargs) for kwargs in parts], mode)
     options = remotes(place, host, other, folder)
-    sources = [plain(**kwargs) for kwargs in parts]
+    sources = [plain(**kwargs, slow=slow) for kwargs in parts]
     with running(host, sources, autoreset_mode=mode, **options) as envs:
         envs.async_reset(seed=11)
         alone.reset(range(6), range(11, 17), None)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import SyncVectorEnv, VectorEnv
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 from envring.testing import assert_same_batch
 
@@ -45,11 +45,14 @@ class Alone:
     def __init__(self, env_fns: Sequence[Callable[[], Any]], autoreset_mode: Any) -> None:
         self.envs = [_Recording([fn], autoreset_mode=autoreset_mode) for fn in env_fns]
         self.expected: dict[int, Any] = {}  # env id -> what the next recv has of it
+        self.over: set[int] = set()  # envs that are to be reset by hand
+        self._by_hand = AutoresetMode(autoreset_mode) == AutoresetMode.DISABLED
 
     def reset(self, env_ids: Sequence[int], seeds: Sequence[int | None], options: Any) -> None:
         for env_id, seed in zip(env_ids, seeds, strict=True):
             envs = self.envs[env_id]
             envs.infos = []
+            self.over.discard(env_id)
             observations, _ = envs.reset(seed=None if seed is None else [seed], options=options)
             none = np.zeros(1, bool)
             self.expected[env_id] = (
@@ -81,6 +84,8 @@ class Alone:
             for info in each:
                 expected_infos = plain._add_info(expected_infos, info, row)
         assert_same_batch(in_order(infos), in_order(expected_infos), where="infos")
+        if self._by_hand:
+            self.over.update(env_ids[arrays[2] | arrays[3]].tolist())
         return env_ids.tolist()
 
     def close(self) -> None:
@@ -96,7 +101,7 @@ def drive(
     action: Callable[[], Any] | None = None,
     timeout: float = 60,
 ) -> None:
-    """Sends and receives at random, and compares all that comes."""
+    """Sends and receives at random, and compares all that comes. Envs that are over are reset."""
     random = np.random.default_rng(seed)
     draw = action or (lambda: int(random.integers(8)))
     n = envs.num_envs
@@ -105,10 +110,13 @@ def drive(
         if idle and random.random() < 0.7:
             chosen = random.permutation(idle)[: random.integers(1, len(idle) + 1)].tolist()
             idle = [env_id for env_id in idle if env_id not in chosen]
-            if random.random() < 0.1:
-                envs.async_reset(chosen, seed=[7 * i for i in chosen])
-                alone.reset(chosen, [7 * i for i in chosen], None)
-            else:
+            again = chosen if random.random() < 0.1 else [i for i in chosen if i in alone.over]
+            chosen = [i for i in chosen if i not in again]
+            if again:
+                seeds = [None if random.random() < 0.5 else 7 * i for i in again]
+                envs.async_reset(again, seed=seeds)
+                alone.reset(again, seeds, None)
+            if chosen:
                 actions = [draw() for _ in chosen]
                 envs.send(np.array(actions), chosen)
                 alone.step(chosen, [np.array([a]) for a in actions])
