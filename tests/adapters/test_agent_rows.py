@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gymnasium.error import ClosedEnvironmentError
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
@@ -167,6 +168,13 @@ def test_attributes(place):
             assert envs.render() == ("at 0",) * 8
         assert envs.metadata["name"] == "crowd_v0"
         assert envs.metadata["autoreset_mode"] == AutoresetMode.NEXT_STEP
+
+
+def test_messages_name_what_users_know():
+    envs = agents_vec(EnvSource(CROWD), 1, num_workers=1)
+    envs.close()
+    with pytest.raises(ClosedEnvironmentError, match="operate on `AgentVectorEnv`"):
+        envs.get_attr("length")
 
 
 def test_wrapper_of_gymnasium():

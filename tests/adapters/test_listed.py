@@ -3,19 +3,22 @@
 
 import sys
 import time
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.error import ClosedEnvironmentError
 from gymnasium.vector import SyncVectorEnv
 
-from envring import EnvFnError, EnvSource, RemoteEnvError, UnsendableError
+from envring import EnvFnError, EnvSource, RemoteEnvError, RingVectorEnv, UnsendableError
 from envring.adapters.listed import ListedEnvs
 from support import noted
 from support.hosts import running
 from support.noted import wrapped
+from support.restarts import kill
 
 FILE = f"{Path(noted.__file__)}:Noted"
 
@@ -88,6 +91,24 @@ def test_those_that_are_done():
     envs.close()
 
 
+def test_messages_name_what_users_know():
+    class Shown(ListedEnvs):
+        _name = "Shown"
+
+    class Mine(RingVectorEnv):
+        pass
+
+    for kind, name in ((ListedEnvs, "RingVectorEnv"), (Shown, "Shown"), (Mine, "Mine")):
+        envs = kind([noted.Noted], num_workers=1)
+        assert str(envs) == f"{name}(num_envs=1)"
+        assert envs.processes[0].name == f"Worker<{name}>-0"
+        with pytest.raises(TypeError, match=f"A {name} cannot be copied"):
+            deepcopy(envs)
+        envs.close()
+        with pytest.raises(ClosedEnvironmentError, match=f"operate on `{name}`"):
+            envs.reset()
+
+
 def test_spaces_of_each():
     def make(count):
         env = noted.Noted()
@@ -149,3 +170,35 @@ def test_questions_to_another_interpreter_and_to_a_host():
             with pytest.raises(UnsendableError, match="two underscores"):
                 envs.ask(name, None)
         envs.close()
+
+
+@pytest.mark.parametrize("mode", ["SameStep", "Disabled"])
+def test_a_worker_that_is_started_again(mode):
+    envs = listed(4, num_workers=2, autoreset_mode=mode, on_worker_death="restart")
+    last, _ = envs.reset(seed=1)
+    for actions, some in (([{"a": 1}] * 4, None), ([{"a": 1}] * 2, [3, 0])):
+        kill(envs.processes[1].pid)
+        if some is None:
+            observations, rewards, _, truncations, infos = envs.step(envs.fitting(actions))
+        else:
+            observations, rewards, _, truncations, infos = envs.step_some(actions, some)
+        lost = np.array([False, False, True, True]) if some is None else np.array([False, True])
+        assert truncations.tolist() == lost.tolist() and not rewards[lost].any()
+        assert [info.get("worker_restarted", False) for info in infos] == lost.tolist()
+        for row, info in enumerate(infos):
+            if lost[row] and mode == "SameStep":
+                assert info["final_info"] == {}
+                assert info["final_obs"].tolist() == last[row if some is None else some[0]].tolist()
+        last = observations
+<<<<<<< Updated upstream
+        if mode == "Disabled":
+            _, infos = envs.reset_some([2, 3])
+            assert all("worker_restarted" not in info for info in infos)
+=======
+        if mode == "Disabled":  # env 2 has heard of it, if it was stepped
+            told = ["worker_restarted" in info for info in envs.reset_some([2, 3])[1]]
+            assert told == [some is not None, False]
+>>>>>>> Stashed changes
+        if some is None:
+            last, _ = envs.reset(seed=2)
+    envs.close()

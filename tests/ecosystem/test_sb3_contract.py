@@ -4,12 +4,13 @@
 import inspect
 import sys
 import warnings
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
 import pytest
 from gymnasium import spaces
-from gymnasium.error import AlreadyPendingCallError
+from gymnasium.error import AlreadyPendingCallError, ClosedEnvironmentError
 from gymnasium.vector import SyncVectorEnv
 from gymnasium.wrappers import OrderEnforcing, TimeLimit
 from stable_baselines3.common.env_util import make_vec_env
@@ -241,6 +242,10 @@ def test_close_during_a_step_and_twice():
     for _ in range(2):
         env.close()
         assert env.closed
+    with pytest.raises(ClosedEnvironmentError, match="operate on `RingVecEnv`"):
+        env.get_attr("rank")
+    with pytest.raises(TypeError, match="A RingVecEnv cannot be copied or pickled"):
+        deepcopy(env)
 
 
 @pytest.mark.parametrize("name", ["dict", "tuple"])

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """TianshouVectorEnv keeps each line of what BaseVectorEnv promises, wherever its envs run."""
 
+import pickle
 import signal
 import sys
 import threading
 import time
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 
@@ -213,6 +215,9 @@ def test_after_close():
             call()
     with pytest.raises(AssertionError, match="close"):
         envs.get_env_attr("rank")
+    for copied in (deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="A TianshouVectorEnv cannot be copied or pickled"):
+            copied(envs)
 
 
 def test_normalised_observations():

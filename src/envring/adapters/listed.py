@@ -27,10 +27,14 @@ class ListedEnvs(RingVectorEnv[Any, Any]):
     A dict has what the env put into it, in the env's own types; those of `recv` also the env's id,
     as "env_id". Where no env told `reset` or `step` anything the list is an empty dict.
 
+    Messages call it by the name of the class that a user has: that is what derived classes say.
+
     Raises:
         EnvFnError: the env functions return vector envs.
         Exception: what RingVectorEnv raises.
     """
+
+    _name = RingVectorEnv.__name__
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """See RingVectorEnv."""
@@ -40,6 +44,10 @@ class ListedEnvs(RingVectorEnv[Any, Any]):
         self._batcher.envs_infos.listed = True
         space = self.single_action_space
         self._action_kind = space.dtype.kind if isinstance(space.dtype, np.dtype) else ""
+
+    def __repr__(self) -> str:
+        """As Gymnasium writes it."""
+        return f"{self._name}(num_envs={self.num_envs})"
 
     def _check_sizes(self) -> None:
         if self._vectors is not None:

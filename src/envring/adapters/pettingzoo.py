@@ -29,6 +29,10 @@ from envring.launchers.sources import EnvSource
 _STEPPED = {"autoreset_mode": AutoresetMode.DISABLED}
 
 
+class _Envs(ListedEnvs):
+    _name = AgentVectorEnv.__name__
+
+
 class RingParallelEnv(ParallelEnv):  # type: ignore[misc]
     """A parallel env in a process of its own.
 
@@ -191,7 +195,7 @@ def agents_vec(
         envs = agents_vec("pettingzoo.butterfly.pistonball_v6:parallel_env", num_envs=4)
     """
     if isinstance(env, EnvSource) or options.get("launcher") or options.get("remotes"):
-        envs = ListedEnvs([_source(env, kwargs, options)] * num_envs, **_STEPPED, **options)
+        envs = _Envs([_source(env, kwargs, options)] * num_envs, **_STEPPED, **options)
         try:
             return AgentsElsewhere(envs, autoreset_mode)
         except BaseException:

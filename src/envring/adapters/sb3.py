@@ -27,6 +27,10 @@ except ModuleNotFoundError as error:
     ) from error
 
 
+class _Envs(ListedEnvs):
+    _name = "RingVecEnv"
+
+
 class RingVecEnv(VecEnv):  # type: ignore[misc]
     """A `VecEnv` whose envs run in workers that share memory with this process.
 
@@ -62,7 +66,7 @@ class RingVecEnv(VecEnv):  # type: ignore[misc]
         self.waiting = self.closed = False
         if any(_is_of_sb3(fn) for fn in env_fns):
             preload("stable_baselines3.common.monitor")  # and torch, once for all workers
-        self._envs = ListedEnvs(
+        self._envs = _Envs(
             env_fns,
             copy=True,
             context=start_method or "forkserver",

@@ -26,6 +26,10 @@ except ModuleNotFoundError as error:
 Results: TypeAlias = tuple[Any, Any, Any, Any, Any]
 
 
+class _Envs(ListedEnvs):
+    _name = "TianshouVectorEnv"
+
+
 class TianshouVectorEnv(BaseVectorEnv):  # type: ignore[misc]
     """A `BaseVectorEnv` whose envs run in workers that share memory with this process.
 
@@ -77,7 +81,7 @@ class TianshouVectorEnv(BaseVectorEnv):  # type: ignore[misc]
         self.waiting_id: list[int] = []
         self.ready_id = list(range(count))
         ours.setdefault("observation_mode", "different")  # Tianshou asks each env for its space
-        self._envs = ListedEnvs(
+        self._envs = _Envs(
             env_fns,
             copy=True,
             autoreset_mode=AutoresetMode.DISABLED,

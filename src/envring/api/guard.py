@@ -36,10 +36,15 @@ class Guarded:
         self._owner: int | None = None  # the thread that is in a call
         _guarded.add(self)
 
+    @property
+    def _name(self) -> str:
+        """What messages call it."""
+        return type(self).__name__
+
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         """Refuses copies and pickles, with an error that says what to do instead."""
         raise TypeError(
-            f"A {type(self).__name__} cannot be copied or pickled: it holds worker processes. Copy "
+            f"A {self._name} cannot be copied or pickled: it holds worker processes. Copy "
             "or send the env functions, and make another one of them where it is needed."
         )
 
@@ -58,7 +63,7 @@ class Guarded:
         owner = self._owner
         if owner is not None and owner != me:
             raise ConcurrentCallError(
-                f"Another thread is in a call of this {type(self).__name__} "
+                f"Another thread is in a call of this {self._name} "
                 f"({format_env_ids(range(getattr(self, 'num_envs', 1)))}). Let one thread use it, "
                 "or guard it with a lock."
             )
@@ -68,16 +73,15 @@ class Guarded:
         return self._batcher  # type: ignore[return-value]
 
     def _running(self) -> Batcher:
-        name = type(self).__name__
         batcher = self._batcher
         if self.closed or batcher is None:
             raise ClosedEnvironmentError(
-                f"Trying to operate on `{name}`, after a call to `close()`."
+                f"Trying to operate on `{self._name}`, after a call to `close()`."
             )
         if self._forked:
             raise EnvringError(
-                f"This {name} was made in another process; its workers answer only there. Make "
-                "another one in this process."
+                f"This {self._name} was made in another process; its workers answer only there. "
+                "Make another one in this process."
             )
         return batcher
 

@@ -121,7 +121,7 @@ class RingEnv(Guarded, Env[Any, Any]):
         restarts = RestartPolicy.read(on_worker_death, max_restarts, restart_window, restart_every)
         self._guard()
         self._info: dict[str, Any] = {}
-        name = type(self).__name__
+        name = self._name
         pool = open_pool(
             [env_fn],
             name=f"Worker<{name}>",

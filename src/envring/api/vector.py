@@ -215,7 +215,7 @@ class RingVectorEnv(
         self.max_concurrency = max_concurrency
         self.final_observation = final_observation
         self.options_per_env = options_per_env
-        name = type(self).__name__
+        name = self._name
         pool = open_pool(
             env_fns,
             name=f"Worker<{name}>",
