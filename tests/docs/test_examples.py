@@ -221,6 +221,18 @@ def test_cleanrl_ppo(tmp_path):
     assert [steps for steps, _ in curves[0]][-1] == "6,144"
 
 
+def test_skrl_ppo(tmp_path):
+    pytest.importorskip("skrl", reason="no skrl: make test-ecosystem runs it")
+    curves = []
+    for vector in ("ring", "sync"):
+        short = ("--steps", 4096, "--vector", vector)
+        said = run("skrl_ppo.py", *short, cwd=tmp_path, warnings="default")
+        curves.append(re.findall(r" s +([\d,]+) steps +([\d.]+) mean return", said))
+    assert curves[0] == curves[1] and len(curves[0]) == 4
+    assert float(curves[0][-1][1]) > float(curves[0][0][1]) + 5
+    assert not list(tmp_path.iterdir())
+
+
 def test_minari_record(tmp_path, monkeypatch):
     pytest.importorskip("minari", reason="no Minari: make test-ecosystem runs it")
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))

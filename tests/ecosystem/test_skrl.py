@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""skrl finds out by itself that RingVectorEnv is a vector env of Gymnasium, and trains the same."""
+"""skrl finds out by itself that RingVectorEnv is a vector env of Gymnasium: the steps are the same.
+
+That it learns the same is shown by examples/skrl_ppo.py, in tests/docs/test_examples.py.
+"""
 
 from functools import partial
 
