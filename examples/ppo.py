@@ -130,9 +130,13 @@ def train(
     seed: int,
     plain: bool = False,
     limit: int = 500_000,
+    watch: Callable[[Any], None] = lambda envs: None,
     **options: Any,
 ) -> Iterator[tuple[float, int, float]]:
-    """Yields (seconds, env steps, mean return of the last 100 episodes) after each update."""
+    """Yields (seconds, env steps, mean return of the last 100 episodes) after each update.
+
+    `watch` is called with the vector env before that.
+    """
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     began = time.perf_counter()
@@ -150,6 +154,7 @@ def train(
             episodes.extend(current[whole])
             current[ended] = 0.0
         steps, mean = count * NUM_STEPS * NUM_ENVS, float(np.mean(episodes))
+        watch(envs)
         yield time.perf_counter() - began, steps, mean
         if mean >= GOAL or steps >= limit:
             break

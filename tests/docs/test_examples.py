@@ -149,8 +149,11 @@ def test_ppo(tmp_path):
 
 def test_ppo_with_kills(tmp_path):
     pytest.importorskip("torch", reason="no torch: examples/ppo_with_kills.py stays unchecked")
-    said = run("ppo_with_kills.py", "--steps", 3072, "--every", "0.5", cwd=tmp_path)
-    assert said.splitlines()[-1].partition("steps")[0].endswith(" 3,072 ")
+    said = run("ppo_with_kills.py", "--steps", 6144, "--every", "0.05", "--most", 2, cwd=tmp_path)
+    *_, update, last = said.splitlines()
+    assert update.partition("steps")[0].endswith(" 6,144 ")
+    kills, restarts = map(int, re.fullmatch(r"(\d+) kills, (\d+) restarts", last).groups())
+    assert 1 <= restarts <= kills <= 2
 
 
 def test_dqn(tmp_path):
