@@ -113,6 +113,6 @@ def balanced_books(request):
     if request.node.stash.get(FAILED, False):
         return  # its traceback keeps its environments alive: one report is enough
     request.node.funcargs.clear()  # or pytest would hold the fixtures' values until after this one
-    left = before.left_over(within=2.0)
+    left = before.left_over(within=5.0)
     if left:
         pytest.fail("left behind: " + "; ".join(left), pytrace=False)

@@ -225,6 +225,7 @@ class TestSpaces:
         for space in (
             spaces.Box(whole.min, whole.max, (2,), np.int64),
             spaces.Box(0, 2**64 - 1, (2,), np.uint64),
+            spaces.Box(0, 2**63, (2,), np.uint64),
             spaces.Box(-1, 2**53 + 1, (2,), np.int64),
             spaces.Box(0, 1, (0, 3), np.float32),
             spaces.Text(3),

@@ -17,6 +17,7 @@ OURS = ("envring", "1")
 """Metadata of this project's own client: it reads spaces exactly, beside their specs."""
 
 _INT64, _DOUBLE = CODES[np.dtype("int64")], CODES[np.dtype("<f8")]
+_WIDEST = (1 << 63) - 1  # that MultiDiscrete has
 _EXACT = 1 << 53  # integers up to here are exact as DOUBLE
 
 
@@ -46,9 +47,9 @@ def for_remote_gym(spec: Spec, space: spaces.Space[Any]) -> Spec:
         return spec
     most = int(high.max())
     if not low.any() and (low.size > 1 or not spec.shape):
-        if most < np.iinfo(dtype).max:
+        if most < min(np.iinfo(dtype).max, _WIDEST):
             return spec
-        if most < np.iinfo(np.int64).max:
+        if most < _WIDEST:
             return _as(_INT64, spec)
     if max(-int(low.min()), most) <= _EXACT:
         return _as(_DOUBLE, spec)
