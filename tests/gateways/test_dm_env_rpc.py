@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import envring
-from envring.errors import AddressError
+from envring.errors import AddressError, WireError
 from envring.gateways.dm_env_rpc import protobuf, tensors
 from envring.gateways.dm_env_rpc.listener import end_idle
 from envring.gateways.dm_env_rpc.protobuf import bytes_field, number_field
@@ -27,7 +27,16 @@ from support.processes import wait_until
 COUNTING = "envring.testing:CountingEnv"
 HERE = Path(__file__).parent
 CREATE, JOIN, STEP, RESET, RESET_WORLD, LEAVE, DESTROY, ERROR = 1, 2, 3, 4, 5, 6, 7, 16
-UNKNOWN, INVALID, NOT_FOUND, DENIED, PRECONDITION, UNIMPLEMENTED, KEY = 2, 3, 5, 7, 9, 12, 16
+UNKNOWN, INVALID, NOT_FOUND, DENIED, PRECONDITION, UNIMPLEMENTED, INTERNAL, KEY = (
+    2,
+    3,
+    5,
+    7,
+    9,
+    12,
+    13,
+    16,
+)
 RUNNING, TERMINATED, INTERRUPTED = 1, 2, 3
 ALL = (1, 2, 4, 5)
 
@@ -144,6 +153,25 @@ class TestSequences:
         caller.step()
         state, found = caller.step(0)
         assert state == expected and found[5] == truncated
+
+    def test_what_does_not_fit_is_no_fault_of_the_action(self, caller, monkeypatch):
+        """Its code differs from that of an action that was refused: the sequence is over."""
+        caller.begin(COUNTING)
+        caller.step()
+        guest = caller.stream._joined.guest
+        for raised in (None, WireError("of the env")):
+
+            def step(action, raised=raised):
+                if raised is not None:
+                    raise raised
+                return np.zeros(3, np.float32), 0.0, True, False, {}
+
+            with monkeypatch.context() as patch:
+                patch.setattr(guest, "step", step)
+                with pytest.raises(Failed, match="of the env|has the shape") as caught:
+                    caller.step(1)
+            assert code_of(caught) == INTERNAL
+            assert caller.step(1)[1][1][2] == 0  # of a reset
 
     def test_seed_and_options(self, caller):
         local = envring.make("CartPole-v1", launcher=envring.Python(sys.executable))
