@@ -224,6 +224,21 @@ def test_cleanrl_ppo(tmp_path):
     assert [steps for steps, _ in curves[0]][-1] == "6,144"
 
 
+def test_pettingzoo_ppo(tmp_path):
+    """The same curve whatever steps the envs."""
+    for name in ("torch", "pettingzoo"):
+        pytest.importorskip(name, reason=f"no {name}: make test-ecosystem runs it")
+    curves = []
+    for way in ([], ["--plain"]):
+        short = ("--steps", 6000, "--seconds", "0.2", *way)
+        said = run("pettingzoo_ppo.py", *short, cwd=tmp_path, warnings="default")
+        curves.append(re.findall(r" s +([\d,]+) steps +([-\d.]+) mean return", said))
+        rates = re.findall(r"^(\w[\w ]+\w) +[\d,]+ agent steps/s", said, re.MULTILINE)
+        assert rates == ["agents_vec", "in this process"]
+    assert curves[0] == curves[1]
+    assert float(curves[0][-1][1]) > 0.5 > float(curves[0][0][1])
+
+
 def test_skrl_ppo(tmp_path):
     pytest.importorskip("skrl", reason="no skrl: make test-ecosystem runs it")
     curves = []
