@@ -40,7 +40,7 @@ autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 suppress_warnings = ["myst.header"]  # tables of figures skip a level
-autodoc_mock_imports = ["pettingzoo", "stable_baselines3"]
+autodoc_mock_imports = ["pettingzoo", "stable_baselines3", "tianshou"]
 
 
 def links(app, docname, source):

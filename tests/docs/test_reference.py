@@ -46,3 +46,19 @@ def test_every_page_stands_in_the_contents_of_the_site():
     found = {(index.parent / name).resolve().with_suffix(".md") for name in listed}
     assert set(pages.PAGES) <= found
     assert all(path.exists() for path in found)
+
+
+def test_adapters_that_are_shown_are_in_the_reference():
+    texts = [path.read_text(encoding="utf-8") for path in pages.PAGES]
+    texts += [path.read_text(encoding="utf-8") for path in (pages.ROOT / "examples").glob("*.py")]
+    shown = {
+        f"{module}.{name.strip()}"
+        for module, names in re.findall(
+            r"^ *from (envring\.adapters\.[\w.]+) import ([\w, ]+)$", "\n".join(texts), re.MULTILINE
+        )
+        for name in names.split(",")
+    }
+    api = (pages.ROOT / "docs" / "site" / "api.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^\.\. auto\w+:: (envring\.adapters\.\S+)$", api, re.MULTILINE))
+    assert {"envring.adapters.sb3.RingVecEnv", "envring.adapters.pettingzoo.agents_vec"} <= shown
+    assert shown <= listed

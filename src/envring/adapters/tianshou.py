@@ -39,7 +39,7 @@ class TianshouVectorEnv(BaseVectorEnv):  # type: ignore[misc]
     many workers as envs.
 
     Args:
-        env_fns: functions that build the envs, or `EnvSource`s of other interpreters and hosts.
+        env_fns: functions that build envs; `EnvSource` for other interpreters and for hosts.
         wait_num: how many envs `step` waits for. None: all that were sent.
         timeout: seconds after which `step` returns those that are done, if any is.
         **ours: RingVectorEnv's arguments: num_workers, launcher, remotes, step_timeout, ...
