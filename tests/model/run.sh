@@ -113,6 +113,36 @@ check assertion flow -DDIES=1 -DR=4 -DBUG_NO_RECOUNT
 # who was counted for went on after all, and nobody takes it back
 check assertion flow -DDIES=1 -DLATE=1 -DR=6 -DBUG_NEVER_LOWER
 
+check good slots
+check good slots -DK=3
+check good slots -DSLOTS=1
+check good slots -DW=1 -DR=3
+# rows of a slice are marked before all of them are stored
+check assertion slots -DBUG_MARK_SLICE_FIRST
+# who counts several envs at once rings only if that is all that was asked for
+check deadlock slots -DBUG_RING_AT_ZERO_ONLY
+# a slot is taken and stays idle
+check assertion slots -DBUG_TAKEN_TWICE
+# a slot is given back: when who had some of it drops that, when all were taken, when some were
+check assertion slots -DBUG_LEASE_ALONE
+check assertion slots -DBUG_FORGET_LEASE
+check assertion slots -DBUG_LEFT_AT_FIRST
+
+check good rollout
+check good rollout -DT=1 -DROUNDS=3
+check good rollout -DT=3 -DRAISES=2
+# the last observations become the first ones: never, or when the next step is under way
+check assertion rollout -DBUG_NOT_CARRIED
+check assertion rollout -DT=1 -DBUG_CARRIED_AFTER_POST
+# a full rollout goes round for actions that do not fit
+check assertion rollout -DBUG_ROUND_BEFORE_ACTIONS
+# a step is taken before all of its rows are there
+check assertion rollout -DBUG_NOT_WAITED_FOR
+# a step that raised counts; the one after it is valid; the one before it is not cut
+check assertion rollout -DBUG_LOST_ROW_COUNTS
+check assertion rollout -DBUG_VALID_AFTER_LOSS
+check assertion rollout -DBUG_NOT_CUT
+
 check good restart
 check good restart -DKILL=0 -DGIVE_UP=1
 check good restart -DKILL=2 -DR=1
