@@ -9,7 +9,7 @@ container is needed: zig's C compiler, a package on PyPI, builds for another mac
 C library. auditwheel checks what each wheel needs, and names it accordingly.
 
 Tried are those for this machine and glibc. `make test-aarch64` tries one for aarch64. Of musl only
-the C core can be tried without a Python for it:
+the C core can be tried without a Python for it (CONTRIBUTING.md says how one was made, once):
 
     CC=".venv-wheels/bin/python -m ziglang cc -target x86_64-linux-musl -static" tests/c/run.sh
 """

@@ -4,6 +4,7 @@ say what they need."""
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -24,11 +25,11 @@ OLD = "gym-0.21"
 PREFIX = f"~/venvs/{OLD}"
 CHANNEL = "the tests' conda channel"
 HOST = "a host"
+PROGRAM = "a compiled worker"
 # what no test can put there: such a block is only compiled
 UNREACHABLE = {
     "conda-forge",
     "a Portal-Env directory",
-    "a compiled worker",
     "Stable-Baselines3",
     "Tianshou",
     "TorchRL",
@@ -84,6 +85,16 @@ def script(page):
     return "\n".join(lines)
 
 
+def compile_worker(page, folder):
+    """Does in a folder what the page says of it."""
+    if shutil.which("g++") is None:
+        pytest.skip(f"there is no g++: the blocks of {pages.name(page)} stay untried")
+    (folder / "examples").symlink_to(pages.ROOT / "examples")
+    (block,) = [block for block in pages.blocks(page, "sh") if "g++" in block.text]
+    quick = block.text.replace("-O2", "-O0")
+    run("bash", "-eu", "-c", quick, cwd=folder, home=folder)
+
+
 def test_every_need_is_known():
     needs = {
         need
@@ -91,7 +102,7 @@ def test_every_need_is_known():
         for block in pages.blocks(page, "python", "sh")
         for need in block.needs
     }
-    assert needs <= {PREFIX, CHANNEL, HOST, *UNREACHABLE}
+    assert needs <= {PREFIX, CHANNEL, HOST, PROGRAM, *UNREACHABLE}
 
 
 @pytest.mark.parametrize("old", [OLD])
@@ -101,6 +112,8 @@ def test_python_blocks_run(page, old, matrix_prefix, tmp_path):
     if PREFIX in needed:
         (tmp_path / "venvs").mkdir()
         (tmp_path / "venvs" / OLD).symlink_to(matrix_prefix(old))
+    if PROGRAM in needed:
+        compile_worker(page, tmp_path)
     path = tmp_path / f"{page.stem}.py"
     text = script(page)
     with running("CartPole-v1") if HOST in needed else nullcontext() as host:
