@@ -2,8 +2,10 @@
 """The Python blocks of the documentation run as they stand, page by page, and so do sh blocks that
 say what they need."""
 
+import functools
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,9 +13,11 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from docs import pages
 from envring.cli.certificates import cert
+from envring.cli.commands import command
 from envring.cli.serve import serve
 from envring.gateways.runtimes import load
 from envring.prefixes import spec
@@ -25,14 +29,18 @@ OLD = "gym-0.21"
 PREFIX = f"~/venvs/{OLD}"
 CHANNEL = "the tests' conda channel"
 HOST = "a host"
-PROGRAM = "a compiled worker"
+COMPILED = "a compiled worker"
+# what other tests have: here such a block is only compiled
+ELSEWHERE = {
+    "Stable-Baselines3": "ecosystem/test_sb3_docs.py",
+    "Tianshou": "ecosystem/test_tianshou_docs.py",
+    "TorchRL": "ecosystem/test_torchrl_docs.py",
+}
 # what no test can put there: such a block is only compiled
 UNREACHABLE = {
+    *ELSEWHERE,
     "conda-forge",
     "a Portal-Env directory",
-    "Stable-Baselines3",
-    "Tianshou",
-    "TorchRL",
     "a Ray cluster",
     "an ssh host",
     "hosts that dial in",
@@ -86,13 +94,14 @@ def script(page):
 
 
 def compile_worker(page, folder):
-    """Does in a folder what the page says of it."""
+    """Runs the page's block that compiles ./cartpole, in a folder with the examples."""
     if shutil.which("g++") is None:
-        pytest.skip(f"there is no g++: the blocks of {pages.name(page)} stay untried")
+        pytest.skip("there is no g++: workers without Python, and this page, stay untried")
+    (block,) = (block for block in pages.blocks(page, "sh") if "g++" in block.text)
     (folder / "examples").symlink_to(pages.ROOT / "examples")
-    (block,) = [block for block in pages.blocks(page, "sh") if "g++" in block.text]
-    quick = block.text.replace("-O2", "-O0")
+    quick = block.text.replace("-O2", "-O0")  # to compile
     run("bash", "-eu", "-c", quick, cwd=folder, home=folder)
+    assert (folder / "cartpole").exists()
 
 
 def test_every_need_is_known():
@@ -102,7 +111,9 @@ def test_every_need_is_known():
         for block in pages.blocks(page, "python", "sh")
         for need in block.needs
     }
-    assert needs <= {PREFIX, CHANNEL, HOST, PROGRAM, *UNREACHABLE}
+    assert needs == {PREFIX, CHANNEL, HOST, COMPILED, *UNREACHABLE}
+    for need, path in ELSEWHERE.items():
+        assert f'"{need}"' in (pages.ROOT / "tests" / path).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("old", [OLD])
@@ -112,7 +123,7 @@ def test_python_blocks_run(page, old, matrix_prefix, tmp_path):
     if PREFIX in needed:
         (tmp_path / "venvs").mkdir()
         (tmp_path / "venvs" / OLD).symlink_to(matrix_prefix(old))
-    if PROGRAM in needed:
+    if COMPILED in needed:
         compile_worker(page, tmp_path)
     path = tmp_path / f"{page.stem}.py"
     text = script(page)
@@ -148,6 +159,44 @@ def test_options_of_hosts_exist():
     options = {option for line in lines for option in re.findall(r"--[a-z][a-z-]+", line)}
     known = {option for each in (*serve.params, *cert.params) for option in each.opts}
     assert {"--listen", "--grace"} <= options <= known
+
+
+def commands():
+    """The words of each command of ours: in sh blocks, and in indented lines."""
+    for page in pages.PAGES:
+        lines = [
+            (block.line + number, line)
+            for block in pages.blocks(page, "sh")
+            for number, line in enumerate(block.text.splitlines())
+        ]
+        text = page.read_text(encoding="utf-8")
+        lines += [
+            (number, line)
+            for number, line in enumerate(text.splitlines(), 1)
+            if line.startswith("    envring ")
+        ]
+        for number, line in lines:
+            found = re.search(r"(?:^|[ \"$(])envring +(?=[a-z-])", line.partition(" #")[0])
+            if found is not None and not line.lstrip().startswith(("#", "pip ", "import ")):
+                words = shlex.split(line[found.end() :], comments=True)
+                yield pytest.param(words, id=f"{pages.name(page)}:{number}")
+
+
+@functools.cache
+def help_of(*names):
+    result = CliRunner().invoke(command, [*names, "--help"])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.mark.parametrize("words", list(commands()))
+def test_commands_exist(words):
+    """With their options, whatever their arguments are."""
+    nested = words[0] in ("env", "cluster", "portal")
+    nested = nested or words[:2] in (["serve", "cert"], ["bench", "compare"])
+    said = help_of(*words[: 1 + nested])
+    given = {word.partition("=")[0].strip("[]") for word in words if re.match(r"\[?--?[a-z]", word)}
+    assert given <= set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", said)) | {"--help"}
 
 
 @pytest.mark.parametrize("block", params("sh"))
