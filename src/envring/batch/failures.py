@@ -24,12 +24,12 @@ _VECTOR = "vector "  # begins the kind of what a vector env raised, once for eac
 
 
 def raise_failures(reply: Reply, quiet: bool = False) -> None:
-    """Raises the last failure. Unless `quiet`, each is logged first, as in AsyncVectorEnv."""
+    """Raises the last failure. Unless `quiet`, reports each one first, as AsyncVectorEnv does."""
     report = (lambda *_: None) if quiet else logger.error
     error: BaseException | None = None
     for env_ids, (kind, data, text, trace) in _by_raiser(reply.failures):
         for env_id in env_ids:
-            report(f"Received the following error from env {env_id}; the vector env goes on")
+            report(f"Received the following error from Worker-{env_id} - Shutting it down")
         report("%s", trace)  # it may hold percent signs
         who = format_env_ids(env_ids)
         if kind.removeprefix(_VECTOR) == "observation":
