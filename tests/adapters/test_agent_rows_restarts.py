@@ -20,6 +20,7 @@ from support.restarts import kill
 
 pytest.importorskip("pettingzoo", reason="envs of several agents stay unchecked")
 
+from envring.adapters.agents_elsewhere import AgentsElsewhere
 from envring.adapters.pettingzoo import agents_vec
 
 FILE = Path(__file__).parents[1] / "support" / "plain_agents.py"
@@ -46,7 +47,7 @@ def made():
 
 
 def workers(envs):
-    return getattr(envs, "_elsewhere", envs).processes
+    return (envs._elsewhere if isinstance(envs, AgentsElsewhere) else envs).processes
 
 
 def plain(results):
