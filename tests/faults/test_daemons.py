@@ -52,6 +52,19 @@ def test_async_vector_env(context):
         envs.close()
 
 
+def test_a_forked_process_has_a_fork_server_of_its_own():
+    assert outcome("forkserver") == "works"  # now this process has one
+    context = multiprocessing.get_context("fork")
+    queue = context.SimpleQueue()
+    process = context.Process(target=_put, args=(queue, "forkserver"), daemon=False)
+    process.start()
+    assert queue.get() == "works"
+    process.join()
+    process.close()
+    queue.close()
+    assert outcome("forkserver") == "works"  # and still has it
+
+
 def test_a_process_that_is_not_daemonic_may_have_workers():
     envs = AsyncVectorEnv([Nesting], daemon=False, shared_memory=False)
     try:

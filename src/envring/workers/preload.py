@@ -46,6 +46,7 @@ def start_fork_server(environ: Mapping[str, str | None]) -> None:
         environ: environment variables of the workers.
     """
     server: Any = forkserver._forkserver
+    _forget_anothers(server)
     # the caller's main module may be one that must not be imported: each worker tells its caller
     names = [name for name in server._preload_modules if name not in ("__main__", __name__)]
     server.set_forkserver_preload([*names, __name__])
@@ -53,6 +54,20 @@ def start_fork_server(environ: Mapping[str, str | None]) -> None:
     before = json.dumps({name: os.environ.get(name) for name in changes})
     with environment({**changes, _BEFORE: before}):
         server.ensure_running()
+
+
+def _forget_anothers(server: Any) -> None:
+    """Forgets the fork server of the process that this one is a forked copy of.
+
+    multiprocessing would look after it as after a child of this process, which raises an error.
+    """
+    if server._forkserver_pid is None:
+        return
+    try:
+        os.waitid(os.P_PID, server._forkserver_pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        os.close(server._forkserver_alive_fd)
+        server._forkserver_alive_fd = server._forkserver_address = server._forkserver_pid = None
 
 
 def _apply(changes: Mapping[str, str | None]) -> None:
