@@ -138,8 +138,8 @@ class TestClose:
         assert "close() had to kill the worker of env 0" in str(caught[0].message)
         assert_gone(read_pid(announced), 1)
 
-    def test_a_host_that_does_not_answer(self, host):
-        with Proxy(host.url) as proxy:
+    def test_a_host_that_does_not_answer(self):
+        with envring.serve(ENV) as host, Proxy(host.url) as proxy:
             envs = made([{}], f"{proxy.url}?heartbeat=0.5")
             envs.reset()
             proxy.stall()

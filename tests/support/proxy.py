@@ -56,7 +56,7 @@ class Proxy:
         self.url = f"tcp://127.0.0.1:{self._server.getsockname()[1]}"
         self.carried = 0
         self._cut_at: int | None = None
-        self._stalled = threading.Event()
+        self._stall, self._stalled = threading.Event(), threading.Event()
         self._ended = threading.Event()
         self._selector = selectors.SelectSelector()  # waits to the microsecond
         self._selector.register(self._server, selectors.EVENT_READ)
@@ -74,8 +74,9 @@ class Proxy:
         self._rate = rate
 
     def stall(self) -> None:
-        """Carries nothing any longer, and closes nothing."""
-        self._stalled.set()
+        """Carries nothing that is sent after this call, and closes nothing."""
+        self._stall.set()
+        assert self._stalled.wait(10)
 
     def cut_after(self, nbytes: int) -> None:
         """Closes all connections when it has carried so many bytes more."""
@@ -102,7 +103,8 @@ class Proxy:
             wait = 0.02
             if self._under_way:
                 wait = max(0.0, min(wait, self._under_way[0][0] - self._spin - time.monotonic()))
-            if self._stalled.is_set():
+            if self._stall.is_set():
+                self._stalled.set()
                 self._ended.wait(0.02)
                 continue
             for key, _ in self._selector.select(wait):
