@@ -32,6 +32,10 @@ HOST = "a host"
 COMPILED = "a compiled worker"
 # what other tests have: here such a block is only compiled
 ELSEWHERE = {
+    "OpenEnv": "gateways/test_openenv.py",
+    "PettingZoo": "ecosystem/test_pettingzoo_docs.py",
+    "PettingZoo and a host": "ecosystem/test_pettingzoo_docs.py",
+    "RLlib": "ecosystem/test_rllib_docs.py",
     "Stable-Baselines3": "ecosystem/test_sb3_docs.py",
     "Tianshou": "ecosystem/test_tianshou_docs.py",
     "TorchRL": "ecosystem/test_torchrl_docs.py",

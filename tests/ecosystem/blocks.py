@@ -19,7 +19,7 @@ def run_block(need: str, folder: Path, **changes: str) -> str:
     Args:
         need: as in its comment.
         folder: to run it in.
-        **changes: of numbers in it that make it take long, by any name: "OLD -> NEW".
+        **changes: of numbers in it that make it take long, and of ports, by any name: "OLD -> NEW".
     """
     found = [
         (pages.name(page), block.text)

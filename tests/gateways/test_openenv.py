@@ -13,6 +13,7 @@ from pathlib import Path
 import gymnasium
 import pytest
 
+from docs import pages
 from support import foreign_prefixes
 from support.foreign_prefixes import Recipe
 from support.hosts import running, running_setup
@@ -304,16 +305,35 @@ with GenericEnvClient(sys.argv[1]).sync() as client:
 """
 
 
-@pytest.mark.long  # its packages take half a minute to import
-def test_the_original_client(host):
+@pytest.fixture(scope="module")
+def python():
+    """An interpreter that has openenv-core."""
     pins = Path(__file__).parents[2] / "benchmarks/peers-openenv.txt"
     lines = pins.read_text(encoding="utf-8").splitlines()
     packages = tuple(line for line in lines if line and not line.startswith("#"))
     foreign_prefixes.RECIPES["openenv"] = Recipe("3.11", packages)
     try:
-        python = foreign_prefixes.build("openenv") / "bin/python"
+        return foreign_prefixes.build("openenv") / "bin/python"
     finally:
         del foreign_prefixes.RECIPES["openenv"]
+
+
+@pytest.mark.long  # its packages take half a minute to import
+def test_the_block_of_the_page(classic, python):
+    page = Path(__file__).parents[2] / "docs/wires-openenv.md"
+    (block,) = (each for each in pages.blocks(page, "python") if "OpenEnv" in each.needs)
+    text = block.text.replace("http://127.0.0.1:8000", classic.url)
+    text += "\nprint(observation, truncated)"
+    done = subprocess.run(
+        [python, "-c", text], capture_output=True, text=True, timeout=90, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    obs, _ = gymnasium.make("CartPole-v1").reset(seed=0)
+    assert done.stdout.split() == f"{obs.tolist()} False".split()
+
+
+@pytest.mark.long
+def test_the_original_client(host, python):
     done = subprocess.run(
         [python, "-c", CLIENT, host.url], capture_output=True, text=True, timeout=90, check=False
     )
