@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from envring import RingEnv, RingVectorEnv
 from envring.testing import CountingEnv, GatedEnv, assert_same_batch
 from envring.testing.conformance_base import quiet
 from envring.workers.handle import WorkerHandle
+from support.interrupts import interrupted
 from support.processes import Caller, assert_gone, counting_fns, read_pid
 
 
@@ -66,46 +65,13 @@ def test_use_goes_on_after_a_keyboard_interrupt(tmp_path: Path) -> None:
     fns: list[Any] = [CountingEnv, lambda: GatedEnv(str(gate), index=1)]
     envs = RingVectorEnv(fns, num_workers=2)
     envs.reset(seed=0)
-    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def interrupt() -> None:
-        read_pid(Path(f"{gate}.waiting"))
-        os.kill(os.getpid(), signal.SIGINT)
-
-    sender = threading.Thread(target=interrupt)
-    try:
-        sender.start()
-        with pytest.raises(KeyboardInterrupt):
-            envs.step([3, 3])
-        sender.join()
-    finally:
-        signal.signal(signal.SIGINT, previous)
-    gate.touch()
+    with interrupted(gate):
+        envs.step([3, 3])
     observations = envs.step_wait()[0]
     assert_same_batch(observations, np.array([[0, 0, 1, 3], [1, 0, 1, 3]], np.float32))
     observations = envs.reset(seed=0)[0]
     assert_same_batch(observations, np.array([[0, 0, 0, -1], [1, 0, 0, -1]], np.float32))
     envs.close()
-
-
-@contextlib.contextmanager
-def interrupted(gate: Path) -> Iterator[None]:
-    """Ctrl-C comes as soon as a gated env waits, which then may go on."""
-
-    def interrupt() -> None:
-        read_pid(Path(f"{gate}.waiting"))
-        os.kill(os.getpid(), signal.SIGINT)
-        gate.touch()
-
-    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
-    sender = threading.Thread(target=interrupt)
-    try:
-        sender.start()
-        with pytest.raises(KeyboardInterrupt):
-            yield
-        sender.join()
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 @pytest.mark.parametrize("where", ["step", "reset", "call"])

@@ -11,7 +11,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 from gymnasium import Env, Space, spaces
+from gymnasium.error import AlreadyPendingCallError
 from gymnasium.vector import VectorEnv
+from gymnasium.vector.async_vector_env import AsyncState
 
 from envring.adapters.envpool.spec import EnvSpec
 from envring.api.guard import batcher_of
@@ -20,6 +22,7 @@ from envring.api.vector import RingVectorEnv
 Batch: TypeAlias = tuple[Any, Any, Any, Any, dict[str, Any]]
 EnvIds: TypeAlias = npt.NDArray[np.int32]
 
+_IDLE, _STEPPING = AsyncState.DEFAULT, AsyncState.WAITING_STEP  # members are slow to look up
 _TO_BE_RESET = -1  # instead of elapsed steps: what is received next is a reset's
 _NUMBERS = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 
@@ -57,7 +60,6 @@ class EnvPool:
         self._never_reset = set(range(envs.num_envs))
         self._elapsed = np.full(envs.num_envs, _TO_BE_RESET, np.int32)
         self._sent: list[EnvIds] = []  # by a synchronous pool, and not received
-        self._wait: Callable[[], Batch] | None = None  # for all envs at once
         space = envs.single_action_space
         self._action_space = space
         self._action_dtype = space.dtype if isinstance(space, _NUMBERS) else None
@@ -79,11 +81,13 @@ class EnvPool:
             ClosedEnvironmentError: after `close`.
         """
         actions, env_ids = self._read(action, env_id)
+        if self._wait is not None:
+            why = "All envs were sent before and not received. Receive them first, with `recv`; or "
+            raise AlreadyPendingCallError(f"{why}`reset` all, which drops what was sent.", "send")
         if self._never_reset:
             self._send_new(actions, self._or_all(env_ids))
         elif self._are_all(env_ids):
             self._envs.step_async(actions)
-            self._wait = self._envs.step_wait
         else:
             self._envs.send(actions, env_ids)
         self._note(env_ids)
@@ -106,15 +110,13 @@ class EnvPool:
                 sent, the next call gives the results of the others.
         """
         if self._wait is not None:
-            wait, self._wait = self._wait, None
-            observations, rewards, terminations, truncations, infos = wait()
+            observations, rewards, terminations, truncations, infos = self._wait()
             env_ids = infos["env_id"] = self.all_env_ids.copy()
         else:
             try:
                 batch = self._envs.recv(None if self.is_async else sum(map(len, self._sent)))
             except BaseException:
-                left = [ids[np.isin(ids, self._out())] for ids in self._sent]
-                self._sent = [ids for ids in left if len(ids)]
+                self._forget_received()
                 raise
             if self._sent:
                 batch = self._in_order_of_sending(batch)
@@ -129,7 +131,7 @@ class EnvPool:
         return self._told((observations, rewards, terminations, truncations, infos), reset)
 
     def step(self, action: Any, env_id: Any = None) -> Any:
-        """`send`, then `recv`."""
+        """`send`, then `recv`, which after Ctrl-C may be called again."""
         self.send(action, env_id)
         return self.recv()
 
@@ -224,6 +226,14 @@ class EnvPool:
             action = np.asarray(action, self._action_dtype)
         return action, None if env_id is None else _env_ids(env_id)
 
+    @property
+    def _wait(self) -> Callable[[], Batch] | None:
+        """What gives the results of a call of all envs at once; None if there is none."""
+        envs = self._envs
+        if envs._state is _STEPPING:  # the one truth, also after Ctrl-C between any two lines
+            return envs.step_wait
+        return None if envs._state is _IDLE else self._reset_wait
+
     def _are_all(self, env_ids: EnvIds | None) -> bool:
         """Whether the envs are all there are, in order, and `step` has nothing against it."""
         if self.is_async or self._sent or self._wait is not None:
@@ -253,7 +263,6 @@ class EnvPool:
             seeds = [self._seeds[i] if i in self._never_reset else None for i in which]
         if self._are_all(env_ids):
             self._envs.reset_async(seed=seeds)
-            self._wait = self._reset_wait
         else:
             self._envs.async_reset(env_ids, seed=seeds)
         self._elapsed[env_ids] = _TO_BE_RESET
@@ -272,16 +281,21 @@ class EnvPool:
     def _drop(self) -> None:
         """Receives all that were sent, whatever their envs raised."""
         if self._wait is not None:
-            wait, self._wait = self._wait, None
             with contextlib.suppress(Exception):  # of dead workers, the next call says it again
-                wait()
-        while out := self._out():
-            try:
-                self._envs.recv(1)
-            except Exception:
-                if self._out() == out:
-                    raise
-        self._sent = []
+                self._wait()
+        try:
+            while out := self._out():
+                try:
+                    self._envs.recv(1)
+                except Exception:
+                    if self._out() == out:
+                        raise
+        finally:
+            self._forget_received()
+
+    def _forget_received(self) -> None:
+        left = [ids[np.isin(ids, self._out())] for ids in self._sent]
+        self._sent = [ids for ids in left if len(ids)]
 
     def _out(self) -> list[int]:
         """The envs that were sent and not received."""
