@@ -54,10 +54,7 @@ class AgentVectorEnv(VectorEnv[Any, Any, Any]):
         autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
     ) -> None:
         """Makes the envs."""
-        self.envs = [make() for make in makes]
-        for env in self.envs:
-            if not is_parallel(env):
-                raise SourceError(f"{env} is not a parallel env of PettingZoo.")
+        self.envs = [self._checked(make()) for make in makes]
         self._agents = [list(env.possible_agents) for env in self.envs]
         self.possible_agents = [agent for agents in self._agents for agent in agents]
         self.num_envs = count = len(self.possible_agents)
@@ -171,6 +168,11 @@ class AgentVectorEnv(VectorEnv[Any, Any, Any]):
     def _each(self) -> Iterator[tuple[Any, list[Any], int]]:
         """Each env, its agents, and its first row."""
         return zip(self.envs, self._agents, self._firsts, strict=False)
+
+    def _checked(self, env: Any) -> Any:
+        if not is_parallel(env):
+            raise SourceError(f"{env} is not a parallel env of PettingZoo.")
+        return env
 
     def _common(self, name: str) -> Space[Any]:
         """The space that all agents have."""

@@ -33,9 +33,6 @@ class _Env:
     def action_space(self, agent: Any) -> Any:
         return self._agents.action_spaces[agent]
 
-    def step(self, actions: Any) -> Any:
-        raise NotImplementedError  # AgentsElsewhere steps all of them together
-
 
 class AgentsElsewhere(AgentVectorEnv):
     """An `AgentVectorEnv` of envs that a vector env steps, each as an env of several agents.
@@ -89,6 +86,9 @@ class AgentsElsewhere(AgentVectorEnv):
         self._elsewhere.close(**kwargs)
 
     # -- how --------------------------------------------------------------------------------
+
+    def _checked(self, env: Any) -> Any:
+        return env  # an `_Env`, which has no `step`: `_step_envs` steps all of them together
 
     def _for_rows(self, values: Iterable[Any]) -> tuple[Any, ...]:
         return tuple(each for each in values for _ in self._split.names)

@@ -212,6 +212,7 @@ class EnvPool:
     # -- how --------------------------------------------------------------------------------
 
     def _told(self, batch: Batch, reset: bool) -> Any:
+        """A batch as the interface returns it, which each of them says."""
         raise NotImplementedError
 
     def _read(self, action: Any, env_id: Any) -> tuple[Any, EnvIds | None]:
