@@ -40,8 +40,7 @@ def wait_until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
 
 def read_pid(path: Path, seconds: float = 20.0) -> int:
     """Wait for a file that holds a process id."""
-    wait_until(path.exists, seconds, f"{path} exists")
-    return int(path.read_text())
+    return int(wait_until(lambda: path.exists() and path.read_text(), seconds, f"{path} is there"))
 
 
 def alive(pid: int) -> bool:

@@ -152,12 +152,12 @@ class Proxy:
             count = self._random.randint(1, self._split) if self._split else len(data)
             if self._cut_at is not None:
                 count = min(count, self._cut_at - self.carried)
+            self.carried += count  # before who receives it may ask how much it was
             try:
                 sock.settimeout(5)
                 sock.sendall(data[:count])
             except OSError:
                 return
-            self.carried += count
             if self.carried == self._cut_at:
                 self._cut_at = None
                 self._cut()
