@@ -90,7 +90,7 @@ class TestClose:
         if " 0 seconds" in str(local):  # whether an env without trouble is in time is chance
             ours, local = ([(kind, text[-99:]) for kind, text in each] for each in (ours, local))
         assert ours == local
-        assert seconds < its_seconds + 1.5
+        assert seconds < its_seconds + 4
 
     def test_the_warning_says_on_which_host(self, host, tmp_path):
         announced = tmp_path / "it"
@@ -112,16 +112,16 @@ class TestClose:
             envs.reset()
             began = time.monotonic()
             with quiet() as caught:
-                envs.close(timeout=1)
-            assert time.monotonic() - began < 3
+                envs.close(timeout=2)
+            assert time.monotonic() - began < 5.5  # one after the other they would take 6
             text = "\n".join(str(each.message) for each in caught)
             for i in range(3):
                 assert f"the worker of env {i} (pid {read_pid(tmp_path / f'env {i}')}" in text
-                assert_gone(read_pid(tmp_path / f"env {i}"), 1)
+                assert_gone(read_pid(tmp_path / f"env {i}"), 5)
             assert f"on {host.url}" in text and f"on {other.url}" in text
 
     def test_a_close_that_takes_longer_than_the_heartbeat(self, host):
-        envs = made([{"where": "close", "how": "slow"}], f"{host.url}?heartbeat=0.3")
+        envs = made([{"where": "close", "how": "slow"}], f"{host.url}?heartbeat=0.8")
         envs.reset()
         with quiet() as caught:
             envs.close()
@@ -136,17 +136,17 @@ class TestClose:
         with quiet() as caught:
             env.close()
         assert "close() had to kill the worker of env 0" in str(caught[0].message)
-        assert_gone(read_pid(announced), 1)
+        assert_gone(read_pid(announced), 5)
 
     def test_a_host_that_does_not_answer(self):
         with envring.serve(ENV) as host, Proxy(host.url) as proxy:
-            envs = made([{}], f"{proxy.url}?heartbeat=0.5")
+            envs = made([{}], f"{proxy.url}?heartbeat=1.0")
             envs.reset()
             proxy.stall()
             began = time.monotonic()
             with quiet() as caught:
                 envs.close()
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 15
             assert "did not say in time that env 0 were closed" in str(caught[0].message)
             assert caught[0].category is RuntimeWarning
 
@@ -173,25 +173,25 @@ class TestConstructors:
     def test_the_caller_leaves(self, host, no_sessions_left, tmp_path):
         link, pid = self.building(host, tmp_path / "it")
         link.close()
-        wait_until(lambda: not len(host.sessions), 5, "its slot is free")
-        assert_gone(pid, 1)
+        wait_until(lambda: not len(host.sessions), 20, "its slot is free")
+        assert_gone(pid, 5)
 
     @pytest.mark.parametrize("asks", [True, False])
     def test_the_caller_closes_it(self, host, asks, tmp_path):
         link, pid = self.building(host, tmp_path / "it")
         link.send(frames.CLOSE, [remote_closing.wish(1.0, False)] if asks else [])
-        assert link.receive(time.monotonic() + 5).head.kind == frames.CLOSED
-        assert_gone(pid, 1)
+        assert link.receive(time.monotonic() + 15).head.kind == frames.CLOSED
+        assert_gone(pid, 5)
         link.close()
 
     def test_the_host_closes(self, tmp_path):
         with envring.serve(ENV) as host:
             link, pid = self.building(host, tmp_path / "it")
             began = time.monotonic()
-        assert time.monotonic() - began < 4
-        error = codec.loads(link.receive(time.monotonic() + 1).body)
+        assert time.monotonic() - began < 15
+        error = codec.loads(link.receive(time.monotonic() + 5).body)
         assert (error["type"], error["text"]) == ("HostLost", "the host was ended")
-        assert_gone(pid, 0.5)
+        assert_gone(pid, 5)
         link.close()
 
     def test_the_host_closes_while_a_caller_of_another_wire_waits(self, tmp_path):
@@ -209,9 +209,9 @@ class TestConstructors:
             thread = threading.Thread(target=ask)
             thread.start()
             pid = read_pid(announced)
-        thread.join(4)
+        thread.join(15)
         assert errors == ["the host was ended"]
-        assert_gone(pid, 0.5)
+        assert_gone(pid, 5)
 
     def test_envs_that_take_the_place_of_others(self, host, no_sessions_left, tmp_path):
         """`close` does not wait for them."""
@@ -226,8 +226,8 @@ class TestConstructors:
         began = time.monotonic()
         with quiet():
             envs.close(timeout=0.5)
-        assert time.monotonic() - began < 3
-        assert_gone(pid, 4)
+        assert time.monotonic() - began < 15
+        assert_gone(pid, 10)
 
 
 class TestBytes:

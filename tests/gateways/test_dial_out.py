@@ -27,8 +27,11 @@ from support.same_steps import assert_same_steps
 
 @pytest.fixture
 def port():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
+    """One on which whoever names it can listen, and that is given to nobody else meanwhile."""
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
 
 
 @contextmanager
@@ -113,7 +116,7 @@ class TestKeys:
             dialling(port, keys=keys),
             pytest.raises(LaunchError, match=r"(?s)^0 of the 1.*key is missing or wrong") as caught,
         ):
-            cart_poles(port, 2, "key=env:RIGHT", start_timeout=1)
+            cart_poles(port, 2, "key=env:RIGHT", start_timeout=2)
         assert "right" not in str(caught.value)
         told = [record.getMessage() for record in caplog.records]
         why = f"tcp://127.0.0.1:{port}: it: The key is missing or wrong. Trying again until"
@@ -149,7 +152,7 @@ class TestWhatIsWrong:
     def test_too_few_come(self, port, caplog):
         caplog.set_level(logging.INFO, "envring")
         with dialling(port), pytest.raises(LaunchError, match="^1 of the 2 env hosts"):
-            cart_poles(port, start_timeout=1)
+            cart_poles(port, start_timeout=2)
         assert f"envring serve ENV --connect tcp://127.0.0.1:{port}" in caplog.text
 
     @pytest.mark.parametrize(

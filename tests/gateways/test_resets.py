@@ -92,7 +92,7 @@ def test_one_that_raises(host):
 
 
 def test_one_that_takes_too_long(host):
-    envs = make(host, hangs=2, reset_timeout=0.5)
+    envs = make(host, hangs=2, reset_timeout=1.5)
     envs.reset()
     envs.reset()
     began = time.monotonic()
@@ -104,7 +104,7 @@ def test_one_that_takes_too_long(host):
 
 def test_a_step_may_be_shorter_than_a_reset(host):
     """The limit of a step is not that of a reset that is under way."""
-    envs = make(host, hangs=2, step_timeout=0.1, reset_timeout=1.0)
+    envs = make(host, hangs=2, step_timeout=0.1, reset_timeout=1.5)
     envs.reset()
     envs.reset()
     began = time.monotonic()

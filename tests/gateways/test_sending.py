@@ -293,7 +293,7 @@ def test_an_exception_takes_nothing_from_the_others(host):
 def test_what_becomes_of_a_worker_is_told(host, other, fault, error, words):
     sources = [plain(index=i, faults={"step": fault} if i == 5 else None) for i in range(6)]
     where = f"{other.url},{host.url}"
-    with running(host, sources, remotes=where, step_timeout=0.5) as envs:
+    with running(host, sources, remotes=where, step_timeout=1.5) as envs:
         envs.reset(seed=0)
         envs.send(np.zeros(6, np.int64))
         with pytest.raises(error, match=words):
