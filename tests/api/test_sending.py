@@ -22,6 +22,7 @@ from envring.testing.conformance_base import quiet
 from foreign.home import Home, plain
 from foreign.test_relay import HERE as WITHOUT_LIBRARY
 from support.arrivals import LENGTHS, Alone, drive
+from support.processes import wait_until
 
 FOREIGN = envring.Python(sys.executable)
 PLACES = {
@@ -229,7 +230,7 @@ def test_done_for_the_longest_come_first():
     with running([CountingEnv] * 6, num_workers=1) as envs:
         envs.reset(seed=0)
         envs.send(np.zeros(3, np.int64), [5, 3, 1])
-        time.sleep(0.2)
+        wait_until(lambda: envs._batcher.arrivals().num_done == 3, 20, "all are done")
         assert envs.recv(1)[4]["env_id"].tolist() == [1]
         envs.send(np.zeros(1, np.int64), [1])
         assert envs.recv(2)[4]["env_id"].tolist() == [3, 5]

@@ -21,7 +21,7 @@ PRELUDE = """
     from envring.testing import *
     from support.processes import counting_fns
 """
-END = 2.0
+END = 5.0  # seconds; two where a machine is not busy
 
 
 def ids(line: str) -> list[int]:
@@ -172,7 +172,7 @@ def test_interrupt_of_the_whole_group(context: str, tmp_path: Path) -> None:
     import warnings
     start = time.monotonic()
     envs.close(timeout=0.5)
-    print("closed", time.monotonic() - start < 4, flush=True)
+    print("closed", time.monotonic() - start < 15, flush=True)
     """
     with Caller(script) as caller:
         pids = ids(caller.line())
@@ -180,7 +180,7 @@ def test_interrupt_of_the_whole_group(context: str, tmp_path: Path) -> None:
         os.killpg(caller.process.pid, signal.SIGINT)
         start = time.monotonic()
         assert caller.line() == "interrupted"
-        assert time.monotonic() - start < 1.5
+        assert time.monotonic() - start < 10
         assert caller.line() == "closed True"
         code, out, err = caller.finish()
         for pid in pids:

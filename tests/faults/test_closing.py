@@ -37,7 +37,7 @@ def test_close_ends_the_workers(context: str) -> None:
     assert os.getpid() not in pids
     envs.close()
     for pid in pids:
-        assert_gone(pid, 1)
+        assert_gone(pid, 5)
     envs.close()
 
 
@@ -90,9 +90,9 @@ def test_close_while_an_environment_hangs_in_step(
     start = time.monotonic()
     with quiet():
         envs.close(**arguments)
-    assert time.monotonic() - start < 4
+    assert time.monotonic() - start < 15
     assert envs.closed
-    assert_gone(pid, 1)
+    assert_gone(pid, 5)
 
 
 @pytest.mark.parametrize("spin", [False, True])
@@ -104,9 +104,9 @@ def test_close_of_an_environment_whose_close_hangs(spin: bool, tmp_path: Path) -
     start = time.monotonic()
     with quiet():
         envs.close(timeout=1)
-    assert time.monotonic() - start < 4
+    assert time.monotonic() - start < 15
     assert envs.closed
-    assert_gone(read_pid(announce), 1)
+    assert_gone(read_pid(announce), 5)
 
 
 def test_workers_that_ignore_sigterm_end_too(tmp_path: Path) -> None:
@@ -123,8 +123,8 @@ def test_workers_that_ignore_sigterm_end_too(tmp_path: Path) -> None:
     start = time.monotonic()
     with quiet():
         envs.close(terminate=True)
-    assert time.monotonic() - start < 6
-    assert_gone(pid, 1)
+    assert time.monotonic() - start < 15
+    assert_gone(pid, 5)
 
 
 @pytest.mark.parametrize("pending", [False, True])
@@ -139,7 +139,7 @@ def test_garbage_collection_without_close(context: str, pending: bool) -> None:
         del envs
         gc.collect()
     for pid in pids:
-        assert_gone(pid, 3)
+        assert_gone(pid, 10)
 
 
 def test_garbage_collection_of_one_that_hangs(tmp_path: Path) -> None:
@@ -152,8 +152,8 @@ def test_garbage_collection_of_one_that_hangs(tmp_path: Path) -> None:
     with quiet():
         del envs
         gc.collect()
-    assert time.monotonic() - start < 6
-    assert_gone(pid, 3)
+    assert time.monotonic() - start < 15
+    assert_gone(pid, 10)
 
 
 @pytest.mark.parametrize("workers", [0, 2])

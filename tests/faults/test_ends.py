@@ -153,7 +153,7 @@ def test_no_env_disarms_the_watch(how: str, context: str, tmp_path: Path) -> Non
             wait_until(lambda: "State:\tT" in Path(f"/proc/{pid}/status").read_text(), 5, "stopped")
         time.sleep(0.1)
         os.kill(caller.process.pid, signal.SIGKILL)
-        assert_gone(pid, 3)
+        assert_gone(pid, 10)
 
 
 @pytest.mark.parametrize("context", ["forkserver", "spawn"])
@@ -181,7 +181,7 @@ def test_killed_caller_while_a_worker_imports(context: str, tmp_path: Path) -> N
     finally:
         process.kill()
         process.wait()
-    assert_gone(pid, 3)
+    assert_gone(pid, 10)
 
 
 def test_handlers_of_the_caller_do_not_run_in_workers(tmp_path: Path) -> None:

@@ -182,30 +182,20 @@ def test_the_new_one_is_built_before_the_old_one_closes(replacing: Any, tmp_path
 
 
 class Exclusive(CountingEnv):
-    """Has a port that only one process can have."""
+    """Has a name that only one process can have."""
 
-    port = 0
-
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         super().__init__(lengths=(2,))
-        self.sock = socket.socket()
-        self.sock.bind(("127.0.0.1", self.port))
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.bind("\0" + name)  # which is free again when it is closed
 
     def close(self) -> None:
         self.sock.close()
 
 
-def test_envs_that_do_not_bear_another_beside_them(replacing: Any) -> None:
+def test_envs_that_do_not_bear_another_beside_them(replacing: Any, tmp_path: Path) -> None:
     """Then the new one is built when the old one has closed; that is no failure."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
-
-    def make() -> Exclusive:
-        Exclusive.port = port
-        return Exclusive()
-
-    envs = replacing([make], {"episodes": 1})
+    envs = replacing([lambda: Exclusive(str(tmp_path))], {"episodes": 1})
     envs.reset()
     for t in range(9):
         observations, _, _, truncations, _ = envs.step([0])

@@ -17,7 +17,7 @@ from gymnasium.spaces import Box, Dict, Text
 from envring import EnvringError, LauncherError, RingVectorEnv, WorkerDied
 from envring.pool.seeds import fresh_seed
 from envring.testing import CountingEnv
-from support.processes import assert_gone, counting_fns, wait_until
+from support.processes import assert_gone, counting_fns, read_pid
 from support.restarts import kill
 
 MODES = ["NextStep", "SameStep", "Disabled"]
@@ -158,7 +158,7 @@ def test_close_while_a_worker_is_started_again(made: Any, tmp_path: Path) -> Non
     envs.step_async([0, 0])
     with pytest.raises(multiprocessing.TimeoutError):
         envs.step_wait(timeout=0.2)
-    pid = int(wait_until(gate.with_suffix(".built").read_text, 10, "it builds"))
+    pid = read_pid(gate.with_suffix(".built"))
     with pytest.warns(RuntimeWarning, match="had to kill the worker of env 1"):
         envs.close(timeout=0.2)
     assert_gone(pid, 5)

@@ -160,7 +160,7 @@ def test_construction_says_where_it_was() -> None:
         return env
 
     with pytest.raises(WorkerTimeout, match="in hang") as caught:
-        RingVectorEnv([CountingEnv, build], num_workers=2, start_timeout=1.0)
+        RingVectorEnv([CountingEnv, build], num_workers=2, start_timeout=2.0)
     assert caught.value.env_ids == (1,)
     assert "start_timeout" in str(caught.value)
 
