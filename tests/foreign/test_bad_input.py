@@ -149,7 +149,7 @@ def test_program_that_says_nothing(tmp_path):
     start = time.monotonic()
     words = ["envs 0, 1", "Command:", "0.5", "start_timeout"]
     fails(HandshakeError, [plain(), plain()], launcher, *words, num_workers=1, start_timeout=0.5)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 15
 
 
 def test_program_that_leaves_a_child(tmp_path):
@@ -168,7 +168,7 @@ def test_program_that_talks_for_ever(tmp_path):
     launcher = Python(str(program(tmp_path, "exec yes")))
     start = time.monotonic()
     fails(HandshakeError, [plain()], launcher, "Command:", start_timeout=2)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 15
 
 
 def test_noise_before_the_first_message(tmp_path, foreign_python, capfd):
@@ -260,8 +260,8 @@ def test_worker_that_dies_while_it_builds(how, there):
 def test_env_that_takes_too_long(there):
     sources = [plain(index=0), plain(index=1, faults={"init": "stop"})]
     start = time.monotonic()
-    fails(WorkerTimeout, sources, there, "env 1", "start_timeout", start_timeout=1.5)
-    assert time.monotonic() - start < 8
+    fails(WorkerTimeout, sources, there, "env 1", "start_timeout", start_timeout=4.0)
+    assert time.monotonic() - start < 20
 
 
 def test_all_workers_fail(there):

@@ -26,7 +26,7 @@ START = """
     envs.reset(); envs.step([0, 0])
     print(*envs.call("pid"), flush=True)
 """
-END = 2.0
+END = 5.0  # seconds; two where a machine is not busy
 
 
 def ids(line: str) -> list[int]:

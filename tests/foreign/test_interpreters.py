@@ -38,7 +38,7 @@ ENVS = [
     ("Plain", "churn", "truncated"),
     ("Plain", "none", "terminated"),
 ]
-SOON = 1.0
+SOON = 5.0  # at once, on a machine that may be busy
 
 everywhere = pytest.mark.parametrize("version", VERSIONS)
 
@@ -226,7 +226,7 @@ def test_death(version, how, number, code, there):
         with quiet() as logged:
             envs.close()
         assert not logged
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < 15
 
 
 @everywhere
@@ -291,7 +291,7 @@ def test_timeout_of_a_hanging_env(version, there):
         start = time.monotonic()
         with quiet():
             envs.close(terminate=True)
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < 15
 
 
 @everywhere

@@ -74,22 +74,28 @@ def test_a_reply_longer_than_any_ring():
 def test_a_timeout_and_what_comes_after_it(tmp_path):
     file = tmp_path / "slow.py"
     file.write_text(Path(__file__).with_name("plain_envs.py").read_text() + SLOW)
-    source = envring.EnvSource(f"{file}:Slow")
+    gate = tmp_path / "gate"
+    source = envring.EnvSource(f"{file}:Slow", kwargs={"gate": str(gate)})
     with running([source] * 2, HERE, num_workers=2) as envs:
         envs.reset(seed=1)
         envs.step_async(np.zeros(2, np.int64))
-        began = time.monotonic()
         with pytest.raises(multiprocessing.TimeoutError):
-            envs.step_wait(timeout=0.05)
-        assert time.monotonic() - began < 0.4
+            envs.step_wait(timeout=0.05)  # while it is shut
+        gate.touch()
         assert len(envs.step(np.zeros(2, np.int64))[1]) == 2
 
 
 SLOW = """
 
 class Slow(Plain):
+    def __init__(self, gate):
+        Plain.__init__(self)
+        self._gate = gate
+
     def step(self, action):
-        time.sleep(0.5)
+        until = time.time() + 20
+        while not os.path.exists(self._gate) and time.time() < until:
+            time.sleep(0.01)
         return Plain.step(self, action)
 """
 
@@ -101,4 +107,4 @@ def test_a_killed_worker_is_noticed():
         began = time.monotonic()
         with pytest.raises(envring.WorkerDied, match="env 1"):
             envs.step(np.zeros(2, np.int64))
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 10

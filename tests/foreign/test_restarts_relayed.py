@@ -124,7 +124,7 @@ def test_a_hang_is_a_death(tmp_path: Any) -> None:
     file.write_text(HANGS)
     source = EnvSource(f"{file}:Hangs", kwargs={"flag": str(tmp_path / "flag")})
     envs = RingVectorEnv(
-        [source] * 2, launcher=HERE, num_workers=2, on_worker_death="restart", step_timeout=0.5
+        [source] * 2, launcher=HERE, num_workers=2, on_worker_death="restart", step_timeout=2.0
     )
     envs.reset(seed=0)
     envs.step([0, 0])

@@ -20,7 +20,7 @@ from worker.caller import LIBRARY, Caller, source
 
 OLD_NEW = pytest.mark.parametrize("version", ["2.7", "3.6", "3.13"])
 BOTH = pytest.mark.parametrize("library", [LIBRARY, None], ids=["native", "relay"])
-SOON = 2.0
+SOON = 5.0  # seconds; two where a machine is not busy
 
 CALLER = """
     import sys, time
@@ -60,7 +60,7 @@ def whole(path: Path) -> int | None:
     ids=named,
 )
 def test_goes_when_its_caller_is_killed(python, how, library, tmp_path):
-    """Whatever it is doing, it is gone within two seconds."""
+    """Whatever it is doing, it is gone within two seconds, or a few on a busy machine."""
     mark = tmp_path / "pid"
     code = textwrap.dedent(CALLER).format(
         tests=str(Path(__file__).parents[1]),
