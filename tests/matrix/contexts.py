@@ -127,7 +127,7 @@ class Places:
                 path.unlink()
             begun = time.monotonic()
             self.maker(context)(num_workers=2).close()
-            self._patience[context] = 2.0 + 4.0 * (time.monotonic() - begun)
+            self._patience[context] = 3.0 + 6.0 * (time.monotonic() - begun)
         return self._patience[context]
 
     def host_descriptors(self) -> int:

@@ -137,7 +137,9 @@ class Watched:
             self.envs.close(timeout=timeout)
         for each in caught:
             text = str(each.message)
-            if re.search("had to kill the worker of envs (0, 1|2, 3) [(]pid [0-9]+[)]:", text):
+            if re.search(
+                r"had to kill the worker of envs (0, 1|2, 3) \(pid \d+( on [^)]+)?\):", text
+            ):
                 self.say("close: killed")
             elif "Env 3 raised in close()" in text:
                 self.say("close: told")

@@ -122,8 +122,6 @@ def of_channel(cell: Cell) -> str:
 
 def at_close(cell: Cell) -> str:
     """Closing is the end of all: nobody misses a worker that dies at it."""
-    if cell.context == "remote":
-        return "fine"  # what a host has to do for that it tells nobody but its log
     if cell.how in RAISE:  # a destructor that throws ends a program
         return "fine" if cell.context == "program" else "close: told"
     return "close: killed" if cell.how in HANG else harmless(cell)
@@ -201,5 +199,5 @@ def at_work(cell: Cell) -> str:
 
 def harmless(cell: Cell) -> str:
     """What the others do not notice; a Python with such a thread does not end by itself."""
-    stays = cell.how == "thread" and cell.context not in ("remote", "program")
+    stays = cell.how == "thread" and cell.context != "program"
     return "close: killed" if stays else "fine"

@@ -21,7 +21,7 @@ SAMPLE = {
     "spawn": r"raise: sys.exit at publish",
     "prefix": r"(stderr flood at launch|SIGSEGV at (publish|handshake))",
     "sandbox": r"raise: (SIGKILL|fork) at publish",
-    "remote": r"raise: (exception at constructor|SIGSEGV at publish)",
+    "remote": r"raise: (exception at (constructor|close)|SIGSEGV at publish|thread at idle)",
     "program": r"(exception at constructor|SIGKILL at (launch|publish)|raise: BaseEx.* at step)",
 }
 
