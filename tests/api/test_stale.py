@@ -136,20 +136,6 @@ def test_what_numpy_does_not_ask_about_is_not_old_data():
                 np.testing.assert_array_equal(old[rest], value[rest])
 
 
-def test_torch_shares_what_is_handed_out():
-    torch = pytest.importorskip("torch", reason="no torch: its tensors stay unchecked")
-    with rolling() as rollout:
-        rollout.reset(seed=0)
-        rollout.step([1, 2])
-        rollout.step([3, 4])
-        tensor = torch.from_numpy(rollout.rewards)
-        other = torch.as_tensor(rollout.rewards)
-        assert tensor.tolist() == other.tolist() == rollout.rewards.tolist()
-        rollout.step([5, 6])
-        assert tensor[0].isnan().all()
-        assert other[0].isnan().all()
-
-
 def test_copies_are_never_refused():
     """However they were made."""
     with rolling(steps=4) as rollout:

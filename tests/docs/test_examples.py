@@ -135,20 +135,22 @@ def test_measure(tmp_path):
 
 def learnt(name, steps, cwd):
     """(env steps, mean return) after each update of both ways."""
-    pytest.importorskip("torch", reason=f"no torch: examples/{name} stays unchecked")
+    pytest.importorskip("torch", reason="no torch: make test-ecosystem runs it")
     said = [run(name, "--steps", steps, *way, cwd=cwd) for way in ([], ["--plain"])]
     pattern = re.compile(r" s +([\d,]+) steps +([\d.]+) mean return")
     return [[pattern.search(line).groups() for line in each.splitlines()] for each in said]
 
 
+@pytest.mark.pytorch
 def test_ppo(tmp_path):
     ours, plain = learnt("ppo.py", 3072, tmp_path)
     assert ours == plain
     assert [steps for steps, _ in ours] == ["1,024", "2,048", "3,072"]
 
 
+@pytest.mark.pytorch
 def test_ppo_with_kills(tmp_path):
-    pytest.importorskip("torch", reason="no torch: examples/ppo_with_kills.py stays unchecked")
+    pytest.importorskip("torch", reason="no torch: make test-ecosystem runs it")
     said = run("ppo_with_kills.py", "--steps", 6144, "--every", "0.05", "--most", 2, cwd=tmp_path)
     *_, update, last = said.splitlines()
     assert update.partition("steps")[0].endswith(" 6,144 ")
@@ -156,6 +158,7 @@ def test_ppo_with_kills(tmp_path):
     assert 1 <= restarts <= kills <= 2
 
 
+@pytest.mark.pytorch
 def test_dqn(tmp_path):
     for found in learnt("dqn.py", 1200, tmp_path):
         assert 1200 <= int(found[-1][0].replace(",", "")) < 1200 + 16
@@ -215,7 +218,7 @@ def test_torchrl_ppo(tmp_path):
 
 
 def test_cleanrl_ppo(tmp_path):
-    pytest.importorskip("torch", reason="no torch: examples/cleanrl_ppo.py stays unchecked")
+    pytest.importorskip("torch", reason="no torch: make test-ecosystem runs it")
     curves = []
     for vector in ("ring", "sync"):
         said = run("cleanrl_ppo.py", "--total-timesteps", 6144, "--vector", vector, cwd=tmp_path)
