@@ -51,6 +51,15 @@ def play(envs, steps, seed=3):
     return seen
 
 
+def test_pinned(make):
+    cpus = sorted(os.sched_getaffinity(0))
+    for pin, places in ((cpus[-1:], [{cpus[-1]}] * 2), (False, [set(cpus)] * 2)):
+        for process, place in zip(make(pin=pin).processes, places, strict=True):
+            threads = [int(each) for each in os.listdir(f"/proc/{process.pid}/task")]
+            assert len(threads) > 1
+            assert all(os.sched_getaffinity(thread) == place for thread in threads)
+
+
 def test_the_example_is_short():
     assert len((WORKERS / "cartpole.cpp").read_text().splitlines()) <= 60
 

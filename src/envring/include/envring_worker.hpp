@@ -22,6 +22,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/utsname.h>
@@ -363,18 +364,39 @@ enum Op { STEP = 1, MESSAGE = 2, EACH = 3, TOGETHER = 4 };
 enum Actions : uint32_t { SLAB = 0, BY_MESSAGE = 1, RESET = 2 };
 
 class Library {
-  public:
-    explicit Library(const std::string &path) : handle_(dlopen(path.c_str(), RTLD_NOW)) {
-        if (!handle_) throw std::runtime_error(dlerror());
+    void *handle_; // first: what follows is looked up in it
+
+    struct Symbol {
+        void *at;
+        template <class Function> operator Function *() const {
+            return reinterpret_cast<Function *>(at);
+        }
+    };
+    Symbol symbol(const char *name) {
+        if (void *at = dlsym(handle_, name)) return {at};
+        throw std::runtime_error(std::string("the library lacks ") + name);
     }
-    template <class Result, class... Given> Result call(const char *name, Given... given) {
-        auto found = reinterpret_cast<Result (*)(Given...)>(dlsym(handle_, name));
-        if (!found) throw std::runtime_error(std::string("the library lacks ") + name);
-        return found(given...);
+    static void *opened(const std::string &path) {
+        if (void *handle = dlopen(path.c_str(), RTLD_NOW)) return handle;
+        throw std::runtime_error(dlerror());
     }
 
-  private:
-    void *handle_;
+  public:
+    explicit Library(const std::string &path) : handle_(opened(path)) {}
+
+    int (*const lifeline_watch)(int, int64_t) = symbol("er_lifeline_watch");
+    int (*const stderr_capture)(int, int, int) = symbol("er_stderr_capture");
+    int (*const segment_check)(const void *, uint64_t) = symbol("er_segment_check");
+    uint64_t (*const port_bytes)() = symbol("er_port_bytes");
+    int (*const port_open)(void *, void *, uint32_t, uint32_t, uint32_t, double, int,
+                           uint32_t) = symbol("er_port_open");
+    uint64_t (*const port_env_steps)(const void *) = symbol("er_port_env_steps");
+    int (*const port_next)(void *, int64_t) = symbol("er_port_next");
+    const Command *(*const port_command)(const void *) = symbol("er_port_command");
+    int (*const port_env)(const void *) = symbol("er_port_env");
+    void (*const port_count_since)(void *, uint64_t) = symbol("er_port_count_since");
+    void (*const port_hint)(void *, uint32_t) = symbol("er_port_hint");
+    int (*const port_finish)(void *, uint32_t, const void *, uint64_t) = symbol("er_port_finish");
 };
 
 // -- the worker ------------------------------------------------------------------------------------
@@ -431,18 +453,19 @@ template <class Env> class Worker {
     bool resets_next_ = true, resets_same_ = false;
 
     void start() {
+        if (const Value &cpu = config_["cpu"]; cpu.type != 'N') run_on(size_t(cpu.integer));
         library_ = std::make_unique<Library>(config_["library"].bytes);
         int lifeline = int(config_["lifeline_fd"].integer);
         int64_t grace = int64_t(config_["grace"].real * 1e9);
         if (lifeline >= 0)
             std::thread([this, lifeline, grace] {
-                library_->call<int>("er_lifeline_watch", lifeline, grace);
+                library_->lifeline_watch(lifeline, grace);
             }).detach();
         const Value &pipes = config_["stderr"];
         if (pipes.type == '{') { // what is written to stderr is passed on, and its end kept
             int from = int(pipes["read"].integer), to = int(pipes["pass_on"].integer);
             int kept = int(pipes["tail"].integer);
-            std::thread([=] { library_->call<int>("er_stderr_capture", from, to, kept); }).detach();
+            std::thread([=] { library_->stderr_capture(from, to, kept); }).detach();
         }
         int64_t mode = config_["autoreset_mode"].integer; // NextStep, SameStep, Disabled
         resets_next_ = mode == 0;
@@ -462,6 +485,13 @@ template <class Env> class Worker {
         channel_.send({text("attached")});
     }
 
+    static void run_on(size_t cpu) { // before there are threads, which inherit it
+        cpu_set_t only;
+        CPU_ZERO(&only);
+        CPU_SET(cpu, &only);
+        sched_setaffinity(0, sizeof only, &only); // where it fails, that costs only speed
+    }
+
     void map(const Value &layout, const Value &plans) {
         first_ = uint64_t(plans["first_env"].integer);
         num_envs_ = uint64_t(layout["num_envs"].integer);
@@ -472,7 +502,7 @@ template <class Env> class Worker {
         if (at == MAP_FAILED) throw std::runtime_error("the segment cannot be mapped");
         close(fd);
         base_ = static_cast<uint8_t *>(at);
-        if (library_->call<int>("er_segment_check", at, uint64_t(bytes)) < 0)
+        if (library_->segment_check(at, uint64_t(bytes)) < 0)
             throw std::runtime_error("it is not a segment of this version");
         const Value &leaves = layout["obs_leaves"];
         if (leaves.items.size() != 1) throw std::runtime_error("observations are one array");
@@ -488,10 +518,10 @@ template <class Env> class Worker {
         finals_ += uint64_t(layout["final_leaves"].items.at(0).items.at(0).integer);
         const Value &shape = plans["action"].items.at(3);
         for (auto &size : shape.items) action_row_ *= uint64_t(size.integer);
-        port_.resize(library_->call<uint64_t>("er_port_bytes"));
+        port_.resize(library_->port_bytes());
         pending_.assign(envs_.size(), 0);
         last_.assign(envs_.size(), std::vector<Observation>(row_));
-        int r = library_->call<int>("er_port_open", port(), at, uint32_t(config_["index"].integer),
+        int r = library_->port_open(port(), at, uint32_t(config_["index"].integer),
                                     uint32_t(first_), uint32_t(envs_.size()), config_["spin"].real,
                                     int(config_["adaptive"].integer),
                                     uint32_t(config_["yield_every"].integer));
@@ -501,7 +531,7 @@ template <class Env> class Worker {
         if (auto every = plans.find("every"); every && every->type != 'N') {
             retiring_.most_episodes = uint64_t((*every)["episodes"].integer); // None: 0
             retiring_.most_steps = uint64_t((*every)["steps"].integer);
-            retiring_.steps_before = library_->call<uint64_t>("er_port_env_steps", port());
+            retiring_.steps_before = library_->port_env_steps(port());
             retiring_.begun.assign(envs_.size(), 0);
         }
         if (auto known = plans.find("templates")) learn(*known);
@@ -551,9 +581,9 @@ template <class Env> class Worker {
     // -- commands ------------------------------------------------------------------------------
 
     bool next() { // false: the end
-        int r = library_->call<int>("er_port_next", port(), int64_t(250000000));
+        int r = library_->port_next(port(), int64_t(250000000));
         if (r < 0) return !channel_.closed(); // nothing came
-        const Command &command = *library_->call<const Command *>("er_port_command", port());
+        const Command &command = *library_->port_command(port());
         if (command.op == MESSAGE) return message(command.seq);
         if (command.op == STEP) {
             for (uint64_t i = 0; i < envs_.size(); i++) step(i, command.slot, command.action);
@@ -567,10 +597,10 @@ template <class Env> class Worker {
         }
         return true;
     }
-    int env_alone() { return library_->call<int>("er_port_env", port()); } // -1: not of some envs
+    int env_alone() { return library_->port_env(port()); } // -1: not of some envs
     void count(const Command &command, uint64_t steps) {
         if (command.action == RESET) steps = 0;
-        library_->call<void>("er_port_count_since", port(), steps);
+        library_->port_count_since(port(), steps);
     }
 
     bool message(uint32_t seq) {
@@ -768,11 +798,9 @@ template <class Env> class Worker {
     void hint() { // has the caller start another worker, once
         if (retiring_.hinted || !retiring_.soon(steps())) return;
         retiring_.hinted = true;
-        library_->call<void>("er_port_hint", port(), uint32_t(2));
+        library_->port_hint(port(), uint32_t(2));
     }
-    uint64_t steps() {
-        return library_->call<uint64_t>("er_port_env_steps", port()) - retiring_.steps_before;
-    }
+    uint64_t steps() { return library_->port_env_steps(port()) - retiring_.steps_before; }
 
     // An env's action: in the slab in the space's dtype, or in another one, or in a message.
     std::vector<Action> read(uint64_t i, uint32_t code) {
@@ -880,7 +908,7 @@ template <class Env> class Worker {
         odd_.clear();
         failed_ = 0;
         const void *bytes = reply.empty() ? nullptr : reply.data();
-        library_->call<int>("er_port_finish", port(), seq, bytes, uint64_t(reply.size()));
+        library_->port_finish(port(), seq, bytes, uint64_t(reply.size()));
     }
 };
 
