@@ -386,3 +386,21 @@ cdef class HostPath:
         for b in range(self.buckets + 1):
             self.counts[b] = 0
         return seconds, found
+
+
+cdef class Following:
+    """Has a thread that answers a peer on this machine go to the CPU that the peer sends from.
+
+    Args:
+        fd: the socket's descriptor.
+    """
+
+    cdef int fd
+    cdef er_pace_t pace
+
+    def __cinit__(self, int fd):
+        self.fd = fd
+
+    def look(self):
+        """To be called after each answer, by the thread; moves it now and then."""
+        er_follow(&self.pace, self.fd)

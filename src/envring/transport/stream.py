@@ -34,6 +34,17 @@ class LinkClosed(ConnectionError):
     refusal: ssl.SSLError | None = None
 
 
+def is_near(sock: socket.socket) -> bool:
+    """Whether a socket's peer is on this machine and reached by TCP."""
+    if sock.family == socket.AF_UNIX:
+        return False
+    try:
+        ours, theirs = sock.getsockname(), sock.getpeername()
+    except OSError:  # it is no longer connected
+        return False
+    return bool(ours[0] == theirs[0])
+
+
 class Stream:
     """A connected socket whose methods do not block. One thread reads it, one at a time writes.
 
@@ -66,10 +77,7 @@ class Stream:
     @property
     def is_near(self) -> bool:
         """Whether the peer is on this machine and reached by TCP."""
-        if self._sock.family == socket.AF_UNIX:
-            return False
-        ours, theirs = self._sock.getsockname(), self._sock.getpeername()
-        return bool(ours[0] == theirs[0])
+        return is_near(self._sock)
 
     def fileno(self) -> int:
         """The socket's descriptor."""

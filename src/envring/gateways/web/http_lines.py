@@ -102,6 +102,7 @@ class HttpLine(Line):
                 self._reply(request, answered)
                 if not request.keeps_alive:
                     return
+                self._follow()
             self._complete.clear()
             data = self._received(began, size)
 

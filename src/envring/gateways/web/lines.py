@@ -20,10 +20,12 @@ from websockets.http11 import Request
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
+from envring.core import _core
 from envring.gateways.web.closing import Close
 from envring.gateways.web.conversations import Conversation
 from envring.gateways.web.whole_frames import is_control, is_text, payload, text_frame
 from envring.transport.forked import own
+from envring.transport.stream import is_near
 
 _TICK = 0.25  # seconds between two looks whether the session has ended
 _LONG_SECONDS = 1.0  # of a call, until one looks whether its caller is still there
@@ -55,6 +57,8 @@ class Line:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TICK_BYTES)
         with contextlib.suppress(OSError):  # a socket of another kind
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # where it is, a message costs a switch of contexts, and a worker has the other CPU
+        self._following = _core.Following(sock.fileno()) if is_near(sock) else None
 
     def start(self) -> None:
         """Begins to serve."""
@@ -95,6 +99,11 @@ class Line:
 
     def _finish(self) -> None:
         """Ends what it has."""
+
+    def _follow(self) -> None:
+        """Goes where the caller is, after an answer; see `Following`."""
+        if self._following is not None:
+            self._following.look()
 
     def _write(self, data: bytes) -> None:
         sent = self._sock.send(data) if data else 0
@@ -183,6 +192,7 @@ class WebSocketLine(Line):
             if answer is None:
                 return
             self._send(answer)
+            self._follow()
 
     def _messages(self) -> Iterator[str | bytes]:
         """What the caller says, until it goes away.
