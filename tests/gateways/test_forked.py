@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 
 import numpy as np
@@ -13,7 +14,7 @@ import envring
 from envring.pool.dialling import dial
 from envring.testing import CountingEnv
 from envring.transport.addresses import parse
-from support.processes import wait_until
+from support.processes import Caller, alive, assert_gone, wait_until
 
 
 def connected(url):
@@ -75,6 +76,39 @@ def test_what_forked_workers_hold(forked, tmp_path):
         assert number_of_sockets(forked()) == before
         envs.step(np.zeros(2, int))
         envs.close()
+
+
+SERVING = """
+    import os, sys, time
+
+    import envring
+
+    host = envring.serve("CartPole-v1", listen=sys.argv[1])
+    copy = os.fork()
+    if copy == 0:
+        time.sleep(60)
+        os._exit(0)
+    print(host.url, copy, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("scheme", ["tcp", "http", "grpc"])
+def test_a_copy_holds_no_port_of_a_killed_host(scheme, monkeypatch):
+    if scheme == "grpc":
+        pytest.importorskip("grpc")
+        monkeypatch.setenv("GRPC_ENABLE_FORK_SUPPORT", "0")  # as if gRPC were busy, or an old one
+    with Caller(SERVING, f"{scheme}://127.0.0.1:0") as caller:
+        url, copy = caller.line().split()
+        caller.process.kill()
+        caller.process.wait(5)
+        try:
+            assert alive(int(copy))
+            with socket.socket() as sock:
+                sock.bind(("127.0.0.1", int(url.rpartition(":")[2])))
+        finally:
+            os.kill(int(copy), signal.SIGKILL)
+            assert_gone(int(copy), 5)
 
 
 def test_a_fork_beside_a_host_that_starts_workers():

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future
@@ -17,6 +19,7 @@ from envring.gateways.dm_env_rpc.callers import OURS
 from envring.gateways.dm_env_rpc.service import Stream, answers
 from envring.gateways.guests import Guests
 from envring.transport.addresses import Address
+from envring.transport.forked import own
 from envring.transport.listening import find_place
 from envring.transport.tls import Certificates
 
@@ -80,6 +83,8 @@ class GrpcListener:
             port = self._bind(replace(address, scheme="").__str__()[3:], secure, certificates)
         except (RuntimeError, ValueError) as error:
             raise AddressError(f"{address} cannot be served: {error}") from None
+        self._sockets: _Sockets | None = _Sockets(port)
+        own(self._sockets)
         self._server.start()
         threading.Thread(target=self._watch, name="envring-grpc", daemon=True).start()
         self.url = str(replace(address, port=port))
@@ -129,6 +134,7 @@ class GrpcListener:
         """Ends all streams, and stops to listen."""
         self._closing.set()
         self._server.stop(None).wait(_CLOSE_SECONDS)
+        self._sockets = None
 
 
 def end_idle(streams: Mapping[Stream, Any], seconds: float) -> None:
@@ -137,6 +143,31 @@ def end_idle(streams: Mapping[Stream, Any], seconds: float) -> None:
         if stream.idle > seconds:
             log.info("%s was ended: it has no world", str(context.peer()))
             context.cancel()
+
+
+class _Sockets:
+    """The server's listener and connections, for a forked copy of this process to leave.
+
+    gRPC shows them to nobody. Its own handlers close them in a copy, but not while its threads are
+    at work, not in old releases, and not if GRPC_ENABLE_FORK_SUPPORT=0.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+
+    def close(self) -> None:
+        """Puts nothing in their places, so that gRPC, if it closes them, closes nothing else."""
+        nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        for fd in map(int, os.listdir("/proc/self/fd")):
+            try:
+                sock = socket.socket(fileno=fd)
+            except OSError:
+                continue  # something else
+            inet = sock.family in (socket.AF_INET, socket.AF_INET6)
+            if inet and sock.getsockname()[1] == self._port:
+                os.dup2(nothing, fd, inheritable=False)
+            sock.detach()
+        os.close(nothing)
 
 
 class _Threads(Executor):
