@@ -103,7 +103,8 @@ class TestSshEnvs(_Envs):
     vector_class = SshRing
 
     @pytest.fixture(autouse=True, scope="class")
-    def _sshd(self, tmp_path_factory):
+    @classmethod
+    def _sshd(cls, tmp_path_factory):
         server = Sshd(tmp_path_factory.mktemp("sshd"))
         SshRing.host = SimpleNamespace(url=server.url())
         yield
