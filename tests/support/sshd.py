@@ -60,8 +60,11 @@ class Sshd:
             subprocess.run(
                 ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True
             )
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        # kept, and where nobody listens yet: nobody else is given this port meanwhile
+        self._port = socket.socket()
+        self._port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._port.bind(("127.0.0.1", 0))
+        port = self._port.getsockname()[1]
         (folder / "server").write_text(_SERVER.format(port=port, folder=folder))
         self.config = folder / "config"
         self.config.write_text(
@@ -75,7 +78,7 @@ class Sshd:
         self.process = subprocess.Popen(
             [PROGRAM, "-D", "-e", "-f", str(folder / "server")], stderr=subprocess.DEVNULL
         )
-        wait_until(lambda: self._answers(port), 10, "sshd listens")
+        wait_until(lambda: self._answers(port), 20, "sshd listens")
 
     @staticmethod
     def _answers(port: int) -> bool:
@@ -115,3 +118,4 @@ class Sshd:
         """Ends the server."""
         self.process.terminate()
         self.process.wait(10)
+        self._port.close()
