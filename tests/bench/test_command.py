@@ -21,7 +21,8 @@ from envring.bench.plan import matrix
 from envring.bench.run import Wish
 from envring.cli.commands import command
 
-SHORT = ["--quick", "--envs", "2", "--rounds", "1", "--seconds", "5"]
+# rounds bound what is measured; where the machine is busy, imports take many of these seconds
+SHORT = ["--quick", "--envs", "2", "--rounds", "1", "--seconds", "40"]
 
 
 def call(*arguments):
@@ -171,8 +172,7 @@ def test_a_server_is_measured():
     served = ["CartPole-v1", "envring.bench.workloads.synthetic:ImageEnv"]
     with envring.serve(served) as host:
         targets = ["cartpole", "image", "--peers", "bare", "--breakdown"]
-        # starting envs on a host takes its time; rounds bound what is measured
-        result = call("bench", *targets, *SHORT, "--seconds", 40, "--remotes", host.url)
+        result = call("bench", *targets, *SHORT, "--remotes", host.url)
     assert result.exit_code == 0, result.output
     assert result.stdout.count("remote ") >= 2
 
@@ -208,7 +208,7 @@ def test_a_signal_ends_everything(number):
         stderr=subprocess.PIPE,
     )
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 40
         children = f"/proc/{process.pid}/task/{process.pid}/children"
         while True:  # until the peers are there: the watcher alone is one
             with open(children) as file:
@@ -266,7 +266,7 @@ def test_what_is_no_run_is_not_compared(tmp_path):
 
 def test_tune_prints_a_line_to_paste(tmp_path):
     path = tmp_path / "found.json"
-    result = call("tune", "null", "--envs", "1", "--seconds", "5", "--json", path)
+    result = call("tune", "null", "--envs", "1", "--seconds", "10", "--json", path)
     assert result.exit_code == 0, result.output
     found = json.loads(path.read_text())
     assert found["code"].startswith("envring.RingVectorEnv([make_env] * 1")
@@ -278,7 +278,7 @@ def test_tune_prints_a_line_to_paste(tmp_path):
 def test_tune_says_why_an_env_cannot_be_measured(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "dark_env.py").write_text("def make():\n    raise RuntimeError('no display')\n")
-    result = call("tune", "dark_env:make", "--envs", "2", "--seconds", "5")
+    result = call("tune", "dark_env:make", "--envs", "2", "--seconds", "20")
     assert result.exit_code == 1
     assert "could not be measured: failed in construct: RuntimeError: no display" in result.stderr
 
