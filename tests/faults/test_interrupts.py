@@ -139,7 +139,7 @@ def test_ctrl_c_in_close_does_not_spoil_the_next_close(monkeypatch: pytest.Monke
     close_interrupted(envs, monkeypatch)
     envs.close()
     for pid in pids:
-        assert_gone(pid, 1)
+        assert_gone(pid, 5)
     assert envs.closed
 
 
@@ -148,7 +148,7 @@ def test_ctrl_c_in_close_of_one_env(monkeypatch: pytest.MonkeyPatch) -> None:
     pid = env.get_wrapper_attr("pid")
     close_interrupted(env, monkeypatch)
     env.close()
-    assert_gone(pid, 1)
+    assert_gone(pid, 5)
 
 
 STARTING = """

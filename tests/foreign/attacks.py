@@ -84,7 +84,7 @@ def step_all(envs: Any, seed: int, local: list[int]) -> str:
         try:
             *rows, infos = envs.step_wait(TIMEOUT)
         except Late:
-            assert time.monotonic() - began < TIMEOUT + 2, "late by far"
+            assert time.monotonic() - began < TIMEOUT + 10, "late by far"
             return "late"
         for number in local:
             check([*(each[number] for each in rows), infos["set"][number]], number, step)
@@ -108,7 +108,7 @@ def send_some(rng: random.Random, envs: Any, seed: int, local: list[int]) -> str
         try:
             *rows, infos = envs.recv(rng.randint(1, len(out)), timeout=TIMEOUT)
         except Late:
-            assert time.monotonic() - began < TIMEOUT + 2, "late by far"
+            assert time.monotonic() - began < TIMEOUT + 10, "late by far"
             return "late when received"
         for row, number in enumerate(infos["env_id"].tolist()):
             assert number in out, "an env that was not sent"

@@ -15,6 +15,7 @@ import time
 import pytest
 
 from support.books import Books
+from support.processes import wait_until
 
 
 @pytest.fixture
@@ -47,6 +48,7 @@ def test_nothing_is_left_by_nothing(before):
 def test_a_running_child_is_left(before):
     child = subprocess.Popen(["sleep", "60"])
     try:
+        until_it_runs(child.pid, b"sleep")
         expect(before.left_over(within=0), "(sleep)")
     finally:
         child.kill()
@@ -57,7 +59,7 @@ def test_a_grandchild_is_left(before):
     child = subprocess.Popen(["sh", "-c", "sleep 60; :"], start_new_session=True)
     try:
         # the shell needs a moment to start it
-        assert any("(sleep)" in text for text in before.left_over(within=0.5))
+        wait_until(lambda: "(sleep)" in str(before.left_over(within=0)), 10, "it is left")
     finally:
         os.killpg(child.pid, 9)
         child.wait(10)
@@ -66,6 +68,7 @@ def test_a_grandchild_is_left(before):
 def test_an_orphan_is_left(before):
     pid = int(subprocess.check_output(["sh", "-c", "sleep 60 >/dev/null & echo $!"]))
     try:
+        until_it_runs(pid, b"sleep")
         expect(before.left_over(within=0), "(sleep)")
     finally:
         os.kill(pid, signal.SIGKILL)
