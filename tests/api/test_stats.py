@@ -191,12 +191,12 @@ class Slow(CountingEnv):
         super().__init__(lengths=(10**6,))
 
     def step(self, action):
-        work(0.002)
+        work(0.02)  # longer than a quick step takes whose processor is taken away
         return super().step(action)
 
 class SlowReset(CountingEnv):
     def reset(self, **arguments):
-        work(0.05)
+        work(0.2)
         return super().reset(**arguments)
 """
 
@@ -223,7 +223,7 @@ def test_the_slowest_env(launcher, slow):
         first, second = envs.stats().workers
         assert first.slowest_env in first.env_ids
         assert second.slowest_env == 4
-        assert first.slowest_seconds < 0.002 <= second.slowest_seconds < 1
+        assert first.slowest_seconds < 0.02 <= second.slowest_seconds < 10
     finally:
         envs.close()
 
@@ -238,7 +238,7 @@ def test_the_slowest_of_envs_that_are_sent(slow):
             envs.recv(3)
         (worker,) = envs.stats().workers
         assert worker.slowest_env == 1
-        assert worker.slowest_seconds >= 0.002
+        assert worker.slowest_seconds >= 0.02
     finally:
         envs.close()
 
@@ -253,7 +253,7 @@ def test_resets_are_not_taken_for_slow_steps(slow, mode):
             envs.step(np.zeros(2, np.int64))
             (worker,) = envs.stats().workers
             assert worker.slowest_env in (None, 1)
-            assert worker.slowest_seconds is None or worker.slowest_seconds < 0.05
+            assert worker.slowest_seconds is None or worker.slowest_seconds < 0.2
         assert worker.slowest_env == 1
     finally:
         envs.close()

@@ -133,7 +133,7 @@ def test_a_script_that_ends_the_shell_is_named_with_what_it_said(conda_prefix, s
 
 
 def test_a_script_that_hangs_is_ended_with_what_it_started(conda_prefix, script, monkeypatch):
-    monkeypatch.setattr(activation, "_TIMEOUT", 0.5)
+    monkeypatch.setattr(activation, "_TIMEOUT", 2.0)
     bad = script("a.sh", "sleep 1000 & sleep 1000")
     with pytest.raises(InterpreterError, match=r"took more than \d+ s") as caught:
         activate(conda_prefix)
