@@ -18,6 +18,7 @@ import pytest
 from envring import RingVectorEnv
 from envring.testing import CountingEnv
 from envring.workers import forking
+from support.processes import wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +68,7 @@ def test_other_workers_than_forked_ones(running: Any) -> None:
 def test_thread_that_waits(running: Any) -> None:
     """As loggers and progress bars do."""
     running(threading.Event.wait)
+    wait_until(lambda: not forking.running_threads(), 10, "it waits, and is known to")
     start()
 
 
