@@ -145,7 +145,7 @@ def test_a_reset_tells(where, made):
 
 
 def test_a_hang_is_a_death(made):
-    envs = made("interpreter", step_timeout=0.5)
+    envs = made("interpreter", step_timeout=2.0)
     last, _ = envs.reset(seed=1)
     os.kill(workers(envs)[0].pid, signal.SIGSTOP)
     seen, rewards, _, truncations, infos = envs.step(envs.action_space.sample())

@@ -112,7 +112,7 @@ def test_a_death_after_the_end_and_in_a_reset():
 
 
 def test_a_hang_is_a_death():
-    with battle("worker", step_timeout=0.5) as (env, _):
+    with battle("worker", step_timeout=2.0) as (env, _):
         last, _ = env.reset(seed=0)
         os.kill(env.env._batcher.pool.processes[0].pid, signal.SIGSTOP)
         seen, _, _, cut, infos = env.step(actions_of(env))

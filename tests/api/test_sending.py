@@ -324,7 +324,7 @@ def keep_going(envs):
 
 def test_a_worker_that_hangs_while_others_are_quick_is_given_up():
     fns = [CountingEnv, partial(HangingEnv, where="step")]
-    with running(fns, num_workers=2, step_timeout=0.5) as envs:
+    with running(fns, num_workers=2, step_timeout=1.5) as envs:
         envs.reset(seed=0)
         envs.send(np.zeros(2, np.int64))
         start = time.monotonic()

@@ -92,11 +92,11 @@ def test_a_check_that_hangs_or_fails_hides_no_other():
             "failing": lambda: 1 / 0,
             "good": FOUND["good"],
         },
-        seconds=0.2,
+        seconds=1.5,
     )
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 15
     assert (hanging.name, hanging.level) == ("hanging", WARNING)
-    assert "0.2 seconds" in hanging.text
+    assert "1.5 seconds" in hanging.text
     assert (failing.level, failing.text) == (WARNING, "ZeroDivisionError: division by zero")
     assert (good.name, good.level) == ("good", OK)
     event.set()

@@ -158,7 +158,7 @@ def test_program_that_leaves_a_child(tmp_path):
     folder = os.getcwd()
     os.chdir(tmp_path)
     try:
-        fails(HandshakeError, [plain()], launcher, start_timeout=0.5)
+        fails(HandshakeError, [plain()], launcher, start_timeout=2.0)
     finally:
         os.chdir(folder)
     assert int((tmp_path / "child").read_text())
