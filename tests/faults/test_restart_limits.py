@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box, Dict, Text
 
-from envring import EnvringError, LauncherError, RingVectorEnv, WorkerDied
+from envring import EnvringError, EnvSource, LauncherError, RingVectorEnv, WorkerDied
 from envring.pool.seeds import fresh_seed
 from envring.testing import CountingEnv
 from support.processes import assert_gone, counting_fns, read_pid
@@ -207,3 +207,15 @@ def test_successor_with_other_spaces_is_refused(tmp_path: Path, made: Any) -> No
 def test_refused(kwargs: Any, error: type[Exception]) -> None:
     with pytest.raises(error):
         RingVectorEnv(counting_fns(2), **{"on_worker_death": "restart", "num_workers": 2, **kwargs})
+
+
+@pytest.mark.parametrize(
+    ("place", "advice"),
+    [
+        ({"num_workers": 0}, "num_workers=1"),
+        ({"launcher": "docker:image"}, "Run `envring serve` in the container"),
+    ],
+)
+def test_a_refusal_says_what_to_do(place: dict[str, Any], advice: str) -> None:
+    with pytest.raises(LauncherError, match=advice):
+        RingVectorEnv([EnvSource("CartPole-v1")], on_worker_death="restart", **place)

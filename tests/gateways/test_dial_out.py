@@ -52,6 +52,11 @@ def cart_poles(port, count=4, options="n=2", **kwargs):
     )
 
 
+def test_restarts_are_refused_with_advice(port):
+    with dialling(port), pytest.raises(envring.LauncherError, match=r"remotes='tcp://\.\.\.'"):
+        cart_poles(port, 1, "n=1", on_worker_death="restart")
+
+
 class TestEnvs:
     def test_values_are_those_of_local_envs(self, port):
         with dialling(port, 2) as hosts:

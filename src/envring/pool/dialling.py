@@ -34,6 +34,7 @@ class Dialled:
             `max_frame`, `runtimes`.
         heartbeat: seconds of silence after which it is given up.
         release: to be called when the host is not needed any longer, for whoever started it.
+        dialled_out: whether the host has dialled, so that nobody can dial it.
     """
 
     address: Address
@@ -41,6 +42,7 @@ class Dialled:
     welcome: dict[str, Any]
     heartbeat: float
     release: Callable[[], None] = lambda: None
+    dialled_out: bool = False
 
 
 def dial(addresses: Sequence[Address], timeout: float | None) -> list[Dialled]:
@@ -60,7 +62,8 @@ def dial(addresses: Sequence[Address], timeout: float | None) -> list[Dialled]:
         for address, link, heartbeat in zip(addresses, links, heartbeats, strict=True):
             if address.scheme == "listen":
                 for where, guest, welcome in wait_for_hosts(address, deadline, _introduce):
-                    found.append(Dialled(where, _own(guest, stack), welcome, heartbeat))
+                    link = _own(guest, stack)
+                    found.append(Dialled(where, link, welcome, heartbeat, dialled_out=True))
                 continue
             if link is None:
                 link = _own(_connect(address, deadline), stack)

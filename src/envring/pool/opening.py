@@ -176,16 +176,18 @@ def _assert_restartable(
     what = None
     if hosts and every:
         what = "remotes= (restart_every=), whose workers belong to their host"
-    elif any(dialled.address.scheme == "listen" for dialled, _ in hosts):
+        advice = "Restart the host as often: on_worker_death='restart' connects to it again."
+    elif any(dialled.dialled_out for dialled, _ in hosts):
         what = "hosts that dial out, which would have to dial again"
+        advice = "Have the caller dial, if it can: remotes='tcp://...', or 'ssh://...'."
     elif not placements and not hosts:
         what = "num_workers=0, which has no workers"
+        advice = "Give num_workers=1 or more."
     elif any(each.launcher is not None and each.launcher.named_segment for each in placements):
         what = "containers, whose workers find the shared memory by a name that is gone by then"
+        advice = "Run `envring serve` in the container, and connect to it with remotes=."
     if what is not None:
-        raise LauncherError(
-            f"Restarts of workers cannot be combined with {what}. Leave one of them out."
-        )
+        raise LauncherError(f"Restarts of workers cannot be combined with {what}. {advice}")
 
 
 def _assert_programs_restart(pool: Pool) -> None:
