@@ -3,7 +3,6 @@
 
 import itertools
 import sys
-from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -12,19 +11,16 @@ from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 
-from ecosystem import told_envs
+from ecosystem.restarted import ENVS, kill_worker, sources
 from ecosystem.same import difference
 from ecosystem.told_envs import told
-from envring import EnvSource, WorkerDied, WorkerRestarted
+from envring import WorkerDied, WorkerRestarted
 from envring.adapters.sb3 import RingVecEnv
 from envring.pool import restarting
 from envring.pool.seeds import fresh_seed
 from support.hosts import running
 from support.proxy import Proxy
 from support.rebuilt import Rebuilt
-from support.restarts import kill
-
-ENVS = f"{Path(told_envs.__file__)}:wrapped"
 
 
 @pytest.fixture
@@ -39,14 +35,6 @@ def made():
     yield make
     for each in envs:
         each.close()
-
-
-def kill_worker(env, number):
-    kill(env.vector_env.processes[number].pid)
-
-
-def sources(count):
-    return [EnvSource(ENVS, args=(rank,)) for rank in range(count)]
 
 
 @pytest.mark.parametrize("where", ["workers", "interpreter"])

@@ -2,24 +2,20 @@
 """Restarts as Tianshou has the ends of episodes; other envs are those of DummyVectorEnv."""
 
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from tianshou.env import DummyVectorEnv
 
-from ecosystem import told_envs
+from ecosystem.restarted import ENVS, kill_worker, sources
 from ecosystem.same import difference
 from ecosystem.told_envs import told
-from envring import EnvSource, WorkerDied, WorkerRestarted
+from envring import WorkerDied, WorkerRestarted
 from envring.adapters.tianshou import TianshouVectorEnv
 from envring.pool.seeds import fresh_seed
 from support.hosts import running
 from support.proxy import Proxy
 from support.rebuilt import Rebuilt
-from support.restarts import kill
-
-ENVS = f"{Path(told_envs.__file__)}:wrapped"
 
 
 @pytest.fixture
@@ -34,14 +30,6 @@ def made():
     yield make
     for each in envs:
         each.close()
-
-
-def kill_worker(envs, number):
-    kill(envs.vector_env.processes[number].pid)
-
-
-def sources(count):
-    return [EnvSource(ENVS, args=(rank,)) for rank in range(count)]
 
 
 def assert_end(results, row, last):
