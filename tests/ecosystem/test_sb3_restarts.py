@@ -84,7 +84,7 @@ def test_a_connection_is_lost(made):
         proxy = Proxy(host.url)
         try:
             # a forked worker would hold the ends of connections that are cut here
-            env = made(sources(2), None, remotes=proxy.url)
+            env = made(sources(2), None, remotes=proxy.url, on_unsendable="repr")
             last = env.reset()
             proxy.cut_after(0)
             _, rewards, dones, infos = env.step(np.zeros(2, int))
