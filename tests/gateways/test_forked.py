@@ -84,11 +84,10 @@ SERVING = """
     import envring
 
     host = envring.serve("CartPole-v1", listen=sys.argv[1])
-    copy = os.fork()
-    if copy == 0:
+    if os.fork() == 0:
+        print(host.url, os.getpid(), flush=True)  # it has closed what it closes
         time.sleep(60)
         os._exit(0)
-    print(host.url, copy, flush=True)
     time.sleep(60)
 """
 
