@@ -26,10 +26,10 @@
  * beside it. */
 #define TOO_LONG_NS 500000
 
-/* Such a yield costs as much as a hundred spins gain. So after one about as many waits park, twice as
- * many each time it recurs, and only many spins without one clear the experience. */
-#define CLEAN_SPINS 1024u
-#define LEAST_BAR 64u
+/* Such a yield costs as much as a hundred spins gain. If more than that came since the last one, spinning
+ * pays all the same, and few waits park; else twice as many park each time it recurs. */
+#define CLEAN_SPINS 128u
+#define LEAST_BAR 16u
 #define MOST_BAR 4096u
 
 #define MOST_SPIN_SECONDS 0.5
