@@ -10,11 +10,14 @@
 
 #define BATCHES_PER_LOOK 2u
 #define LOOKS_TO_BE_SURE 2u
-#define FIRST_PAUSE 16u
-#define LONGEST_PAUSE 16384u
 #define LASTING 64u
 
-/* A move in vain costs some milliseconds: one in so long is cheap. */
+/* Between moves that do not last. One in vain costs up to some milliseconds, and one that is not made
+ * a part of each batch: so the pauses end by the clock, however seldom batches come. */
+#define FIRST_PAUSE_NS INT64_C(500000)
+#define LONGEST_PAUSE_NS INT64_C(128000000)
+
+/* Among strangers a worker stays where it is: a move would be in vain. */
 #define STAYS_NS INT64_C(1000000000)
 
 /* Allows this thread some CPUs alone, for a moment: returns with the thread on one of them. */
@@ -50,20 +53,26 @@ static int looks(er_pace_t *pace) {
     return 1;
 }
 
+/* Whether a moment is still to come; one that is past is forgotten. */
+static int is_ahead(int64_t *moment) {
+    if (*moment && er_park_now() >= *moment) *moment = 0;
+    return *moment != 0;
+}
+
 /* Whether to move, where a look has found a reason or none. */
 static int moves(er_pace_t *pace, int reason) {
     if (!reason) {
         pace->seen = 0;
         /* The kernel balances its queues now and then; that is not a reason to stop moving. */
-        if (++pace->well == LASTING) pace->pause = 0;
+        if (++pace->well == LASTING) pace->pause_ns = 0;
         return 0;
     }
     pace->well = 0;
     if (++pace->seen < LOOKS_TO_BE_SURE) return 0;
     pace->seen = 0;
-    pace->pause = pace->pause < FIRST_PAUSE ? FIRST_PAUSE : pace->pause * 2;
-    if (pace->pause > LONGEST_PAUSE) pace->pause = LONGEST_PAUSE;
-    pace->rest = pace->pause;
+    pace->pause_ns = pace->pause_ns < FIRST_PAUSE_NS ? FIRST_PAUSE_NS : pace->pause_ns * 2;
+    if (pace->pause_ns > LONGEST_PAUSE_NS) pace->pause_ns = LONGEST_PAUSE_NS;
+    pace->rests = er_park_now() + pace->pause_ns;
     return 1;
 }
 
@@ -112,13 +121,8 @@ void er_spread(er_spread_t *spread, const er_segment_t *segment, uint32_t worker
         spread->strangers = wait->strangers;
         spread->stays = er_park_now() + STAYS_NS;
     }
-    if (spread->stays) {
-        if (er_park_now() >= spread->stays) spread->stays = 0;
-    } else if (spread->pace.rest) {
-        spread->pace.rest--;
-    } else if (moves(&spread->pace, has_company(spread, segment, worker, cpu))) {
-        leave((int)cpu - 1);
-    }
+    if (is_ahead(&spread->stays) || is_ahead(&spread->pace.rests)) return;
+    if (moves(&spread->pace, has_company(spread, segment, worker, cpu))) leave((int)cpu - 1);
 }
 
 void er_spread_apart(er_spread_t *spread, const er_segment_t *segment, int64_t idle_ns,
@@ -126,11 +130,10 @@ void er_spread_apart(er_spread_t *spread, const er_segment_t *segment, int64_t i
     spread->idle_ns += (idle_ns - spread->idle_ns) / 8;
     spread->busy_ns += (busy_ns - spread->busy_ns) / 8;
     if (!looks(&spread->apart)) return;
+    if (is_ahead(&spread->apart.rests)) return;
     uint32_t cpu = here();
-    if (spread->apart.rest) {
-        spread->apart.rest--;
-    } else if (moves(&spread->apart, cpu && cpu == er_load_relaxed(&segment->caller_place.cpu) &&
-                                         spread->idle_ns >= spread->busy_ns)) {
+    if (moves(&spread->apart, cpu && cpu == er_load_relaxed(&segment->caller_place.cpu) &&
+                                  spread->idle_ns >= spread->busy_ns)) {
         leave((int)cpu - 1);
     }
 }
@@ -138,11 +141,8 @@ void er_spread_apart(er_spread_t *spread, const er_segment_t *segment, int64_t i
 void er_follow(er_pace_t *pace, int fd) {
     int peer = -1;
     socklen_t size = sizeof peer;
-    if (!looks(pace)) return;
-    if (pace->rest) {
-        pace->rest--;
-    } else if (getsockopt(fd, SOL_SOCKET, SO_INCOMING_CPU, &peer, &size) == 0 && peer >= 0 &&
-               peer < CPU_SETSIZE && moves(pace, here() != (uint32_t)peer + 1)) {
-        join(peer);
-    }
+    if (!looks(pace) || is_ahead(&pace->rests)) return;
+    if (getsockopt(fd, SOL_SOCKET, SO_INCOMING_CPU, &peer, &size) < 0) return;
+    if (peer < 0 || peer >= CPU_SETSIZE) return;
+    if (moves(pace, here() != (uint32_t)peer + 1)) join(peer);
 }

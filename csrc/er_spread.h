@@ -34,9 +34,9 @@
 typedef struct {
     uint32_t batches; /* since the last look */
     uint32_t seen;    /* looks in a row that found a reason to move */
-    uint32_t pause;   /* looks to let pass after a move: doubles with each that did not last */
     uint32_t well;    /* looks in a row that found none */
-    uint32_t rest;    /* looks still to let pass */
+    int64_t pause_ns; /* after a move: doubles with each that did not last */
+    int64_t rests;    /* until then nothing is looked at, or 0 */
 } er_pace_t;
 
 typedef struct {

@@ -55,12 +55,12 @@ int main(void) {
     er_pace_t pace = {0};
     int followed = 0;
     for (int batch = 0; batch < 4000 && !followed; batch++) {
-        uint32_t rest = pace.rest;
+        int64_t rests = pace.rests;
         go(cpus[0]);
         CHECK_EQ(recv(ends[1], &byte, 1, 0), 1);
         CHECK(sched_setaffinity(0, sizeof allowed, &allowed) == 0);
         er_follow(&pace, ends[1]);
-        followed = pace.rest > rest && sched_getcpu() == cpus[1];
+        followed = pace.rests > rests && sched_getcpu() == cpus[1];
         CHECK_EQ(send(ends[1], &byte, 1, 0), 1);
     }
     CHECK_EQ(followed, 1);

@@ -6,10 +6,11 @@
 #define _GNU_SOURCE
 #include <sched.h>
 
+#include "er_park.h"
 #include "er_spread.h"
 #include "rig.h"
 
-enum { BATCHES_TO_MOVE = 4 };
+enum { LEAST_BATCHES = 3, LONG_NS = 100000000, LONGEST_PAUSE_NS = 128000000 };
 
 int main(void) {
     cpu_set_t before;
@@ -25,28 +26,36 @@ int main(void) {
     er_spread_open(&spread, rig.segment, &wait);
 
     int moves = 0;
-    int batches_of_last_move = 0;
-    for (int batch = 1; batch <= 4000; batch++) {
+    int batches = 0; /* since the last move */
+    int64_t begun = er_park_now();
+    int64_t lasted = 0;
+    while (moves < 3 || lasted < LONG_NS) {
+        int64_t rests = spread.pace.rests;
+        int64_t now = er_park_now();
         int here = sched_getcpu();
         first->cpu = (uint32_t)here + 1; /* wherever this one goes, the other is there already */
-        uint32_t rest = spread.pace.rest;
+        batches++;
         er_spread(&spread, rig.segment, 1, &wait);
-        if (spread.pace.rest > rest) {
-            moves++;
-            CHECK(batches_of_last_move == 0 || batch - batches_of_last_move > BATCHES_TO_MOVE);
-            batches_of_last_move = batch;
-            cpu_set_t after;
-            CHECK(sched_getaffinity(0, sizeof after, &after) == 0);
-            CHECK(CPU_EQUAL(&before, &after));
+        lasted = er_park_now() - begun;
+        if (spread.pace.rests <= now) continue;
+        if (spread.pace.rests == rests) {
+            batches = 0; /* the pause is not over */
+            continue;
         }
+        moves++;
+        CHECK(batches >= LEAST_BATCHES); /* two looks, one in two batches */
+        batches = 0;
+        cpu_set_t after;
+        CHECK(sched_getaffinity(0, sizeof after, &after) == 0);
+        CHECK(CPU_EQUAL(&before, &after));
     }
-    CHECK(moves >= 3);
-    CHECK(moves <= 8); /* each pause is twice the one before */
+    /* half a millisecond, and each pause is twice the one before, up to the longest */
+    CHECK(moves <= 9 + lasted / LONGEST_PAUSE_NS);
 
     er_spread_open(&spread, rig.segment, &wait);
     first->cpu = 0;
     for (int batch = 0; batch < 1000; batch++) er_spread(&spread, rig.segment, 1, &wait);
-    CHECK_EQ(spread.pace.pause, 0); /* alone: nothing to leave */
+    CHECK_EQ(spread.pace.pause_ns, 0); /* alone: nothing to leave */
     CHECK(er_worker(rig.segment, 1)->place.cpu != 0);
 
     rig_close(&rig);

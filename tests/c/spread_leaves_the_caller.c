@@ -21,7 +21,7 @@ static int moves_off_the_caller(uint32_t num_workers, double spin, uint32_t stra
     for (int batch = 1; batch <= 400 && !moved; batch++) {
         er_spread_caller(rig.segment, (uint32_t)batch * 8); /* each time here, as the worker is */
         er_spread(&spread, rig.segment, 0, &wait);
-        moved = spread.pace.rest > 0;
+        moved = spread.pace.rests > 0;
     }
     rig_close(&rig);
     return moved;

@@ -21,7 +21,7 @@ static int moves_off_the_caller(int64_t idle_ns, int64_t busy_ns) {
         er_spread_caller(rig.segment, (uint32_t)command * 8); /* each time here, as the worker is */
         int before = sched_getcpu();
         er_spread_apart(&spread, rig.segment, idle_ns, busy_ns);
-        moved = spread.apart.rest > 0;
+        moved = spread.apart.rests > 0;
         if (moved) CHECK(sched_getcpu() != before);
     }
     rig_close(&rig);
