@@ -26,10 +26,10 @@
  * beside it. */
 #define TOO_LONG_NS 500000
 
-/* Such a yield costs as much as a hundred spins gain. If more than that came since the last one, spinning
- * pays all the same, and few waits park; else twice as many park each time it recurs. */
-#define CLEAN_SPINS 128u
-#define LEAST_BAR 16u
+/* What a spin gains over a sleep. After a yield that was too long about as many waits park as spins would
+ * make up for it, twice as many each time it recurs; if that many spins came before it, they pay all
+ * the same, and it is like the first one. */
+#define SPIN_GAINS_NS 30000
 #define MOST_BAR 4096u
 
 #define MOST_SPIN_SECONDS 0.5
@@ -75,9 +75,11 @@ static void learn(er_wait_t *policy, int64_t waited_ns) {
 }
 
 /* A yield took too long: the next waits park. */
-static void bar(er_wait_t *policy) {
-    uint32_t more = policy->bar < MOST_BAR ? policy->bar * 2 : MOST_BAR;
-    policy->bar = more > LEAST_BAR ? more : LEAST_BAR;
+static void bar(er_wait_t *policy, int64_t lost_ns) {
+    int64_t price = lost_ns / SPIN_GAINS_NS;
+    int64_t more = policy->clean < price ? (int64_t)policy->bar * 2 : 0;
+    if (more < price) more = price;
+    policy->bar = more < MOST_BAR ? (uint32_t)more : MOST_BAR;
     policy->barred = policy->bar;
     policy->clean = 0;
 }
@@ -98,7 +100,7 @@ static int spin(er_bell_t *bell, uint32_t seen, er_wait_t *policy, int64_t until
         if (yielded > TOO_LONG_NS) {
             policy->strangers++;
             if (policy->adaptive) {
-                bar(policy);
+                bar(policy, yielded);
                 return er_bell_value(bell) != seen;
             }
         }
@@ -148,7 +150,7 @@ int er_bell_wait(er_bell_t *bell, uint32_t seen, er_wait_t *policy, int64_t dead
         if (moved) {
             if (policy->barred == barred) {
                 learn(policy, spun);
-                if (++policy->clean >= CLEAN_SPINS) policy->bar = 0;
+                policy->clean++;
             }
             policy->spins++;
             return 0;

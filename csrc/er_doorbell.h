@@ -28,7 +28,7 @@
  * A busy machine.  A yield may give the core away for a whole time slice of the scheduler, to a
  * process that does not sleep; a wake-up would have come at once, because who sleeps goes first. So
  * an adaptive waiter whose yield took longer than TOO_LONG_NS stops spinning and parks for the next
- * waits: the more of them, the more often that happens.
+ * waits: the more of them, the longer that yield took, and the more often that happens.
  */
 #ifndef ER_DOORBELL_H
 #define ER_DOORBELL_H
@@ -44,7 +44,7 @@ typedef struct {
     uint32_t lapsed;      /* the last wait ended without a ring: the next one goes on with it */
     uint32_t pauses;      /* between two yields at present: more where yields let no other run */
     uint32_t barred;      /* so many waits to come park at once: a yield took too long */
-    uint32_t bar;         /* how many that were the last time; 0 = never, or long ago */
+    uint32_t bar;         /* how many that were the last time */
     uint32_t clean;       /* spins since then that succeeded without such a yield */
     uint32_t strangers;   /* such yields in all: others want this CPU */
     uint64_t spins;       /* waits that ended while spinning */

@@ -2,7 +2,7 @@
 #include "er_doorbell.h"
 #include "fake_park.h"
 
-enum { SLICE = 4000000, ANSWER = 50000 };
+enum { SLICE = 3840000, ANSWER = 50000, PRICE = 128 };
 
 static er_bell_t bell;
 static int64_t ring_at;
@@ -46,7 +46,7 @@ int main(void) {
 
     busy = 1;
     CHECK(wait_spins(&policy));
-    for (int bar = 16; bar <= 4096; bar *= 2) CHECK_EQ(parks_between(&policy), bar);
+    for (int bar = PRICE; bar <= 4096; bar *= 2) CHECK_EQ(parks_between(&policy), bar);
     CHECK_EQ(parks_between(&policy), 4096);
     CHECK_EQ(policy.mean_ns, mean);
 
@@ -57,10 +57,10 @@ int main(void) {
 
     busy = 0;
     parks_between(&policy);
-    for (int i = 0; i < 128; i++) CHECK(wait_spins(&policy));
+    for (int i = 0; i < PRICE; i++) CHECK(wait_spins(&policy));
     busy = 1;
     CHECK(wait_spins(&policy)); /* the first one after that is like the very first */
-    CHECK_EQ(parks_between(&policy), 16);
+    CHECK_EQ(parks_between(&policy), PRICE);
 
     /* who gives a time to spin gets it */
     er_wait_t stubborn = {.spin_ns = 1000000, .yield_every = 4};
