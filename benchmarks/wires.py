@@ -70,7 +70,7 @@ def judge_tensors(rates: Rates) -> Iterator[Verdict]:
 ROWS = {
     "tensors": Row(tensors, judge_tensors),
     "openenv": row("OpenEnv 0.3.0", "openenv", "http", "openenv-server", "openenv"),
-    "gymie": row("Gymie 0.5.4", "gymie", "http", "gymie-server", "gymie", in_ours=True),
+    "gymie": row("Gymie 0.5.4", "gymie", "http", "gymie-server", "gymie", in_ours=True, goal=1.5),
     "agent-gpt": row(
         "AgentGPT 0.4.8, msgpack", "agent-gpt", "http", "agent-gpt-server", "agent-gpt", goal=1.5
     ),
