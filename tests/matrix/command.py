@@ -65,7 +65,8 @@ def drive(
             break
         if driver is None:
             driver = subprocess.Popen(
-                [sys.executable, "-m", "matrix.driver"],
+                # as a main module, workers that are not forked would import it
+                [sys.executable, "-c", "from matrix.driver import main; main()"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

@@ -14,6 +14,7 @@ from typing import Any
 
 from envring import EnvSource, Prefix, Program, RingVectorEnv, Sandbox
 from matrix import plain_faults
+from matrix.made import Made, arguments
 from matrix.play import NUM_ENVS
 from matrix.table import LOCAL
 from support import foreign_prefixes, programs
@@ -40,33 +41,6 @@ ending.CLOSE_SECONDS = 1.5
 from envring.cli import main
 main()
 """
-
-
-def arguments(index: int, folder: str) -> dict[str, Any]:
-    """Of env `index`: the third one is described, the fourth one goes wrong."""
-    places: dict[int, list[str]] = {
-        2: ["handshake"],
-        3: ["constructor", "reset", "step", "publish", "render", "call", "close", "idle"],
-    }
-    return {"index": index, "folder": folder, "places": places.get(index, [])}
-
-
-class Made:
-    """An env function; to come out of its pickle is part of a worker's start."""
-
-    def __init__(self, index: int, folder: str) -> None:
-        """Of env `index`."""
-        self.index, self.folder = index, folder
-
-    def __call__(self) -> Any:
-        """The env."""
-        return plain_faults.make(**arguments(self.index, self.folder))
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """In a worker that was not forked."""
-        self.__dict__.update(state)
-        if self.index == NUM_ENVS - 1:
-            plain_faults.passing(self.folder, "launch")
 
 
 class Places:

@@ -57,6 +57,7 @@ def main() -> None:
     os.set_inheritable(answers.fileno(), False)
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 1)
+    gc.freeze()  # what was imported needs no collecting after each cell
     with tempfile.TemporaryDirectory(prefix="envring-matrix-") as root:
         places = Places(Path(root))
         try:
