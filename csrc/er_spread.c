@@ -13,9 +13,11 @@
 #define LASTING 64u
 
 /* Between moves that do not last. One in vain costs up to some milliseconds, and one that is not made
- * a part of each batch: so the pauses end by the clock, however seldom batches come. */
+ * a part of each batch: so the pauses end by the clock, however seldom batches come. Where there is a
+ * CPU for each, few moves are in vain. */
 #define FIRST_PAUSE_NS INT64_C(500000)
 #define LONGEST_PAUSE_NS INT64_C(128000000)
+#define LONGEST_WITH_ROOM_NS INT64_C(8000000)
 
 /* Among strangers a worker stays where it is: a move would be in vain. */
 #define STAYS_NS INT64_C(1000000000)
@@ -60,7 +62,7 @@ static int is_ahead(int64_t *moment) {
 }
 
 /* Whether to move, where a look has found a reason or none. */
-static int moves(er_pace_t *pace, int reason) {
+static int moves(er_pace_t *pace, int reason, int64_t longest_ns) {
     if (!reason) {
         pace->seen = 0;
         /* The kernel balances its queues now and then; that is not a reason to stop moving. */
@@ -71,7 +73,7 @@ static int moves(er_pace_t *pace, int reason) {
     if (++pace->seen < LOOKS_TO_BE_SURE) return 0;
     pace->seen = 0;
     pace->pause_ns = pace->pause_ns < FIRST_PAUSE_NS ? FIRST_PAUSE_NS : pace->pause_ns * 2;
-    if (pace->pause_ns > LONGEST_PAUSE_NS) pace->pause_ns = LONGEST_PAUSE_NS;
+    if (pace->pause_ns > longest_ns) pace->pause_ns = longest_ns;
     pace->rests = er_park_now() + pace->pause_ns;
     return 1;
 }
@@ -122,7 +124,10 @@ void er_spread(er_spread_t *spread, const er_segment_t *segment, uint32_t worker
         spread->stays = er_park_now() + STAYS_NS;
     }
     if (is_ahead(&spread->stays) || is_ahead(&spread->pace.rests)) return;
-    if (moves(&spread->pace, has_company(spread, segment, worker, cpu))) leave((int)cpu - 1);
+    int64_t longest_ns = spread->from_caller ? LONGEST_WITH_ROOM_NS : LONGEST_PAUSE_NS;
+    if (moves(&spread->pace, has_company(spread, segment, worker, cpu), longest_ns)) {
+        leave((int)cpu - 1);
+    }
 }
 
 void er_spread_apart(er_spread_t *spread, const er_segment_t *segment, int64_t idle_ns,
@@ -132,8 +137,8 @@ void er_spread_apart(er_spread_t *spread, const er_segment_t *segment, int64_t i
     if (!looks(&spread->apart)) return;
     if (is_ahead(&spread->apart.rests)) return;
     uint32_t cpu = here();
-    if (moves(&spread->apart, cpu && cpu == er_load_relaxed(&segment->caller_place.cpu) &&
-                                  spread->idle_ns >= spread->busy_ns)) {
+    int shared = cpu && cpu == er_load_relaxed(&segment->caller_place.cpu);
+    if (moves(&spread->apart, shared && spread->idle_ns >= spread->busy_ns, LONGEST_PAUSE_NS)) {
         leave((int)cpu - 1);
     }
 }
@@ -144,5 +149,5 @@ void er_follow(er_pace_t *pace, int fd) {
     if (!looks(pace) || is_ahead(&pace->rests)) return;
     if (getsockopt(fd, SOL_SOCKET, SO_INCOMING_CPU, &peer, &size) < 0) return;
     if (peer < 0 || peer >= CPU_SETSIZE) return;
-    if (moves(pace, here() != (uint32_t)peer + 1)) join(peer);
+    if (moves(pace, here() != (uint32_t)peer + 1, LONGEST_WITH_ROOM_NS)) join(peer);
 }
