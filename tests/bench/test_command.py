@@ -18,11 +18,13 @@ from envring.bench.measuring import inventory, results
 from envring.bench.measuring.results import Document
 from envring.bench.measuring.samples import Sample
 from envring.bench.plan import matrix
+from envring.bench.plan.cells import Cell
 from envring.bench.run import Wish
 from envring.bench.tuning import search
 from envring.cli.commands import command
 
 # rounds bound what is measured; where the machine is busy, imports take many of these seconds
+GRACE = {"grace": 10.0}
 SHORT = ["--quick", "--envs", "2", "--rounds", "1", "--seconds", "40"]
 
 
@@ -266,14 +268,13 @@ def test_what_is_no_run_is_not_compared(tmp_path):
 
 
 @pytest.fixture
-def time_to_import(monkeypatch):
-    """Peers have it whatever part of the time is theirs: this machine may be busy."""
+def patience(monkeypatch):
+    """A slice may take its time: this machine may be busy."""
     run_cell = search.run_cell
-    patient = {"construct_seconds": 30.0, "grace": 10.0}
-    monkeypatch.setattr(search, "run_cell", lambda *args, **kw: run_cell(*args, **(kw | patient)))
+    monkeypatch.setattr(search, "run_cell", lambda *args, **kw: run_cell(*args, **kw | GRACE))
 
 
-@pytest.mark.usefixtures("time_to_import")
+@pytest.mark.usefixtures("patience")
 def test_tune_prints_a_line_to_paste(tmp_path):
     path = tmp_path / "found.json"
     result = call("tune", "null", "--envs", "1", "--seconds", "5", "--json", path)
@@ -285,13 +286,33 @@ def test_tune_prints_a_line_to_paste(tmp_path):
     assert found["machine"]["cores_usable"] >= 1
 
 
-@pytest.mark.usefixtures("time_to_import")
+@pytest.mark.usefixtures("patience")
 def test_tune_says_why_an_env_cannot_be_measured(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "dark_env.py").write_text("def make():\n    raise RuntimeError('no display')\n")
     result = call("tune", "dark_env:make", "--envs", "2", "--seconds", "5")
     assert result.exit_code == 1
     assert "could not be measured: failed in construct: RuntimeError: no display" in result.stderr
+
+
+@pytest.mark.usefixtures("patience")
+def test_tune_waits_for_an_env_that_starts_slowly(tmp_path, monkeypatch):
+    """An env may import torch, when its module is imported or in its constructor."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+    (tmp_path / "slow_env.py").write_text(
+        "import time\n"
+        "from envring.testing import CountingEnv\n"
+        "time.sleep(2.3)\n"
+        "def make(slept=[]):\n"
+        "    time.sleep(0.0 if slept else 2.3)\n"
+        "    slept.append(1)\n"
+        "    return CountingEnv()\n"
+    )
+    cell = Cell.of("slow_env:make", search.PROBE_ENVS, ("bare",))
+    found = search.measure_for(cell, 2.0, cores=2)
+    assert found.failures == {}
+    assert found.rate("bare").count >= 1
 
 
 def test_a_duration_has_a_unit():

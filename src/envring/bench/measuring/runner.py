@@ -18,6 +18,7 @@ from envring.bench.measuring.samples import QUIET, CellResult, Footprint, Latenc
 from envring.bench.plan.cells import BARE_ALL, OURS, REMOTE, Cell, Contestant
 
 GRACE_SECONDS = 8.0
+IMPORT_SECONDS = 60.0  # an env may import torch, from a cold disk
 CONSTRUCT_SECONDS = 30.0
 SHORTEST_SLICE = 0.05
 _LEAST_ROUNDS = 3  # even if starting the peers took all of the time
@@ -105,8 +106,8 @@ def run_cell(
             start may delay it.
         repeats: How often a slice that other programs disturbed is repeated, while the rounds are
             ahead of the deadline.
-        construct_seconds: The time limit for importing and constructing all peers; each gets at
-            least a third of it.
+        construct_seconds: The time limit for constructing all peers; each gets at least a third of
+            it.
         grace: How much longer than a slice a peer may take before it counts as hung, in seconds.
         breakdown_seconds: How long to measure, after the rounds, where the time of a step goes, for
             each of envring's own peers; 0: not at all.
@@ -122,7 +123,8 @@ def run_cell(
     with ExitStack() as stack:
         begun = time.monotonic()
         guard = stack.enter_context(Guard())
-        running = _start(cell, result, stack, guard, _Patience.of(construct_seconds))
+        loaded = _load(cell, result, stack, guard, _Patience.of(IMPORT_SECONDS))
+        running = _construct(loaded, result, _Patience.of(construct_seconds))
         ours = [
             each.label
             for each in cell.contestants
@@ -200,10 +202,10 @@ def _refusal(cell: Cell, contestant: Contestant) -> str | None:
     return adapter.refuses(workloads.find(cell.workload), contestant.num_envs or cell.num_envs)
 
 
-def _start(
+def _load(
     cell: Cell, result: CellResult, stack: ExitStack, guard: Guard, patience: _Patience
 ) -> dict[str, PeerProcess]:
-    """Have all peers import at once, then construct one by one; return those that succeed."""
+    """Have all peers import at once; return those that succeed, paused."""
     started: dict[str, PeerProcess] = {}
     for each in cell.contestants:
         reason = _refusal(cell, each)
@@ -221,16 +223,25 @@ def _start(
         else:
             process.pause()
             running[label] = process
-    for label, process in list(running.items()):
+    return running
+
+
+def _construct(
+    loaded: dict[str, PeerProcess], result: CellResult, patience: _Patience
+) -> dict[str, PeerProcess]:
+    """Have peers construct one by one; return those that succeed, paused."""
+    running = {}
+    for label, process in loaded.items():
         process.resume()
         try:
             seconds = process.construct(patience.left())
         except PeerFailed as failure:
             result.failures[label] = str(failure)
-            running.pop(label).kill()
+            process.kill()
         else:
             process.pause()
             result.footprints[label] = Footprint(seconds)
+            running[label] = process
     return running
 
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from envring.bench.measuring.runner import GRACE_SECONDS, run_cell
+from envring.bench.measuring.runner import CONSTRUCT_SECONDS, GRACE_SECONDS, run_cell
 from envring.bench.measuring.samples import CellResult
 from envring.bench.plan.cells import BARE, OURS, Cell, Contestant
 from envring.bench.tuning.settings import (
@@ -256,7 +256,7 @@ def measure_for(
         rounds=max(3, int(seconds / (count * slice_seconds * 1.3))),
         slice_seconds=slice_seconds,
         deadline=time.monotonic() + seconds,
-        construct_seconds=0.7 * seconds,
+        construct_seconds=max(CONSTRUCT_SECONDS, 0.7 * seconds),
         grace=min(GRACE_SECONDS, max(1.0, seconds / 4)),
         advanced=advanced,
     )
