@@ -10,7 +10,7 @@
 #include "er_spread.h"
 #include "rig.h"
 
-enum { LEAST_BATCHES = 3, LONG_NS = 100000000, LONGEST_PAUSE_NS = 8000000 };
+enum { LEAST_BATCHES = 3, LONG_NS = 200000000, LONGEST = 128000000, LONGEST_WITH_ROOM = 8000000 };
 
 int main(void) {
     cpu_set_t before;
@@ -50,7 +50,7 @@ int main(void) {
         CHECK(CPU_EQUAL(&before, &after));
     }
     /* half a millisecond, and each pause is twice the one before, up to the longest */
-    CHECK(moves <= 5 + lasted / LONGEST_PAUSE_NS);
+    CHECK(moves <= (spread.from_caller ? 5 + lasted / LONGEST_WITH_ROOM : 9 + lasted / LONGEST));
 
     er_spread_open(&spread, rig.segment, &wait);
     first->cpu = 0;
