@@ -12,10 +12,9 @@ from concurrent.futures import Executor, Future
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import grpc
-
 from envring.errors import AddressError
 from envring.gateways.dm_env_rpc.callers import OURS
+from envring.gateways.dm_env_rpc.grpc_library import grpc
 from envring.gateways.dm_env_rpc.service import Stream, answers
 from envring.gateways.guests import Guests
 from envring.transport.addresses import Address
