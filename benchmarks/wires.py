@@ -15,6 +15,7 @@ from support import peers
 from support.turns import Rates, Verdict, free_port
 
 ENVRING, THEIRS = "envring", "the original"
+GOAL = 1.5  # times the steps of the original
 
 
 def row(
@@ -24,7 +25,6 @@ def row(
     original: str | None,
     packages: str | None,
     in_ours: bool = False,
-    goal: float = 1.0,
 ) -> Row:
     """A row: our server and the original one under a client.
 
@@ -35,7 +35,6 @@ def row(
         original: the server, of `remote_peer.py`, if it can be had.
         packages: names the interpreter of the original.
         in_ours: whether the client runs in our interpreter, else in that of the original.
-        goal: how many times as fast ours is to be.
     """
 
     def build(bench: Bench) -> Turns:
@@ -51,7 +50,7 @@ def row(
 
     def judge(rates: Rates) -> Iterator[Verdict]:
         if original is not None:
-            yield Verdict("the original's steps", rates.ratio(ENVRING, THEIRS), "x", goal)
+            yield Verdict("the original's steps", rates.ratio(ENVRING, THEIRS), "x", GOAL)
 
     build.__doc__ = what
     return Row(build, judge)
@@ -70,9 +69,9 @@ def judge_tensors(rates: Rates) -> Iterator[Verdict]:
 ROWS = {
     "tensors": Row(tensors, judge_tensors),
     "openenv": row("OpenEnv 0.3.0", "openenv", "http", "openenv-server", "openenv"),
-    "gymie": row("Gymie 0.5.4", "gymie", "http", "gymie-server", "gymie", in_ours=True, goal=1.5),
+    "gymie": row("Gymie 0.5.4", "gymie", "http", "gymie-server", "gymie", in_ours=True),
     "agent-gpt": row(
-        "AgentGPT 0.4.8, msgpack", "agent-gpt", "http", "agent-gpt-server", "agent-gpt", goal=1.5
+        "AgentGPT 0.4.8, msgpack", "agent-gpt", "http", "agent-gpt-server", "agent-gpt"
     ),
     "remote-gym": row("remote-gym 0.7.3", "remote-gym", "grpc", "remote-gym-server", "remote-gym"),
     "gym-http": row("gym-http-api", "gym-http", "http", None, None),
