@@ -2,9 +2,12 @@
 #define _GNU_SOURCE
 #include "er_spread.h"
 
+#include <fcntl.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "er_park.h"
 
@@ -21,6 +24,12 @@
 
 /* Among strangers a worker stays where it is: a move would be in vain. */
 #define STAYS_NS INT64_C(1000000000)
+
+/* Whether the CPU that a worker went to is crowded shows in how long it could have run there, but did
+ * not: more than so large a part of the time, so many times in a row. */
+#define CROWDED_LOOK_NS INT64_C(8000000)
+#define CROWDED_PART 8
+#define CROWDED_LOOKS 3u
 
 /* Allows this thread some CPUs alone, for a moment: returns with the thread on one of them. */
 static void move(const cpu_set_t *to) {
@@ -101,6 +110,37 @@ void er_spread_caller(er_segment_t *segment, uint32_t seq) {
     if (seq % BATCHES_PER_LOOK == 0) tell(&segment->caller_place.cpu, here());
 }
 
+/* For how many ns so far something else ran although this thread could have; 0: it is not known. */
+static int64_t delayed(void) {
+    char text[80] = "";
+    int fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return 0;
+    ssize_t length = read(fd, text, sizeof text - 1);
+    close(fd);
+    if (length <= 0) return 0;
+    char *ran = text;
+    strtoll(text, &ran, 10);
+    return strtoll(ran, NULL, 10);
+}
+
+/* Whether strangers keep a worker waiting on a CPU without its caller. With it they take turns. */
+static int is_crowded(er_crowd_t *crowd, uint32_t cpu, uint32_t caller) {
+    if (caller == 0 || caller == cpu) {
+        *crowd = (er_crowd_t){0};
+        return 0;
+    }
+    int64_t now = er_park_now();
+    if (crowd->looked && now < crowd->looked + CROWDED_LOOK_NS) return 0;
+    int64_t delay_ns = delayed();
+    if (crowd->looked) {
+        int64_t most = (now - crowd->looked) / CROWDED_PART;
+        crowd->seen = delay_ns - crowd->delay_ns > most ? crowd->seen + 1 : 0;
+    }
+    crowd->looked = now;
+    crowd->delay_ns = delay_ns;
+    return crowd->seen == CROWDED_LOOKS;
+}
+
 /* Whether another process is on that CPU, so that this worker should leave it. What it reads may be
  * a batch old: a hint is enough. */
 static int has_company(const er_spread_t *spread, const er_segment_t *segment, uint32_t worker,
@@ -123,7 +163,15 @@ void er_spread(er_spread_t *spread, const er_segment_t *segment, uint32_t worker
         spread->strangers = wait->strangers;
         spread->stays = er_park_now() + STAYS_NS;
     }
-    if (is_ahead(&spread->stays) || is_ahead(&spread->pace.rests)) return;
+    if (is_ahead(&spread->stays)) return;
+    uint32_t caller = er_load_relaxed(&segment->caller_place.cpu);
+    if (spread->from_caller && is_crowded(&spread->crowd, cpu, caller)) {
+        spread->stays = er_park_now() + STAYS_NS;
+        spread->crowd = (er_crowd_t){0};
+        if (caller <= CPU_SETSIZE) join((int)caller - 1);
+        return;
+    }
+    if (is_ahead(&spread->pace.rests)) return;
     int64_t longest_ns = spread->from_caller ? LONGEST_WITH_ROOM_NS : LONGEST_PAUSE_NS;
     if (moves(&spread->pace, has_company(spread, segment, worker, cpu), longest_ns)) {
         leave((int)cpu - 1);

@@ -13,7 +13,8 @@
  *
  * Where programs compute on all CPUs, sharing one with the caller alone is the best that there is: a
  * worker that left it would wait for a stranger's time slice. It learns that from its own waits
- * (`strangers`), and stays where it is for a second. One that does not spin stays with the caller anyway:
+ * (`strangers`), and stays where it is for a second; or from what the kernel says of its delays where
+ * it went (`crowd`), and comes back for a second. One that does not spin stays with the caller anyway:
  * waking a process on the same CPU is a switch of contexts, on another it takes several times that.
  *
  * Apart: envs that are sent for (halves, send and recv) are stepped while the caller computes, and a
@@ -39,11 +40,19 @@ typedef struct {
     int64_t rests;    /* until then nothing is looked at, or 0 */
 } er_pace_t;
 
+/* How crowded a CPU is. */
+typedef struct {
+    int64_t looked;   /* when it was looked at, or 0 */
+    int64_t delay_ns; /* of this thread so far, as it was then */
+    uint32_t seen;    /* looks in a row that found it crowded */
+} er_crowd_t;
+
 typedef struct {
     int from_workers;   /* whether there is a CPU for each worker, */
     int from_caller;    /* and one more for the caller, which this worker spins for */
     uint32_t strangers; /* as the worker's waits had met when it last looked */
     int64_t stays;      /* until then it moves nowhere, for it has met another one */
+    er_crowd_t crowd;
     er_pace_t pace;
     er_pace_t apart;          /* the same for envs that are sent for, */
     int64_t idle_ns, busy_ns; /* and what the worker had of them of late */
