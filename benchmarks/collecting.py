@@ -140,7 +140,7 @@ def receiving(envs: Any, actions: Any) -> Callable[[], int]:
     return once
 
 
-def tail(sleeps: bool, workers: int) -> dict[str, Callable[[], float]]:
+def tail(sleeps: bool, **options: Any) -> dict[str, Callable[[], float]]:
     fns = [partial(Tail, seed, time.sleep if sleeps else spend) for seed in range(64)]
     actions = np.zeros(64, np.int64)
     found: dict[str, Callable[[], float]] = {}
@@ -151,9 +151,9 @@ def tail(sleeps: bool, workers: int) -> dict[str, Callable[[], float]]:
         found["ceiling"] = Ceiling([partial(Tail, seed, skip) for seed in range(64)])
     else:
         found["ceiling"] = Ceiling(fns)
-    waits = stepping(envring.RingVectorEnv(fns, num_workers=workers), actions)
+    waits = stepping(envring.RingVectorEnv(fns, **options), actions)
     found["step"] = lambda: rate(waits)
-    goes = receiving(envring.RingVectorEnv(fns, num_workers=workers, batch_size=16), actions)
+    goes = receiving(envring.RingVectorEnv(fns, batch_size=16, **options), actions)
     found["send and recv of 16"] = lambda: rate(goes)
     return found
 
@@ -284,8 +284,8 @@ def envpool(count: int, threads: int) -> Any:
 
 Row = Callable[[], dict[str, Callable[[], float]]]
 ROWS: dict[str, Row] = {
-    "tail": partial(tail, False, 2),
-    "tail-asleep": partial(tail, True, 32),
+    "tail": partial(tail, False, num_workers=2),
+    "tail-asleep": partial(tail, True, num_workers=16, spin=0),
     "caller-cartpole-64": partial(caller, cartpole, 64),
     "caller-cartpole-8": partial(caller, cartpole, 8),
     "caller-null-64": partial(caller, partial(Null, 0), 64),
