@@ -5,9 +5,9 @@
  */
 #define _GNU_SOURCE
 #include <sched.h>
-#include <signal.h>
 #include <sys/wait.h>
 
+#include "child.h"
 #include "er_park.h"
 #include "er_spread.h"
 #include "rig.h"
@@ -22,8 +22,7 @@ static cpu_set_t only(int cpu) {
 }
 
 static pid_t compute_on(int cpu) {
-    pid_t pid = fork();
-    CHECK(pid >= 0);
+    pid_t pid = fork_child();
     if (pid == 0) {
         cpu_set_t one = only(cpu);
         CHECK(sched_setaffinity(0, sizeof one, &one) == 0);

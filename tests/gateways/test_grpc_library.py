@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,7 @@ def test_what_it_is_told_is_for_this_process_alone(theirs):
     if theirs:
         environ["GRPC_EXPERIMENTS"] = theirs
     run = subprocess.run(
-        [sys.executable, "-c", "\n".join(line.strip() for line in code.splitlines())],
+        [sys.executable, "-c", textwrap.dedent(code)],
         env=environ,
         stdout=subprocess.PIPE,
         text=True,
