@@ -21,7 +21,7 @@ from envring.pool import restarting as restarting_module
 from envring.testing import CountingEnv, assert_same_batch
 from support.processes import CONTEXTS, counting_fns
 from support.rebuilt import DrawingEnv, Rebuilt
-from support.restarts import kill, killing
+from support.restarts import kill, killing, slow_to_look
 
 MODES = ["NextStep", "SameStep", "Disabled"]
 LENGTHS = (5, 4, 6)
@@ -228,7 +228,10 @@ def test_the_old_one_does_not_close(
     assert envs.stats().workers[0].planned_restarts == 2
 
 
-def test_it_cannot_be_built_again(replacing: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("first", ["message", "death"])
+def test_it_cannot_be_built_again(
+    first: str, replacing: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "made"
 
     def make() -> CountingEnv:
@@ -237,6 +240,8 @@ def test_it_cannot_be_built_again(replacing: Any, tmp_path: Path) -> None:
         path.touch()
         return CountingEnv(lengths=(1,))
 
+    if first == "death":
+        slow_to_look(monkeypatch)
     envs = replacing([make], {"episodes": 1})
     envs.reset()
     envs.step([0])

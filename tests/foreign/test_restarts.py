@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -15,13 +17,14 @@ import numpy as np
 import pytest
 from gymnasium.vector import SyncVectorEnv
 
-from envring import EnvSource, LauncherError, RingVectorEnv, make_vec
+from envring import EnvSource, LauncherError, LaunchError, RingVectorEnv, make_vec
 from envring.launchers.prefix import Python
 from envring.testing import assert_same_batch
 from envring.workers.handle import catching
 from envring.workers.stderr import STACK_SIGNAL
 from support.processes import assert_gone
 from support.rebuilt import Rebuilt
+from support.restarts import slow_to_look
 
 PYTHON = f"python:{sys.executable}"
 
@@ -74,6 +77,35 @@ def test_replaced_between_episodes(mode: str) -> None:
         assert_same_batch(envs.step(np.zeros(2, np.int64)), oracle.step([0, 0]))
     stats = envs.stats()
     assert min(worker.planned_restarts for worker in stats.workers) >= 2
+    envs.close()
+
+
+@pytest.mark.parametrize("first", ["message", "death"])
+@pytest.mark.parametrize("why", ["env", "interpreter"])
+def test_it_cannot_be_built_again(
+    why: str, first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error says why, even if the new process is found dead before it is heard."""
+    script, module = tmp_path / "python", tmp_path / "licensed.py"
+    script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    script.chmod(0o700)
+    module.write_text("import gymnasium\n\ndef make():\n    return gymnasium.make('CartPole-v1')\n")
+    source = EnvSource(f"{module}:make", launcher=f"python:{script}")
+    envs = RingVectorEnv([source], restart_every={"episodes": 1})
+    if first == "death":
+        slow_to_look(monkeypatch)
+    if why == "env":
+        module.write_text("raise OSError('the licence has expired')\n")
+    else:
+        script.write_text("#!/bin/sh\necho the licence has expired >&2; exit 3\n")
+
+    def play() -> None:
+        envs.reset()
+        for _ in range(600):
+            envs.step(np.zeros(1, np.int64))
+
+    with pytest.raises(LaunchError, match="licence"):
+        play()
     envs.close()
 
 

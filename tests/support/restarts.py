@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
+from envring.pool.restarting import Restarts
 from envring.testing import CountingEnv, assert_same_batch
 from support.processes import assert_gone
 
@@ -77,3 +79,16 @@ def assert_ended(results: Any, last: Any, rows: slice, mode: str) -> None:
     assert infos["_final_obs"][rows].all()
     assert_same_batch(np.stack(infos["final_obs"][rows].tolist()), last[rows])
     assert (observations[rows, 2:] == [0, -1]).all()  # of a reset
+
+
+def slow_to_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has the caller find new processes dead before it reads what they said."""
+    advance = Restarts.advance
+
+    def slowly(self: Any) -> None:
+        advance(self)
+        for successor in self._successors.values():
+            if successor.worker is not None and not successor.built:
+                successor.worker.wait_until_dead(20)
+
+    monkeypatch.setattr(Restarts, "advance", slowly)

@@ -28,7 +28,7 @@ from envring.errors import (
 from envring.pool.lost import Last, what_was_lost
 from envring.pool.planned import Planned
 from envring.pool.seeds import Seeds
-from envring.pool.successors import Successor, as_ours, assert_same, headline
+from envring.pool.successors import Successor, as_ours, assert_same, headline, last_words
 from envring.transport.exceptions import is_of_an_env
 from envring.transport.polling import readable
 from envring.workers import starting
@@ -185,6 +185,8 @@ class Restarts:
             successor = self._successors.get(w)
             if self.is_gone(w):
                 return
+        if isinstance(error, WorkerDied):
+            error = last_words(successor) or error
         if successor is not None and successor.beside:  # alone it may work: a port is free now
             log.info("%s It is started again, now that the other one has left.", headline(error))
             successor.worker, successor.beside = None, False

@@ -3,12 +3,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from envring.errors import EnvringError, LaunchError, format_env_ids
+from envring.errors import EnvringError, LaunchError, WorkerDied, format_env_ids
+from envring.transport.exceptions import is_of_an_env
+from envring.workers import starting
+from envring.workers.foreign import ForeignWorker
 from envring.workers.handle import WorkerHandle
+
+_SECONDS = 1.0  # for what a dead process has said: it is there
 
 
 @dataclass
@@ -54,6 +60,24 @@ def as_ours(error: BaseException, env_ids: Sequence[int]) -> EnvringError:
     )
     failed.__cause__ = error
     return failed
+
+
+def last_words(successor: Successor | None) -> EnvringError | None:
+    """Why a process that is dead could not build its envs, if it said so before it ended."""
+    worker = None if successor is None else successor.worker
+    if successor is None or worker is None or successor.built:
+        return None
+    try:
+        if isinstance(worker, ForeignWorker) and not successor.greeted:
+            worker.greet(_SECONDS)
+        starting.expect(worker, "ready", time.monotonic() + _SECONDS, _SECONDS)
+    except WorkerDied:
+        return None
+    except BaseException as error:
+        if not isinstance(error, Exception) and not is_of_an_env(error):
+            raise
+        return as_ours(error, worker.env_ids)
+    return None
 
 
 def assert_same(old: Mapping[str, Any], new: Mapping[str, Any], worker: WorkerHandle) -> None:
