@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from soak import plain_load
-from soak.command import OLD
+from soak.fresh import OLD
 
 
 def test_some_seconds(matrix_prefix: Any) -> None:
@@ -21,7 +21,7 @@ def test_some_seconds(matrix_prefix: Any) -> None:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         capture_output=True,
         text=True,
-        timeout=55,
+        timeout=110,
     )
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
     assert "all of them checked" in done.stdout
