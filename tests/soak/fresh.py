@@ -2,11 +2,12 @@
 """The same load in a process that was just started: tells age from a machine that slows down.
 
 Run by itself it makes a turn for each number of seconds that it reads, and prints env-steps per
-second. It ends with its input.
+second.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import subprocess
@@ -73,17 +74,20 @@ def compare(
         def ours() -> float:
             return rate(made, host, seconds, rng)
 
-        for _ in range(2):  # until caches are full
-            theirs()
-            ours()
-        ratios = []
-        for turn in range(turns):
-            if turn % 2:
-                mine, other_one = ours(), theirs()
-            else:
-                other_one, mine = theirs(), ours()
-            ratios.append(mine / other_one)
-        other.stdin.close()
+        try:
+            for _ in range(2):  # until caches are full
+                theirs()
+                ours()
+            ratios = []
+            for turn in range(turns):
+                if turn % 2:
+                    mine, other_one = ours(), theirs()
+                else:
+                    other_one, mine = theirs(), ours()
+                ratios.append(mine / other_one)
+        finally:
+            with contextlib.suppress(OSError):  # it has ended
+                print("end", file=other.stdin, flush=True)  # forked workers keep its input open
     assert other.returncode == 0, "the fresh processes failed"
     return ratios
 
@@ -93,7 +97,7 @@ def main() -> None:
     made, host = loads(*parts())
     rng = random.Random(1)
     try:
-        for line in sys.stdin:
+        for line in iter(sys.stdin.readline, "end\n"):
             print(rate(made, host, float(line), rng), flush=True)
     finally:
         for each in made:
