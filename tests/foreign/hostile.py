@@ -57,7 +57,20 @@ def shouting(*frames):
     sys.exit()
 
 
+def numbers():
+    """They cannot be compared as one."""
+    import numpy as np
+
+    return np.zeros(2)
+
+
 MAGIC = b"\0envring-worker 1\n"
+
+
+def packed(value):
+    from envring_worker.data import codec
+
+    return codec.pack(value)
 
 
 def framed(data):
@@ -72,6 +85,10 @@ CASES = {
     "hello is a number": lambda: shouting(MAGIC, framed(b"i\1\0\0\0")),
     "hello never ends": lambda: shouting(MAGIC, (1 << 20).to_bytes(8, "little"), b"x"),
     "hello is endless": lambda: shouting(MAGIC, (1 << 62).to_bytes(8, "little"), b"x"),
+    "hello begins with numbers": lambda: shouting(MAGIC, framed(packed((numbers(), {})))),
+    "ready begins with numbers": lambda: twist_message("ready", lambda m: (numbers(), *m[1:])),
+    "attached is numbers": lambda: twist_message("attached", lambda _: (numbers(),)),
+    "a failure of numbers": lambda: twist_message("ready", lambda _: ("failed", *[numbers()] * 4)),
     "ready is a pickle": lambda: twist_message("ready", lambda _: pickle.dumps(("ready", Trap()))),
     "ready is nothing": lambda: twist_message("ready", lambda _: ("ready", None)),
     "ready comes twice": lambda: twist_message("attached", lambda _: ("ready", {})),

@@ -20,7 +20,7 @@ from envring.pool.dialling import dial
 from envring.testing import assert_same_batch
 from envring.transport import codec, frames
 from envring.transport.addresses import parse
-from envring.transport.frames import Link
+from envring.transport.frames import Link, LinkClosed
 from support.processes import wait_until
 from support.same_steps import assert_same_steps
 
@@ -200,8 +200,25 @@ class TestWhatIsWrong:
         ):
             wait_until(lambda: "does not wait for hosts" in caplog.text, 10, "it was told")
 
+    @pytest.mark.parametrize("role", [None, "host", np.zeros(2)])
+    def test_a_host_tries_again_after_nonsense(self, role, caplog):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            server.settimeout(10)
+            url = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+            with envring.serve("CartPole-v1", listen=(), connect=url):
+                for _ in range(2):
+                    link, until = Link(server.accept()[0], "host"), time.monotonic() + 10
+                    link.send_greeting(until)
+                    link.receive_greeting(until)
+                    assert link.receive(until).head.kind == frames.HELLO
+                    link.send(frames.WELCOME, [codec.dumps({"role": role})], deadline=until)
+                    with pytest.raises((LinkClosed, TimeoutError)):
+                        link.receive(until)
+                    link.close()
+        assert "does not wait for hosts" in caplog.text
+
     def test_strangers_keep_nobody_out(self, port):
-        """One says nothing, one speaks HTTP, one is a caller, one is of another version."""
+        """They say nothing, speak HTTP, are callers or nothing at all, or of another version."""
         with ExitStack() as stack:
             strangers = []
 
@@ -211,6 +228,7 @@ class TestWhatIsWrong:
                     b"",
                     b"GET / HTTP/1.1\r\n\r\n",
                     b"ENVR\1\0\1\0" + _hello({"client_id": "me"}),
+                    b"ENVR\1\0\1\0" + _hello({"client_id": "me", "role": np.zeros(2)}),
                     b"ENVR\7\0\x09\0" + _hello({"client_id": "me", "role": "host"}),
                 ):
                     sock = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
@@ -226,7 +244,8 @@ class TestWhatIsWrong:
             envs.close()
             told = [_last(sock) for sock in strangers[2:]]
             assert re.search("waits for hosts", told[0])
-            assert re.search("versions 7 to 9", told[1])
+            assert re.search("waits for hosts", told[1])
+            assert re.search("versions 7 to 9", told[2])
 
     def test_they_know_each_other_by_their_names(self, port):
         """However they come, envs go to the same hosts."""

@@ -216,6 +216,13 @@ class TestHostsAgainstCallers:
             play(hostile.url)
         assert str(caught.value)
 
+    @pytest.mark.parametrize("features", [np.zeros(2), [np.zeros(2), frames.SEND], [[]], 5, None])
+    def test_features(self, hostile, features):
+        """A caller takes from them what it knows."""
+        welcome = {**codec.loads(hostile.answers[0][2]), "features": features}
+        hostile.attack(0, lambda kind, flags, _: (kind, flags, codec.dumps(welcome)))
+        assert len(play(hostile.url)) == 5
+
     def test_values_of_other_envs_stay(self, hostile):
         """Rows, infos and errors of a host's envs are those of its envs, here the last two."""
         local = envring.make_vec(ENV, 1)

@@ -82,6 +82,6 @@ def _introduce(host: Host, link: Link, address: Address) -> None:
         raise _Refused(str(rebuild(frame.body, range(0), "it")))
     welcome: Any = codec.loads(frame.body) if frame.head.kind == frames.WELCOME else None
     match welcome:
-        case {"role": "caller"}:
+        case {"role": str("caller")}:
             return
     raise _Refused("it does not wait for hosts")

@@ -13,7 +13,7 @@ import numpy as np
 
 from envring.batch.layout import ALIGNMENT
 from envring.errors import WireError
-from envring.transport.codec import matchable
+from envring.transport.codec import has_name, matchable
 from envring.transport.segment import COMMAND_RING_BYTES, REPLY_RING_BYTES, SegmentSpec
 
 MAX_SLOT_BYTES = 1 << 30
@@ -115,7 +115,7 @@ def _check(tree: Any) -> Plan:
 def _node(tree: Any, leaves: list[Any], depth: int) -> tuple[Any, ...]:
     if depth > _MAX_DEPTH or len(leaves) > _MAX_LEAVES:
         raise WireError("a plan is too deep or has too many leaves")
-    if not _has_name(tree):
+    if not has_name(tree):
         raise WireError("a plan is malformed")
     match tree:
         case ("dict", list() as items):
@@ -138,11 +138,6 @@ def _node(tree: Any, leaves: list[Any], depth: int) -> tuple[Any, ...]:
     raise WireError("a plan is malformed")
 
 
-def _has_name(value: Any) -> bool:
-    """Whether it begins with text; an array there cannot be compared with a name."""
-    return isinstance(value, (tuple, list)) and bool(value) and isinstance(value[0], str)
-
-
 def plans_of(description: Mapping[str, Any]) -> dict[str, Any]:
     """The plans that follow from the spaces of the first env: for callers that bring none.
 
@@ -162,7 +157,7 @@ def plans_of(description: Mapping[str, Any]) -> dict[str, Any]:
 
 def _plan_of(space: Any, numbers: Iterator[int]) -> tuple[Any, ...]:
     """The plan of a space as workers describe it (see envring_worker/envs/spaces.py)."""
-    match space if _has_name(space) else None:
+    match space if has_name(space) else None:
         case ("dict", list() as items):
             return "dict", [(key, _plan_of(child, numbers)) for key, child in items]
         case ("tuple", list() as children):

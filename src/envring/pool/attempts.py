@@ -120,8 +120,7 @@ class Attempt:
         wanted = self._wanted
         (dialled,) = dial([address], _DIAL_SECONDS)
         try:
-            features = dialled.welcome.get("features")
-            if not isinstance(features, list) or frames.LOST not in features:
+            if frames.LOST not in dialled.welcome["features"]:
                 raise HostRefused(
                     f"{address} has an older envring, whose envs do not take the place of others. "
                     "Install the same release there.",

@@ -44,8 +44,7 @@ class Conversation:
         self.link = dialled.link
         self.heartbeat = dialled.heartbeat
         self.sent = 0.0
-        features = dialled.welcome.get("features")
-        self.takes_some = isinstance(features, list) and frames.SEND in features
+        self.takes_some = frames.SEND in dialled.welcome["features"]
         self._most: int = min(dialled.welcome["max_frame"], frames.MAX_FRAME)
         self._host = str(dialled.address)
         self._env_ids = env_ids

@@ -31,7 +31,7 @@ class Dialled:
         address: of the host.
         link: the connection.
         welcome: what the host says of itself: `free` and `slots` (None: no limit), `workers`,
-            `max_frame`, `runtimes`.
+            `max_frame`, `runtimes`, `features`.
         heartbeat: seconds of silence after which it is given up.
         release: to be called when the host is not needed any longer, for whoever started it.
         dialled_out: whether the host has dialled, so that nobody can dial it.
@@ -174,8 +174,7 @@ def _introduce(link: Link, address: Address, deadline: float) -> dict[str, Any]:
         raise _no_host(link, address, error) from None
     link.max_frame = frames.MAX_FRAME
     link.packing = packing.agreed(welcome.get("features"))
-    found: dict[str, Any] = welcome
-    return found
+    return {**welcome, "features": packing.offered(welcome.get("features"))}
 
 
 def _no_host(link: Link, address: Address, error: Exception) -> LaunchError:

@@ -101,7 +101,7 @@ class _Guest(threading.Thread):
             frame = link.receive(deadline)
             hello: Any = codec.loads(frame.body) if frame.head.kind == frames.HELLO else None
             match hello:
-                case {"role": "host", "client_id": str() as name}:
+                case {"role": str("host"), "client_id": str() as name}:
                     self.name_there = name
                 case _:
                     raise HostRefused(

@@ -54,6 +54,11 @@ def as_bytes(value: Any) -> Any:
     return value.encode() if isinstance(value, str) else value
 
 
+def has_name(value: Any) -> bool:
+    """Whether it begins with text, as messages do; an array there compares with no name."""
+    return isinstance(value, (tuple, list)) and bool(value) and isinstance(value[0], str)
+
+
 def matchable(value: Any) -> Any:
     """What arrived, for `match` with patterns such as `case (first, second):`.
 

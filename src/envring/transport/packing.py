@@ -34,10 +34,15 @@ def features() -> list[str]:
     return [_ZSTD]
 
 
+def offered(theirs: Any) -> frozenset[str]:
+    """The names in what the other end calls its features: it may have sent anything."""
+    given = theirs if isinstance(theirs, list) else []
+    return frozenset(each for each in given if type(each) is str)
+
+
 def agreed(theirs: Any) -> Packing | None:
     """What becomes of long frames if the other end offers these features."""
-    named = {each for each in theirs if type(each) is str} if isinstance(theirs, list) else set()
-    return Packing() if _ZSTD in named.intersection(features()) else None
+    return Packing() if _ZSTD in offered(theirs).intersection(features()) else None
 
 
 class Packing:

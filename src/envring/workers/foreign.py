@@ -39,7 +39,7 @@ from envring.launchers.base import Launch, Launcher, Needs
 from envring.launchers.sources import EnvSource
 from envring.transport.advice import advise_process_each
 from envring.transport.channel import DATA, DATA_OF_PYTHON_2, Channel, ChannelClosed
-from envring.transport.codec import matchable
+from envring.transport.codec import has_name, matchable
 from envring.transport.forked import own, starting
 from envring.workers.foreign_process import ForeignProcess
 from envring.workers.handle import WorkerHandle
@@ -130,10 +130,10 @@ class ForeignWorker(WorkerHandle):
             noise = self.channel.skip_to(MAGIC, limit, on_slice)
             left = max(deadline - time.monotonic(), 0.0)
             message = self.channel.receive(left, on_slice)
-            if isinstance(message, tuple) and message[:1] == ("failed",):
+            if has_name(message) and message[0] == "failed":
                 failure = self._failure(message)
             elif not (
-                isinstance(message, tuple)
+                has_name(message)
                 and len(message) == 2
                 and message[0] == "hello"
                 and isinstance(message[1], dict)
@@ -193,7 +193,7 @@ class ForeignWorker(WorkerHandle):
         Raises:
             LaunchError: it reports a failure, or sends something else.
         """
-        if not isinstance(message, tuple) or not message:
+        if not (isinstance(message, tuple) and has_name(message)):
             raise HandshakeError(self._about(f"The worker said {message!r:.200}."))
         if message[0] == "failed":
             raise self._failure(message)

@@ -17,7 +17,7 @@ from envring._foreign.envring_worker.retiring import HINT_LEAVES_SOON
 from envring.core import _core
 from envring.errors import CodecError
 from envring.transport.channel import ChannelClosed
-from envring.transport.codec import as_bytes
+from envring.transport.codec import as_bytes, has_name
 from envring.transport.polling import readable
 from envring.transport.segment import MappedSegment
 from envring.workers.handle import WorkerHandle, damaged
@@ -147,13 +147,14 @@ class Relay:
             message = self.worker.channel.receive(timeout, on_slice)
         except TimeoutError:
             return
-        if isinstance(message, tuple) and len(message) == 2 and message[0] == "retired":
+        if has_name(message) and len(message) == 2 and message[0] == "retired":
             self.retired = message[1]
             return
         if not (
-            isinstance(message, tuple)
+            has_name(message)
             and len(message) == 4
             and self._due
+            and type(message[1]) is int
             and message[:2] == ("done", self._due[0][0])
             and isinstance(reply := as_bytes(message[2]), bytes | None)
             and type(message[3]) is int
