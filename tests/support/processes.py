@@ -85,6 +85,7 @@ class Caller:
             env={**os.environ, "PYTHONPATH": path, "PYTHONWARNINGS": "ignore"},
             start_new_session=True,
         )
+        self._read = b""  # of what it printed, and not yet a line that was asked for
 
     def __enter__(self) -> Caller:
         return self
@@ -101,18 +102,25 @@ class Caller:
     def line(self, seconds: float = 20.0) -> str:
         """The next line the script prints."""
         assert self.process.stdout is not None
+        # Not readline(): it may take the next line too, and poll() waits for what was taken.
+        stdout = self.process.stdout.fileno()
         poll = select.poll()
-        poll.register(self.process.stdout, select.POLLIN)
-        assert poll.poll(seconds * 1000), f"the script printed nothing for {seconds} s"
-        line = self.process.stdout.readline().strip()
-        if not line:
-            raise AssertionError(f"the script ended: {self.process.communicate()[1]}")
-        return line
+        poll.register(stdout, select.POLLIN)
+        until = time.monotonic() + seconds
+        while b"\n" not in self._read:
+            left = max(until - time.monotonic(), 0)
+            assert poll.poll(left * 1000), f"the script printed nothing for {seconds} s"
+            piece = os.read(stdout, 1 << 16)
+            if not piece:
+                raise AssertionError(f"the script ended: {self.process.communicate()[1]}")
+            self._read += piece
+        line, self._read = self._read.split(b"\n", 1)
+        return line.decode().strip()
 
     def finish(self, seconds: float = 20.0) -> tuple[int, str, str]:
         """Wait for its end; exit code, rest of stdout, stderr."""
         out, err = self.process.communicate(timeout=seconds)
-        return self.process.returncode, out, err
+        return self.process.returncode, self._read.decode() + out, err
 
 
 def assert_usable(envs: Any, t: int = 1) -> None:
